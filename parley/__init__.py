@@ -1,0 +1,1 @@
+"""Parley without HTTP: plain objects and generators. Nothing here imports Flask or `blueprints`."""
