@@ -29,6 +29,7 @@ share) and whether another attempt may help. How an error is written for a calle
         ├── UpstreamIncomplete      502   the answer ended without an ending
         ├── UpstreamStalled         504   silence inside the answer
         └── UpstreamRefused         4xx   the upstream's own verdict on the caller's request, passed on
+    Capped                          –     an answer grew to its cap: an ending, not an error
     ClientGone                      –     nobody listens any more; not an error, so not an `Exception`
 """
 
@@ -43,6 +44,10 @@ class ParleyError(Exception):
     type = "server_error"
     code = "internal_error"
     retryable = False
+    is_refusal = False
+    """Whether the server turned the request away, rather than failed to answer it."""
+    speakable = False
+    """Whether `FALLBACK_TEXT` may be spoken in its place: only where neither caller nor operator must act."""
 
     def __init__(
         self,
@@ -60,9 +65,9 @@ class ParleyError(Exception):
             self.code = code
 
     @property
-    def is_servers_fault(self) -> bool:
-        """Whether the caller could do nothing about it (the 5xx class)."""
-        return self.status >= 500
+    def public_code(self) -> str:
+        """The code that the caller sees; logs and metrics keep to `code`, whose list is closed."""
+        return self.code
 
 
 class InvalidRequest(ParleyError):
@@ -71,6 +76,7 @@ class InvalidRequest(ParleyError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_value"
+    is_refusal = True
 
 
 class NotFound(InvalidRequest):
@@ -114,6 +120,7 @@ class InvalidApiKey(ParleyError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+    is_refusal = True
 
 
 class ServerOverloaded(ParleyError):
@@ -121,6 +128,7 @@ class ServerOverloaded(ParleyError):
 
     status = 503
     code = "server_overloaded"
+    is_refusal = True
 
 
 class ServerShuttingDown(ParleyError):
@@ -128,6 +136,7 @@ class ServerShuttingDown(ParleyError):
 
     status = 503
     code = "server_shutting_down"
+    speakable = True
 
 
 class NotConfigured(ParleyError):
@@ -148,6 +157,8 @@ class WarmingUp(ParleyError):
 class InternalError(ParleyError):
     """A fault of ours; the details are in the log, under the request's id."""
 
+    speakable = True
+
 
 class UpstreamError(ParleyError):
     """The upstream answered with a server error, or sent one inside the stream."""
@@ -155,6 +166,16 @@ class UpstreamError(ParleyError):
     status = 502
     code = "upstream_error"
     retryable = True
+    speakable = True
+
+    def __init__(self, message: str, *, upstream_code: str | None = None, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.upstream_code = upstream_code
+
+    @property
+    def public_code(self) -> str:
+        """The upstream's own code where it gave one."""
+        return self.upstream_code or self.code
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -228,15 +249,18 @@ class UpstreamRefused(UpstreamError):
     """
 
     retryable = False
+    speakable = False
 
-    def __init__(
-        self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body.get("message") or "the upstream refused the request"), headers=headers)
         self.status = status
         self.body = dict(body)
         self.type = "rate_limit_error" if status == 429 else "invalid_request_error"
         self.code = "rate_limited" if status == 429 else "upstream_error"
+
+
+class Capped(Exception):
+    """An answer reached its cap of seconds or bytes: it ends in good order, with finish_reason `length`."""
 
 
 class ClientGone(BaseException):

@@ -1,0 +1,29 @@
+"""The WSGI application, `app:app`. Creating it opens nothing: no file, no connection, no thread."""
+
+from flask import Flask
+
+from blueprints import audio, basic, commands, health, models, rag, web
+from parley import observe
+from parley.services import Services
+from parley.settings import Settings, load
+
+
+def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
+    """Build an application; without arguments it reads its settings from the environment.
+
+    Raises SettingsError for a bad one.
+    """
+    services = services or Services(settings or load())
+    observe.configure(services.settings.log_level, services.settings.log_format)
+    app = Flask(__name__, static_folder=None)
+    app.extensions["parley"] = services
+    # A redirect would lose the body of a POST: a trailing slash is accepted, a double slash is not found.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    web.install(app)
+    for blueprint in (basic.bp, rag.bp, audio.bp, models.bp, health.bp, commands.bp):
+        app.register_blueprint(blueprint)
+    return app
+
+
+app = create_app()

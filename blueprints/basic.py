@@ -1,0 +1,18 @@
+"""`POST /chat/completions`: the upstream model's answer, as it comes."""
+
+from flask import Blueprint, Response
+
+from blueprints.web import FORMS, Endpoint, serve
+from parley import answers
+
+bp = Blueprint("basic", __name__)
+ENDPOINT = Endpoint("chat", answers.chat, answers.chat_json)
+
+
+def complete() -> Response:
+    """Relay the request to the upstream."""
+    return serve(ENDPOINT)
+
+
+for form in FORMS:
+    bp.post(f"{form}/chat/completions")(complete)

@@ -1,0 +1,174 @@
+"""What the endpoints share: who may ask, reading a request, and an answer or an error as a response."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from flask import Flask, Response, current_app, g, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException
+
+from parley import errors
+from parley.errors import ClientGone, InvalidRequest, ParleyError
+from parley.observe import log
+from parley.services import Services
+from parley.turn import Batches, Turn
+from parley.wire import chunks
+from parley.wire.request import Asked, Origin, parse
+
+BODY_SECONDS = 10
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for an answer that nobody waits for."""
+
+FORMS = ("", "/v1")
+"""Every route answers bare and under /v1: some platforms take the full URL, some append to a base."""
+
+EVENT_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # nginx and its kin pass each event on as it comes
+}
+_CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_BEARER = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A kind of answer: its name in the log, and how it is given as a stream and as JSON."""
+
+    name: str
+    stream: Callable[[Asked, Services], Batches]
+    whole: Callable[[Asked, Services], bytes]
+
+
+def services() -> Services:
+    """The worker's long-lived objects."""
+    found: Services = current_app.extensions["parley"]
+    return found
+
+
+def serve(endpoint: Endpoint) -> Response:
+    """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
+    turn = Turn(endpoint.name, request_id(), services().settings.fallback_text)
+    try:
+        response = _answer(endpoint, turn)
+    except ClientGone:
+        response = Response(status=CLIENT_CLOSED_REQUEST)
+    except BaseException as error:
+        turn.fail(error)
+        turn.close()
+        raise
+    response.call_on_close(turn.close)
+    return response
+
+
+def _answer(endpoint: Endpoint, turn: Turn) -> Response:
+    check_key()
+    turn.admit(services().admission)
+    asked = _read()
+    turn.model = asked.envelope.model
+    if "gunicorn.socket" in request.environ:
+        turn.watch(request.environ["gunicorn.socket"])
+    if not asked.stream:
+        return json_response(turn.whole(lambda: endpoint.whole(asked, services())))
+    pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
+    return Response(pieces, headers=EVENT_STREAM_HEADERS)
+
+
+def json_response(body: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(content, status, headers, content_type="application/json")
+
+
+def request_id() -> str:
+    """The caller's X-Request-ID where it is clean, else one of ours; the same for the whole request."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _CLEAN_ID.fullmatch(given) else uuid.uuid4().hex
+    return str(g.request_id)
+
+
+def check_key() -> None:
+    """Raise InvalidApiKey unless the request bears a key of ours, or none is asked for."""
+    services().keyring.check(_presented_keys())
+
+
+def may_see_details() -> bool:
+    """Whether the request may see more than a status."""
+    return services().keyring.admits(_presented_keys())
+
+
+def _presented_keys() -> list[str]:
+    return [key for key in (_bearer_token(), request.headers.get("x-api-key")) if key]
+
+
+def _bearer_token() -> str | None:
+    found = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
+    return found[1] if found else None
+
+
+def _read() -> Asked:
+    origin = Origin(request_id(), "v1" in request.path.split("/"), request.args, _bearer_token())
+    return parse(_read_body(), origin, default_model=services().default_model)
+
+
+def _read_body() -> bytes:
+    """The request's body, read to one byte beyond the limit, so that one too large is seen, not truncated."""
+    limit = services().settings.max_body
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise errors.UnsupportedEncoding("send the body without Content-Encoding")
+    if (request.content_length or 0) > limit:
+        raise errors.RequestTooLarge(f"the body is larger than {limit} bytes")
+    late = errors.RequestTimeout(f"the body did not arrive within {BODY_SECONDS} seconds")
+    try:
+        with gevent.Timeout(BODY_SECONDS, late):
+            body: bytes = request.environ["wsgi.input"].read(limit + 1)
+    except (OSError, ParseException) as exc:
+        raise InvalidRequest("the body broke off or is badly framed", code="invalid_json") from exc
+    if len(body) > limit:
+        raise errors.RequestTooLarge(f"the body is larger than {limit} bytes")
+    if len(body) < (request.content_length or 0):
+        raise InvalidRequest("the body is shorter than its Content-Length", code="invalid_json")
+    return body
+
+
+def install(app: Flask) -> None:
+    """Give the app its error answers, all of one shape, and the headers that every answer bears."""
+    app.register_error_handler(ParleyError, _error_response)
+    app.register_error_handler(HTTPException, _http_error_response)
+    app.register_error_handler(Exception, _internal_error_response)
+    app.after_request(_with_common_headers)
+
+
+def _with_common_headers(response: Response) -> Response:
+    response.headers["X-Request-ID"] = request_id()
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _error_response(error: ParleyError) -> Response:
+    return json_response(chunks.error_body(error), error.status, error.headers)
+
+
+def _http_error_response(error: HTTPException) -> Response:
+    """Flask's own 404, 405 and the like, in our shape."""
+    if error.code == 404:
+        return _error_response(errors.NotFound(f"there is no route {request.path}"))
+    headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+    if error.code == 405:
+        message = f"{request.method} is not allowed on {request.path}"
+        return _error_response(errors.MethodNotAllowed(message, headers=headers))
+    refusal = InvalidRequest(error.name)
+    refusal.status = error.code or 400
+    return _error_response(refusal)
+
+
+def _internal_error_response(_error: Exception) -> Response:
+    log.exception("internal_error", id=request_id())
+    return _error_response(errors.InternalError(f"an internal error occurred (request {request_id()})"))

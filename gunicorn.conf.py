@@ -1,0 +1,56 @@
+"""How gunicorn serves Parley: read by the bare `gunicorn -k gevent app:app`, in the master, before any fork.
+
+Where it listens is gunicorn's own rule: 127.0.0.1:8000, or 0.0.0.0:$PORT where a platform sets PORT; so is
+WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy.
+https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import sys
+from typing import Any
+
+from parley import announce, observe
+from parley.settings import SettingsError, load
+from parley.upstream import embedded
+
+try:
+    settings = load()
+except SettingsError as error:
+    # One line and out, before any worker exists that could fail and be started again for ever.
+    sys.exit(f"parley: {error}")
+
+observe.configure(settings.log_level, settings.log_format)
+
+# One greenlet a connection; `gunicorn app:app` without -k would otherwise serve one caller at a time.
+worker_class = "gevent"
+# Idle keep-alive connections and health checks take places too, and a full worker queues without a word.
+worker_connections = 2 * settings.max_streams + 500
+# Above the idle time of the routers in front (Heroku's: 90 s); it also bounds a slow request head.
+keepalive = 95
+# How long open streams may run on after SIGTERM; Parley ends those that are left two seconds earlier.
+graceful_timeout = settings.graceful_timeout
+# A worker that reports nothing for so long is replaced; streams report, only a blocked one does not.
+timeout = 60
+# gunicorn would open a socket file for remote control.
+control_socket_disable = True
+# Workers import the app after gevent has patched the standard library, so never in the master.
+preload_app = False
+
+
+def when_ready(server: Any) -> None:
+    """The master listens: start the embedded model where one is wanted, say where and how to ask."""
+    wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
+    if wants_embedded and (model := embedded.model_file()):
+        embedded.start(model)
+    announce.listening(settings, [str(listener) for listener in server.LISTENERS])
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """A worker begins: it lets go of the master's end of the embedded model's pipe."""
+    embedded.disown()
+
+
+def post_worker_init(worker: Any) -> None:
+    """A worker has loaded the app: load what its first caller would wait for, and watch for the end."""
+    services = worker.app.wsgi().extensions["parley"]
+    services.drain_when(lambda: not worker.alive)
+    services.warm()

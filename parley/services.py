@@ -1,0 +1,116 @@
+"""The objects that live as long as a worker. Nothing is opened before it is first needed, or `warm` is called."""
+
+import functools
+import random
+import time
+from collections.abc import Callable
+
+import gevent
+
+from parley.admission import Admission, Keyring
+from parley.errors import ServerShuttingDown
+from parley.knowledge import documents
+from parley.knowledge.index import Bm25Index, Index
+from parley.observe import log
+from parley.settings import Settings
+from parley.speech.assets import Library
+from parley.upstream import embedded
+from parley.upstream.embedded_client import EmbeddedUpstream
+from parley.upstream.upstream import Budgets, HttpUpstream, NoUpstream, Upstream
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+DRAIN_POLL_SECONDS = 0.2
+DRAIN_LEAD_SECONDS = 2.0
+
+
+class Services:
+    """What the answers work with."""
+
+    def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
+        self.settings = settings
+        self.keyring = Keyring(settings.api_keys)
+        self.admission = Admission(settings.max_streams)
+        self.upstream = upstream or upstream_of(settings)
+        self.draining = False
+        self._last_phrase = ""
+
+    @property
+    def default_model(self) -> str:
+        """The model that answers where the request names none."""
+        return self.upstream.model or self.settings.llm_model
+
+    @functools.cached_property
+    def knowledge(self) -> Index:
+        """The passages of `KB_DIR`, ready to be searched; faulty entries are logged and left out."""
+        started = time.monotonic()
+        loaded = documents.load(self.settings.kb_dir)
+        for problem in loaded.problems:
+            log.warning("knowledge_fault", fault=str(problem))
+        index = Bm25Index(loaded.passages)
+        log.info("knowledge_loaded", passages=len(loaded.passages), ms=_ms_since(started))
+        return index
+
+    @functools.cached_property
+    def library(self) -> Library:
+        """The recordings of `AUDIO_DIR` at the rate that is sent; faulty ones are logged and left out."""
+        started = time.monotonic()
+        library = Library.load(self.settings.audio_dir, self.settings.audio_sample_rate)
+        for problem in library.problems:
+            log.warning("recording_fault", fault=problem)
+        log.info("recordings_loaded", recordings=len(library.names), ms=_ms_since(started))
+        return library
+
+    def warm(self) -> None:
+        """Load what the first caller would otherwise wait for."""
+        _ = self.knowledge, self.library
+
+    def waiting_message(self) -> str:
+        """A phrase for the time of looking something up: never the same twice running, ready to be spoken.
+
+        It ends in a sentence mark and a space, so that speech starts at once and the answer does not stick to it.
+        """
+        phrases = self.settings.waiting_messages
+        fresh = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
+        self._last_phrase = random.choice(fresh)
+        ended = self._last_phrase.endswith((".", "!", "?", "…", "。", "！", "？"))
+        return self._last_phrase + (" " if ended else ". ")
+
+    def drain_when(self, stopping: Callable[[], bool]) -> None:
+        """Watch for the server's stop; end the turns that outlive the grace, before gunicorn cuts them."""
+        gevent.spawn(self._drain, stopping)
+
+    def _drain(self, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            gevent.sleep(DRAIN_POLL_SECONDS)
+        self.draining = True
+        gevent.sleep(self.settings.graceful_timeout - DRAIN_LEAD_SECONDS)
+        for turn in list(self.admission.running):
+            turn.interrupt(ServerShuttingDown("the server is shutting down"))
+
+
+def upstream_of(settings: Settings) -> Upstream:
+    """The upstream that the settings name: an API, else the embedded model where it runs, else none."""
+    budgets = Budgets(
+        connect=settings.connect_timeout,
+        first_content=settings.ttft_timeout,
+        idle=settings.idle_timeout,
+        total=settings.stream_timeout,
+    )
+    if settings.llm_base_url or settings.llm_api_key:
+        return HttpUpstream(
+            settings.llm_base_url or OPENAI_BASE_URL,
+            settings.llm_api_key,
+            settings.llm_model,
+            budgets,
+            pool_size=settings.max_streams,
+            forward_fields=settings.llm_forward_fields,
+            # A key that opens our door is never sent upstream.
+            forward_token=not settings.llm_api_key and not settings.api_keys,
+        )
+    if embedded.running:
+        return EmbeddedUpstream(embedded.running, budgets, pool_size=settings.max_streams)
+    return NoUpstream()
+
+
+def _ms_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)

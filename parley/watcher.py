@@ -1,0 +1,66 @@
+"""Noticing that a client has left, in milliseconds and also while nothing is being sent.
+
+WSGI notices only at the second write after; before the first token never. So the client's socket is watched
+from the event loop for as long as a turn lasts.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+
+from gevent import get_hub
+
+READ = 1
+POLL_SECONDS = 0.05
+_TCP_ESTABLISHED = 1
+
+
+class ClientWatcher:
+    """Calls `left` once, from the event loop, when the client closes its end or the connection breaks.
+
+    A client that closes only its sending half counts as gone: HTTP clients don't do that and stay.
+    """
+
+    def __init__(self, client: socket.socket, left: Callable[[], None]) -> None:
+        # gevent's sockets wait for data; the plain one inside answers at once.
+        self._plain: socket.socket = getattr(client, "_sock", client)
+        self._left = left
+        self._loop = get_hub().loop
+        self._watcher = self._loop.io(client.fileno(), READ)
+        self._watcher.start(self._readable)
+
+    def stop(self) -> None:
+        """Stop watching; safe to call again."""
+        self._watcher.stop()
+        self._watcher.close()
+
+    def _readable(self) -> None:
+        try:
+            gone = not self._plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            gone = True
+        if gone:
+            self._report()
+        else:
+            self._poll()
+
+    def _poll(self) -> None:
+        """A next request is waiting in the socket, which is readable from now on: ask TCP for its state instead."""
+        self.stop()
+        self._watcher = self._loop.timer(POLL_SECONDS, repeat=POLL_SECONDS)
+        self._watcher.start(self._check_state)
+
+    def _check_state(self) -> None:
+        try:
+            info = self._plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+            gone = struct.unpack("B", info)[0] != _TCP_ESTABLISHED
+        except OSError:
+            gone = True
+        if gone:
+            self._report()
+
+    def _report(self) -> None:
+        self.stop()
+        self._left()

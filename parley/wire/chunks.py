@@ -1,0 +1,185 @@
+"""Completion chunks: ours made, the upstream's looked at, both of OpenAI's form.
+
+Every chunk of ours has the full envelope: clients lose text or raise where a field is missing.
+Source: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+import dataclasses
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
+from parley.wire import sse
+
+_encode = msgspec.json.encode
+
+
+@dataclasses.dataclass
+class Envelope:
+    """What all chunks of one answer share: id, created (Unix seconds) and model."""
+
+    id: str
+    created: int
+    model: str
+    used: bool = False
+
+    @classmethod
+    def new(cls, model: str) -> "Envelope":
+        """An envelope of our own, with a fresh id."""
+        return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
+
+    def adopt(self, seen: "Seen") -> None:
+        """Go on under the upstream's envelope, unless a chunk has left under ours: one id, from first to last."""
+        if self.used:
+            return
+        if isinstance(seen.id, str) and isinstance(seen.created, int) and isinstance(seen.model, str):
+            self.id, self.created, self.model = seen.id, seen.created, seen.model
+
+    def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        """One chunk's payload with a single choice."""
+        self.used = True
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _encode(self._with("chat.completion.chunk", choice))
+
+    def text(self, content: str, *, first: bool) -> bytes:
+        """A piece of spoken text; the first piece of an answer gives the role."""
+        return self.chunk({"role": "assistant", "content": content} if first else {"content": content})
+
+    def finish(self, reason: str) -> bytes:
+        """The chunk that ends the answer."""
+        return self.chunk({}, reason)
+
+    def completion(self, message: Mapping[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
+        """The whole answer in one object (`stream: false`)."""
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+        return self._with("chat.completion", choice)
+
+    def restamp(self, payload: bytes) -> bytes:
+        """The upstream's chunk as a further chunk of this answer: our id, created and model, no role again.
+
+        Everything else stays as it came, byte for byte (`msgspec.Raw`): long numbers keep all their digits.
+        """
+        chunk = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        ours = {"id": self.id, "created": self.created, "model": self.model}
+        chunk.update({name: msgspec.Raw(_encode(value)) for name, value in ours.items()})
+        if b'"role"' in payload and "choices" in chunk:
+            chunk["choices"] = msgspec.Raw(_encode(_without_roles(chunk["choices"])))
+        return _encode(chunk)
+
+    def _with(self, kind: str, choice: Mapping[str, Any]) -> dict[str, Any]:
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return {**head, "choices": [choice]}
+
+
+def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
+    choices = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    for choice in choices:
+        if bytes(choice.get("delta", b"null")) != b"null":
+            delta = msgspec.json.decode(choice["delta"], type=dict[str, msgspec.Raw])
+            delta.pop("role", None)
+            choice["delta"] = msgspec.Raw(_encode(delta))
+    return choices
+
+
+class _Choice(msgspec.Struct):
+    delta: dict[str, Any] | None = None
+    finish_reason: Any = None
+
+
+class Seen(msgspec.Struct):
+    """What the relay needs to know of an upstream's chunk; the payload itself goes on as it came."""
+
+    id: Any = None
+    created: Any = None
+    model: Any = None
+    object: Any = None
+    choices: list[_Choice] | None = None
+    error: Any = None
+    message: Any = None
+    code: Any = None
+
+    @property
+    def commits(self) -> bool:
+        """Whether it holds anything that a caller may hear or act on: the point of no return."""
+        return any(
+            value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
+        )
+
+    @property
+    def calls_tool(self) -> bool:
+        """Whether it holds a piece of a tool call."""
+        return any("tool_calls" in (choice.delta or ()) for choice in self.choices or ())
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The reason given by any choice, `error` excepted: that one is a failure."""
+        reasons = [choice.finish_reason for choice in self.choices or ()]
+        return next((reason for reason in reasons if reason and reason != "error"), None)
+
+    def failure(self) -> UpstreamError | None:
+        """The failure that the chunk reports, in any of the four forms seen in the wild.
+
+        `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), and a choice
+        with `finish_reason: "error"` (OpenRouter).
+        """
+        reported = self.error or (self if self.object == "error" else None)
+        if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
+            return None
+        code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
+        safe = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
+        return UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
+
+
+_seen = msgspec.json.Decoder(Seen)
+
+
+def look(payload: bytes) -> Seen:
+    """Read the few fields that matter. Raises UpstreamBadResponse for anything but a JSON chunk."""
+    try:
+        return _seen.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
+
+
+def check_completion(body: bytes) -> None:
+    """Raise the failure that an upstream's whole answer reports, or UpstreamBadResponse if it is none."""
+    seen = look(body)
+    if failure := seen.failure():
+        raise failure
+    if not seen.choices:
+        raise UpstreamBadResponse("the upstream's answer has no choices")
+
+
+def completion_as_stream(body: bytes) -> bytes:
+    """A whole answer, sent where a stream was asked for, as the event stream that it should have been."""
+    check_completion(body)
+    completion = msgspec.json.decode(body)
+    envelope = Envelope.new("")
+    envelope.adopt(look(body))
+    choice = completion["choices"][0]
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise UpstreamBadResponse("the upstream's answer has no message")
+    delta = {name: value for name, value in message.items() if value is not None}
+    if isinstance(delta.get("tool_calls"), list):
+        delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(delta["tool_calls"])]
+    payloads = [envelope.chunk(delta), envelope.finish(choice.get("finish_reason") or "stop")]
+    return sse.frames(payloads) + sse.DONE
+
+
+def error_body(error: ParleyError) -> dict[str, Any]:
+    """The error object: `error` is read by every SDK, `detail` by Agora's samples and webhooks."""
+    body = {"message": error.message, "type": error.type, "param": error.param, "code": error.public_code}
+    if isinstance(error, UpstreamRefused):
+        body = {**body, **error.body}
+    return {"error": body, "detail": body["message"]}
+
+
+def error_payload(error: ParleyError) -> bytes:
+    """The error object as the last event of a broken stream: bare, the one form that all clients notice."""
+    return _encode({"error": error_body(error)["error"]})

@@ -1,0 +1,246 @@
+"""The request: bytes to a checked `Asked`, and `Asked` to the body that goes upstream.
+
+Only the fields that we use are checked; an unknown field is never an error, and rarely goes further.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from parley.errors import InvalidRequest
+from parley.wire import strict_json
+from parley.wire.chunks import Envelope
+
+MAX_MESSAGES = 4096
+MAX_MODEL_CHARACTERS = 256
+MAX_WAITING_MS = 60_000
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+OPENAI_FIELDS = frozenset(
+    """
+    audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens
+    messages modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key
+    prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed
+    service_tier stop store stream stream_options temperature tool_choice tools top_logprobs top_p user
+    verbosity web_search_options
+    """.split()  # noqa: SIM905 - a column of forty quoted names is harder to read
+)
+"""OpenAI's own parameters (openai.types.chat.CompletionCreateParams) without `metadata`, which voice
+platforms fill with call data that is nobody else's business."""
+EXTENSION_FIELDS = frozenset(
+    {
+        "chat_template_kwargs",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "min_p",
+        "reasoning",
+        "repetition_penalty",
+        "top_k",
+    }
+)
+"""Common extensions of OpenAI-compatible servers."""
+UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
+PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
+"""Agora's own, top level: no upstream knows them, and strict ones answer 400."""
+OUR_FIELDS = frozenset({"asset", "waiting"})
+"""Addressed to this server."""
+PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What came with the body: `token` is the caller's own bearer token, for the mode that passes it on."""
+
+    request_id: str
+    v1: bool
+    query: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    token: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A checked request."""
+
+    body: Mapping[str, Any] = dataclasses.field(repr=False)
+    stream: bool
+    envelope: Envelope
+    origin: "Origin"
+
+    @property
+    def model(self) -> str | None:
+        """The model asked for, if any."""
+        return self.body.get("model")
+
+    @property
+    def asset(self) -> str | None:
+        """The recording asked for by name, in the body or else in the query."""
+        return self.body.get("asset") or self.origin.query.get("asset")
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation, at least one message, as it came."""
+        messages: list[dict[str, Any]] = self.body["messages"]
+        return messages
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the last word was the user's (not a tool result, not a broadcast)."""
+        return bool(self.messages[-1]["role"] == "user")
+
+    @property
+    def broadcast(self) -> str | None:
+        """The text to be voiced as it is: in Agora's audio mode, a last message of the assistant's."""
+        last = self.messages[-1]
+        return text_of(last.get("content")) if last["role"] == "assistant" else None
+
+    @property
+    def question(self) -> str:
+        """The text of the user's last message; empty where there is none."""
+        return next((text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user"), "")
+
+    def waiting_ms(self, default: int | None) -> int | None:
+        """Milliseconds without content after which to speak a waiting message; None for never."""
+        wish = self.body.get("waiting")
+        if wish is None:
+            return default
+        return wish if isinstance(wish, int) else {"always": 0, "off": None}[wish]
+
+    def with_context(self, before: str, after: str) -> "Asked":
+        """The same request with reference text around the last user message's own, unaltered content."""
+        messages = list(self.messages)
+        for place in reversed(range(len(messages))):
+            if messages[place]["role"] == "user":
+                content = _surrounded(messages[place].get("content"), before, after)
+                messages[place] = {**messages[place], "content": content}
+                break
+        return dataclasses.replace(self, body={**self.body, "messages": messages})
+
+    def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
+        """The body that goes upstream: the values that came, less what no upstream should see."""
+        known = UPSTREAM_FIELDS | forward
+        own = PRIVATE_FIELDS | OUR_FIELDS
+        kept = {
+            name: value for name, value in self.body.items() if name in known or ("*" in forward and name not in own)
+        }
+        if not self.stream:
+            kept.pop("stream_options", None)
+        messages = [_clean_message(message) for message in self.messages]
+        return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
+
+
+def parse(raw: bytes, origin: Origin, *, default_model: str) -> Asked:
+    """Check a request's body. Raises InvalidRequest whose `param` names the field."""
+    body = strict_json.parse(raw)
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body must be a JSON object", code="invalid_value")
+    _check_model(body.get("model"))
+    _check_messages(body)
+    _check_type(body, "stream", bool, "true or false")
+    _check_type(body, "stream_options", dict, "an object")
+    _check_type(body, "audio", dict, "an object")
+    _check_type(body, "asset", str, "a string")
+    _check_modalities(body.get("modalities"))
+    _check_waiting(body.get("waiting"))
+    wish = body.get("stream")
+    # Where nothing is said: Agora's default on the bare paths, OpenAI's under /v1.
+    stream = not origin.v1 if wish is None else wish
+    return Asked(body, stream, Envelope.new(body.get("model") or default_model), origin)
+
+
+def text_of(content: Any) -> str:
+    """A message's words: of a string, or of the text parts of a list; other parts have none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return " ".join(text for text in texts if isinstance(text, str))
+
+
+def _surrounded(content: Any, before: str, after: str) -> str | list[Any]:
+    if isinstance(content, list):
+        parts = [{"type": "text", "text": text} if text else None for text in (before, after)]
+        return [part for part in (parts[0], *content, parts[1]) if part is not None]
+    return f"{before}{content or ''}{after}"
+
+
+def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    cleaned = {name: value for name, value in message.items() if name not in PRIVATE_MESSAGE_FIELDS}
+    if isinstance(cleaned.get("content"), list):
+        cleaned["content"] = [_openai_part(part) for part in cleaned["content"]]
+    if isinstance(cleaned.get("audio"), dict):
+        cleaned["audio"] = {name: value for name, value in cleaned["audio"].items() if name != "transcript"}
+    return cleaned
+
+
+def _openai_part(part: Any) -> Any:
+    """Agora's samples also write plain strings, and pictures as `{"type": "image", "image_url": "..."}`."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, dict) and part.get("type") == "image" and isinstance(part.get("image_url"), str):
+        return {**part, "type": "image_url", "image_url": {"url": part["image_url"]}}
+    return part
+
+
+def _check_type(body: Mapping[str, Any], name: str, kind: type, form: str) -> None:
+    if body.get(name) is not None and not isinstance(body[name], kind):
+        raise InvalidRequest(f"{name} must be {form}", param=name)
+
+
+def _check_model(model: Any) -> None:
+    if model is None:
+        return
+    if not isinstance(model, str) or not model.isprintable() or len(model) > MAX_MODEL_CHARACTERS:
+        raise InvalidRequest(
+            f"model must be a string of at most {MAX_MODEL_CHARACTERS} printable characters", param="model"
+        )
+
+
+def _check_modalities(modalities: Any) -> None:
+    if modalities is not None and not (
+        isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
+    ):
+        raise InvalidRequest("modalities must be a list of strings", param="modalities")
+
+
+def _check_waiting(waiting: Any) -> None:
+    is_number = isinstance(waiting, int) and not isinstance(waiting, bool) and 0 <= waiting <= MAX_WAITING_MS
+    if waiting not in (None, "always", "off") and not is_number:
+        raise InvalidRequest(
+            f"waiting must be always, off, or milliseconds from 0 to {MAX_WAITING_MS}", param="waiting"
+        )
+
+
+def _check_messages(body: Mapping[str, Any]) -> None:
+    if body.get("messages") is None:
+        raise InvalidRequest("messages is missing", code="missing_field", param="messages")
+    messages = body["messages"]
+    if not isinstance(messages, list) or not 0 < len(messages) <= MAX_MESSAGES:
+        raise InvalidRequest(f"messages must be a list of 1 to {MAX_MESSAGES} messages", param="messages")
+    for number, message in enumerate(messages):
+        _check_message(message, f"messages[{number}]")
+
+
+def _check_message(message: Any, path: str) -> None:
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"{path} must be an object", param=path)
+    role = message.get("role")
+    if role is None:
+        raise InvalidRequest(f"{path}.role is missing", code="missing_field", param=f"{path}.role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(f"{path}.role must be one of {', '.join(sorted(ROLES))}", param=f"{path}.role")
+    if message.get("content") is not None:
+        _check_content(message["content"], f"{path}.content")
+    elif role != "assistant":  # an assistant's message may hold tool calls or audio instead
+        raise InvalidRequest(f"{path}.content is missing", code="missing_field", param=f"{path}.content")
+
+
+def _check_content(content: Any, path: str) -> None:
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise InvalidRequest(f"{path} must be a string or a list of parts", param=path)
+    for number, part in enumerate(content):
+        if not isinstance(part, str | dict):
+            raise InvalidRequest(f"{path}[{number}] must be an object or a string", param=f"{path}[{number}]")

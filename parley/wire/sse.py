@@ -1,0 +1,91 @@
+"""Event streams: bytes to payloads, payloads to frames.
+
+Parsing follows the WHATWG rules (https://html.spec.whatwg.org/multipage/server-sent-events.html) for what a
+completion stream uses: only `data` counts, comments and the other fields are passed over. Deliberate
+divergences: a payload that is empty is dropped, and an event whose last line arrived but whose blank line
+did not is still given out at the end, because some upstreams close right after `data: [DONE]`.
+"""
+
+from collections.abc import Iterable
+
+from parley.errors import UpstreamBadResponse
+
+MAX_EVENT_BYTES = 1 << 20
+DONE_PAYLOAD = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
+
+
+def frame(payload: bytes) -> bytes:
+    """One event on the wire. A payload of several lines becomes several `data:` lines of one event."""
+    if b"\n" in payload:
+        payload = payload.replace(b"\n", b"\ndata: ")
+    return b"data: " + payload + b"\n\n"
+
+
+def frames(payloads: Iterable[bytes]) -> bytes:
+    """Several events in one piece, so that what arrived together leaves in one write."""
+    return b"".join(map(frame, payloads))
+
+
+DONE = frame(DONE_PAYLOAD)
+"""The last event of a complete answer, and of no other."""
+
+
+def comment(text: str) -> bytes:
+    """A line that every client ignores; line breaks in `text` become spaces."""
+    return b": " + " ".join(text.split()).encode() + b"\n\n"
+
+
+class Decoder:
+    """Feeds on a stream's bytes, however they are cut, and gives out the payloads of its events."""
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._limit = max_event_bytes
+        self._rest = b""  # the line that has not ended yet
+        self._lines: list[bytes] = []  # the `data` of the event that has not ended yet
+        self._size = 0
+        self._at_start = True
+        self._after_cr = False
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """Take the next bytes; return the payloads completed by them.
+
+        Raises UpstreamBadResponse for an event above the limit.
+        """
+        text = self._rest + self._with_plain_line_ends(received)
+        if self._at_start:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._rest = text
+                return []
+            text = text.removeprefix(_BOM)
+            self._at_start = False
+        *lines, self._rest = text.split(b"\n")
+        payloads = [payload for line in lines if (payload := self._line(line))]
+        if self._size + len(self._rest) > self._limit:
+            raise UpstreamBadResponse("the upstream sent an event that is too large")
+        return payloads
+
+    def end(self) -> list[bytes]:
+        """The stream is over: return the payload that only lacks its blank line, if there is one."""
+        payload = self._line(b"")
+        return [payload] if payload else []
+
+    def _with_plain_line_ends(self, received: bytes) -> bytes:
+        """CRLF and CR to LF, also where a receive ends between the two."""
+        if self._after_cr:
+            received = received.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in received:
+            self._after_cr = received.endswith(b"\r")
+            received = received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return received
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not line:
+            payload = b"\n".join(self._lines)
+            self._lines, self._size = [], 0
+            return payload or None
+        if line.startswith(b"data:"):
+            self._lines.append(line[6:] if line[5:6] == b" " else line[5:])
+            self._size += len(line)
+        return None

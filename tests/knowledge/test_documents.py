@@ -1,0 +1,238 @@
+"""Each form that a knowledge file may have, and each fault that it may have."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parley.knowledge.documents import Loaded, Passage, load
+from parley.knowledge.sentences import PASSAGE_WORDS, cut
+
+
+def loaded(folder: Path, **files: Any) -> Loaded:
+    """The folder loaded with these files in it: bytes as they are, strings as UTF-8, other values as JSON."""
+    for name, content in files.items():
+        if not isinstance(content, str | bytes):
+            content = json.dumps(content)
+        raw = content.encode() if isinstance(content, str) else content
+        (folder / f"{name}.json").write_bytes(raw)
+    return load(folder)
+
+
+def complaints(folder: Path, **files: Any) -> list[str]:
+    """What is printed of the problems, without the folder."""
+    return [str(problem).removeprefix(f"{folder}/") for problem in loaded(folder, **files).problems]
+
+
+def texts(result: Loaded) -> list[str]:
+    return [passage.text for passage in result.passages]
+
+
+def test_a_list_of_entries_keeps_other_keys_as_metadata(tmp_path: Path) -> None:
+    entry = {"id": "chain", "title": "Chain", "text": "It costs 35 dollars.", "price": 35, "tags": ["a"]}
+
+    result = loaded(tmp_path, services=[entry])
+
+    expected = Passage(
+        "chain", "Chain", "It costs 35 dollars.", "services.json", {"price": 35, "tags": ["a"]}
+    )
+    assert result == Loaded([expected], [])
+
+
+def test_an_entry_needs_only_a_text(tmp_path: Path) -> None:
+    result = loaded(tmp_path, notes=[{"text": "one"}, {"text": "two", "id": None, "title": None}])
+
+    assert [(passage.id, passage.title) for passage in result.passages] == [("notes-0", ""), ("notes-1", "")]
+
+
+def test_a_whole_number_serves_as_an_id(tmp_path: Path) -> None:
+    assert loaded(tmp_path, notes=[{"id": 7, "text": "one"}]).passages[0].id == "7"
+
+
+def test_a_question_becomes_the_title_and_its_answer_the_text(tmp_path: Path) -> None:
+    result = loaded(tmp_path, faq=[{"question": "Where?", "answer": "Here.", "topic": "place"}])
+
+    assert result.passages == [Passage("faq-0", "Where?", "Here.", "faq.json", {"topic": "place"})]
+
+
+def test_documents_may_hold_either_kind_of_entry(tmp_path: Path) -> None:
+    entries = [{"text": "one"}, {"question": "Two?", "answer": "two"}]
+
+    result = loaded(tmp_path, both={"version": 1, "documents": entries})
+
+    assert (texts(result), result.problems) == (["one", "two"], [])
+
+
+def test_a_mapping_gives_titles_and_texts(tmp_path: Path) -> None:
+    result = loaded(tmp_path, house={"Parking": "Behind the shop."})
+
+    assert result.passages == [Passage("house-Parking", "Parking", "Behind the shop.", "house.json", {})]
+
+
+def test_a_file_may_be_one_entry(tmp_path: Path) -> None:
+    result = loaded(tmp_path, about={"id": "us", "title": "About us", "text": "We mend bicycles."})
+
+    assert [(passage.id, passage.text) for passage in result.passages] == [("us", "We mend bicycles.")]
+
+
+def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    assert texts(loaded(tmp_path, b={"x": "second"}, a={"x": "first"}, c={"x": "third"})) == [
+        "first",
+        "second",
+        "third",
+    ]
+
+
+@pytest.mark.parametrize("name", [".x.json", "~$x.json", "#x.json#", "x.json~", "x.json.bak", "x.txt"])
+def test_hidden_files_and_backups_are_passed_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("not json")
+
+    assert load(tmp_path) == Loaded([], [])
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    assert texts(loaded(tmp_path, a=b"\xef\xbb\xbf" + '{"t": "Grüße"}'.encode())) == ["Grüße"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ('[{"text": "a"}\n {"text": "b"}]', "a.json:2:2: expected ',' delimiter"),
+        ('["open', "a.json:1:2: unterminated string"),
+        ("", "a.json: is empty"),
+        (b"\xff\xfe[\x00]\x00", "a.json: is UTF-16; save it as UTF-8"),
+        (b'{"a":\n"caf\xe9"}', "a.json: is not UTF-8 (line 2); save it as UTF-8"),
+        ("[" * 100_000, "a.json: is nested too deeply"),
+        ("[" + "9" * 5000 + "]", "a.json: holds a number with too many digits"),
+        ("3", "a.json: must hold a list or an object"),
+    ],
+)
+def test_a_faulty_file_is_reported_and_the_others_load(
+    tmp_path: Path, content: str | bytes, complaint: str
+) -> None:
+    assert complaints(tmp_path, a=content, b={"x": "good"}) == [complaint]
+    assert texts(load(tmp_path)) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("text", "the entry is not an object"),
+        ({"title": "x"}, '"text" is missing'),
+        ({"text": None}, "the text must be a string"),
+        ({"text": ["x"]}, "the text must be a string"),
+        ({"text": " \n"}, "the text is empty"),
+        ({"text": "x", "title": 5}, "the title must be a string"),
+        ({"text": "x", "id": True}, "the id must be a string"),
+        ({"question": "x"}, '"answer" is missing'),
+        ({"answer": "x"}, '"question" is missing'),
+        ({"text": "x", "price": [float("nan")]}, '"price" is not a finite number'),
+        ({"text": "\ud800"}, '"text" holds half of a surrogate pair'),
+    ],
+)
+def test_a_faulty_entry_is_reported_with_its_place_and_skipped(
+    tmp_path: Path, entry: object, message: str
+) -> None:
+    assert complaints(tmp_path, faq=[{"text": "good"}, entry]) == [f"faq.json[1]: {message}"]
+    assert texts(load(tmp_path)) == ["good"]
+
+
+def test_places_inside_documents_and_mappings_are_named(tmp_path: Path) -> None:
+    assert complaints(tmp_path, a={"documents": [3]}, b={"Größe": 3}) == [
+        "a.json.documents[0]: the entry is not an object",
+        'b.json["Größe"]: the text must be a string',
+    ]
+
+
+def test_an_id_that_is_taken_is_made_unique_and_reported(tmp_path: Path) -> None:
+    entry = {"id": "x", "text": "one"}
+
+    result = loaded(tmp_path, a=[entry], b=[entry, entry])
+
+    assert [passage.id for passage in result.passages] == ["x", "x-2", "x-3"]
+    assert str(result.problems[0]).endswith(
+        'b.json[0]: the id "x" is taken already; this one is called "x-2"'
+    )
+
+
+def test_a_key_given_twice_is_reported(tmp_path: Path) -> None:
+    assert complaints(tmp_path, a='{"k": "old", "k": "new"}') == [
+        'a.json: the key "k" is given twice in one object; the last one counts'
+    ]
+    assert texts(load(tmp_path)) == ["new"]
+
+
+def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    os.mkfifo(tmp_path / "b.json")
+    (tmp_path / "c.json").symlink_to(tmp_path / "nowhere")
+
+    assert complaints(tmp_path) == [
+        "a.json: is a directory, not a file",
+        "b.json: is not a regular file",
+        "c.json: can't be read: No such file or directory",
+    ]
+
+
+def test_a_missing_folder_is_a_problem_and_no_error(tmp_path: Path) -> None:
+    folder = tmp_path / "none"
+
+    assert [str(problem) for problem in load(folder).problems] == [
+        f"{folder}: the folder can't be read: No such file or directory"
+    ]
+
+
+def test_a_long_text_becomes_numbered_passages_of_whole_sentences(tmp_path: Path) -> None:
+    sentences = [f"This is sentence number {number} of a long text." for number in range(40)]
+
+    passages = loaded(tmp_path, a=[{"id": "doc", "title": "Long", "text": " ".join(sentences)}]).passages
+
+    assert [passage.id for passage in passages] == ["doc#1", "doc#2", "doc#3"]
+    assert {passage.title for passage in passages} == {"Long"}
+    assert all(passage.text.startswith("This") and passage.text.endswith("text.") for passage in passages)
+    assert [sentence for sentence in sentences if not any(sentence in text.text for text in passages)] == []
+
+
+def test_a_passage_begins_with_the_last_sentence_of_the_one_before() -> None:
+    passages = cut(" ".join(f"Sentence {number} has six words." for number in range(40)))
+
+    assert passages[0].endswith("Sentence 29 has six words.")
+    assert passages[1].startswith("Sentence 29 has six words. Sentence 30")
+
+
+def test_a_short_text_stays_as_it_is() -> None:
+    assert cut("One.  Two!\nThree? (four)") == ["One.  Two!\nThree? (four)"]
+
+
+def test_no_cut_falls_after_an_abbreviation_or_inside_a_number() -> None:
+    text = "We saw Dr. Smith for 3.50 dollars, e.g. twice, at St. Mary. " * 30
+
+    assert all(passage.startswith("We saw") and passage.endswith("Mary.") for passage in cut(text.strip()))
+
+
+def test_full_width_sentence_ends_need_no_space() -> None:
+    passages = cut("我们今天开门吗？是的请进！" * 30)
+
+    assert len(passages) > 1
+    assert all(passage.endswith(("？", "！")) for passage in passages)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["word " * 5000, "x" * 50_000, "店" * 5000, "." * 50_000, "- item\n" * 5000, "a" + " " * 50_000 + "b"],
+    ids=["words", "one word", "CJK", "dots", "items", "spaces"],
+)
+def test_every_passage_is_bounded(text: str) -> None:
+    passages = cut(text.strip())
+
+    assert all(0 < len(passage) <= PASSAGE_WORDS * 24 for passage in passages)
+    assert all(len(passage.split()) <= PASSAGE_WORDS for passage in passages)
+    assert sum(len(passage) for passage in passages) >= len("".join(text.split()))
+
+
+def test_a_sentence_without_end_is_cut_between_words() -> None:
+    passages = cut(" ".join(["bicycle"] * 500))
+
+    assert {word for passage in passages for word in passage.split()} == {"bicycle"}

@@ -1,0 +1,145 @@
+"""What a search finds, what it does not, and what it survives."""
+
+import logging
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from parley.knowledge.documents import Passage, load
+from parley.knowledge.index import Bm25Index, Index
+
+ROOT = Path(__file__).parents[2]
+
+ANSWERED_BY = {
+    "When are you open on Saturday?": "house-Opening hours",
+    "Where is the shop?": "house-Where the shop is",
+    "How much does it cost to fix a flat tire?": "flat-tire",
+    "How long does a full overhaul take?": "overhaul",
+    "Do I need an appointment?": "appointment",
+    "How long is the guarantee on repairs?": "guarantee",
+    "Who is the owner of the shop?": "house-Owner",
+    "Is there a discount for students?": "discount",
+    "Do you repair carbon frames?": "carbon",
+    "How can I pay?": "payment",
+    "How much is a tune-up?": "tune-up",
+    "How long does a bike fitting take?": "bike-fitting",
+    "When is the repair course?": "course",
+    "What is the name of the dog?": "house-Dog",
+    "What is the capital of Mongolia?": None,
+}
+
+
+def index(*texts: str, titles: tuple[str, ...] = ()) -> Index:
+    """An index of passages named `0`, `1`, ... with these texts."""
+    named = [*titles, *[""] * len(texts)]
+    return Bm25Index([Passage(str(at), named[at], text, "a.json", {}) for at, text in enumerate(texts)])
+
+
+def found(searched: Index, query: str, limit: int = 5) -> list[str]:
+    return [hit.passage.id for hit in searched.search(query, limit)]
+
+
+@pytest.fixture(scope="module")
+def house() -> Index:
+    """An index of the sample knowledge."""
+    return Bm25Index(load(ROOT / "kb_data").passages)
+
+
+def test_the_sample_knowledge_loads_without_a_problem() -> None:
+    result = load(ROOT / "kb_data")
+
+    assert result.problems == []
+    assert len(result.passages) >= 40
+
+
+@pytest.mark.parametrize(("question", "passage"), ANSWERED_BY.items())
+def test_each_question_to_try_finds_its_passage(house: Index, question: str, passage: str | None) -> None:
+    assert found(house, question, limit=1) == ([passage] if passage else [])
+
+
+def test_the_readme_lists_the_same_questions_to_try() -> None:
+    section = (ROOT / "kb_data" / "README.md").read_text(encoding="utf-8").split("## Questions to try")[1]
+
+    assert re.findall(r"^- (.+)$", section, re.MULTILINE) == list(ANSWERED_BY)
+
+
+def test_the_best_passage_comes_first() -> None:
+    searched = index("A chain and brakes.", "A new chain: every chain is a good chain.", "Opening hours.")
+
+    hits = searched.search("new chain", 5)
+
+    assert [hit.passage.id for hit in hits] == ["1", "0"]
+    assert hits[0].score > hits[1].score > 0
+
+
+def test_no_more_passages_than_asked_for() -> None:
+    searched = index("chain one", "chain two", "chain three")
+
+    assert [len(found(searched, "chain", limit)) for limit in (2, 0, -1, 100)] == [2, 0, 0, 3]
+
+
+def test_stop_words_alone_find_nothing() -> None:
+    searched = index("What is this, and how could you know? It is the one that we have.")
+
+    assert found(searched, "Could you please tell me what this is and how much I want it?") == []
+
+
+def test_english_endings_do_not_matter() -> None:
+    assert found(index("We repair bicycles.", "Parking."), "Is my bicycle being repaired?") == ["0"]
+
+
+def test_the_title_counts_with_the_text() -> None:
+    assert found(index("Behind the shop.", titles=("Parking",)), "Where is parking?") == ["0"]
+
+
+@pytest.mark.parametrize("query", ["cafe", "CAFÉ", "Cafe\u0301", "STRASSE", "\uff43\uff41\uff46\uff45"])
+def test_accents_case_and_width_do_not_matter(query: str) -> None:
+    assert found(index("Das Café in der Hauptallee, Straße 5", "anderes"), query) == ["0"]
+
+
+def test_chinese_is_found_without_spaces_between_words() -> None:
+    searched = index("我们星期六从九点到五点营业。", "停车场在店后面。")
+
+    assert [found(searched, query) for query in ("星期六几点开门", "停车在哪里")] == [["0"], ["1"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", " ", "?!", "\x00", "\ud800", "🚲" * 1000, "x" * 2**20, "word " * 200_000, "ﷺ" * 2**20, "。" * 2**20],
+    ids=["empty", "space", "marks", "NUL", "surrogate", "emoji", "long word", "words", "ligature", "CJK"],
+)
+def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> None:
+    started = time.perf_counter()
+
+    assert found(house, query) == []
+    assert time.perf_counter() - started < 0.2
+
+
+def test_of_a_very_long_query_the_end_counts() -> None:
+    assert found(index("chain", "brakes"), "brakes " + "filler " * 10_000 + "chain") == ["0"]
+
+
+@pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])
+def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
+    assert found(index(*texts), "the 🚲 chain") == []
+
+
+def test_nothing_is_printed_or_logged(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        index("chain", "brakes").search("chain", 1)
+
+    assert (*capfd.readouterr(), caplog.text) == ("", "", "")
+
+
+def test_bm25s_is_imported_only_when_an_index_is_built() -> None:
+    code = "import sys, parley.knowledge.context; print('bm25s' in sys.modules)"
+
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert run.stdout == "False\n"
