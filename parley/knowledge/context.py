@@ -70,7 +70,7 @@ def extractive(hits: Sequence[Hit]) -> Framing:
 
 
 FORMS: dict[str, Callable[[Sequence[Hit]], Framing]] = {"reference": reference, "extractive": extractive}
-"""The forms by the names that settings use."""
+"""The forms by name; which one suits a model is an attribute of its upstream."""
 
 # Look-alikes of the delimiter lose their bracket: a model may take a near miss for the real end.
 _TAG_LIKE = re.compile(r"<(?=\s{0,8}/?\s{0,8}reference)", re.IGNORECASE)
