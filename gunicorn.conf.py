@@ -8,7 +8,6 @@ https://docs.gunicorn.org/en/stable/settings.html
 import sys
 from typing import Any
 
-from parley import announce, observe
 from parley.settings import SettingsError, load
 from parley.upstream import embedded
 
@@ -17,8 +16,6 @@ try:
 except SettingsError as error:
     # One line and out, before any worker exists that could fail and be started again for ever.
     sys.exit(f"parley: {error}")
-
-observe.configure(settings.log_level, settings.log_format)
 
 # One greenlet a connection; `gunicorn app:app` without -k would otherwise serve one caller at a time.
 worker_class = "gevent"
@@ -38,6 +35,9 @@ preload_app = False
 
 def when_ready(server: Any) -> None:
     """The master listens: start the embedded model where one is wanted, say where and how to ask."""
+    from parley import announce, observe  # here, because the log's library takes a tenth of a second to load
+
+    observe.configure(settings.log_level, settings.log_format)
     wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
     if wants_embedded and (model := embedded.model_file()):
         embedded.start(model)
@@ -50,7 +50,10 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """A worker has loaded the app: load what its first caller would wait for, and watch for the end."""
+    """A worker has loaded the app: load what its first caller would wait for, and prepare for the end."""
+    from parley import drain, observe
+
+    observe.quiet_gunicorn()
     services = worker.app.wsgi().extensions["parley"]
-    services.drain_when(lambda: not worker.alive)
+    drain.drain_at_the_end(worker, services)
     services.warm()

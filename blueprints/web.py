@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ def services() -> Services:
 
 def serve(endpoint: Endpoint) -> Response:
     """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
-    turn = Turn(endpoint.name, request_id(), services().settings.fallback_text)
+    settings = services().settings
+    turn = Turn(endpoint.name, request_id(), fallback_text=settings.fallback_text, heartbeat=settings.heartbeat)
     try:
         response = _answer(endpoint, turn)
     except ClientGone:
@@ -70,13 +72,17 @@ def _answer(endpoint: Endpoint, turn: Turn) -> Response:
     check_key()
     turn.admit(services().admission)
     asked = _read()
-    turn.model = asked.envelope.model
+    turn.model, turn.trail = asked.envelope.model, asked.trail
     if "gunicorn.socket" in request.environ:
         turn.watch(request.environ["gunicorn.socket"])
     if not asked.stream:
-        return json_response(turn.whole(lambda: endpoint.whole(asked, services())))
-    pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
-    return Response(pieces, headers=EVENT_STREAM_HEADERS)
+        response = json_response(turn.whole(lambda: endpoint.whole(asked, services())))
+    else:
+        pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
+        response = Response(pieces, headers=EVENT_STREAM_HEADERS)
+    if asked.trail.attempts:
+        response.headers["X-Relay-Attempts"] = str(asked.trail.attempts)
+    return response
 
 
 def json_response(body: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -129,6 +135,9 @@ def _read_body() -> bytes:
     try:
         with gevent.Timeout(BODY_SECONDS, late):
             body: bytes = request.environ["wsgi.input"].read(limit + 1)
+    except errors.RequestTimeout:
+        _read_no_more()
+        raise
     except (OSError, ParseException) as exc:
         raise InvalidRequest("the body broke off or is badly framed", code="invalid_json") from exc
     if len(body) > limit:
@@ -136,6 +145,12 @@ def _read_body() -> bytes:
     if len(body) < (request.content_length or 0):
         raise InvalidRequest("the body is shorter than its Content-Length", code="invalid_json")
     return body
+
+
+def _read_no_more() -> None:
+    """Let gunicorn close the connection after this answer: what may still come can't be told from a next request."""
+    if client := request.environ.get("gunicorn.socket"):
+        client.shutdown(socket.SHUT_RD)
 
 
 def install(app: Flask) -> None:

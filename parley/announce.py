@@ -29,9 +29,7 @@ def _model(settings: Settings) -> str:
     if settings.llm_base_url or settings.llm_api_key:
         return f"{settings.llm_model} at {settings.llm_base_url or 'OpenAI'}"
     if embedded.running:
-        return (
-            f"{embedded.MODEL}, an embedded demonstration model, small and often wrong; for a real one set {WANTED}"
-        )
+        return f"{embedded.MODEL}, an embedded demonstration model, small and often wrong; for a real one set {WANTED}"
     return f"none yet; set {WANTED}"
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from parley.headstart import HeadStart
 from parley.knowledge import context
 from parley.knowledge.index import Hit
 from parley.observe import log
@@ -39,18 +38,17 @@ def chat_json(asked: Asked, services: Services) -> bytes:
 
 def rag(asked: Asked, services: Services) -> Batches:
     """A waiting message, then the upstream's answer to the question with what the knowledge says on it."""
-    answer = _grounded(asked, services)
     patience_ms = asked.waiting_ms(services.settings.waiting) if asked.awaits_answer else None
-    if patience_ms is None:
-        yield from answer
-        return
-    with contextlib.closing(HeadStart(answer)) as started:
-        if patience_ms and started.ready_within(patience_ms / 1000):
-            yield from started
-            return
-        yield [asked.envelope.text(services.waiting_message(), first=True)]
-        for batch in started:
-            yield [asked.envelope.restamp(payload) for payload in batch]
+    if patience_ms == 0:
+        yield _waiting_message(asked, services)
+    with contextlib.closing(_grounded(asked, services, patience_ms)) as answer:
+        if patience_ms:
+            speak_at = time.monotonic() + patience_ms / 1000
+            while not (batch := next(answer)) and time.monotonic() < speak_at:
+                yield batch
+            yield batch or _waiting_message(asked, services)
+        for batch in answer:
+            yield [asked.envelope.restamp(payload) for payload in batch] if asked.envelope.used else batch
 
 
 def rag_json(asked: Asked, services: Services) -> bytes:
@@ -92,9 +90,14 @@ def audio_json(asked: Asked, services: Services) -> bytes:
     return msgspec.json.encode(asked.envelope.completion(message))
 
 
-def _grounded(asked: Asked, services: Services) -> Batches:
+def _waiting_message(asked: Asked, services: Services) -> list[bytes]:
+    return [asked.envelope.text(services.waiting_message(), first=True)]
+
+
+def _grounded(asked: Asked, services: Services, patience_ms: int | None) -> Batches:
     hits = services.knowledge.search(asked.question, services.settings.rag_top_k)
-    yield from services.upstream.stream(_with_context(asked, hits, services))
+    wake_after = patience_ms / 1000 if patience_ms else None
+    yield from services.upstream.stream(_with_context(asked, hits, services), wake_after)
 
 
 def _with_context(asked: Asked, hits: list[Hit], services: Services) -> Asked:

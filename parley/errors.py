@@ -44,6 +44,9 @@ class ParleyError(Exception):
     type = "server_error"
     code = "internal_error"
     retryable = False
+    """Whether the same upstream may do better in a moment."""
+    most_attempts = 3
+    """How many attempts at the same upstream make sense."""
     is_refusal = False
     """Whether the server turned the request away, rather than failed to answer it."""
     speakable = False
@@ -63,6 +66,11 @@ class ParleyError(Exception):
         self.headers = dict(headers or {})
         if code is not None:
             self.code = code
+
+    @property
+    def may_fail_over(self) -> bool:
+        """Whether another upstream may do better."""
+        return self.retryable
 
     @property
     def public_code(self) -> str:
@@ -151,7 +159,6 @@ class WarmingUp(ParleyError):
 
     status = 503
     code = "warming_up"
-    retryable = True
 
 
 class InternalError(ParleyError):
@@ -182,6 +189,7 @@ class UpstreamUnreachable(UpstreamError):
     """No connection, or it closed before an answer began."""
 
     code = "upstream_unreachable"
+    most_attempts = 2
 
 
 class UpstreamTimeout(UpstreamError):
@@ -202,6 +210,12 @@ class UpstreamAuthFailed(UpstreamError):
     """The upstream refused our own key: the operator's business, not the caller's."""
 
     code = "upstream_auth_failed"
+    retryable = False
+
+    @property
+    def may_fail_over(self) -> bool:
+        """Another upstream has another key."""
+        return True
 
 
 class UpstreamRedirect(UpstreamError):
@@ -221,6 +235,7 @@ class UpstreamEmptyResponse(UpstreamError):
     """The upstream answered with success and nothing in it."""
 
     code = "upstream_empty_response"
+    most_attempts = 2
 
 
 class UpstreamDisconnected(UpstreamError):
@@ -242,6 +257,9 @@ class UpstreamStalled(UpstreamError):
     code = "upstream_stalled"
 
 
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
 class UpstreamRefused(UpstreamError):
     """The upstream's own 4xx: its status and its error object are the caller's to see.
 
@@ -254,8 +272,9 @@ class UpstreamRefused(UpstreamError):
     def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body.get("message") or "the upstream refused the request"), headers=headers)
         self.status = status
+        self.retryable = status == 429
         self.body = dict(body)
-        self.type = "rate_limit_error" if status == 429 else "invalid_request_error"
+        self.type = _TYPES.get(status, "invalid_request_error")
         self.code = "rate_limited" if status == 429 else "upstream_error"
 
 

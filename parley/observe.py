@@ -38,6 +38,15 @@ def configure(level: str, form: str | None) -> None:
     )
 
 
+def quiet_gunicorn() -> None:
+    """Keep gunicorn from writing a traceback where a client stopped reading: the turn's own line tells of it."""
+    logging.getLogger("gunicorn.error").addFilter(_is_no_send_timeout)
+
+
+def _is_no_send_timeout(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
+
+
 def _one_line(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """No field may bring a line break or a control character into the text form."""
     for name, value in fields.items():

@@ -3,12 +3,8 @@
 import functools
 import random
 import time
-from collections.abc import Callable
-
-import gevent
 
 from parley.admission import Admission, Keyring
-from parley.errors import ServerShuttingDown
 from parley.knowledge import documents
 from parley.knowledge.index import Bm25Index, Index
 from parley.observe import log
@@ -16,11 +12,10 @@ from parley.settings import Settings
 from parley.speech.assets import Library
 from parley.upstream import embedded
 from parley.upstream.embedded_client import EmbeddedUpstream
-from parley.upstream.upstream import Budgets, HttpUpstream, NoUpstream, Upstream
+from parley.upstream.http_upstream import Budgets, HttpUpstream
+from parley.upstream.relay import NoUpstream, Relay, Upstream
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
-DRAIN_POLL_SECONDS = 0.2
-DRAIN_LEAD_SECONDS = 2.0
 
 
 class Services:
@@ -72,44 +67,60 @@ class Services:
         phrases = self.settings.waiting_messages
         fresh = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(fresh)
-        ended = self._last_phrase.endswith((".", "!", "?", "…", "。", "！", "？"))
+        ended = self._last_phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।"))
         return self._last_phrase + (" " if ended else ". ")
-
-    def drain_when(self, stopping: Callable[[], bool]) -> None:
-        """Watch for the server's stop; end the turns that outlive the grace, before gunicorn cuts them."""
-        gevent.spawn(self._drain, stopping)
-
-    def _drain(self, stopping: Callable[[], bool]) -> None:
-        while not stopping():
-            gevent.sleep(DRAIN_POLL_SECONDS)
-        self.draining = True
-        gevent.sleep(self.settings.graceful_timeout - DRAIN_LEAD_SECONDS)
-        for turn in list(self.admission.running):
-            turn.interrupt(ServerShuttingDown("the server is shutting down"))
 
 
 def upstream_of(settings: Settings) -> Upstream:
-    """The upstream that the settings name: an API, else the embedded model where it runs, else none."""
+    """What the settings name: an API and its fallbacks, else the embedded model where it runs, else none."""
     budgets = Budgets(
         connect=settings.connect_timeout,
         first_content=settings.ttft_timeout,
+        precommit=settings.precommit_timeout,
         idle=settings.idle_timeout,
         total=settings.stream_timeout,
+        tick=settings.heartbeat or settings.idle_timeout,
     )
+    upstreams = [*_first_upstream(settings, budgets), *_fallbacks(settings, budgets)]
+    if not upstreams:
+        return NoUpstream()
+    return Relay(upstreams, budgets, settings.hedge_after / 1000 if settings.hedge_after else None)
+
+
+def _first_upstream(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
     if settings.llm_base_url or settings.llm_api_key:
-        return HttpUpstream(
-            settings.llm_base_url or OPENAI_BASE_URL,
-            settings.llm_api_key,
-            settings.llm_model,
-            budgets,
-            pool_size=settings.max_streams,
-            forward_fields=settings.llm_forward_fields,
-            # A key that opens our door is never sent upstream.
-            forward_token=not settings.llm_api_key and not settings.api_keys,
-        )
+        return [
+            HttpUpstream(
+                "primary",
+                settings.llm_base_url or OPENAI_BASE_URL,
+                settings.llm_api_key,
+                settings.llm_model,
+                budgets,
+                max_idle=settings.max_streams,
+                forward_fields=settings.llm_forward_fields,
+                # A key that opens our door is never sent upstream.
+                forward_token=not settings.llm_api_key and not settings.api_keys,
+            )
+        ]
     if embedded.running:
-        return EmbeddedUpstream(embedded.running, budgets, pool_size=settings.max_streams)
-    return NoUpstream()
+        return [EmbeddedUpstream(embedded.running, budgets, max_idle=settings.max_streams)]
+    return []
+
+
+def _fallbacks(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
+    return [
+        HttpUpstream(
+            f"fallback-{number}",
+            fallback.base_url,
+            fallback.key,
+            fallback.model or settings.llm_model,
+            budgets,
+            max_idle=settings.max_streams,
+            forward_fields=settings.llm_forward_fields,
+            fixed_model=fallback.model,
+        )
+        for number, fallback in enumerate(settings.llm_fallbacks, start=1)
+    ]
 
 
 def _ms_since(started: float) -> float:

@@ -7,6 +7,7 @@ standard library at module level: gunicorn's master reads its settings before an
 
 import dataclasses
 import functools
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -54,14 +55,14 @@ def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise ValueError
-    if parts.username or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in value or "#" in value:
         raise ValueError
     parts.port  # noqa: B018 - it raises ValueError for a port that is not a number below 65536
     return value.rstrip("/")
 
 
 def _phrases(value: str) -> tuple[str, ...]:
-    phrases = tuple(phrase.strip() for phrase in value.split("|") if phrase.strip())
+    phrases = tuple(dict.fromkeys(phrase.strip() for phrase in value.split("|") if phrase.strip()))
     if not phrases or not all(phrase.isprintable() for phrase in phrases):
         raise ValueError
     return phrases
@@ -83,13 +84,31 @@ def _whole(least: int, most: int) -> Kind:
     return Kind(parse, f"a whole number from {least} to {most}")
 
 
-def _seconds(most: float) -> Kind:
+def _seconds(most: float, *, or_none: bool = False) -> Kind:
     def parse(value: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or not 0 < float(value) <= most:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) > most:
+            raise ValueError
+        if float(value) == 0 and not or_none:
             raise ValueError
         return float(value)
 
-    return Kind(parse, f"seconds above 0, at most {most:g}")
+    return Kind(parse, f"seconds above 0, at most {most:g}" + (", or 0 for none" if or_none else ""))
+
+
+def _upstreams(value: str) -> tuple["UpstreamSetting", ...]:
+    listed = json.loads(value)
+    if not isinstance(listed, list):
+        raise ValueError
+    return tuple(_upstream(entry) for entry in listed)
+
+
+def _upstream(entry: Any) -> "UpstreamSetting":
+    if not isinstance(entry, dict) or not entry.keys() <= {"base_url", "api_key", "model"}:
+        raise ValueError
+    if not all(isinstance(value, str) for value in entry.values()) or "base_url" not in entry:
+        raise ValueError
+    key, model = entry.get("api_key"), entry.get("model")
+    return UpstreamSetting(_url(entry["base_url"]), _key(key) if key else None, _text(model) if model else None)
 
 
 def _choice(*allowed: str) -> Kind:
@@ -101,6 +120,15 @@ def _choice(*allowed: str) -> Kind:
     return Kind(parse, "one of " + ", ".join(allowed))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class UpstreamSetting:
+    """One entry of `LLM_FALLBACKS`; without a model it is asked for the one that the request names."""
+
+    base_url: str
+    key: str | None = dataclasses.field(repr=False)
+    model: str | None
+
+
 TEXT = Kind(_text, "text on one line")
 KEY = Kind(_key, "a key of printable ASCII characters without spaces")
 KEYS = Kind(_keys, "keys of printable ASCII characters without spaces, separated by commas")
@@ -108,6 +136,10 @@ NAMES = Kind(_names, "field names separated by commas, or *")
 URL = Kind(_url, "a base URL such as https://api.openai.com/v1")
 FOLDER = Kind(Path, "a path")
 PHRASES = Kind(_phrases, "phrases separated by |")
+UPSTREAMS = Kind(_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]')
+HEDGE = Kind(
+    lambda value: None if value == "off" else _whole(1, 60_000).parse(value), "off, or milliseconds up to 60000"
+)
 WAITING = Kind(_waiting, "always, off, or a number of milliseconds up to 60000")
 
 
@@ -141,6 +173,17 @@ class Settings:
         shown="OpenAI's when a key is set, else the embedded model",
     )
     llm_model: str = row(TEXT, "gpt-4o-mini", "model when the request names none")
+    llm_fallbacks: tuple[UpstreamSetting, ...] = row(
+        UPSTREAMS,
+        "[]",
+        'further upstreams, tried in this order before the first word: a JSON list of `{"base_url","api_key","model"}`',
+        secret=True,
+    )
+    hedge_after: int | None = row(
+        HEDGE,
+        "off",
+        "milliseconds without content after which the next upstream is asked beside the first (costs tokens)",
+    )
     llm_forward_fields: frozenset[str] = row(
         NAMES, "", "further request fields that may go upstream, separated by commas; `*` = all"
     )
@@ -170,9 +213,13 @@ class Settings:
     audio_chunk_ms: int = row(_whole(10, 1000), "40", "milliseconds of audio in a chunk")
     audio_lead_ms: int = row(_whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")
     connect_timeout: float = row(_seconds(60), "2", "seconds to connect to the upstream")
-    ttft_timeout: float = row(_seconds(300), "6", "seconds until the upstream's first content")
+    ttft_timeout: float = row(_seconds(300), "6", "seconds until the first content of one attempt")
+    precommit_timeout: float = row(_seconds(300), "9", "seconds until the first content, all attempts together")
     idle_timeout: float = row(_seconds(600), "15", "seconds of silence inside an upstream's answer")
     stream_timeout: float = row(_seconds(3600), "300", "seconds that an upstream's answer may take in all")
+    heartbeat: float = row(
+        _seconds(60, or_none=True), "5", "seconds of silence after which a begun stream gets a comment; 0 = none"
+    )
     max_streams: int = row(_whole(1, 100_000), "1000", "turns at once in a worker; above it: 503")
     max_body: int = row(_whole(1024, 1 << 30), str(2 << 20), "bytes of a request's body; above it: 413")
     graceful_timeout: int = row(

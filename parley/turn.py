@@ -30,22 +30,27 @@ from parley.observe import log
 from parley.watcher import ClientWatcher
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.request import Trail
 
 Batches = Generator[list[bytes], None, None]
-"""An answer: payloads in batches; what is in one batch leaves in one write."""
+"""An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
 
 
 class Turn:
     """Owns what a request holds: its place, the watcher on its client, its answer, its log line."""
 
-    def __init__(self, endpoint: str, request_id: str, fallback_text: str | None = None) -> None:
+    def __init__(
+        self, endpoint: str, request_id: str, *, fallback_text: str | None = None, heartbeat: float = 0
+    ) -> None:
         self.endpoint = endpoint
         self.request_id = request_id
         self.model: str | None = None
         self.outcome: str | None = None
         self.error: ParleyError | None = None
+        self.trail = Trail()
         self._fallback_text = fallback_text
-        self._started = time.monotonic()
+        self._heartbeat = heartbeat
+        self._started = self._written = time.monotonic()
         self._first_ms: float | None = None
         self._chunks = 0
         self._greenlet = getcurrent()
@@ -89,8 +94,8 @@ class Turn:
 
     def fail(self, error: BaseException) -> None:
         """Note what becomes the turn's HTTP answer; anything but a ParleyError is a fault of ours."""
-        self.error = error if isinstance(error, ParleyError) else InternalError("an internal error occurred")
-        self.outcome = "refused" if self.error.is_refusal else "error_before"
+        ours = error if isinstance(error, ParleyError) else InternalError("an internal error occurred")
+        self._note(ours, "refused" if ours.is_refusal else "error_before")
 
     def close(self) -> None:
         """Release everything and write the log line; a second call does nothing."""
@@ -100,7 +105,10 @@ class Turn:
         with contextlib.closing(answer):
             try:
                 while (batch := self._next(answer)) is not None:
-                    yield sse.frames(batch)
+                    if batch:
+                        yield sse.frames(batch)
+                    elif self._is_silent():
+                        yield sse.KEEP_ALIVE
                 self.outcome = "ok"
                 yield sse.DONE
             except Capped:
@@ -117,25 +125,38 @@ class Turn:
     def _next(self, answer: Batches) -> list[bytes] | None:
         with self._interruptible():
             batch = next(answer, None)
-        if batch is not None:
+        if batch:
+            self._written = time.monotonic()
             self._chunks += len(batch)
             if self._first_ms is None:
                 self._first_ms = self._elapsed_ms()
         return batch
 
+    def _is_silent(self) -> bool:
+        """Whether a begun stream has been silent for a heartbeat; counts the one that is sent now."""
+        now = time.monotonic()
+        # A tick may come a little before its time.
+        if not self._heartbeat or self._first_ms is None or now - self._written < 0.9 * self._heartbeat:
+            return False
+        self._written = now
+        return True
+
     def _ending(self, error: ParleyError, envelope: Envelope) -> bytes:
         """The frames that tell of a failure. Raises it instead where nothing has been sent yet."""
         begun = self._first_ms is not None
-        if self._fallback_text and error.speakable:
-            self.error, self.outcome = error, "spoken_fallback"
+        if self._fallback_text and error.speakable and not envelope.calls_tool:
+            self._note(error, "spoken_fallback")
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             note = sse.comment(f"error code={error.code} request_id={self.request_id}")
             return sse.frames([text, envelope.finish("stop")]) + note + sse.DONE
         if not begun:
             raise error
-        self.error = error
-        self.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else "error_mid"
+        self._note(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
+
+    def _note(self, error: ParleyError, outcome: str) -> None:
+        self.error = error
+        self.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -170,6 +191,8 @@ class Turn:
             model=self.model,
             outcome=outcome,
             code=self.error.code if self.error else None,
+            upstream=self.trail.upstream,
+            attempts=self.trail.attempts,
             first_ms=self._first_ms,
             chunks=self._chunks,
             ms=self._elapsed_ms(),

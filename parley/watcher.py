@@ -1,9 +1,10 @@
-"""Noticing that a client has left, in milliseconds and also while nothing is being sent.
+"""The client's side of a turn: noticing in milliseconds that it has left, and bounding how slowly it may read.
 
-WSGI notices only at the second write after; before the first token never. So the client's socket is watched
-from the event loop for as long as a turn lasts.
+WSGI notices a client that has gone only at the second write after; before the first token never. So its socket is
+watched from the event loop for as long as a turn lasts. gunicorn has no send timeout, so the socket gets one.
 """
 
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from gevent import get_hub
 
 READ = 1
 POLL_SECONDS = 0.05
+SEND_SECONDS = 20
+"""How long a write may wait for a client that does not read, or that was switched off."""
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 _TCP_ESTABLISHED = 1
 
 
@@ -22,17 +26,21 @@ class ClientWatcher:
     """
 
     def __init__(self, client: socket.socket, left: Callable[[], None]) -> None:
+        self._client = client
         # gevent's sockets wait for data; the plain one inside answers at once.
         self._plain: socket.socket = getattr(client, "_sock", client)
         self._left = left
         self._loop = get_hub().loop
+        _bound_writes(client)
         self._watcher = self._loop.io(client.fileno(), READ)
         self._watcher.start(self._readable)
 
     def stop(self) -> None:
-        """Stop watching; safe to call again."""
+        """Stop watching; the socket waits for its next request as before."""
         self._watcher.stop()
         self._watcher.close()
+        with contextlib.suppress(OSError):
+            self._client.settimeout(None)
 
     def _readable(self) -> None:
         try:
@@ -47,8 +55,9 @@ class ClientWatcher:
             self._poll()
 
     def _poll(self) -> None:
-        """A next request is waiting in the socket, which is readable from now on: ask TCP for its state instead."""
-        self.stop()
+        """A next request waits in the socket, which is readable from now on: ask TCP for its state instead."""
+        self._watcher.stop()
+        self._watcher.close()
         self._watcher = self._loop.timer(POLL_SECONDS, repeat=POLL_SECONDS)
         self._watcher.start(self._check_state)
 
@@ -62,5 +71,14 @@ class ClientWatcher:
             self._report()
 
     def _report(self) -> None:
-        self.stop()
+        self._watcher.stop()
         self._left()
+
+
+def _bound_writes(client: socket.socket) -> None:
+    client.settimeout(SEND_SECONDS)
+    with contextlib.suppress(OSError):  # a Unix socket has none of these
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_SECONDS * 1000)
+        for option, seconds in KEEPALIVE:
+            client.setsockopt(socket.IPPROTO_TCP, option, seconds)

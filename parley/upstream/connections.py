@@ -1,154 +1,109 @@
-"""HTTP to one upstream: a pool of connections kept for the worker's life, and answers read as they arrive.
+"""HTTP to one upstream: connections kept for the worker's life, and requests on them."""
 
-urllib3 brings TLS, framing and reuse. Its exceptions end here: callers see Parley's.
-"""
+import socket
+import ssl
+from collections.abc import Mapping
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from http.client import RemoteDisconnected
-
-import gevent
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
-
-from parley.errors import (
-    UpstreamBadResponse,
-    UpstreamDisconnected,
-    UpstreamError,
-    UpstreamStalled,
-    UpstreamTimeout,
-    UpstreamTlsError,
-    UpstreamUnreachable,
-)
-
-RECEIVE_BYTES = 1 << 16
-DRAIN_BYTES = 1 << 16
-DRAIN_SECONDS = 0.05
-MAX_WHOLE_BYTES = 16 << 20
-
-
-class Answer:
-    """An upstream's answer whose head has arrived. Whoever opened it must close it, come what may."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        self._response = response
-        self.status: int = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self.media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    def received(self) -> Iterator[bytes]:
-        """The body's bytes, piece by piece as they arrive.
-
-        Raises UpstreamStalled for silence longer than the read timeout, UpstreamDisconnected where
-        the connection breaks before the body's end.
-        """
-        try:
-            while piece := self._response.read1(RECEIVE_BYTES, decode_content=False):
-                yield piece
-        except ReadTimeoutError as exc:
-            raise UpstreamStalled("the upstream fell silent inside its answer") from exc
-        except (HTTPError, OSError) as exc:
-            raise UpstreamDisconnected("the connection to the upstream broke inside its answer") from exc
-
-    def read(self) -> bytes:
-        """The whole body, at most `MAX_WHOLE_BYTES`. Raises UpstreamBadResponse above that."""
-        pieces, size = [], 0
-        for piece in self.received():
-            size += len(piece)
-            if size > MAX_WHOLE_BYTES:
-                raise UpstreamBadResponse("the upstream's answer is too large")
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def close(self) -> None:
-        """Give the connection back if the body is at its end, else close it, so that the upstream stops."""
-        if not self._response.closed:
-            self._response.close()
-        self._response.release_conn()
-
-    def settle(self) -> None:
-        """Close an answer whose last event has been read, without keeping the caller waiting.
-
-        What little may follow that event is read aside, so that the connection can serve again.
-        """
-        gevent.spawn(self._drain_and_close)
-
-    def _drain_and_close(self) -> None:
-        size = 0
-        with gevent.Timeout(DRAIN_SECONDS, False), contextlib.suppress(UpstreamError):
-            for piece in self.received():
-                size += len(piece)
-                if size > DRAIN_BYTES:
-                    break
-        self.close()
+from parley.errors import UpstreamUnreachable
+from parley.upstream.answer import Answer, NoAnswer
+from parley.upstream.dialing import Route, dial
 
 
 class Connections:
-    """The way to one upstream."""
+    """The way to one upstream. Idle connections wait here, the one used last in front; at most `max_idle`."""
 
-    def __init__(self, base_url: str, *, pool_size: int, connect_timeout: float) -> None:
-        parts = urllib3.util.parse_url(base_url)
-        self._path = (parts.path or "").rstrip("/")
+    def __init__(self, base_url: str, *, max_idle: int, connect_timeout: float) -> None:
+        self._route = Route.to(base_url)
+        self._max_idle = max_idle
         self._connect_timeout = connect_timeout
-        self._pool = urllib3.connection_from_url(base_url, maxsize=pool_size, block=False)
+        self._idle: list[socket.socket] = []
+        self._common_headers = {
+            "host": self._route.host_header,
+            "user-agent": "parley",
+            "accept-encoding": "identity",
+            **({} if self._route.scheme == "https" else self._route.proxy_headers()),
+        }
 
     def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        read_timeout: float,
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b"", timeout: float
     ) -> Answer:
-        """Send a request and wait for the answer's head; `read_timeout` bounds each silence, in seconds.
+        """Send a request; return the answer when its head has arrived, after at most `timeout` seconds in silence.
 
-        Nothing is retried but a kept connection that the upstream closed before it said a byte: that
-        race belongs to keep-alive (RFC 9112, section 9.3.1), and a fresh connection settles it.
-        Redirects are not followed. Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError.
+        A connection that closes without a byte is replaced by a fresh one, once: a kept one may have been
+        closed by the upstream just now (RFC 9112, section 9.3.1). Redirects are not followed.
+        Raises an UpstreamError.
         """
+        request = self._written(method, path, headers, body)
+        kept = self._take()
         try:
-            return self._once(method, path, headers, body, read_timeout)
-        except ProtocolError as exc:
-            if not isinstance(exc.args[-1], RemoteDisconnected | ConnectionResetError | BrokenPipeError):
-                raise UpstreamBadResponse("the upstream's answer is not HTTP") from exc
-        try:
-            return self._once(method, path, headers, body, read_timeout)
-        except ProtocolError as exc:
-            raise UpstreamUnreachable("the upstream closed the connection without an answer") from exc
+            return self._exchange(kept or self._dial(), request, timeout)
+        except NoAnswer:
+            return self._exchange(self._dial(), request, timeout)
 
-    def _once(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, read_timeout: float
-    ) -> Answer:
+    def warm(self) -> None:
+        """Open a connection ahead of the first request."""
+        self._keep(self._dial())
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _exchange(self, connection: socket.socket, request: bytes, timeout: float) -> Answer:
+        answer = Answer(connection, self._keep)
         try:
-            response = self._pool.urlopen(
-                method,
-                self._path + path,
-                body=body,
-                headers={"accept-encoding": "identity", "user-agent": "parley", **headers},
-                timeout=urllib3.Timeout(connect=self._connect_timeout, read=read_timeout),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except ConnectTimeoutError as exc:
-            # Refused and unknown hosts arrive as a kind of connect timeout, too (NewConnectionError).
-            if isinstance(exc, urllib3.exceptions.NewConnectionError):
-                raise UpstreamUnreachable("the upstream can't be reached") from exc
-            raise UpstreamTimeout("connecting to the upstream took too long") from exc
-        except ReadTimeoutError as exc:
-            raise UpstreamTimeout("the upstream did not answer in time") from exc
-        except SSLError as exc:
-            raise UpstreamTlsError("the upstream's TLS certificate or handshake is at fault") from exc
-        except ProtocolError:
+            _send(connection, request, timeout)
+            answer.read_head(timeout)
+        except BaseException:
+            answer.close()
             raise
-        except (HTTPError, OSError) as exc:
-            raise UpstreamUnreachable("the upstream can't be reached") from exc
-        return Answer(response)
+        return answer
+
+    def _dial(self) -> socket.socket:
+        return dial(self._route, self._connect_timeout)
+
+    def _take(self) -> socket.socket | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if _is_open(connection):
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, connection: socket.socket) -> None:
+        if len(self._idle) < self._max_idle:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _written(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The request in one piece, for one write. Values are checked before they get here: no line breaks."""
+        length = {"content-length": str(len(body))} if body or method == "POST" else {}
+        fields = {**self._common_headers, **headers, **length}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"{method} {self._route.target(path)} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
+
+
+def _send(connection: socket.socket, request: bytes, timeout: float) -> None:
+    connection.settimeout(timeout)
+    try:
+        connection.sendall(request)
+    except TimeoutError as exc:
+        raise UpstreamUnreachable("the upstream does not read its request") from exc
+    except OSError as exc:
+        raise NoAnswer("the upstream closed the connection without an answer") from exc
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether an idle connection still stands: a closed one is readable, and there is nothing to read.
+
+    Under TLS something to read may be a session ticket; on a plain connection nobody has asked for anything.
+    """
+    plain: socket.socket = getattr(connection, "_sock", connection)
+    try:
+        unasked = plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except (BlockingIOError, ValueError):  # ValueError: Python's own TLS socket can't peek
+        return True
+    except OSError:
+        return False
+    return bool(unasked) and isinstance(connection, ssl.SSLSocket)

@@ -2,39 +2,39 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from parley.errors import ParleyError, UpstreamError, WarmingUp
 from parley.upstream.connections import Connections
 from parley.upstream.embedded import MODEL, Running
-from parley.upstream.upstream import Budgets, HttpUpstream, PromptForm
+from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm
 from parley.wire.request import Asked
 
 POLL_SECONDS = 0.05
+HEALTH_SECONDS = 1.0
 
 
-class EmbeddedUpstream:
+class EmbeddedUpstream(HttpUpstream):
     """The embedded model's server: what is asked before it is ready waits for it, within its budget."""
 
-    model = MODEL
     prompt_form: PromptForm = "extractive"
 
-    def __init__(self, server: Running, budgets: Budgets, *, pool_size: int) -> None:
-        self._http = HttpUpstream(server.base_url, server.key, MODEL, budgets, pool_size=pool_size)
-        self._health = Connections(server.base_url.removesuffix("/v1"), pool_size=1, connect_timeout=budgets.connect)
+    def __init__(self, server: Running, budgets: Budgets, *, max_idle: int) -> None:
+        super().__init__("embedded", server.base_url, server.key, MODEL, budgets, max_idle=max_idle)
+        root = server.base_url.removesuffix("/v1")
+        self._health = Connections(root, max_idle=1, connect_timeout=budgets.connect)
         self._patience = budgets.first_content
         self._ready = False
 
-    def stream(self, asked: Asked) -> Iterator[list[bytes]]:
-        """As `HttpUpstream.stream`; raises WarmingUp where it is not ready within the budget."""
+    def open(self, asked: Asked) -> Opened:
+        """As `HttpUpstream.open`; raises WarmingUp where it is not ready within the budget."""
         self._await()
-        yield from self._http.stream(asked)
+        return super().open(asked)
 
-    def complete(self, asked: Asked) -> bytes:
-        """As `HttpUpstream.complete`; raises WarmingUp where it is not ready within the budget."""
+    def whole(self, asked: Asked) -> bytes:
+        """As `HttpUpstream.whole`; raises WarmingUp where it is not ready within the budget."""
         self._await()
-        return self._http.complete(asked)
+        return super().whole(asked)
 
     def models(self) -> list[dict[str, Any]]:
         """One model, labelled as what it is."""
@@ -55,9 +55,10 @@ class EmbeddedUpstream:
 
     def _is_well(self) -> bool:
         try:
-            answer = self._health.request("GET", "/health", headers={}, read_timeout=1.0)
+            with contextlib.closing(
+                self._health.request("GET", "/health", headers={}, timeout=HEALTH_SECONDS)
+            ) as answer:
+                answer.read(HEALTH_SECONDS)
+                return answer.status == 200
         except UpstreamError:
             return False
-        with contextlib.closing(answer):
-            answer.read()
-            return answer.status == 200

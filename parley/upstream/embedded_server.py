@@ -9,7 +9,7 @@ from typing import Any
 
 CONTEXT_TOKENS = 8192
 PARALLEL_ANSWERS = 4
-MOST_TOKENS = 256
+MOST_TOKENS = 128
 
 
 def parameters(port: int, model: str, alias: str, key: str) -> Any:
@@ -40,10 +40,9 @@ def main() -> None:
     key = sys.stdin.readline().strip()
     import xllamacpp
 
-    server = xllamacpp.Server(parameters(int(port), model, alias, key))
+    server = xllamacpp.Server(parameters(int(port), model, alias, key))  # it serves for as long as it is held
     sys.stdin.read()
-    del server
-    os._exit(0)
+    os._exit(0 if server else 1)  # its orderly end may wait for ever, and nothing is left to put in order
 
 
 if __name__ == "__main__":

@@ -1,60 +1,88 @@
 """One upstream answer as batches of payloads, and the verdict whether it was whole.
 
-Complete is what ended with `[DONE]` or gave a finish_reason; anything else that ends is an error, because a
+Complete is what ended with DONE or gave a finish_reason; anything else that ends is an error, because a
 client can't tell a truncated sentence from a short one. Nothing is decoded beyond the one look, nothing
 is written anew.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from parley.errors import (
     Capped,
     UpstreamEmptyResponse,
     UpstreamError,
     UpstreamIncomplete,
+    UpstreamStalled,
 )
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 
 MAX_ANSWER_BYTES = 4 << 20
+Receive = Callable[[float], bytes | None]
+"""Gives the next bytes; b"" at the end, None where so many seconds passed in silence."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: after `tick` of silence an empty batch is given, after `idle` it is a stall; `total` is a cap."""
+
+    tick: float
+    idle: float
+    total: float
 
 
 class Reader:
     """Reads one answer. `committed` turns true with the first thing that a caller may hear or act on."""
 
-    def __init__(self, envelope: Envelope, max_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._envelope = envelope
-        self._max_seconds = max_seconds
+    def __init__(self, envelope: Envelope, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
+        self.envelope = envelope
+        self._patience = patience
         self._clock = clock
         self._decoder = sse.Decoder()
         self._failure: UpstreamError | None = None
-        self._calls_tool = False
         self._empty = True
         self._finished = False
         self.committed = False
         self.done = False
 
-    def batches(self, received: Iterable[bytes]) -> Iterator[list[bytes]]:
-        """What each receive completed, as a list of payloads; `[DONE]` itself is not among them.
+    def batches(self, receive: Receive) -> Iterator[list[bytes]]:
+        """What each receive completed, as a list of payloads; DONE itself is not among them.
 
-        Ends where the answer is complete. Raises Capped above the caps, an UpstreamError otherwise.
+        An empty list says that nothing came for a while. Ends where the answer is complete. Raises
+        Capped above the caps, an UpstreamError otherwise.
         """
-        started, size = self._clock(), 0
         try:
-            for piece in received:
-                size += len(piece)
-                yield from self._batch(self._decoder.feed(piece))
+            for piece in self._pieces(receive):
+                yield from self._batch(self._decoder.feed(piece)) if piece else [[]]
                 if self.done:
                     return
-                if size > MAX_ANSWER_BYTES or self._clock() - started > self._max_seconds:
-                    raise Capped
             yield from self._batch(self._decoder.end())
-        except UpstreamError as error:
+            yield from self._ending()
+        except (UpstreamError, Capped):
             if not self._finished:
-                error.speakable = error.speakable and not self._calls_tool
                 raise
-        yield from self._ending()
+
+    def _pieces(self, receive: Receive) -> Iterator[bytes]:
+        """The bytes as they come, b"" for each tick of silence. Raises Capped, UpstreamStalled."""
+        size = 0
+        started = heard = now = self._clock()
+        while (piece := receive(min(self._patience.tick, heard + self._idle() - now))) != b"":
+            now = self._clock()
+            size += len(piece or b"")
+            if piece is not None:
+                heard = now
+            elif now - heard >= self._idle():
+                raise UpstreamStalled("the upstream fell silent inside its answer")
+            yield piece or b""
+            if size > MAX_ANSWER_BYTES or now - started > self._patience.total:
+                raise Capped
+
+    def _idle(self) -> float:
+        """Seconds of silence that are a stall; before the first content another budget rules (`Budgets`)."""
+        return self._patience.idle if self.committed else math.inf
 
     def _batch(self, payloads: list[bytes]) -> Iterator[list[bytes]]:
         """The good payloads of one receive, in one piece, before the failure that may follow them."""
@@ -80,10 +108,10 @@ class Reader:
         seen = chunks.look(payload)
         if failure := seen.failure():
             raise failure
-        if self._empty:
-            self._envelope.adopt(seen)
+        if self._empty and seen.choices:
+            self.envelope.adopt(seen)
             self._empty = False
-        self._calls_tool = self._calls_tool or seen.calls_tool
+        self.envelope.calls_tool = self.envelope.calls_tool or seen.calls_tool
         self._finished = self._finished or seen.finish_reason is not None
         self.committed = self.committed or seen.commits
 
@@ -96,4 +124,4 @@ class Reader:
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
         self._finished = True
-        yield [self._envelope.finish("stop")]
+        yield [self.envelope.finish("stop")]

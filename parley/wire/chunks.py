@@ -21,12 +21,17 @@ _encode = msgspec.json.encode
 
 @dataclasses.dataclass
 class Envelope:
-    """What all chunks of one answer share: id, created (Unix seconds) and model."""
+    """What all chunks of one answer share: id, created (Unix seconds) and model.
+
+    `used` once a chunk of ours has been made under it; `calls_tool` once a tool call has begun, which no words
+    of ours may complete.
+    """
 
     id: str
     created: int
     model: str
     used: bool = False
+    calls_tool: bool = False
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
@@ -34,11 +39,15 @@ class Envelope:
         return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
 
     def adopt(self, seen: "Seen") -> None:
-        """Go on under the upstream's envelope, unless a chunk has left under ours: one id, from first to last."""
-        if self.used:
-            return
+        """Take over the envelope of an upstream's chunk."""
         if isinstance(seen.id, str) and isinstance(seen.created, int) and isinstance(seen.model, str):
             self.id, self.created, self.model = seen.id, seen.created, seen.model
+
+    def follow(self, other: "Envelope") -> None:
+        """Go on as another, unless a chunk has left under this one: one id, from the first chunk to the last."""
+        self.calls_tool = self.calls_tool or other.calls_tool
+        if not self.used:
+            self.id, self.created, self.model = other.id, other.created, other.model
 
     def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         """One chunk's payload with a single choice."""
@@ -67,7 +76,7 @@ class Envelope:
         chunk = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         ours = {"id": self.id, "created": self.created, "model": self.model}
         chunk.update({name: msgspec.Raw(_encode(value)) for name, value in ours.items()})
-        if b'"role"' in payload and "choices" in chunk:
+        if b'"role"' in payload and bytes(chunk.get("choices", b"null")) != b"null":
             chunk["choices"] = msgspec.Raw(_encode(_without_roles(chunk["choices"])))
         return _encode(chunk)
 
@@ -127,7 +136,7 @@ class Seen(msgspec.Struct):
         `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), and a choice
         with `finish_reason: "error"` (OpenRouter).
         """
-        reported = self.error or (self if self.object == "error" else None)
+        reported = self.error if self.error is not None else (self if self.object == "error" else None)
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
             return None
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
@@ -139,10 +148,12 @@ _seen = msgspec.json.Decoder(Seen)
 
 
 def look(payload: bytes) -> Seen:
-    """Read the few fields that matter. Raises UpstreamBadResponse for anything but a JSON chunk."""
+    """Read the few fields that matter. Raises UpstreamBadResponse for anything but a JSON chunk in UTF-8."""
     try:
+        if not payload.isascii():
+            payload.decode()  # fields that are not looked at go on, too
         return _seen.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
 
 
@@ -166,8 +177,11 @@ def completion_as_stream(body: bytes) -> bytes:
     if not isinstance(message, dict):
         raise UpstreamBadResponse("the upstream's answer has no message")
     delta = {name: value for name, value in message.items() if value is not None}
-    if isinstance(delta.get("tool_calls"), list):
-        delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(delta["tool_calls"])]
+    calls = delta.get("tool_calls", [])
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise UpstreamBadResponse("the upstream's answer has tool calls that are none")
+    if calls:
+        delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
     payloads = [envelope.chunk(delta), envelope.finish(choice.get("finish_reason") or "stop")]
     return sse.frames(payloads) + sse.DONE
 

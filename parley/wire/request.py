@@ -59,6 +59,14 @@ class Origin:
     token: str | None = dataclasses.field(default=None, repr=False)
 
 
+@dataclasses.dataclass
+class Trail:
+    """What became of a request on its way, for the log line: attempts made, and the upstream asked last."""
+
+    attempts: int = 0
+    upstream: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """A checked request."""
@@ -66,7 +74,8 @@ class Asked:
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     envelope: Envelope
-    origin: "Origin"
+    origin: Origin
+    trail: Trail = dataclasses.field(default_factory=Trail)
 
     @property
     def model(self) -> str | None:

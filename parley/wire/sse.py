@@ -36,14 +36,19 @@ def comment(text: str) -> bytes:
     return b": " + " ".join(text.split()).encode() + b"\n\n"
 
 
+KEEP_ALIVE = comment("keep-alive")
+"""Sent into silence, so that routers and clients see that the stream lives."""
+
+
 class Decoder:
     """Feeds on a stream's bytes, however they are cut, and gives out the payloads of its events."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._limit = max_event_bytes
-        self._rest = b""  # the line that has not ended yet
+        self._rest: list[bytes] = []  # the line that has not ended yet, in pieces
         self._lines: list[bytes] = []  # the `data` of the event that has not ended yet
-        self._size = 0
+        self._event_size = 0  # of those lines as they came
+        self._size = 0  # of all together
         self._at_start = True
         self._after_cr = False
 
@@ -52,21 +57,25 @@ class Decoder:
 
         Raises UpstreamBadResponse for an event above the limit.
         """
-        text = self._rest + self._with_plain_line_ends(received)
-        if self._at_start:
-            if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._rest = text
-                return []
-            text = text.removeprefix(_BOM)
-            self._at_start = False
-        *lines, self._rest = text.split(b"\n")
-        payloads = [payload for line in lines if (payload := self._line(line))]
-        if self._size + len(self._rest) > self._limit:
+        if not received:
+            return []
+        self._rest.append(self._with_plain_line_ends(received))
+        self._size += len(received)
+        payloads = []
+        if self._at_start or b"\n" in self._rest[-1]:
+            payloads = self._complete_lines()
+        if self._size > self._limit:
             raise UpstreamBadResponse("the upstream sent an event that is too large")
         return payloads
 
     def end(self) -> list[bytes]:
-        """The stream is over: return the payload that only lacks its blank line, if there is one."""
+        """The stream is over: return the payload that only lacks its blank line, if there is one.
+
+        Of a line that has not ended only DONE counts: anything else may be half of what it was to be.
+        """
+        rest = b"".join(self._rest)
+        if rest.removeprefix(b"data:").strip() == DONE_PAYLOAD:
+            self._line(rest)
         payload = self._line(b"")
         return [payload] if payload else []
 
@@ -80,12 +89,28 @@ class Decoder:
             received = received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return received
 
+    def _complete_lines(self) -> list[bytes]:
+        text = b"".join(self._rest)
+        if self._at_start:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._rest = [text]
+                return []
+            text = text.removeprefix(_BOM)
+            self._at_start = False
+        *lines, rest = text.split(b"\n")
+        self._rest = [rest]
+        payloads = [payload for line in lines if (payload := self._line(line))]
+        self._size = len(rest) + self._event_size
+        return payloads
+
     def _line(self, line: bytes) -> bytes | None:
         if not line:
             payload = b"\n".join(self._lines)
-            self._lines, self._size = [], 0
+            self._lines, self._event_size = [], 0
             return payload or None
+        self._event_size += len(line)
         if line.startswith(b"data:"):
             self._lines.append(line[6:] if line[5:6] == b" " else line[5:])
-            self._size += len(line)
+        elif line == b"data":
+            self._lines.append(b"")
         return None

@@ -1,0 +1,195 @@
+"""The attempts at one question: retries, failover and hedging, all before the commit point.
+
+Attempts run in greenlets of their own, so that two can race, and so that whoever waits for them can be
+interrupted at any moment. Whether another attempt may help is the error's to say (`errors.py`); where and
+how soon it is made stands in `_after_failure`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import gevent
+from gevent.queue import Empty, SimpleQueue
+
+from parley.errors import Capped, ParleyError, UpstreamAuthFailed, UpstreamTimeout
+from parley.observe import log
+from parley.upstream import retries
+from parley.upstream.breaker import Breaker
+from parley.upstream.http_upstream import HttpUpstream
+from parley.upstream.retries import RetryBudget
+from parley.wire.request import Trail
+
+MOST_ATTEMPTS = 3
+COMPLAINT_SECONDS = 60.0
+
+Answered = TypeVar("Answered")
+
+
+@dataclass(eq=False)
+class Member:
+    """One of the upstreams, and what is known of its health."""
+
+    upstream: HttpUpstream
+    breaker: Breaker = field(default_factory=Breaker)
+    complained: float = -COMPLAINT_SECONDS
+
+    def failed(self, error: ParleyError) -> None:
+        """Count a failure that is the upstream's own; complain once a minute where the operator must act."""
+        if isinstance(error, UpstreamAuthFailed):
+            self.breaker.failed(at_once=True)
+            if time.monotonic() - self.complained >= COMPLAINT_SECONDS:
+                self.complained = time.monotonic()
+                log.error("upstream_auth_failed", upstream=self.upstream.name)
+        elif error.retryable and error.status >= 500:
+            self.breaker.failed()
+        else:
+            self.breaker.released()
+            if wish := retries.retry_after(error.headers):
+                self.breaker.cool_down(wish)
+
+
+class Attempts(Generic[Answered]):
+    """The attempts at one question; must be closed, which ends those that still run.
+
+    `ask` makes one attempt at an upstream and blocks until it is answered. `seconds` bound all of them together,
+    and no retry begins later than `retry_within` seconds.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        ask: Callable[[HttpUpstream], Answered],
+        trail: Trail,
+        budget: RetryBudget,
+        *,
+        seconds: float,
+        retry_within: float,
+        tick: float,
+        hedge_after: float | None = None,
+        wake_after: float | None = None,
+    ) -> None:
+        self._members = members
+        self._ask = ask
+        self._trail = trail
+        self._budget = budget
+        self._tick = tick
+        started = time.monotonic()
+        self._deadline = started + seconds
+        self._last_retry = started + min(retry_within, seconds)
+        self._hedge_at = math.inf if hedge_after is None else started + hedge_after
+        self._wake_at = math.inf if wake_after is None else started + wake_after
+        self._tried: list[Member] = []
+        self._running: dict[gevent.Greenlet, Member] = {}
+        self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
+        self._next: tuple[float, Member] | None = None
+
+    def run(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+        """Give an empty batch for each tick of waiting; return who answered, and the answer.
+
+        Raises the last attempt's error, its headers telling how many there were.
+        """
+        self._start(self._untried()[0])
+        while True:
+            finished = self._wait()
+            if finished is not None:
+                member = self._running.pop(finished)
+                answered = finished.get()
+                if not isinstance(answered, ParleyError | Capped):
+                    return self._won(member, answered)
+                self._after_failure(member, answered)
+            elif time.monotonic() >= self._deadline:
+                raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
+            elif not self._start_what_is_due():
+                if time.monotonic() >= self._wake_at:
+                    self._wake_at = math.inf
+                yield []
+
+    def close(self) -> None:
+        """End the attempts that still run, and close what an attempt has opened for nobody."""
+        gevent.killall(list(self._running))
+        for attempt, member in self._running.items():
+            member.breaker.released()
+            if hasattr(attempt.value, "close"):
+                attempt.value.close()
+        self._running.clear()
+
+    def _won(self, member: Member, answered: Answered) -> tuple[Member, Answered]:
+        member.breaker.succeeded()
+        self._trail.upstream = member.upstream.name
+        return member, answered
+
+    def _after_failure(self, member: Member, error: ParleyError | Capped) -> None:
+        """Plan the next attempt, or raise the error where none makes sense and none is under way."""
+        if isinstance(error, Capped):
+            raise error
+        member.failed(error)
+        self._trail.upstream = member.upstream.name
+        if len(self._tried) < MOST_ATTEMPTS:
+            untried = self._untried()
+            if error.may_fail_over and untried:
+                self._start(untried[0])
+            elif error.retryable:
+                self._plan_retry(member, error)
+        if not self._running and self._next is None:
+            raise self._counted(error)
+
+    def _plan_retry(self, member: Member, error: ParleyError) -> None:
+        """The same upstream again, after the pause that it asks for or else a short one, if the budgets allow."""
+        pause = retries.retry_after(error.headers) or retries.backoff(len(self._tried))
+        at = time.monotonic() + pause
+        may = self._tried.count(member) < error.most_attempts and at < self._last_retry
+        if may and self._next is None and self._budget.spend():
+            self._next = (at, member)
+
+    def _start_what_is_due(self) -> bool:
+        """Start the planned retry or the hedge if its time has come."""
+        now = time.monotonic()
+        if self._next and now >= self._next[0]:
+            _, member = self._next
+            self._next = None
+        elif now >= self._hedge_at and self._may_hedge():
+            member = [*self._untried(), self._members[0]][0]
+        else:
+            return False
+        self._start(member)
+        return True
+
+    def _may_hedge(self) -> bool:
+        self._hedge_at = math.inf
+        return len(self._tried) < MOST_ATTEMPTS and self._budget.spend()
+
+    def _untried(self) -> list[Member]:
+        """Upstreams not asked yet, those in good health first: the last one that is left is never passed over."""
+        untried = [member for member in self._members if member not in self._tried]
+        return [member for member in untried if member.breaker.allows()] or untried
+
+    def _start(self, member: Member) -> None:
+        member.breaker.ask()
+        self._tried.append(member)
+        self._trail.attempts += 1
+        attempt = gevent.spawn(self._try, member.upstream)
+        self._running[attempt] = member
+        attempt.link(self._finished.put)
+
+    def _try(self, upstream: HttpUpstream) -> Answered | ParleyError | Capped:
+        # An error is handed over, not raised: a greenlet that dies of one is reported on standard error.
+        try:
+            return self._ask(upstream)
+        except (ParleyError, Capped) as error:
+            return error
+
+    def _wait(self) -> gevent.Greenlet | None:
+        """The next attempt to finish, or None at the next moment that something else may be due."""
+        planned = self._next[0] if self._next else math.inf
+        moments = (self._deadline, self._hedge_at, self._wake_at, planned)
+        try:
+            return self._finished.get(timeout=max(0.0, min(self._tick, min(moments) - time.monotonic())))
+        except Empty:
+            return None
+
+    def _counted(self, error: ParleyError) -> ParleyError:
+        error.headers["x-relay-attempts"] = str(len(self._tried))
+        return error

@@ -1,0 +1,200 @@
+"""One OpenAI-compatible upstream behind HTTP: a single attempt at a stream or at a whole answer."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import gevent
+
+from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
+from parley.upstream.answer import Answer
+from parley.upstream.connections import Connections
+from parley.upstream.reader import Patience, Reader, Receive
+from parley.upstream.verdicts import verdict
+from parley.wire import chunks
+from parley.wire.chunks import Envelope
+from parley.wire.request import Asked
+
+MODELS_TIMEOUT = 2.0
+
+PromptForm = Literal["reference", "extractive"]
+"""How a model is best told of passages; the forms themselves live with the knowledge."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgets:
+    """Seconds: to connect, to an attempt's first content, before the commit point in all, in silence, in all.
+
+    `tick` is how often a silent stream gives an empty batch, so that its reader can show that it lives.
+    """
+
+    connect: float
+    first_content: float
+    precommit: float
+    idle: float
+    total: float
+    tick: float
+
+
+class Opened:
+    """A stream that has come to its commit point, or to its end: `held` is everything up to there.
+
+    Must be closed.
+    """
+
+    def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]]) -> None:
+        self._answer = answer
+        self._reader = reader
+        self._batches = batches
+        self.held: list[bytes] = []
+        while not reader.committed and (batch := next(batches, None)) is not None:
+            self.held += batch
+
+    def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
+        """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or Capped."""
+        envelope.follow(self._reader.envelope)
+        self._reader.envelope = envelope
+        return self._batches
+
+    def close(self) -> None:
+        """Keep the connection where the answer was read to its end, else close it."""
+        if self._reader.done:
+            self._answer.settle()
+        else:
+            self._answer.close()
+
+
+class HttpUpstream:
+    """An upstream. `key` goes to it, or none; with `forward_token` the caller's own does.
+
+    `name` stands for it in logs and metrics; `model` is asked for where a request names none, `fixed_model`
+    whatever the request names.
+    """
+
+    prompt_form: PromptForm = "reference"
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        key: str | None,
+        model: str,
+        budgets: Budgets,
+        *,
+        max_idle: int,
+        forward_fields: frozenset[str] = frozenset(),
+        forward_token: bool = False,
+        fixed_model: str | None = None,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self._fixed_model = fixed_model
+        self._base_url = base_url
+        self._key = key
+        self._budgets = budgets
+        self._forward_fields = forward_fields
+        self._forward_token = forward_token
+        self._connections = Connections(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
+
+    def open(self, asked: Asked) -> Opened:
+        """Ask for a stream and read it up to the commit point.
+
+        Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
+        """
+        budgets = self._budgets
+        patience = Patience(budgets.tick, budgets.idle, budgets.total)
+        reader = Reader(dataclasses.replace(asked.envelope, used=False), patience)
+        late = UpstreamTimeout("the upstream said nothing in time")
+        with gevent.Timeout(budgets.first_content, late):
+            answer = self._ask(asked, timeout=budgets.first_content)
+            try:
+                return Opened(answer, reader, reader.batches(_event_stream(answer, budgets.idle)))
+            except BaseException:
+                answer.close()
+                raise
+
+    def whole(self, asked: Asked) -> bytes:
+        """The whole answer, a `chat.completion` object as the upstream wrote it.
+
+        Its first byte comes when it has finished: only the budgets for connecting and for all apply.
+        Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
+        """
+        total = self._budgets.total
+        late = UpstreamTimeout("the upstream did not finish in time")
+        with (
+            gevent.Timeout(total, late),
+            contextlib.closing(self._ask(asked, timeout=total)) as answer,
+        ):
+            body = answer.read(total)
+        chunks.check_completion(body)
+        return body
+
+    def obstacle(self) -> ParleyError | None:
+        """What keeps it from answering right now, if anything is known to: nothing, until it is asked."""
+        return None
+
+    def models(self) -> list[dict[str, Any]]:
+        """The upstream's own list of models; empty where it can't be had in time.
+
+        Never asked with a caller's token: one caller's list is not another's business.
+        """
+        if self._forward_token:
+            return []
+        late = UpstreamTimeout("the upstream did not list its models in time")
+        headers = self._authorization(None)
+        try:
+            with (
+                gevent.Timeout(MODELS_TIMEOUT, late),
+                contextlib.closing(
+                    self._connections.request("GET", "/models", headers=headers, timeout=MODELS_TIMEOUT)
+                ) as answer,
+            ):
+                listed = json.loads(answer.read(MODELS_TIMEOUT))["data"] if answer.status == 200 else []
+        except (UpstreamError, ValueError, KeyError, TypeError, RecursionError):
+            return []
+        return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._connections.close()
+
+    def _ask(self, asked: Asked, *, timeout: float) -> Answer:
+        """Send the question; return the answer if its status is a success."""
+        question = asked.for_upstream(self.model, self._forward_fields)
+        if self._fixed_model:
+            question["model"] = self._fixed_model
+        body = json.dumps(question, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if asked.stream else "application/json",
+            "x-request-id": asked.origin.request_id,
+            **self._authorization(asked.origin.token),
+        }
+        answer = self._connections.request("POST", "/chat/completions", headers=headers, body=body, timeout=timeout)
+        if 200 <= answer.status < 300:
+            return answer
+        with contextlib.closing(answer):
+            raise verdict(
+                answer.status,
+                answer.headers,
+                answer.read(timeout),
+                secrets=[text for text in (self._key, self._base_url, urlsplit(self._base_url).netloc) if text],
+                own_key=not self._forward_token,
+            )
+
+    def _authorization(self, token: str | None) -> dict[str, str]:
+        key = token if self._forward_token else self._key
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def _event_stream(answer: Answer, timeout: float) -> Receive:
+    """How the answer's event stream is received, also where the upstream sent one JSON object instead."""
+    if answer.media_type in ("text/event-stream", ""):
+        return answer.receive
+    if answer.media_type != "application/json":
+        raise UpstreamBadResponse("the upstream answered with something other than an event stream")
+    converted = iter([chunks.completion_as_stream(answer.read(timeout))])
+    return lambda _timeout: next(converted, b"")
