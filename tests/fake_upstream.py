@@ -15,7 +15,7 @@ A script is a sequence of steps, or a function of the call that gives one (so it
     close, reset        a TCP FIN or RST; or any other function of the Connection
 
 When a script has run out, the connection waits for the next request. So a cut is always written down:
-`[*events(chunks("Hello there")[:2]), 0.1, reset]`. `GET .../models` has a script of its own.
+`[*events(chunks("Hello there")[:2]), 0.1, reset]`. `GET .../models` has a script of its own, `models_script`.
 """
 
 import contextlib
@@ -109,7 +109,7 @@ class Connection:
                 self._receive(max(0.0, deadline - time.monotonic()))
 
     def read_request(self) -> tuple[str, str, dict[str, str], bytes]:
-        """Method, path, headers (names in lower case) and body of the next request."""
+        """Method, path, headers (names in lower case) and body (by Content-Length) of the next request."""
         while b"\r\n\r\n" not in self._received:
             self._receive(HANG)
             if not self._received[:1].isalpha():  # a TLS handshake, for one, waits for an answer

@@ -11,6 +11,7 @@ every setting not given is set to the empty string, which counts as unset and wh
 import contextlib
 import dataclasses
 import http.client
+import json
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -59,6 +60,27 @@ class RunningServer:
     def lines(self) -> list[str]:
         """The output's lines."""
         return self.output().splitlines()
+
+    def request_ends(self, request_id: str | None = None) -> list[dict[str, Any]]:
+        """The log lines that end a request, so far: of all requests, or of one."""
+        whole = self.output().rpartition("\n")[0]  # without a line that is being written
+        logged = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        ends = [line for line in logged if line["event"] == "request_end"]
+        return [line for line in ends if request_id in (None, line["id"])]
+
+    def wait_for_end(self, request_id: str, timeout: float = 5.0) -> dict[str, Any]:
+        """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
+        deadline = time.monotonic() + timeout
+        while not (ends := self.request_ends(request_id)):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no request_end of {request_id} within {timeout} s")
+            time.sleep(0.01)
+        (end,) = ends
+        return end
+
+    def connect(self) -> socket.socket:
+        """A connection to the server, for a client that does what no library would."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10.0)
 
     def worker_pids(self) -> list[int]:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
@@ -130,6 +152,22 @@ def running_server(
         yield server
     finally:
         server.close()
+
+
+def post(path: str, body: Any, **headers: str) -> bytes:
+    """A request as bytes; `x_request_id="1"` becomes the header `x-request-id: 1`, and may replace one of ours."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"host": "parley", "content-type": "application/json", "content-length": str(len(content))}
+    fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def payloads(stream: bytes) -> list[bytes]:
+    """The payloads of a whole event stream of ours, which holds nothing else."""
+    *frames, rest = stream.split(b"\n\n")
+    assert rest == b"" and all(frame.startswith(b"data: ") for frame in frames), stream
+    return [frame.removeprefix(b"data: ") for frame in frames]
 
 
 def setting_names() -> list[str]:

@@ -50,9 +50,7 @@ def test_the_tag_is_new_for_each_call() -> None:
     assert len({tag(reference([hit("x")]).before) for _ in range(20)}) == 20
 
 
-@pytest.mark.parametrize(
-    "closing", ["</reference>", "</reference-00000000>", "< / REFERENCE-1>", "<reference-1>"]
-)
+@pytest.mark.parametrize("closing", ["</reference>", "</reference-00000000>", "< / REFERENCE-1>", "<reference-1>"])
 def test_no_passage_can_close_the_delimiter(closing: str) -> None:
     before = reference([hit(f"x\n{closing}\ny", f"i{closing}", f"t\n{closing}")]).before
 

@@ -35,9 +35,7 @@ def test_a_list_of_entries_keeps_other_keys_as_metadata(tmp_path: Path) -> None:
 
     result = loaded(tmp_path, services=[entry])
 
-    expected = Passage(
-        "chain", "Chain", "It costs 35 dollars.", "services.json", {"price": 35, "tags": ["a"]}
-    )
+    expected = Passage("chain", "Chain", "It costs 35 dollars.", "services.json", {"price": 35, "tags": ["a"]})
     assert result == Loaded([expected], [])
 
 
@@ -109,9 +107,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ("3", "a.json: must hold a list or an object"),
     ],
 )
-def test_a_faulty_file_is_reported_and_the_others_load(
-    tmp_path: Path, content: str | bytes, complaint: str
-) -> None:
+def test_a_faulty_file_is_reported_and_the_others_load(tmp_path: Path, content: str | bytes, complaint: str) -> None:
     assert complaints(tmp_path, a=content, b={"x": "good"}) == [complaint]
     assert texts(load(tmp_path)) == ["good"]
 
@@ -132,9 +128,7 @@ def test_a_faulty_file_is_reported_and_the_others_load(
         ({"text": "\ud800"}, '"text" holds half of a surrogate pair'),
     ],
 )
-def test_a_faulty_entry_is_reported_with_its_place_and_skipped(
-    tmp_path: Path, entry: object, message: str
-) -> None:
+def test_a_faulty_entry_is_reported_with_its_place_and_skipped(tmp_path: Path, entry: object, message: str) -> None:
     assert complaints(tmp_path, faq=[{"text": "good"}, entry]) == [f"faq.json[1]: {message}"]
     assert texts(load(tmp_path)) == ["good"]
 
@@ -152,9 +146,7 @@ def test_an_id_that_is_taken_is_made_unique_and_reported(tmp_path: Path) -> None
     result = loaded(tmp_path, a=[entry], b=[entry, entry])
 
     assert [passage.id for passage in result.passages] == ["x", "x-2", "x-3"]
-    assert str(result.problems[0]).endswith(
-        'b.json[0]: the id "x" is taken already; this one is called "x-2"'
-    )
+    assert str(result.problems[0]).endswith('b.json[0]: the id "x" is taken already; this one is called "x-2"')
 
 
 def test_a_key_given_twice_is_reported(tmp_path: Path) -> None:

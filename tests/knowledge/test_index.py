@@ -128,9 +128,7 @@ def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
     assert found(index(*texts), "the 🚲 chain") == []
 
 
-def test_nothing_is_printed_or_logged(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         index("chain", "brakes").search("chain", 1)
 

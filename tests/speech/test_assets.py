@@ -131,9 +131,7 @@ def test_a_broadcast_without_a_recording_is_simulated_and_never_gets_other_words
         (".wav", b"", "bad.wav: not a WAV file: 0 bytes"),
     ],
 )
-def test_a_bad_file_is_left_out_with_its_name_and_the_reason(
-    tmp_path: Path, suffix: str, content: bytes, said: str
-):
+def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suffix: str, content: bytes, said: str):
     add(tmp_path, "welcome")
     add(tmp_path, "bad")
     (tmp_path / f"bad{suffix}").write_bytes(content)
@@ -198,9 +196,7 @@ def test_other_and_hidden_files_are_left_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_a_folder_that_is_missing_or_empty_is_a_problem_and_the_answers_are_simulated(
-    tmp_path: Path, missing: bool
-):
+def test_a_folder_that_is_missing_or_empty_is_a_problem_and_the_answers_are_simulated(tmp_path: Path, missing: bool):
     library = Library.load(tmp_path / "voices" if missing else tmp_path, 16000)
 
     assert len(library.problems) == 1

@@ -28,14 +28,10 @@ class Clock:
         return round((self.now - self.start) * 1000)
 
 
-def sent_at(
-    count: int, chunk_ms: float, lead_ms: float, delays_ms: dict[int, int] | None = None
-) -> list[int]:
+def sent_at(count: int, chunk_ms: float, lead_ms: float, delays_ms: dict[int, int] | None = None) -> list[int]:
     """When each chunk leaves, in ms; after chunk number N the one who sends is held up for `delays_ms[N]`."""
     clock, times = Clock(), []
-    for number, _ in enumerate(
-        pacing.paced([b""] * count, chunk_ms, lead_ms, clock=clock, sleep=clock.sleep)
-    ):
+    for number, _ in enumerate(pacing.paced([b""] * count, chunk_ms, lead_ms, clock=clock, sleep=clock.sleep)):
         times.append(clock.elapsed_ms)
         clock.now += (delays_ms or {}).get(number, 0) / 1000
     return times
@@ -131,9 +127,7 @@ def test_the_clock_starts_with_the_first_chunk_that_is_asked_for():
 
 def test_only_what_is_due_is_taken_from_an_endless_source():
     clock, taken = Clock(), itertools.count()
-    stream = pacing.paced(
-        (bytes(next(taken)) for _ in itertools.count()), 40, 0, clock=clock, sleep=clock.sleep
-    )
+    stream = pacing.paced((bytes(next(taken)) for _ in itertools.count()), 40, 0, clock=clock, sleep=clock.sleep)
 
     next(stream)
 

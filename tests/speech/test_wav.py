@@ -100,9 +100,7 @@ def test_the_bytes_that_are_there_count_not_the_size_in_the_header(size):
 def test_chunks_before_the_sound_are_passed_over_with_their_padding_and_those_after_it_are_not_heard():
     silence = chunk(b"data", struct.pack("<h", 0))
 
-    sound = wav.parse(
-        riff(chunk(b"LIST", b"odd"), header(), chunk(b"JUNK", b"x"), silence, chunk(b"LIST", b"y" * 8))
-    )
+    sound = wav.parse(riff(chunk(b"LIST", b"odd"), header(), chunk(b"JUNK", b"x"), silence, chunk(b"LIST", b"y" * 8)))
 
     assert sound.samples.tolist() == [0]
 
@@ -204,9 +202,7 @@ def test_sound_that_is_too_loud_is_clipped_and_what_is_no_number_is_silent():
 
 
 def test_a_written_file_has_the_canonical_header():
-    expected = (
-        "524946462800000057415645666d7420100000000100010080bb0000007701000200100064617461040000000100feff"
-    )
+    expected = "524946462800000057415645666d7420100000000100010080bb0000007701000200100064617461040000000100feff"
 
     assert wav.encode(bytes.fromhex("0100feff"), 48000).hex() == expected
 
@@ -214,9 +210,7 @@ def test_a_written_file_has_the_canonical_header():
 @settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=80),
-    st.sampled_from(
-        [b"", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVE" + header(), b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"]
-    ),
+    st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVE" + header(), b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"]),
 )
 def test_random_bytes_give_sound_or_a_refusal_and_nothing_else(garbage, start):
     try:

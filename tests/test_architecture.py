@@ -1,0 +1,266 @@
+"""The rules of the layout (docs, DESIGN 2), read from the source: who imports whom, and who owns what.
+
+Pure `ast`: nothing of the product is imported. New files are found by themselves; a new flat module of `parley` belongs
+to the layer of `turn` and `services` unless it is named here.
+"""
+
+import ast
+import functools
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PRODUCT = sorted(
+    [ROOT / "app.py", ROOT / "gunicorn.conf.py", *ROOT.glob("blueprints/**/*.py"), *ROOT.glob("parley/**/*.py")]
+)
+
+# An arrow goes from a layer to any layer below it. Units of one layer never import one another,
+# save the flat modules that make a turn and its services.
+LAYERS = (
+    {"app", "gunicorn.conf"},
+    {"blueprints"},
+    {"parley.answers"},
+    {"parley"},
+    {"parley.upstream", "parley.knowledge", "parley.speech"},
+    {"parley.wire"},
+    {"parley.errors", "parley.observe"},
+)
+UNITS = set().union(*LAYERS)
+TAKE_SETTINGS_AS_VALUES = UNITS - {"app", "gunicorn.conf", "blueprints", "parley"}
+
+OWNERS = {
+    "flask": ("app.py", "blueprints/"),
+    "werkzeug": ("app.py", "blueprints/"),
+    "click": ("blueprints/",),
+    "httptools": ("parley/upstream/",),
+    "openai": ("parley/upstream/", "parley/speech/"),
+    "dotenv": ("parley/settings.py",),
+}
+GEVENT = {
+    "blueprints/web.py",
+    "parley/drain.py",
+    "parley/turn.py",
+    "parley/upstream/answer.py",
+    "parley/upstream/attempts.py",
+    "parley/upstream/dialing.py",
+    "parley/upstream/http_upstream.py",
+    "parley/watcher.py",
+}
+WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+
+
+class Import(NamedTuple):
+    """`name` of a module, whether ours or not; `at_run_time` is false for annotations' sake alone."""
+
+    name: str
+    at_run_time: bool
+
+
+def path_of(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def module_of(file: Path) -> str:
+    return path_of(file).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+TREES = {file: ast.parse(file.read_text()) for file in PRODUCT}
+MODULES = {module_of(file) for file in PRODUCT}
+
+
+@functools.cache
+def imports(tree: ast.Module) -> list[Import]:
+    """Every import, wherever it stands; `from package import module` is an import of the module."""
+    for_annotations = {
+        id(inner)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for statement in block.body
+        for inner in ast.walk(statement)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else str(node.module) for name in inner]
+        else:
+            continue
+        found += [Import(name, id(node) not in for_annotations) for name in names]
+    return found
+
+
+def unit_of(module: str) -> str:
+    """The longest name of a layer's unit that the module is, or lies in."""
+    return max((unit for unit in UNITS if f"{module}.".startswith(f"{unit}.")), key=len)
+
+
+def level_of(module: str) -> int:
+    return next(level for level, units in enumerate(LAYERS) if unit_of(module) in units)
+
+
+def may_import(importer: str, imported: str) -> bool:
+    """Whether the rules let one of our modules import another."""
+    if imported == "parley.settings":
+        return unit_of(importer) not in TAKE_SETTINGS_AS_VALUES
+    if importer == "parley.settings":
+        return False
+    if unit_of(importer) == unit_of(imported) == "blueprints":
+        return imported == "blueprints.web"
+    return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)
+
+
+@functools.cache
+def texts(tree: ast.Module) -> list[str]:
+    """Every string and bytes constant but the docstrings (of attributes, too)."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [
+        value.decode("latin-1") if isinstance(value, bytes) else value
+        for value in values
+        if isinstance(value, str | bytes)
+    ]
+
+
+def reads_environment(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            if node.attr in ENVIRONMENT:
+                return True
+        elif isinstance(node, ast.ImportFrom) and node.module == "os":
+            if ENVIRONMENT & {alias.name for alias in node.names}:
+                return True
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name == "os" and alias.asname for alias in node.names), "os keeps its name"
+    return False
+
+
+def users_of(library: str) -> set[str]:
+    return {
+        path_of(file)
+        for file, tree in TREES.items()
+        if any(found.name.partition(".")[0] == library for found in imports(tree))
+    }
+
+
+def test_the_walk_finds_the_product() -> None:
+    assert {"app", "gunicorn.conf", "blueprints.web", "parley.answers", "parley.wire.sse"} <= MODULES
+    assert len(PRODUCT) > 40
+
+
+def test_imports_go_in_one_direction() -> None:
+    arrows = {(module_of(file), found.name) for file, tree in TREES.items() for found in imports(tree)}
+
+    ours = {(importer, imported) for importer, imported in arrows if imported in MODULES - {"parley"}}
+
+    assert {arrow for arrow in ours if not may_import(*arrow)} == set()
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("parley.turn", "blueprints.web"),
+        ("parley.turn", "parley.answers"),
+        ("parley.services", "app"),
+        ("parley.upstream.reader", "parley.knowledge.index"),
+        ("parley.knowledge.index", "parley.speech.wav"),
+        ("parley.speech.wav", "parley.upstream.reader"),
+        ("parley.upstream.reader", "parley.turn"),
+        ("parley.upstream.reader", "parley.settings"),
+        ("parley.answers", "parley.settings"),
+        ("parley.wire.sse", "parley.upstream.reader"),
+        ("parley.errors", "parley.wire.sse"),
+        ("parley.settings", "parley.errors"),
+        ("blueprints.rag", "blueprints.audio"),
+        ("blueprints.web", "blueprints.audio"),
+        ("blueprints.web", "app"),
+    ],
+)
+def test_the_rules_forbid_what_they_should(importer: str, imported: str) -> None:
+    assert not may_import(importer, imported)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    graph = {
+        module_of(file): {found.name for found in imports(tree) if found.at_run_time} & MODULES
+        for file, tree in TREES.items()
+    }
+
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_has_one_owner(library: str) -> None:
+    assert {path for path in users_of(library) if not path.startswith(OWNERS[library])} == set()
+
+
+def test_gevent_is_imported_where_it_is_truly_needed() -> None:
+    assert users_of("gevent") == GEVENT
+
+
+def test_the_environment_is_read_by_the_settings_alone() -> None:
+    assert [path_of(file) for file, tree in TREES.items() if reads_environment(tree)] == ["parley/settings.py"]
+
+
+@pytest.mark.parametrize("literal", WIRE_LITERALS)
+def test_the_literals_of_the_wire_occur_in_the_wire_package_only(literal: str) -> None:
+    places = {path_of(file) for file, tree in TREES.items() for text in texts(tree) if literal in text}
+
+    assert places
+    assert {path for path in places if not path.startswith("parley/wire/")} == set()
+
+
+def test_done_is_written_in_one_place() -> None:
+    places = [path_of(file) for file, tree in TREES.items() for text in texts(tree) if "[DONE]" in text]
+
+    assert places == ["parley/wire/sse.py"]
+
+
+def test_a_file_has_at_most_three_hundred_lines() -> None:
+    lines = {path_of(file): len(file.read_text().splitlines()) for file in PRODUCT}
+
+    assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
+
+
+def test_a_function_has_at_most_fifty_lines() -> None:
+    lines = {
+        (path_of(file), node.name): (node.end_lineno or 0) - node.lineno + 1
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert {name: count for name, count in lines.items() if count > MAX_FUNCTION_LINES} == {}
+
+
+def loaded_by_the_master(names: list[str], cwd: Path) -> list[str]:
+    """Which of these modules gunicorn.conf.py brings into a fresh interpreter."""
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"runpy.run_path({str(ROOT / 'gunicorn.conf.py')!r})\n"
+        f"print(*[name for name in {names} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={}, cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["openai", "numpy", "flask", "gevent", "msgspec", "bm25s", "soxr"],
+        ["ssl"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_gunicorns_master_loads_nothing_heavy(names: list[str], tmp_path: Path) -> None:
+    assert loaded_by_the_master(names, tmp_path) == []

@@ -1,0 +1,222 @@
+"""What a worker keeps for its life: the waiting messages, and which upstream the settings name."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_upstream import Call, FakeUpstream, completion
+from structlog.testing import capture_logs
+
+from parley.errors import NotConfigured, ServerOverloaded
+from parley.services import Services, upstream_of
+from parley.settings import Settings
+from parley.turn import Turn
+from parley.upstream.relay import NoUpstream, Relay, Upstream
+from parley.wire.request import Asked, Origin, parse
+
+QUESTION = b'{"messages":[{"role":"user","content":"Hi"}],"tenant":"acme","metadata":{}}'
+
+
+def settings(**environ: str) -> Settings:
+    return Settings.from_environ(environ)
+
+
+def asked(token: str | None = None) -> Asked:
+    return parse(QUESTION, Origin("request-7", v1=True, token=token), default_model="m")
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        upstream.script = completion("Hello")
+        yield upstream
+
+
+def call_of(upstream: Upstream, fake: FakeUpstream, token: str | None = "callers-own") -> Call:
+    """The call that reaches the upstream where a caller with this token asks."""
+    with contextlib.closing(upstream):
+        upstream.complete(asked(token))
+    return fake.wait_for_calls(1)[-1]
+
+
+def test_a_waiting_message_is_never_the_same_twice_running() -> None:
+    services = Services(settings())
+
+    said = [services.waiting_message() for _ in range(300)]
+
+    assert all(one != next_one for one, next_one in itertools.pairwise(said))
+    assert set(said) == {
+        "Let me look that up for you. ",
+        "One moment, I am checking. ",
+        "Good question, let me see. ",
+    }
+
+
+def test_of_two_waiting_messages_each_has_its_turn() -> None:
+    services = Services(settings(WAITING_MESSAGES="A.|B."))
+
+    said = [services.waiting_message() for _ in range(10)]
+
+    assert said in (["A. ", "B. "] * 5, ["B. ", "A. "] * 5)
+
+
+def test_a_single_waiting_message_is_all_there_is_to_say() -> None:
+    services = Services(settings(WAITING_MESSAGES="A."))
+
+    assert [services.waiting_message() for _ in range(3)] == ["A. "] * 3
+
+
+@pytest.mark.parametrize(
+    ("phrase", "said"),
+    [
+        ("One moment", "One moment. "),
+        ("One moment.", "One moment. "),
+        ("Moment!", "Moment! "),
+        ("Shall I look?", "Shall I look? "),
+        ("Let me see…", "Let me see… "),
+        ("少々お待ちください。", "少々お待ちください。 "),
+        ("请稍等！", "请稍等！ "),
+        ("可以吗？", "可以吗？ "),
+    ],
+)
+def test_a_waiting_message_ends_in_a_sentence_mark_and_a_space(phrase: str, said: str) -> None:
+    assert Services(settings(WAITING_MESSAGES=phrase)).waiting_message() == said
+
+
+def test_creating_the_services_opens_no_folder() -> None:
+    services = Services(settings(KB_DIR="/nowhere/kb", AUDIO_DIR="/nowhere/audio"))
+
+    assert services.admission.running == set()
+    assert not services.draining
+
+
+def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
+    services = Services(settings(KB_DIR=str(tmp_path), AUDIO_DIR=str(tmp_path)))
+
+    with capture_logs() as logged:
+        services.warm()
+        services.warm()
+
+    events = [line["event"] for line in logged]
+    assert (events.count("knowledge_loaded"), events.count("recordings_loaded")) == (1, 1)
+
+
+def test_the_keys_and_the_limit_are_the_settings_own() -> None:
+    services = Services(settings(API_KEYS="one,two", MAX_STREAMS="1"))
+
+    assert services.keyring.admits(["two"]) and not services.keyring.admits([])
+    assert Services(settings()).keyring.is_open
+    services.admission.admit(Turn("chat", "r"))
+    with pytest.raises(ServerOverloaded):
+        services.admission.admit(Turn("chat", "r"))
+
+
+def test_a_given_upstream_is_used() -> None:
+    upstream = NoUpstream()
+
+    assert Services(settings(LLM_API_KEY="k"), upstream).upstream is upstream
+
+
+def test_a_key_alone_means_openai() -> None:
+    upstream = upstream_of(settings(LLM_API_KEY="k"))
+
+    assert isinstance(upstream, Relay)
+    # Nothing but a call to OpenAI would show it from outside.
+    assert upstream.members[0].upstream._base_url == "https://api.openai.com/v1"
+
+
+def test_key_and_base_url_go_together(fake: FakeUpstream) -> None:
+    call = call_of(upstream_of(settings(LLM_API_KEY="ours", LLM_BASE_URL=fake.base_url)), fake)
+
+    assert (call.method, call.path) == ("POST", "/v1/chat/completions")
+    assert call.headers["authorization"] == "Bearer ours"
+    assert call.headers["x-request-id"] == "request-7"
+
+
+def test_a_base_url_alone_passes_the_callers_token_on(fake: FakeUpstream) -> None:
+    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url)), fake)
+
+    assert call.headers["authorization"] == "Bearer callers-own"
+
+
+def test_without_a_token_nothing_is_passed_on(fake: FakeUpstream) -> None:
+    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url)), fake, token=None)
+
+    assert "authorization" not in call.headers
+
+
+@pytest.mark.parametrize(
+    ("environ", "sent"),
+    [
+        ({"API_KEYS": "callers-own"}, None),
+        ({"API_KEYS": "other"}, None),
+        ({"API_KEYS": "callers-own", "LLM_API_KEY": "ours"}, "Bearer ours"),
+        ({"LLM_API_KEY": "ours"}, "Bearer ours"),
+    ],
+)
+def test_the_callers_token_goes_nowhere_where_a_key_is_set(
+    fake: FakeUpstream, environ: dict[str, str], sent: str | None
+) -> None:
+    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url, **environ)), fake)
+
+    assert call.headers.get("authorization") == sent
+    assert "callers-own" not in str(call.headers)
+
+
+def test_the_list_of_models_is_never_asked_for_with_a_callers_token(fake: FakeUpstream) -> None:
+    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url))
+
+    assert upstream.models() == []
+    assert fake.calls == []
+
+
+def test_the_model_and_the_fields_that_go_upstream_are_the_settings_own(fake: FakeUpstream) -> None:
+    chosen = settings(LLM_BASE_URL=fake.base_url, LLM_MODEL="big", LLM_FORWARD_FIELDS="tenant")
+
+    call = call_of(upstream_of(chosen), fake)
+
+    assert call.json == {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tenant": "acme",
+        "model": "big",
+        "stream": False,
+    }
+
+
+@pytest.mark.parametrize("environ", [{}, {"API_KEYS": "one"}, {"LLM_MODEL": "big"}])
+def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) -> None:
+    upstream = upstream_of(settings(**environ))
+
+    assert isinstance(upstream, NoUpstream)
+    assert upstream.models() == []
+
+
+def test_no_upstream_answers_everything_with_what_to_set() -> None:
+    upstream = upstream_of(settings())
+
+    for ask in (lambda: upstream.complete(asked()), lambda: list(upstream.stream(asked()))):
+        with pytest.raises(NotConfigured) as raised:
+            ask()
+        assert (raised.value.status, raised.value.code) == (503, "not_configured")
+        assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
+    assert isinstance(upstream.obstacle(), NotConfigured)
+
+
+def test_an_http_upstream_has_no_obstacle() -> None:
+    assert upstream_of(settings(LLM_API_KEY="k")).obstacle() is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "model"), [({}, "gpt-4o-mini"), ({"LLM_MODEL": "big"}, "big"), ({"LLM_API_KEY": "k"}, "gpt-4o-mini")]
+)
+def test_there_is_always_a_default_model(environ: dict[str, str], model: str) -> None:
+    assert Services(settings(**environ)).default_model == model
+
+
+def test_an_upstream_with_a_model_of_its_own_answers_with_it() -> None:
+    class Demo(NoUpstream):
+        model = "local-demo"
+
+    assert Services(settings(LLM_MODEL="big"), Demo()).default_model == "local-demo"

@@ -1,0 +1,250 @@
+"""The settings table: what each kind accepts, what the operator is told, and that no secret shows."""
+
+import dataclasses
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parley.settings import Settings, SettingsError, UpstreamSetting
+
+ROOT = Path(__file__).parents[1]
+SECRET = "hunter2"
+
+
+def refusal(**environ: str) -> SettingsError:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environ(environ)
+    return raised.value
+
+
+def run(code: str, cwd: Path) -> str:
+    """What a fresh interpreter prints, with an empty environment and in a folder without `.env`."""
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    done = subprocess.run([sys.executable, "-c", start + code], env={}, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("LLM_API_KEY", "sk-!~", "sk-!~"),
+        ("LLM_BASE_URL", "http://localhost:8000/v1/", "http://localhost:8000/v1"),
+        ("LLM_BASE_URL", "HTTPS://[::1]:65535", "HTTPS://[::1]:65535"),
+        ("LLM_BASE_URL", " https://api.example.com/openai//  ", "https://api.example.com/openai"),
+        ("LLM_MODEL", "org/model é 7", "org/model é 7"),
+        ("LLM_FORWARD_FIELDS", " metadata, tenant ,,", frozenset({"metadata", "tenant"})),
+        ("LLM_FORWARD_FIELDS", "*", frozenset({"*"})),
+        ("API_KEYS", "one, two ,,", ("one", "two")),
+        ("KB_DIR", "/data/my kb", Path("/data/my kb")),
+        ("AUDIO_DIR", "sounds", Path("sounds")),
+        ("WAITING", "always", 0),
+        ("WAITING", "off", None),
+        ("WAITING", "0", 0),
+        ("WAITING", "60000", 60_000),
+        ("WAITING_MESSAGES", "One moment. | Ein Moment – bitte!|", ("One moment.", "Ein Moment – bitte!")),
+        ("RAG_TOP_K", "1", 1),
+        ("RAG_TOP_K", "20", 20),
+        ("FALLBACK_TEXT", "Sorry, try again.", "Sorry, try again."),
+        ("AUDIO_SAMPLE_RATE", "48000", 48_000),
+        ("AUDIO_LEAD_MS", "0", 0),
+        ("CONNECT_TIMEOUT", "0.25", 0.25),
+        ("CONNECT_TIMEOUT", "60", 60.0),
+        ("STREAM_TIMEOUT", "3600.0", 3600.0),
+        ("MAX_BODY", "1024", 1024),
+        ("GRACEFUL_TIMEOUT", "3", 3),
+        ("PRECOMMIT_TIMEOUT", "4", 4.0),
+        ("HEARTBEAT", "0", 0.0),
+        ("HEDGE_AFTER", "off", None),
+        ("HEDGE_AFTER", "300", 300),
+        (
+            "LLM_FALLBACKS",
+            '[{"base_url": "http://b/v1/", "api_key": "k", "model": "m"}, {"base_url": "http://c"}]',
+            (UpstreamSetting("http://b/v1", "k", "m"), UpstreamSetting("http://c", None, None)),
+        ),
+        ("LOG_LEVEL", "DEBUG", "debug"),
+        ("LOG_FORMAT", "json", "json"),
+    ],
+)
+def test_a_good_value_is_read(name: str, text: str, value: Any) -> None:
+    settings = Settings.from_environ({name: text})
+
+    assert dataclasses.replace(settings, **{name.lower(): value}) == settings
+    assert type(getattr(settings, name.lower())) is type(value)
+
+
+KEY_FORM = "a key of printable ASCII characters without spaces"
+KEYS_FORM = "keys of printable ASCII characters without spaces, separated by commas"
+URL_FORM = "a base URL such as https://api.openai.com/v1"
+WAITING_FORM = "always, off, or a number of milliseconds up to 60000"
+BAD = [
+    ("LLM_API_KEY", KEY_FORM, ["a b", "a\nb", "a\r\nx: y", "é", "a\x7f", "a\0"]),
+    ("API_KEYS", KEYS_FORM, [",", " , ,", "a b", "good,b\nad", "good,é"]),
+    ("LLM_MODEL", "text on one line", ["a\nb", "a\0", "\x1b[31m", "a\u2028b"]),
+    ("FALLBACK_TEXT", "text on one line", ["a\r\nb"]),
+    ("WAITING_MESSAGES", "phrases separated by |", ["|", " | ", "a|b\nc"]),
+    ("WAITING", WAITING_FORM, ["never", "-1", "60001", "1.5", "1e3", "٣", "100ms"]),
+    ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
+    ("AUDIO_SAMPLE_RATE", "a whole number from 8000 to 48000", ["7999", "48001", "16k"]),
+    ("AUDIO_CHUNK_MS", "a whole number from 10 to 1000", ["9", "1001"]),
+    ("AUDIO_LEAD_MS", "a whole number from 0 to 5000", ["-1", "5001"]),
+    ("MAX_STREAMS", "a whole number from 1 to 100000", ["0", "100001"]),
+    ("MAX_BODY", "a whole number from 1024 to 1073741824", ["1023", "2 MiB"]),
+    ("GRACEFUL_TIMEOUT", "a whole number from 3 to 3600", ["2", "3601", "25.5"]),
+    ("CONNECT_TIMEOUT", "seconds above 0, at most 60", ["0", "0.0", "-1", "60.1", "inf", "nan", "1e1", "2s", ".5"]),
+    ("TTFT_TIMEOUT", "seconds above 0, at most 300", ["301"]),
+    ("PRECOMMIT_TIMEOUT", "seconds above 0, at most 300", ["301", "0"]),
+    ("HEARTBEAT", "seconds above 0, at most 60, or 0 for none", ["-1", "61"]),
+    ("HEDGE_AFTER", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
+    (
+        "LLM_FALLBACKS",
+        'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]',
+        [
+            "{}",
+            "[",
+            '["http://b"]',
+            "[{}]",
+            '[{"base_url": "b"}]',
+            '[{"base_url": "http://b", "api_key": "a b"}]',
+            '[{"base_url": "http://b", "key": "x"}]',
+            '[{"base_url": 7}]',
+        ],
+    ),
+    ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),
+    ("STREAM_TIMEOUT", "seconds above 0, at most 3600", ["3601"]),
+    ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),
+    ("LOG_FORMAT", "one of text, json", ["xml"]),
+    (
+        "LLM_BASE_URL",
+        URL_FORM,
+        [
+            "api.openai.com/v1",
+            "ftp://example.com",
+            "https://",
+            "https:///v1",
+            "http://[::1",
+            "http://host:port/v1",
+            "http://host:65536",
+            "http://ho st/v1",
+            "http://höst/v1",
+            "http://user:pw@host/v1",
+            "http://user@host/v1",
+            "http://host/v1?key=x",
+            "http://host/v1#x",
+            "http://host/\nv1",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "text"), [(name, form, text) for name, form, texts in BAD for text in texts], ids=repr
+)
+def test_a_bad_value_is_told_by_its_variable_and_the_accepted_form(name: str, form: str, text: str) -> None:
+    assert str(refusal(**{name: text})) == f"{name}: expected {form}"
+
+
+def test_a_base_url_with_a_password_alone_is_refused() -> None:
+    refusal(LLM_BASE_URL=f"http://:{SECRET}@host/v1")
+
+
+def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
+    takes_anything = {"kb_dir", "audio_dir", "llm_forward_fields"}
+
+    assert {name.lower() for name, _, _ in BAD} | takes_anything == {row.name for row in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize("name", ["LLM_API_KEY", "OPENAI_API_KEY", "YOUR_LLM_API_KEY", "API_KEYS"])
+@pytest.mark.parametrize("text", [f"{SECRET} {SECRET}", f"é{SECRET}", f"a\n{SECRET}"])
+def test_a_refused_secret_is_shown_neither_in_the_message_nor_in_a_traceback(name: str, text: str) -> None:
+    error = refusal(**{name: text})
+
+    assert SECRET not in "".join(traceback.format_exception(error))
+    assert str(error).startswith(f"{name}: expected ")
+
+
+def test_a_secret_does_not_show_in_the_repr() -> None:
+    settings = Settings.from_environ({"LLM_API_KEY": SECRET, "API_KEYS": f"a,{SECRET}", "LLM_MODEL": "m"})
+
+    assert settings.llm_api_key == SECRET
+    assert SECRET not in repr(settings)
+    assert "llm_model='m'" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        ({"OPENAI_API_KEY": "b"}, "b"),
+        ({"YOUR_LLM_API_KEY": "c"}, "c"),
+        ({"YOUR_LLM_API_KEY": "c", "OPENAI_API_KEY": "b"}, "b"),
+        ({"OPENAI_API_KEY": "b", "LLM_API_KEY": "a", "YOUR_LLM_API_KEY": "c"}, "a"),
+        ({"LLM_API_KEY": "", "OPENAI_API_KEY": "  ", "YOUR_LLM_API_KEY": "c"}, "c"),
+        ({"LLM_API_KEY": "a", "OPENAI_API_KEY": "b b"}, "a"),
+    ],
+)
+def test_the_first_name_that_is_set_counts(environ: dict[str, str], key: str) -> None:
+    assert Settings.from_environ(environ).llm_api_key == key
+
+
+def test_the_base_url_goes_by_openais_name_too() -> None:
+    assert Settings.from_environ({"OPENAI_BASE_URL": "http://a"}).llm_base_url == "http://a"
+    assert Settings.from_environ({"OPENAI_BASE_URL": "http://a", "LLM_BASE_URL": "http://b"}).llm_base_url == "http://b"
+
+
+def test_a_bad_value_is_told_by_the_name_that_was_used() -> None:
+    assert str(refusal(OPENAI_BASE_URL="x")) == f"OPENAI_BASE_URL: expected {URL_FORM}"
+
+
+def test_an_empty_value_counts_as_unset() -> None:
+    names = [row.name.upper() for row in dataclasses.fields(Settings)]
+
+    assert Settings.from_environ(dict.fromkeys(names, "")) == Settings()
+    assert Settings.from_environ(dict.fromkeys(names, " \t")) == Settings()
+
+
+def test_the_defaults_are_the_promised_ones() -> None:
+    settings = Settings()
+
+    assert (settings.llm_api_key, settings.llm_base_url, settings.llm_model) == (None, None, "gpt-4o-mini")
+    assert (settings.api_keys, settings.llm_forward_fields) == (None, frozenset())
+    assert (settings.kb_dir, settings.audio_dir) == (Path("kb_data"), Path("audio_assets"))
+    assert (settings.waiting, len(settings.waiting_messages), settings.fallback_text) == (0, 3, None)
+    assert (settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms) == (16000, 40, 200)
+    assert (settings.connect_timeout, settings.ttft_timeout, settings.idle_timeout) == (2, 6, 15)
+    assert (settings.stream_timeout, settings.graceful_timeout, settings.rag_top_k) == (300, 25, 4)
+    assert (settings.max_streams, settings.max_body) == (1000, 2 << 20)
+    assert (settings.log_level, settings.log_format) == ("info", None)
+
+
+def test_variables_of_others_are_passed_over() -> None:
+    assert Settings.from_environ({"PATH": "/bin", "llm_model": "x", "SETTINGS": "x", "PORT": "y"}) == Settings()
+
+
+def test_importing_the_settings_loads_nothing_heavy(tmp_path: Path) -> None:
+    heavy = ["ssl", "numpy", "openai", "flask", "gevent", "urllib3", "msgspec", "dotenv", "asyncio"]
+
+    loaded = run(f"import parley.settings\nprint([name for name in {heavy} if name in sys.modules])", tmp_path)
+
+    assert loaded == "[]\n"
+
+
+def test_the_app_imports_with_an_empty_environment(tmp_path: Path) -> None:
+    code = "import app\nprint(type(app.app).__name__, app.app.extensions['parley'].settings.llm_model)"
+
+    assert run(code, tmp_path) == "Flask gpt-4o-mini\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_variable_wins_over_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LLM_MODEL=from-file\nRAG_TOP_K=7\nWAITING=off\n")
+    code = (
+        "import os; os.environ.update(LLM_MODEL='from-environment', WAITING='')\n"
+        "from parley.settings import UpstreamSetting, load\n"
+        "print(load().llm_model, load().rag_top_k, load().waiting, load() is load())"
+    )
+
+    assert run(code, tmp_path) == "from-environment 7 0 True\n"

@@ -1,0 +1,463 @@
+"""A request's body: what is checked, what is read out of it, and what of it goes upstream."""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parley.errors import InvalidRequest
+from parley.wire.request import (
+    MAX_MESSAGES,
+    OPENAI_FIELDS,
+    ROLES,
+    UPSTREAM_FIELDS,
+    Asked,
+    Origin,
+    parse,
+    text_of,
+)
+
+USER = {"role": "user", "content": "Hi"}
+NOTHING: frozenset[str] = frozenset()
+
+AGORA = """
+{"model":"gpt-4o-mini","stream":true,"max_tokens":200,"tenant":"acme",
+ "turn_id":3,"timestamp":1764000012345,"interruptable":true,
+ "context":{"presence":{"1002":{"selection":"Plan B"}}},
+ "messages":[
+  {"role":"system","content":"You are a concise voice assistant."},
+  {"role":"assistant","content":"Hello!","turn_id":1,"timestamp":1764000001000,"metadata":{"source":"greeting"}},
+  {"role":"user","content":"What plans are there?","turn_id":2,"timestamp":1764000004000,
+   "metadata":{"source":"asr","user":"1002"}},
+  {"role":"assistant","content":"We have three plans, the first ","turn_id":2,"timestamp":1764000005000,
+   "metadata":{"source":"llm","interrupted":true,"interrupt_timestamp":1764000009000,
+    "original":"We have three plans, the first costs ten dollars."}},
+  {"role":"user","content":"Just this one.","turn_id":3,"timestamp":1764000012000,
+   "metadata":{"source":"asr","user":"1002"}}]}
+"""
+AGORA_FOR_OTHERS = {
+    "model": "gpt-4o-mini",
+    "stream": True,
+    "max_tokens": 200,
+    "messages": [
+        {"role": "system", "content": "You are a concise voice assistant."},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "What plans are there?"},
+        {"role": "assistant", "content": "We have three plans, the first "},
+        {"role": "user", "content": "Just this one."},
+    ],
+}
+
+
+def read(body: Any, *, v1: bool = False, query: dict[str, str] | None = None) -> Asked:
+    """The request with this body, checked."""
+    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), default_model="default")
+
+
+def asked(*messages: dict[str, Any], v1: bool = False, **fields: Any) -> Asked:
+    return read({"messages": messages or [USER], **fields}, v1=v1)
+
+
+def refusal(body: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as raised:
+        read(body)
+    return raised.value
+
+
+@pytest.mark.parametrize("body", [[], "x", 7, None, True])
+def test_a_body_other_than_an_object_is_refused(body: Any) -> None:
+    error = refusal(body)
+
+    assert (error.code, error.param) == ("invalid_value", None)
+    assert error.message == "the body must be a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "param"),
+    [
+        (None, "missing_field", "messages"),
+        ([], "invalid_value", "messages"),
+        ({}, "invalid_value", "messages"),
+        ("Hi", "invalid_value", "messages"),
+        ([USER] * 4097, "invalid_value", "messages"),
+        (["Hi"], "invalid_value", "messages[0]"),
+        ([USER, None], "invalid_value", "messages[1]"),
+        ([{"content": "Hi"}], "missing_field", "messages[0].role"),
+        ([{"role": None, "content": "Hi"}], "missing_field", "messages[0].role"),
+        ([USER, {"role": "robot", "content": "Hi"}], "invalid_value", "messages[1].role"),
+        ([{"role": ["user"], "content": "Hi"}], "invalid_value", "messages[0].role"),
+        ([{"role": "user"}], "missing_field", "messages[0].content"),
+        ([{"role": "user", "content": None}], "missing_field", "messages[0].content"),
+        ([{"role": "tool", "tool_call_id": "a"}], "missing_field", "messages[0].content"),
+        ([{"role": "user", "content": 7}], "invalid_value", "messages[0].content"),
+        ([{"role": "user", "content": {"text": "Hi"}}], "invalid_value", "messages[0].content"),
+        ([{"role": "user", "content": ["Hi", 7]}], "invalid_value", "messages[0].content[1]"),
+        ([{"role": "assistant", "content": [None]}], "invalid_value", "messages[0].content[0]"),
+    ],
+)
+def test_faulty_messages_are_refused_by_their_place(messages: Any, code: str, param: str) -> None:
+    error = refusal({"messages": messages})
+
+    assert (error.status, error.code, error.param) == (400, code, param)
+    assert error.message.startswith(f"{param} ")
+
+
+def test_messages_that_are_not_there_are_missing() -> None:
+    assert (refusal({}).code, refusal({}).param) == ("missing_field", "messages")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", 7),
+        ("model", ["gpt"]),
+        ("model", "a\r\nx: y"),
+        ("model", "a\0"),
+        ("model", "m" * 257),
+        ("stream", "yes"),
+        ("stream", 1),
+        ("stream", []),
+        ("stream_options", True),
+        ("stream_options", []),
+        ("audio", "wav"),
+        ("asset", 7),
+        ("asset", ["welcome"]),
+        ("modalities", "text"),
+        ("modalities", ["text", None]),
+        ("modalities", {}),
+        ("waiting", "sometimes"),
+        ("waiting", True),
+        ("waiting", -1),
+        ("waiting", 60_001),
+        ("waiting", 0.5),
+        ("waiting", []),
+        ("waiting", {}),
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_refused_by_its_name(field: str, value: Any) -> None:
+    error = refusal({"messages": [USER], field: value})
+
+    assert (error.status, error.code, error.param) == (400, "invalid_value", field)
+    assert error.message.startswith(f"{field} must be ")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]},
+        {"role": "assistant", "audio": {"id": "a"}},
+        {"role": "tool", "tool_call_id": "a", "content": "7"},
+        {"role": "user", "content": ""},
+        {"role": "user", "content": []},
+        {"role": "user", "content": [{"type": "new"}, "Hi"]},
+        {"role": "user", "content": "Hi", "turn_id": "odd", "metadata": 7, "x": None},
+        *({"role": role, "content": "Hi"} for role in sorted(ROLES)),
+    ],
+)
+def test_a_message_of_any_known_form_is_taken(message: dict[str, Any]) -> None:
+    assert asked(message).messages == [message]
+
+
+def test_the_roles_are_openais() -> None:
+    assert {"system", "developer", "user", "assistant", "tool", "function"} == ROLES
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict.fromkeys(["model", "stream", "stream_options", "audio", "asset", "modalities", "waiting"]),
+        {"model": "m" * 256, "modalities": [], "audio": {}, "stream_options": {}, "asset": "", "waiting": 60_000},
+        {"temperature": "hot", "max_tokens": -1, "n": [], "tools": 7, "what_comes_next": {"a": None}},
+        {"turn_id": "x", "timestamp": [], "context": 7, "metadata": "x"},
+    ],
+)
+def test_null_unknown_fields_and_fields_of_others_are_never_an_error(fields: dict[str, Any]) -> None:
+    assert asked(**fields).body == {"messages": [USER], **fields}
+
+
+def test_as_many_messages_as_promised_are_taken() -> None:
+    assert MAX_MESSAGES == 4096
+    assert len(read({"messages": [USER] * 4096}).messages) == 4096
+
+
+@pytest.mark.parametrize(
+    ("fields", "bare", "v1"),
+    [
+        ({}, True, False),
+        ({"stream": None}, True, False),
+        ({"stream": True}, True, True),
+        ({"stream": False}, False, False),
+    ],
+)
+def test_where_nothing_is_said_bare_paths_stream_and_v1_paths_do_not(
+    fields: dict[str, Any], bare: bool, v1: bool
+) -> None:
+    assert (asked(**fields).stream, asked(v1=True, **fields).stream) == (bare, v1)
+
+
+def test_the_answers_envelope_names_the_model_asked_for() -> None:
+    models = [asked(**fields).envelope.model for fields in ({"model": "m"}, {}, {"model": None}, {"model": ""})]
+
+    assert models == ["m", "default", "default", "default"]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Hi", "Hi"),
+        ("", ""),
+        (None, ""),
+        ([], ""),
+        ({"text": "x"}, ""),
+        (["Hi", "there"], "Hi there"),
+        ([{"type": "text", "text": "Hi"}, "there"], "Hi there"),
+        ([{"type": "image_url", "image_url": {"url": "u"}}, {"type": "text", "text": "Hi"}], "Hi"),
+        ([{"type": "image", "image_url": "u"}, {"type": "input_audio", "input_audio": {}}], ""),
+        ([{"type": "text", "text": None}, {"type": "text", "text": 7}, {"type": "text"}], ""),
+    ],
+)
+def test_the_text_of_any_content_is_found(content: Any, text: str) -> None:
+    assert text_of(content) == text
+
+
+def test_the_question_is_the_text_of_the_users_last_message() -> None:
+    first, last = {"role": "user", "content": "First"}, {"role": "user", "content": ["Second"]}
+    answer = {"role": "assistant", "content": "Sure."}
+
+    assert asked(first, answer, last).question == "Second"
+    assert asked(first, answer).question == "First"
+    assert asked(answer).question == ""
+
+
+@pytest.mark.parametrize(
+    ("last", "awaits_answer", "broadcast"),
+    [
+        (USER, True, None),
+        ({"role": "tool", "content": "7", "tool_call_id": "a"}, False, None),
+        ({"role": "assistant", "content": "Welcome!"}, False, "Welcome!"),
+        ({"role": "assistant", "content": None}, False, ""),
+        ({"role": "system", "content": "x"}, False, None),
+    ],
+)
+def test_the_last_message_tells_what_is_wanted(
+    last: dict[str, Any], awaits_answer: bool, broadcast: str | None
+) -> None:
+    request = asked(USER, last)
+
+    assert (request.awaits_answer, request.broadcast) == (awaits_answer, broadcast)
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "asset"),
+    [
+        ({"asset": "a"}, {"asset": "b"}, "a"),
+        ({"asset": ""}, {"asset": "b"}, "b"),
+        ({}, {"asset": "b"}, "b"),
+        ({}, {}, None),
+    ],
+)
+def test_a_recording_is_named_in_the_body_or_else_in_the_query(
+    body: dict[str, Any], query: dict[str, str], asset: str | None
+) -> None:
+    assert read({"messages": [USER], **body}, query=query).asset == asset
+
+
+@pytest.mark.parametrize(("wish", "waiting_ms"), [(None, 700), ("always", 0), ("off", None), (0, 0), (250, 250)])
+def test_a_request_may_say_how_long_to_wait_before_a_waiting_message(
+    wish: str | int | None, waiting_ms: int | None
+) -> None:
+    assert asked(waiting=wish).waiting_ms(700) == waiting_ms
+
+
+def test_context_stands_around_the_last_user_messages_own_text() -> None:
+    system, first, last = {"role": "system", "content": "S"}, dict(USER), {"role": "user", "content": "  é\n", "x": 1}
+    tool = {"role": "tool", "content": "7", "tool_call_id": "a"}
+    request = asked(system, first, last, tool)
+
+    framed = request.with_context("before ", " after")
+
+    assert framed.messages == [system, first, {"role": "user", "content": "before   é\n after", "x": 1}, tool]
+    assert request.messages == [system, first, last, tool]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "around"), [("B", "A", ("B", "A")), ("B", "", ("B",)), ("", "A", ("A",)), ("", "", ())]
+)
+def test_context_stands_around_a_list_of_parts_as_parts_of_its_own(
+    before: str, after: str, around: tuple[str, ...]
+) -> None:
+    own = [{"type": "image_url", "image_url": {"url": "u"}}, "Hi", {"type": "text", "text": " there "}]
+
+    content = asked({"role": "user", "content": own}).with_context(before, after).messages[0]["content"]
+
+    texts = {text: {"type": "text", "text": text} for text in around}
+    assert content == [*([texts["B"]] if before else []), *own, *([texts["A"]] if after else [])]
+
+
+def test_context_without_a_user_message_changes_nothing() -> None:
+    messages = [{"role": "system", "content": "S"}, {"role": "assistant", "content": "A"}]
+
+    assert asked(*messages).with_context("B", "A").messages == messages
+
+
+def test_context_changes_nothing_but_the_messages() -> None:
+    request = asked(model="m", temperature=0.5, stream=False)
+
+    framed = request.with_context("B", "A")
+
+    assert {**framed.body, "messages": None} == {**request.body, "messages": None}
+    assert (framed.stream, framed.envelope, framed.origin) == (False, request.envelope, request.origin)
+
+
+def test_the_closed_list_is_the_openai_packages_own_without_metadata() -> None:
+    # Its source is read: an import would cost a second.
+    package = importlib.util.find_spec("openai")
+    assert package is not None and package.origin is not None
+    source = Path(package.origin).with_name("types") / "chat" / "completion_create_params.py"
+
+    annotated = {
+        field.target.id
+        for kind in ast.parse(source.read_text()).body
+        if isinstance(kind, ast.ClassDef) and kind.name.startswith("CompletionCreateParams")
+        for field in kind.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+
+    assert annotated - {"metadata"} == OPENAI_FIELDS
+    assert "metadata" in annotated
+
+
+def test_the_common_extensions_go_upstream_too() -> None:
+    extensions = (
+        "top_k min_p repetition_penalty chat_template_kwargs reasoning guided_json guided_regex guided_choice "
+        "guided_grammar"
+    )
+
+    assert frozenset(extensions.split()) | OPENAI_FIELDS == UPSTREAM_FIELDS
+
+
+def test_of_agoras_request_nothing_private_goes_upstream() -> None:
+    request = parse(AGORA.encode(), Origin("r", v1=False), default_model="default")
+
+    assert request.for_upstream("default", NOTHING) == AGORA_FOR_OTHERS
+
+
+def test_what_agora_said_stays_readable_here() -> None:
+    request = parse(AGORA.encode(), Origin("r", v1=False), default_model="default")
+
+    request.for_upstream("default", NOTHING)
+
+    assert request.body == json.loads(AGORA)
+
+
+def test_each_field_of_the_closed_list_goes_upstream_as_it_came() -> None:
+    names = sorted(UPSTREAM_FIELDS - {"messages", "model", "stream", "modalities"})
+    fields = {name: {"a": [1, None, "é"], "number": number} for number, name in enumerate(names)}
+
+    sent = asked(modalities=["text"], **fields).for_upstream("m", NOTHING)
+
+    assert sent == {**fields, "modalities": ["text"], "model": "m", "messages": [USER], "stream": True}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "turn_id",
+        "timestamp",
+        "interruptable",
+        "context",
+        "metadata",
+        "asset",
+        "waiting",
+        "call",
+        "customer",
+        "user_id",
+        "api_key",
+        "base_url",
+        "api_base",
+        "extra_headers",
+        "extra_body",
+        "elevenlabs_extra_body",
+    ],
+)
+def test_no_other_field_goes_upstream(name: str) -> None:
+    value = "off" if name == "waiting" else "x"
+
+    assert asked(**{name: value}).for_upstream("m", NOTHING) == {"model": "m", "messages": [USER], "stream": True}
+
+
+def test_further_fields_go_upstream_where_they_are_named() -> None:
+    sent = asked(metadata={"a": "b"}, tenant="acme", call={}).for_upstream("m", frozenset({"metadata", "tenant"}))
+
+    assert sent == {"metadata": {"a": "b"}, "tenant": "acme", "model": "m", "messages": [USER], "stream": True}
+
+
+def test_a_star_lets_all_go_but_agoras_fields_and_ours() -> None:
+    private = {"turn_id": 1, "timestamp": 2, "interruptable": True, "context": {}, "asset": "a", "waiting": "off"}
+
+    sent = asked(metadata={"a": "b"}, tenant="acme", **private).for_upstream("m", frozenset({"*"}))
+
+    assert sent == {"metadata": {"a": "b"}, "tenant": "acme", "model": "m", "messages": [USER], "stream": True}
+
+
+@pytest.mark.parametrize("forward", [NOTHING, frozenset({"*"}), frozenset({"metadata", "turn_id", "timestamp"})])
+def test_agoras_fields_leave_each_message_whatever_is_forwarded(forward: frozenset[str]) -> None:
+    message = {**USER, "name": "Ann", "turn_id": 1, "timestamp": 2.5, "metadata": {}, "x": 1}
+
+    assert asked(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", "x": 1}]
+
+
+def test_the_transcript_of_an_answer_in_audio_does_not_go_upstream() -> None:
+    message = {"role": "assistant", "audio": {"id": "a", "transcript": "Hello"}}
+
+    assert asked(message).for_upstream("m", NOTHING)["messages"] == [{"role": "assistant", "audio": {"id": "a"}}]
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        ("Hi", {"type": "text", "text": "Hi"}),
+        ({"type": "image", "image_url": "u"}, {"type": "image_url", "image_url": {"url": "u"}}),
+        ({"type": "image", "image_url": "u", "x": 1}, {"type": "image_url", "image_url": {"url": "u"}, "x": 1}),
+        ({"type": "image_url", "image_url": {"url": "u"}}, {"type": "image_url", "image_url": {"url": "u"}}),
+        ({"type": "image"}, {"type": "image"}),
+        ({"type": "what_comes_next", "x": []}, {"type": "what_comes_next", "x": []}),
+    ],
+)
+def test_the_forms_of_content_that_only_agora_writes_become_openais(part: Any, sent: dict[str, Any]) -> None:
+    request = asked({"role": "user", "content": [part, {"type": "text", "text": "?"}]})
+
+    content = request.for_upstream("m", NOTHING)["messages"][0]["content"]
+
+    assert content == [sent, {"type": "text", "text": "?"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "model"), [({}, "ours"), ({"model": None}, "ours"), ({"model": "theirs"}, "theirs")]
+)
+def test_a_missing_model_is_filled_in(fields: dict[str, Any], model: str) -> None:
+    assert asked(**fields).for_upstream("ours", NOTHING)["model"] == model
+
+
+@pytest.mark.parametrize(("v1", "fields"), [(False, {"stream": False}), (True, {}), (True, {"stream": None})])
+def test_without_a_stream_its_options_leave_too(v1: bool, fields: dict[str, Any]) -> None:
+    sent = asked(v1=v1, stream_options={"include_usage": True}, **fields).for_upstream("m", frozenset({"*"}))
+
+    assert sent == {"model": "m", "messages": [USER], "stream": False}
+
+
+def test_with_a_stream_its_options_stay() -> None:
+    sent = asked(stream_options={"include_usage": True}).for_upstream("m", NOTHING)
+
+    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+
+
+def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
+    origin = Origin("r", v1=False, query={"q": "secret"}, token="secret")
+
+    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, default_model="m")
+
+    assert "secret" not in repr(request)
