@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check requirements settings clean
+.PHONY: run test check soak promises requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -19,6 +19,14 @@ check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+# Talkers with barge-in and faults, for ten minutes or MINUTES: what leaks, hangs or lies.
+soak: $(VENV)/.tested
+	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
+
+# The promised figures, measured.
+promises: $(VENV)/.tested
+	$(BIN)/python bench/promises.py
 
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:

@@ -2,8 +2,8 @@
 
 from flask import Flask
 
-from blueprints import audio, basic, commands, health, models, rag, web
-from parley import observe
+from blueprints import audio, basic, commands, health, metrics, models, openapi, rag, web
+from parley import logs
 from parley.services import Services
 from parley.settings import Settings, load
 
@@ -14,14 +14,23 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     Raises SettingsError for a bad one.
     """
     services = services or Services(settings or load())
-    observe.configure(services.settings.log_level, services.settings.log_format)
+    logs.configure(services.settings.log_level, services.settings.log_format, services.settings.secrets)
     app = Flask(__name__, static_folder=None)
     app.extensions["parley"] = services
     # A redirect would lose the body of a POST: a trailing slash is accepted, a double slash is not found.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    for blueprint in (basic.bp, rag.bp, audio.bp, models.bp, health.bp, commands.bp):
+    for blueprint in (
+        basic.bp,
+        rag.bp,
+        audio.bp,
+        models.bp,
+        health.bp,
+        metrics.bp,
+        openapi.bp,
+        commands.bp,
+    ):
         app.register_blueprint(blueprint)
     return app
 

@@ -5,10 +5,13 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import resource
+import shutil
 import sys
+import tempfile
 from typing import Any
 
-from parley.settings import SettingsError, load
+from parley.settings import SettingsError, load, share_metrics
 from parley.upstream import embedded
 
 try:
@@ -33,11 +36,59 @@ control_socket_disable = True
 preload_app = False
 
 
+def on_starting(server: Any) -> None:
+    """Before anything listens: what can't work is refused, in one line."""
+    if server.cfg.max_requests and server.cfg.workers < 2:
+        sys.exit("parley: max_requests restarts the only worker under its callers; use two workers, or leave it off")
+    if server.cfg.worker_class_str != "gevent":
+        server.log.warning(
+            "worker class %s: callers who leave go unnoticed; use -k gevent", server.cfg.worker_class_str
+        )
+    _raise_file_limit(server)
+    if server.cfg.workers > 1:
+        _share_metrics(server)
+
+
+def _raise_file_limit(server: Any) -> None:
+    """Two files a stream: the client's connection and the upstream's."""
+    wanted = 2 * worker_connections + 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    may = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < may:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (may, hard))
+    if may < wanted:
+        server.log.warning("only %s open files allowed: MAX_STREAMS=%s wants %s", may, settings.max_streams, wanted)
+
+
+def _share_metrics(server: Any) -> None:
+    """A folder through which workers add up their metrics; without one each tells of itself alone."""
+    try:
+        folder = tempfile.mkdtemp(prefix="parley-metrics-")
+    except OSError:
+        server.log.warning("no folder for temporary files: /metrics tells of one worker at a time")
+        return
+    server.parley_metrics = folder
+    share_metrics(folder)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """A worker has gone: its gauges go with it."""
+    if hasattr(server, "parley_metrics"):
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """The master goes: nothing stays behind."""
+    shutil.rmtree(getattr(server, "parley_metrics", ""), ignore_errors=True)
+
+
 def when_ready(server: Any) -> None:
     """The master listens: start the embedded model where one is wanted, say where and how to ask."""
-    from parley import announce, observe  # here, because the log's library takes a tenth of a second to load
+    from parley import announce, logs  # here, because the log's library takes a tenth of a second to load
 
-    observe.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, settings.secrets)
     wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
     if wants_embedded and (model := embedded.model_file()):
         embedded.start(model)
@@ -51,9 +102,9 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """A worker has loaded the app: load what its first caller would wait for, and prepare for the end."""
-    from parley import drain, observe
+    from parley import drain, logs
 
-    observe.quiet_gunicorn()
+    logs.write_aside()
     services = worker.app.wsgi().extensions["parley"]
     drain.drain_at_the_end(worker, services)
     services.warm()

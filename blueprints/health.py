@@ -27,6 +27,7 @@ def ready() -> Response:
             "model": services().default_model,
             "auth": "off" if services().keyring.is_open else "on",
             "streams": len(services().admission.running),
+            "upstreams": services().upstream.states(),
         }
     return json_response(answer, 503 if reason else 200)
 

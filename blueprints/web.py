@@ -10,18 +10,23 @@ from typing import Any
 
 import gevent
 from flask import Flask, Response, current_app, g, request
+from flask_cors import CORS
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from parley import errors
 from parley.errors import ClientGone, InvalidRequest, ParleyError
-from parley.observe import log
+from parley.logs import log
 from parley.services import Services
+from parley.settings import Settings
+from parley.trail import Trail
 from parley.turn import Batches, Turn
 from parley.wire import chunks
 from parley.wire.request import Asked, Origin, parse
 
 BODY_SECONDS = 10
+LARGE_BODY_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for an answer that nobody waits for."""
 
@@ -34,6 +39,7 @@ EVENT_STREAM_HEADERS = {
     "X-Accel-Buffering": "no",  # nginx and its kin pass each event on as it comes
 }
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BEARER = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
 
 
@@ -55,7 +61,8 @@ def services() -> Services:
 def serve(endpoint: Endpoint) -> Response:
     """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
     settings = services().settings
-    turn = Turn(endpoint.name, request_id(), fallback_text=settings.fallback_text, heartbeat=settings.heartbeat)
+    trail = Trail(endpoint.name, request_id(), client=request.remote_addr)
+    turn = Turn(trail, fallback_text=settings.fallback_text, heartbeat=settings.heartbeat)
     try:
         response = _answer(endpoint, turn)
     except ClientGone:
@@ -69,10 +76,9 @@ def serve(endpoint: Endpoint) -> Response:
 
 
 def _answer(endpoint: Endpoint, turn: Turn) -> Response:
-    check_key()
-    turn.admit(services().admission)
-    asked = _read()
-    turn.model, turn.trail = asked.envelope.model, asked.trail
+    _refuse_foreign_pages()
+    turn.admit(services().admission, check_key())
+    asked = _read(turn.trail)
     if "gunicorn.socket" in request.environ:
         turn.watch(request.environ["gunicorn.socket"])
     if not asked.stream:
@@ -80,9 +86,25 @@ def _answer(endpoint: Endpoint, turn: Turn) -> Response:
     else:
         pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
         response = Response(pieces, headers=EVENT_STREAM_HEADERS)
-    if asked.trail.attempts:
-        response.headers["X-Relay-Attempts"] = str(asked.trail.attempts)
+    if turn.trail.attempts:
+        response.headers["X-Relay-Attempts"] = str(turn.trail.attempts)
+    if turn.trail.upstream_request_id:
+        response.headers["X-Upstream-Request-ID"] = turn.trail.upstream_request_id
     return response
+
+
+def _refuse_foreign_pages() -> None:
+    """In open mode a page of any site could have its visitor's browser ask; simple requests need no leave (CORS).
+
+    Anything but a simple request is preceded by the browser's own question, which goes unanswered.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or not services().keyring.is_open:
+        return
+    allowed = services().settings.cors_origins or ()
+    own = f"{request.scheme}://{request.host}"
+    if origin != own and origin not in allowed and "*" not in allowed:
+        raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; see CORS_ORIGINS")
 
 
 def json_response(body: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -99,14 +121,14 @@ def request_id() -> str:
     return str(g.request_id)
 
 
-def check_key() -> None:
-    """Raise InvalidApiKey unless the request bears a key of ours, or none is asked for."""
-    services().keyring.check(_presented_keys())
+def check_key() -> str:
+    """Who asks, by the name of the key. Raises InvalidApiKey unless it is one of ours, or none is needed."""
+    return services().keyring.check(_presented_keys())
 
 
 def may_see_details() -> bool:
     """Whether the request may see more than a status."""
-    return services().keyring.admits(_presented_keys())
+    return services().keyring.holder(_presented_keys()) is not None
 
 
 def _presented_keys() -> list[str]:
@@ -118,9 +140,21 @@ def _bearer_token() -> str | None:
     return found[1] if found else None
 
 
-def _read() -> Asked:
-    origin = Origin(request_id(), "v1" in request.path.split("/"), request.args, _bearer_token())
-    return parse(_read_body(), origin, default_model=services().default_model)
+def _read(trail: Trail) -> Asked:
+    traceparent = request.headers.get("traceparent", "")
+    origin = Origin(
+        trail.id,
+        "v1" in request.path.split("/"),
+        request.args,
+        _bearer_token(),
+        traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+    body = _read_body()
+    if len(body) < LARGE_BODY_BYTES:
+        return parse(body, origin, trail, services().default_model)
+    # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
+    asked: Asked = gevent.get_hub().threadpool.apply(parse, (body, origin, trail, services().default_model))
+    return asked
 
 
 def _read_body() -> bytes:
@@ -159,6 +193,12 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error_response)
     app.register_error_handler(Exception, _internal_error_response)
     app.after_request(_with_common_headers)
+    settings: Settings = app.extensions["parley"].settings
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    if settings.cors_origins:
+        CORS(app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True)
 
 
 def _with_common_headers(response: Response) -> Response:

@@ -1,7 +1,7 @@
 """What the server says when it starts: where it listens, which model answers, who may come in."""
 
-from parley import observe
-from parley.observe import log
+from parley import logs
+from parley.logs import log
 from parley.settings import Settings
 from parley.upstream import embedded
 
@@ -17,7 +17,7 @@ def listening(settings: Settings, addresses: list[str]) -> None:
     """Say it once, in the master: as lines to read on a terminal, as one log line elsewhere."""
     reachable = addresses[0].replace("0.0.0.0", "127.0.0.1")
     facts = {"url": addresses[0], "model": _model(settings), "command": _curl(settings, reachable)}
-    if observe.is_text(settings.log_format):
+    if logs.is_text(settings.log_format):
         print(BANNER.format(**facts), flush=True)
     else:
         log.info("listening", **facts)

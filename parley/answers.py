@@ -15,7 +15,7 @@ import msgspec
 
 from parley.knowledge import context
 from parley.knowledge.index import Hit
-from parley.observe import log
+from parley.logs import log
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterances import Utterance

@@ -11,10 +11,12 @@ from typing import Any
 
 import gevent
 
+from parley import observe
 from parley.errors import ServerShuttingDown
 from parley.services import Services
 
 POLL_SECONDS = 0.2
+LAG_SECONDS = 0.5
 LEAD_SECONDS = 2.0
 """How long before gunicorn's cut our own ending comes."""
 IDLE_SECONDS = 0.5
@@ -41,9 +43,15 @@ class IdleWaits:
     def end(self, older_than: float) -> None:
         """Let the waits time out that have lasted for so many seconds."""
         since = time.monotonic() - older_than
-        for timeout, (greenlet, started) in list(self._waits.items()):
+        for timeout, (_, started) in self._waits.items():
             if started < since:
-                gevent.kill(greenlet, timeout)
+                gevent.get_hub().loop.run_callback(self._end, timeout)
+
+    def _end(self, timeout: gevent.Timeout) -> None:
+        """Runs in the event loop, where a wait that is still there is waiting: no request has begun."""
+        if timeout in self._waits:
+            greenlet, _ = self._waits[timeout]
+            greenlet.throw(timeout)
 
 
 def drain_at_the_end(worker: Any, services: Services) -> None:
@@ -51,6 +59,14 @@ def drain_at_the_end(worker: Any, services: Services) -> None:
     waits = IdleWaits(worker.cfg.keepalive)
     worker.timeout_ctx = waits
     gevent.spawn(_drain, lambda: not worker.alive, services, waits)
+    gevent.spawn(_measure_lag)
+
+
+def _measure_lag() -> None:
+    while True:
+        due = time.monotonic() + LAG_SECONDS
+        gevent.sleep(LAG_SECONDS)
+        observe.LOOP_LAG.observe(max(0.0, time.monotonic() - due))
 
 
 def _drain(is_stopping: Callable[[], bool], services: Services, waits: IdleWaits) -> None:
@@ -58,8 +74,9 @@ def _drain(is_stopping: Callable[[], bool], services: Services, waits: IdleWaits
         gevent.sleep(POLL_SECONDS)
     services.draining = True
     last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
-    while time.monotonic() < last_call:
+    while True:  # until the worker goes: a caller may ask again, on the connection of a turn that has just ended
         waits.end(older_than=IDLE_SECONDS)
+        if time.monotonic() >= last_call:
+            for turn in list(services.admission.running):
+                turn.interrupt(ServerShuttingDown("the server is shutting down"))
         gevent.sleep(POLL_SECONDS)
-    for turn in list(services.admission.running):
-        turn.interrupt(ServerShuttingDown("the server is shutting down"))

@@ -1,8 +1,7 @@
 """Everything that can go wrong with a request, as one tree of exceptions.
 
-Each error carries its HTTP status, its `type` and `code` (the closed list that callers, logs and metrics
-share) and whether another attempt may help. How an error is written for a caller lives in
-`parley/wire/chunks.py`; nothing here knows HTTP or JSON.
+Each error carries its HTTP status, its `type` and `code` (the closed list that callers, logs and metrics share) and
+whether another attempt may help. How it is written for a caller is `parley/wire/chunks.py`'s to say.
 
     ParleyError
     ├── InvalidRequest              400   the caller's mistake; `param` names the field
@@ -12,6 +11,8 @@ share) and whether another attempt may help. How an error is written for a calle
     │   ├── RequestTooLarge         413
     │   └── UnsupportedEncoding     415
     ├── InvalidApiKey               401
+    ├── ForbiddenOrigin             403   a browser's page that may not ask
+    ├── RateLimited                 429   too many, or too often, for this key
     ├── ServerOverloaded            503   full: come back in a second
     ├── ServerShuttingDown          503
     ├── NotConfigured               503   no upstream is set
@@ -45,6 +46,8 @@ class ParleyError(Exception):
     code = "internal_error"
     retryable = False
     """Whether the same upstream may do better in a moment."""
+    may_fail_over = False
+    """Whether another upstream may do better."""
     most_attempts = 3
     """How many attempts at the same upstream make sense."""
     is_refusal = False
@@ -66,11 +69,6 @@ class ParleyError(Exception):
         self.headers = dict(headers or {})
         if code is not None:
             self.code = code
-
-    @property
-    def may_fail_over(self) -> bool:
-        """Whether another upstream may do better."""
-        return self.retryable
 
     @property
     def public_code(self) -> str:
@@ -131,6 +129,24 @@ class InvalidApiKey(ParleyError):
     is_refusal = True
 
 
+class ForbiddenOrigin(ParleyError):
+    """A page of another origin had a browser send a request that nobody asked its leave for."""
+
+    status = 403
+    type = "permission_error"
+    code = "forbidden_origin"
+    is_refusal = True
+
+
+class RateLimited(ParleyError):
+    """The key's limit of conversations at a time, or in a stretch of time."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limited"
+    is_refusal = True
+
+
 class ServerOverloaded(ParleyError):
     """`MAX_STREAMS` turns are running."""
 
@@ -172,7 +188,7 @@ class UpstreamError(ParleyError):
 
     status = 502
     code = "upstream_error"
-    retryable = True
+    retryable = may_fail_over = True
     speakable = True
 
     def __init__(self, message: str, *, upstream_code: str | None = None, **rest: Any) -> None:
@@ -203,7 +219,7 @@ class UpstreamTlsError(UpstreamError):
     """The upstream's certificate or TLS handshake is at fault."""
 
     code = "upstream_tls_error"
-    retryable = False
+    retryable = may_fail_over = False
 
 
 class UpstreamAuthFailed(UpstreamError):
@@ -212,17 +228,12 @@ class UpstreamAuthFailed(UpstreamError):
     code = "upstream_auth_failed"
     retryable = False
 
-    @property
-    def may_fail_over(self) -> bool:
-        """Another upstream has another key."""
-        return True
-
 
 class UpstreamRedirect(UpstreamError):
     """The upstream pointed elsewhere; a key is never carried there."""
 
     code = "upstream_redirect"
-    retryable = False
+    retryable = may_fail_over = False
 
 
 class UpstreamBadResponse(UpstreamError):
@@ -272,7 +283,7 @@ class UpstreamRefused(UpstreamError):
     def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body.get("message") or "the upstream refused the request"), headers=headers)
         self.status = status
-        self.retryable = status == 429
+        self.retryable = self.may_fail_over = status == 429
         self.body = dict(body)
         self.type = _TYPES.get(status, "invalid_request_error")
         self.code = "rate_limited" if status == 429 else "upstream_error"

@@ -1,55 +1,54 @@
-"""What the operator sees: the log. One line a request, constant event names, never a caller's words."""
+"""What the operator sees of a request: one log line, and metrics. Never a caller's words.
 
-import logging
-import sys
-from collections.abc import MutableMapping
-from typing import Any
+Labels come from closed sets (endpoints, outcomes, codes, the upstreams' names), so the number of series is bounded.
+With several workers prometheus_client adds them up through a folder of files, which gunicorn's master names in the
+environment before any worker imports this module; without one each worker tells of itself alone.
+"""
 
-import structlog
+import dataclasses
 
-log = structlog.get_logger("parley")
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+from parley.logs import log
+from parley.trail import Trail
 
+FAILURES = frozenset({"error_before", "error_mid", "spoken_fallback", "shutdown"})
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 
-def is_text(form: str | None) -> bool:
-    """Whether a person reads along: asked for, or standard output is a terminal."""
-    return form == "text" or (form is None and sys.stdout.isatty())
-
-
-def configure(level: str, form: str | None) -> None:
-    """Write log lines to standard output, as text or as one JSON object a line."""
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), sort_keys=False)
-        if is_text(form)
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            _one_line,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=False,
-    )
+REQUESTS = Counter("parley_requests", "Requests by how they ended.", ["endpoint", "outcome", "code"])
+OPEN_STREAMS = Gauge("parley_open_streams", "Turns under way.", ["endpoint"], multiprocess_mode="livesum")
+FIRST_BYTE = Histogram("parley_first_byte_seconds", "Request to first byte.", ["endpoint"], buckets=_SECONDS)
+FIRST_CONTENT = Histogram(
+    "parley_first_content_seconds", "Request to the upstream's first content.", ["endpoint"], buckets=_SECONDS
+)
+CANCEL = Histogram("parley_cancel_seconds", "Client seen leaving to everything released.", buckets=_MOMENTS)
+ATTEMPTS = Counter("parley_upstream_attempts", "Attempts by upstream and result.", ["upstream", "result"])
+BREAKER = Gauge("parley_breaker_open", "1 where an upstream is left alone.", ["upstream"], multiprocess_mode="livemax")
+REJECTIONS = Counter("parley_rejections", "Requests turned away.", ["code"])
+LOOP_LAG = Histogram("parley_loop_lag_seconds", "How late the event loop was.", buckets=_MOMENTS)
 
 
-def quiet_gunicorn() -> None:
-    """Keep gunicorn from writing a traceback where a client stopped reading: the turn's own line tells of it."""
-    logging.getLogger("gunicorn.error").addFilter(_is_no_send_timeout)
+def request_ended(trail: Trail) -> None:
+    """Write the request's log line, and count it."""
+    trail.ms = trail.elapsed_ms
+    trail.outcome = trail.outcome or "client_closed"
+    REQUESTS.labels(trail.endpoint, trail.outcome, trail.code or "").inc()
+    if trail.outcome == "refused":
+        REJECTIONS.labels(trail.code or "").inc()
+    if trail.first_ms is not None:
+        FIRST_BYTE.labels(trail.endpoint).observe(trail.first_ms / 1000)
+    if trail.ttft_ms is not None:
+        FIRST_CONTENT.labels(trail.endpoint).observe(trail.ttft_ms / 1000)
+    write = log.error if trail.outcome in FAILURES else log.info
+    write("request_end", **dataclasses.asdict(trail))
 
 
-def _is_no_send_timeout(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
-
-
-def _one_line(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """No field may bring a line break or a control character into the text form."""
-    for name, value in fields.items():
-        if isinstance(value, str) and not value.isprintable():
-            fields[name] = "".join(mark if mark.isprintable() else f"\\\\u{ord(mark):04x}" for mark in value)
-    return fields
+def metrics() -> bytes:
+    """All metrics in Prometheus' text format: of all workers where they share a folder, else of this one."""
+    registry = CollectorRegistry()
+    try:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError:  # no folder
+        registry = REGISTRY
+    return generate_latest(registry)

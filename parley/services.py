@@ -4,10 +4,12 @@ import functools
 import random
 import time
 
+import gevent
+
 from parley.admission import Admission, Keyring
 from parley.knowledge import documents
 from parley.knowledge.index import Bm25Index, Index
-from parley.observe import log
+from parley.logs import log
 from parley.settings import Settings
 from parley.speech.assets import Library
 from parley.upstream import embedded
@@ -24,7 +26,7 @@ class Services:
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.admission = Admission(settings.max_streams)
+        self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.draining = False
         self._last_phrase = ""
@@ -56,7 +58,8 @@ class Services:
         return library
 
     def warm(self) -> None:
-        """Load what the first caller would otherwise wait for."""
+        """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
+        gevent.spawn(self.upstream.warm)
         _ = self.knowledge, self.library
 
     def waiting_message(self) -> str:

@@ -24,13 +24,14 @@ from collections.abc import Callable, Generator, Iterator
 
 from gevent import get_hub, getcurrent
 
+from parley import observe
 from parley.admission import Admission
 from parley.errors import Capped, ClientGone, InternalError, ParleyError, ServerShuttingDown
-from parley.observe import log
+from parley.logs import log
+from parley.trail import Trail
 from parley.watcher import ClientWatcher
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import Trail
 
 Batches = Generator[list[bytes], None, None]
 """An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
@@ -39,31 +40,26 @@ Batches = Generator[list[bytes], None, None]
 class Turn:
     """Owns what a request holds: its place, the watcher on its client, its answer, its log line."""
 
-    def __init__(
-        self, endpoint: str, request_id: str, *, fallback_text: str | None = None, heartbeat: float = 0
-    ) -> None:
-        self.endpoint = endpoint
-        self.request_id = request_id
-        self.model: str | None = None
-        self.outcome: str | None = None
-        self.error: ParleyError | None = None
-        self.trail = Trail()
+    def __init__(self, trail: Trail, *, fallback_text: str | None = None, heartbeat: float = 0) -> None:
+        self.trail = trail
         self._fallback_text = fallback_text
         self._heartbeat = heartbeat
-        self._started = self._written = time.monotonic()
-        self._first_ms: float | None = None
-        self._chunks = 0
+        self._written = 0.0
         self._greenlet = getcurrent()
         self._client: socket.socket | None = None
         self._interruption: BaseException | None = None
+        self._interrupted_at = 0.0
         self._waits_inside = False
         self._held = contextlib.ExitStack()
         self._held.callback(self._report)
 
-    def admit(self, admission: Admission) -> None:
-        """Take a place for the turn's life. Raises ServerOverloaded."""
-        admission.admit(self)
+    def admit(self, admission: Admission, holder: str) -> None:
+        """Take a place for the turn's life. Raises ServerOverloaded, RateLimited."""
+        admission.admit(self, holder)
         self._held.callback(admission.release, self)
+        streams = observe.OPEN_STREAMS.labels(self.trail.endpoint)
+        streams.inc()
+        self._held.callback(streams.dec)
 
     def watch(self, client: socket.socket) -> None:
         """End the turn as soon as its client leaves."""
@@ -75,21 +71,24 @@ class Turn:
         """End the turn for this reason, wherever it stands; may be called from any greenlet."""
         if self._interruption is None:
             self._interruption = reason
+            self._interrupted_at = time.monotonic()
             get_hub().loop.run_callback(self._deliver)
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON; raises what it raises, and ClientGone."""
         with self._interruptible():
             body = answer()
-        self._first_ms = self._elapsed_ms()
-        self.outcome = "ok"
+        self.trail.first_ms = self.trail.elapsed_ms
+        self.trail.outcome = "ok"
         return body
 
     def stream(self, answer: Batches, envelope: Envelope) -> Iterator[bytes]:
-        """The answer's event stream with its ending. What fails before the first piece is raised here."""
+        """The answer's event stream with its ending; what fails before the first piece is raised here."""
         pieces = self._pieces(answer, envelope)
         self._held.callback(pieces.close)
         first = list(itertools.islice(pieces, 1))
+        if not first:
+            raise ClientGone
         return itertools.chain(first, pieces)
 
     def fail(self, error: BaseException) -> None:
@@ -109,45 +108,50 @@ class Turn:
                         yield sse.frames(batch)
                     elif self._is_silent():
                         yield sse.KEEP_ALIVE
-                self.outcome = "ok"
+                self.trail.outcome = "ok"
                 yield sse.DONE
             except Capped:
-                self.outcome = "capped"
+                self.trail.outcome = "capped"
                 yield sse.frame(envelope.finish("length")) + sse.DONE
             except ClientGone:
-                self.outcome = "client_closed"
+                self.trail.outcome = "client_closed"
             except ParleyError as error:
                 yield self._ending(error, envelope)
             except Exception:  # noqa: BLE001 - the boundary: a fault of ours must not end a stream in silence
-                log.exception("internal_error", id=self.request_id, endpoint=self.endpoint)
+                log.exception("internal_error", id=self.trail.id, endpoint=self.trail.endpoint)
                 yield self._ending(InternalError("an internal error occurred"), envelope)
 
     def _next(self, answer: Batches) -> list[bytes] | None:
-        with self._interruptible():
+        if self._interruption is not None:
+            raise self._interruption
+        self._waits_inside = True  # not `_interruptible`: a context manager costs a microsecond, for each chunk
+        try:
             batch = next(answer, None)
+        finally:
+            self._waits_inside = False
         if batch:
             self._written = time.monotonic()
-            self._chunks += len(batch)
-            if self._first_ms is None:
-                self._first_ms = self._elapsed_ms()
+            self.trail.chunks += len(batch)
+            if self.trail.first_ms is None:
+                self.trail.first_ms = self.trail.elapsed_ms
         return batch
 
     def _is_silent(self) -> bool:
         """Whether a begun stream has been silent for a heartbeat; counts the one that is sent now."""
         now = time.monotonic()
         # A tick may come a little before its time.
-        if not self._heartbeat or self._first_ms is None or now - self._written < 0.9 * self._heartbeat:
+        if not self._heartbeat or self.trail.first_ms is None or now - self._written < 0.9 * self._heartbeat:
             return False
         self._written = now
         return True
 
     def _ending(self, error: ParleyError, envelope: Envelope) -> bytes:
         """The frames that tell of a failure. Raises it instead where nothing has been sent yet."""
-        begun = self._first_ms is not None
+        begun = self.trail.first_ms is not None
         if self._fallback_text and error.speakable and not envelope.calls_tool:
             self._note(error, "spoken_fallback")
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
-            note = sse.comment(f"error code={error.code} request_id={self.request_id}")
+            note = sse.comment(f"error code={error.code} request_id={self.trail.id}")
             return sse.frames([text, envelope.finish("stop")]) + note + sse.DONE
         if not begun:
             raise error
@@ -155,8 +159,8 @@ class Turn:
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
 
     def _note(self, error: ParleyError, outcome: str) -> None:
-        self.error = error
-        self.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
+        self.trail.code = error.code
+        self.trail.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -170,30 +174,14 @@ class Turn:
 
     def _deliver(self) -> None:
         """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""
+        if isinstance(self._interruption, ClientGone) and self._client is not None:
+            # A write that waits for the client fails now, and half a goodbye gets no well-formed end of an answer.
+            with contextlib.suppress(OSError):
+                self._client.shutdown(socket.SHUT_RDWR)
         if self._waits_inside:
             self._greenlet.throw(self._interruption)
-        elif isinstance(self._interruption, ClientGone) and self._client is not None:
-            with contextlib.suppress(OSError):
-                self._client.shutdown(socket.SHUT_RDWR)  # a write that waits for the client fails now
-
-    def _elapsed_ms(self) -> float:
-        return round((time.monotonic() - self._started) * 1000, 1)
 
     def _report(self) -> None:
-        """The one log line. Not a word of what was said: sizes, times and names."""
-        outcome = self.outcome or "client_closed"
-        failed = outcome in ("error_before", "error_mid", "spoken_fallback", "shutdown")
-        write = log.error if failed else log.info
-        write(
-            "request_end",
-            id=self.request_id,
-            endpoint=self.endpoint,
-            model=self.model,
-            outcome=outcome,
-            code=self.error.code if self.error else None,
-            upstream=self.trail.upstream,
-            attempts=self.trail.attempts,
-            first_ms=self._first_ms,
-            chunks=self._chunks,
-            ms=self._elapsed_ms(),
-        )
+        if isinstance(self._interruption, ClientGone):
+            observe.CANCEL.observe(time.monotonic() - self._interrupted_at)
+        observe.request_ended(self.trail)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 from gevent import get_hub
 
+from parley import tcp
+
 READ = 1
 POLL_SECONDS = 0.05
 SEND_SECONDS = 20
 """How long a write may wait for a client that does not read, or that was switched off."""
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 _TCP_ESTABLISHED = 1
 
 
@@ -31,7 +32,8 @@ class ClientWatcher:
         self._plain: socket.socket = getattr(client, "_sock", client)
         self._left = left
         self._loop = get_hub().loop
-        _bound_writes(client)
+        client.settimeout(SEND_SECONDS)
+        tcp.tune(client, SEND_SECONDS)
         self._watcher = self._loop.io(client.fileno(), READ)
         self._watcher.start(self._readable)
 
@@ -73,12 +75,3 @@ class ClientWatcher:
     def _report(self) -> None:
         self._watcher.stop()
         self._left()
-
-
-def _bound_writes(client: socket.socket) -> None:
-    client.settimeout(SEND_SECONDS)
-    with contextlib.suppress(OSError):  # a Unix socket has none of these
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_SECONDS * 1000)
-        for option, seconds in KEEPALIVE:
-            client.setsockopt(socket.IPPROTO_TCP, option, seconds)

@@ -28,7 +28,8 @@ LAYERS = (
     {"parley"},
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
-    {"parley.errors", "parley.observe"},
+    {"parley.observe"},
+    {"parley.errors", "parley.logs", "parley.tcp", "parley.trail"},
 )
 UNITS = set().union(*LAYERS)
 TAKE_SETTINGS_AS_VALUES = UNITS - {"app", "gunicorn.conf", "blueprints", "parley"}
@@ -44,6 +45,8 @@ OWNERS = {
 GEVENT = {
     "blueprints/web.py",
     "parley/drain.py",
+    "parley/logs.py",
+    "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
     "parley/upstream/attempts.py",
@@ -114,7 +117,7 @@ def may_import(importer: str, imported: str) -> bool:
     if imported == "parley.settings":
         return unit_of(importer) not in TAKE_SETTINGS_AS_VALUES
     if importer == "parley.settings":
-        return False
+        return imported == "parley.setting_kinds"
     if unit_of(importer) == unit_of(imported) == "blueprints":
         return imported == "blueprints.web"
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from parley.errors import NotConfigured, ServerOverloaded
 from parley.services import Services, upstream_of
 from parley.settings import Settings
+from parley.trail import Trail
 from parley.turn import Turn
 from parley.upstream.relay import NoUpstream, Relay, Upstream
 from parley.wire.request import Asked, Origin, parse
@@ -24,7 +25,7 @@ def settings(**environ: str) -> Settings:
 
 
 def asked(token: str | None = None) -> Asked:
-    return parse(QUESTION, Origin("request-7", v1=True, token=token), default_model="m")
+    return parse(QUESTION, Origin("request-7", v1=True, token=token), Trail("chat", "request-7"), "m")
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_a_waiting_message_ends_in_a_sentence_mark_and_a_space(phrase: str, said
 def test_creating_the_services_opens_no_folder() -> None:
     services = Services(settings(KB_DIR="/nowhere/kb", AUDIO_DIR="/nowhere/audio"))
 
-    assert services.admission.running == set()
+    assert not services.admission.running
     assert not services.draining
 
 
@@ -106,11 +107,11 @@ def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
 def test_the_keys_and_the_limit_are_the_settings_own() -> None:
     services = Services(settings(API_KEYS="one,two", MAX_STREAMS="1"))
 
-    assert services.keyring.admits(["two"]) and not services.keyring.admits([])
+    assert services.keyring.holder(["two"]) == "key-2" and services.keyring.holder([]) is None
     assert Services(settings()).keyring.is_open
-    services.admission.admit(Turn("chat", "r"))
+    services.admission.admit(Turn(Trail("chat", "r")))
     with pytest.raises(ServerOverloaded):
-        services.admission.admit(Turn("chat", "r"))
+        services.admission.admit(Turn(Trail("chat", "r")))
 
 
 def test_a_given_upstream_is_used() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from parley.settings import Settings, SettingsError, UpstreamSetting
+from parley.setting_kinds import UpstreamSetting
+from parley.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2"
@@ -66,6 +67,11 @@ def run(code: str, cwd: Path) -> str:
             '[{"base_url": "http://b/v1/", "api_key": "k", "model": "m"}, {"base_url": "http://c"}]',
             (UpstreamSetting("http://b/v1", "k", "m"), UpstreamSetting("http://c", None, None)),
         ),
+        ("MAX_STREAMS_PER_KEY", "2", 2),
+        ("RATE_LIMIT", "60/minute", "60/minute"),
+        ("CORS_ORIGINS", "https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
+        ("CORS_ORIGINS", "*", ("*",)),
+        ("TRUSTED_PROXIES", "1", 1),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
     ],
@@ -116,6 +122,14 @@ BAD = [
     ),
     ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),
     ("STREAM_TIMEOUT", "seconds above 0, at most 3600", ["3601"]),
+    ("MAX_STREAMS_PER_KEY", "a whole number from 1 to 100000", ["0"]),
+    ("RATE_LIMIT", "a rate such as 60/minute or 5/second", ["60", "0/minute", "60 per minute", "60/minutes", "1/week"]),
+    (
+        "CORS_ORIGINS",
+        "origins such as https://app.example.com separated by commas, or *",
+        [",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "ftp://a"],
+    ),
+    ("TRUSTED_PROXIES", "a whole number from 0 to 10", ["-1", "11"]),
     ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),
     ("LOG_FORMAT", "one of text, json", ["xml"]),
     (
@@ -243,7 +257,7 @@ def test_a_set_variable_wins_over_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LLM_MODEL=from-file\nRAG_TOP_K=7\nWAITING=off\n")
     code = (
         "import os; os.environ.update(LLM_MODEL='from-environment', WAITING='')\n"
-        "from parley.settings import UpstreamSetting, load\n"
+        "from parley.settings import load\n"
         "print(load().llm_model, load().rag_top_k, load().waiting, load() is load())"
     )
 

@@ -21,6 +21,9 @@ from parley.errors import (
 )
 
 RECEIVE_BYTES = 1 << 16
+BIG_RECEIVE_BYTES = 1 << 14
+RECEIVES_IN_A_ROW = 16
+MOMENT_SECONDS = 1e-6
 MAX_HEAD_BYTES = 1 << 16
 MAX_WHOLE_BYTES = 16 << 20
 DRAIN_BYTES = 1 << 16
@@ -45,6 +48,7 @@ class Answer:
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = 0
+        self._since_pause = 0
         self._head_complete = False
         self._complete = False
         self._reusable = False
@@ -132,13 +136,20 @@ class Answer:
     def _receive(self, timeout: float) -> bytes | None:
         self._connection.settimeout(timeout)
         try:
-            return self._connection.recv(RECEIVE_BYTES)
+            received = self._connection.recv(RECEIVE_BYTES)
         except TimeoutError:
             return None
         except OSError as exc:
             if self._head_bytes == 0:
                 raise NoAnswer("the upstream reset the connection without an answer") from exc
             raise UpstreamDisconnected("the connection to the upstream broke inside its answer") from exc
+        self._since_pause += 1 + len(received) // BIG_RECEIVE_BYTES * RECEIVES_IN_A_ROW
+        if self._since_pause > RECEIVES_IN_A_ROW:
+            # Where data is always there nothing ever waits, and other streams would starve. Not sleep(0): that lets
+            # greenlets run which are ready already, but asks no socket.
+            self._since_pause = 0
+            gevent.sleep(MOMENT_SECONDS)
+        return received
 
     def _feed(self, received: bytes) -> None:
         try:
@@ -169,6 +180,8 @@ class Answer:
 
     def on_headers_complete(self) -> None:
         """The end of a head; that of an interim answer is forgotten."""
+        if self._complete:
+            return
         self.status = self._parser.get_status_code()
         self._head_complete = self.status >= 200
         if not self._head_complete:
@@ -181,5 +194,6 @@ class Answer:
 
     def on_message_complete(self) -> None:
         """The end of the body, or of an interim answer."""
-        self._complete = self._head_complete
-        self._reusable = self._complete and self._parser.should_keep_alive()
+        if not self._complete:
+            self._complete = self._head_complete
+            self._reusable = self._complete and self._parser.should_keep_alive()

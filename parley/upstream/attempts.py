@@ -14,13 +14,14 @@ from typing import Generic, TypeVar
 import gevent
 from gevent.queue import Empty, SimpleQueue
 
+from parley import observe
 from parley.errors import Capped, ParleyError, UpstreamAuthFailed, UpstreamTimeout
-from parley.observe import log
+from parley.logs import log
+from parley.trail import Trail
 from parley.upstream import retries
 from parley.upstream.breaker import Breaker
 from parley.upstream.http_upstream import HttpUpstream
 from parley.upstream.retries import RetryBudget
-from parley.wire.request import Trail
 
 MOST_ATTEMPTS = 3
 COMPLAINT_SECONDS = 60.0
@@ -36,8 +37,26 @@ class Member:
     breaker: Breaker = field(default_factory=Breaker)
     complained: float = -COMPLAINT_SECONDS
 
+    def succeeded(self) -> None:
+        """It answered."""
+        self.breaker.succeeded()
+        self._count("ok")
+
+    def released(self) -> None:
+        """The question was given up."""
+        self.breaker.released()
+        self._count("given_up")
+
     def failed(self, error: ParleyError) -> None:
-        """Count a failure that is the upstream's own; complain once a minute where the operator must act."""
+        """Count a failure; complain once a minute where the operator must act."""
+        self._judge(error)
+        self._count(error.code)
+
+    def _count(self, result: str) -> None:
+        observe.ATTEMPTS.labels(self.upstream.name, result).inc()
+        observe.BREAKER.labels(self.upstream.name).set(self.breaker.state == "open")
+
+    def _judge(self, error: ParleyError) -> None:
         if isinstance(error, UpstreamAuthFailed):
             self.breaker.failed(at_once=True)
             if time.monotonic() - self.complained >= COMPLAINT_SECONDS:
@@ -54,7 +73,8 @@ class Member:
 class Attempts(Generic[Answered]):
     """The attempts at one question; must be closed, which ends those that still run.
 
-    `ask` makes one attempt at an upstream and blocks until it is answered. `seconds` bound all of them together,
+    `ask` makes one attempt at an upstream and blocks until it is answered; `discard` is for an answer that
+    nobody took. `seconds` bound all of them together,
     and no retry begins later than `retry_within` seconds.
     """
 
@@ -62,29 +82,34 @@ class Attempts(Generic[Answered]):
         self,
         members: Sequence[Member],
         ask: Callable[[HttpUpstream], Answered],
+        discard: Callable[[Answered], None],
         trail: Trail,
         budget: RetryBudget,
         *,
         seconds: float,
         retry_within: float,
         tick: float,
-        hedge_after: float | None = None,
-        wake_after: float | None = None,
     ) -> None:
         self._members = members
         self._ask = ask
+        self._discard = discard
+        self._over = False
         self._trail = trail
         self._budget = budget
         self._tick = tick
-        started = time.monotonic()
+        self._started = started = time.monotonic()
         self._deadline = started + seconds
         self._last_retry = started + min(retry_within, seconds)
-        self._hedge_at = math.inf if hedge_after is None else started + hedge_after
-        self._wake_at = math.inf if wake_after is None else started + wake_after
+        self._hedge_at = self._wake_at = math.inf
         self._tried: list[Member] = []
         self._running: dict[gevent.Greenlet, Member] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
         self._next: tuple[float, Member] | None = None
+
+    def hedge_and_wake(self, hedge_after: float | None, wake_after: float | None) -> None:
+        """Seconds without an answer after which another upstream is asked beside, and an empty batch is given."""
+        self._hedge_at = math.inf if hedge_after is None else self._started + hedge_after
+        self._wake_at = math.inf if wake_after is None else self._started + wake_after
 
     def run(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
         """Give an empty batch for each tick of waiting; return who answered, and the answer.
@@ -96,7 +121,10 @@ class Attempts(Generic[Answered]):
             finished = self._wait()
             if finished is not None:
                 member = self._running.pop(finished)
-                answered = finished.get()
+                if finished.exception is not None:
+                    member.released()
+                    raise finished.exception
+                answered = finished.value
                 if not isinstance(answered, ParleyError | Capped):
                     return self._won(member, answered)
                 self._after_failure(member, answered)
@@ -108,16 +136,18 @@ class Attempts(Generic[Answered]):
                 yield []
 
     def close(self) -> None:
-        """End the attempts that still run, and close what an attempt has opened for nobody."""
-        gevent.killall(list(self._running))
+        """End the attempts that still run, without waiting for their end: nothing here may be interrupted."""
+        self._over = True
         for attempt, member in self._running.items():
-            member.breaker.released()
-            if hasattr(attempt.value, "close"):
-                attempt.value.close()
+            member.released()
+            if not attempt.ready():
+                attempt.kill(block=False)
+            elif attempt.successful():
+                self._drop(attempt.value)
         self._running.clear()
 
     def _won(self, member: Member, answered: Answered) -> tuple[Member, Answered]:
-        member.breaker.succeeded()
+        member.succeeded()
         self._trail.upstream = member.upstream.name
         return member, answered
 
@@ -174,12 +204,20 @@ class Attempts(Generic[Answered]):
         self._running[attempt] = member
         attempt.link(self._finished.put)
 
-    def _try(self, upstream: HttpUpstream) -> Answered | ParleyError | Capped:
+    def _try(self, upstream: HttpUpstream) -> Answered | ParleyError | Capped | None:
         # An error is handed over, not raised: a greenlet that dies of one is reported on standard error.
         try:
-            return self._ask(upstream)
+            answered = self._ask(upstream)
         except (ParleyError, Capped) as error:
             return error
+        if self._over:
+            self._drop(answered)
+            return None
+        return answered
+
+    def _drop(self, answered: Answered | ParleyError | Capped | None) -> None:
+        if answered is not None and not isinstance(answered, ParleyError | Capped):
+            self._discard(answered)
 
     def _wait(self) -> gevent.Greenlet | None:
         """The next attempt to finish, or None at the next moment that something else may be due."""

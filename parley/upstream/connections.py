@@ -2,11 +2,16 @@
 
 import socket
 import ssl
+import time
+from collections import deque
 from collections.abc import Mapping
 
 from parley.errors import UpstreamUnreachable
 from parley.upstream.answer import Answer, NoAnswer
 from parley.upstream.dialing import Route, dial
+
+IDLE_SECONDS = 300.0
+"""A connection that nobody has needed for so long is closed: after a burst, most of them."""
 
 
 class Connections:
@@ -16,7 +21,7 @@ class Connections:
         self._route = Route.to(base_url)
         self._max_idle = max_idle
         self._connect_timeout = connect_timeout
-        self._idle: list[socket.socket] = []
+        self._idle: deque[tuple[socket.socket, float]] = deque()
         self._common_headers = {
             "host": self._route.host_header,
             "user-agent": "parley",
@@ -47,7 +52,7 @@ class Connections:
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     def _exchange(self, connection: socket.socket, request: bytes, timeout: float) -> Answer:
         answer = Answer(connection, self._keep)
@@ -64,15 +69,18 @@ class Connections:
 
     def _take(self) -> socket.socket | None:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.pop()
             if _is_open(connection):
                 return connection
             connection.close()
         return None
 
     def _keep(self, connection: socket.socket) -> None:
+        now = time.monotonic()
+        while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
+            self._idle.popleft()[0].close()
         if len(self._idle) < self._max_idle:
-            self._idle.append(connection)
+            self._idle.append((connection, now))
         else:
             connection.close()
 
@@ -95,15 +103,19 @@ def _send(connection: socket.socket, request: bytes, timeout: float) -> None:
 
 
 def _is_open(connection: socket.socket) -> bool:
-    """Whether an idle connection still stands: a closed one is readable, and there is nothing to read.
+    """Whether an idle connection still stands: there is nothing to read on it, not even its end.
 
-    Under TLS something to read may be a session ticket; on a plain connection nobody has asked for anything.
+    Under TLS the attempt itself is needed, without waiting: what arrived may be a session ticket, or a goodbye.
     """
-    plain: socket.socket = getattr(connection, "_sock", connection)
     try:
-        unasked = plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (BlockingIOError, ValueError):  # ValueError: Python's own TLS socket can't peek
+        if isinstance(connection, ssl.SSLSocket):
+            connection.settimeout(0)
+            connection.recv(1)
+        else:
+            plain: socket.socket = getattr(connection, "_sock", connection)
+            plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
         return False
-    return bool(unasked) and isinstance(connection, ssl.SSLSocket)
+    return False

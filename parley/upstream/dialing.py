@@ -5,21 +5,22 @@ addresses are never reached through a proxy. Certificates are verified against t
 """
 
 import base64
+import contextlib
 import functools
 import ipaddress
 import socket
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import gevent
 
+from parley import tcp
 from parley.errors import UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""Seconds after which a peer that was switched off is noticed, also on a connection that waits for its next turn."""
 
 
 @dataclass(frozen=True)
@@ -70,40 +71,34 @@ def dial(route: Route, timeout: float) -> socket.socket:
     Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError.
     """
     late = UpstreamTimeout("connecting to the upstream took too long")
-    connection: socket.socket | None = None
-    try:
-        with gevent.Timeout(timeout, late):
-            connection = socket.create_connection(route.first_hop, timeout=timeout)
-            _tune(connection)
-            if route.scheme != "https":
-                return connection
+    with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, late):
+        connection = socket.create_connection(route.first_hop, timeout=timeout)
+        opened.callback(connection.close)
+        tcp.tune(connection)
+        if route.scheme == "https":
             if route.proxy:
                 _tunnel(connection, route)
-            return _context().wrap_socket(connection, server_hostname=route.host)
-    except BaseException as exc:
-        if connection is not None:
-            connection.close()
-        raise _translated(exc) from exc
+            # The handshake by itself: until then nobody but us would know of the socket that TLS puts around ours.
+            connection = _context().wrap_socket(connection, server_hostname=route.host, do_handshake_on_connect=False)
+            opened.callback(connection.close)
+            connection.do_handshake()
+        opened.pop_all()
+    return connection
 
 
-def _translated(exc: BaseException) -> BaseException:
-    """Ours for the socket's; anything else as it is. A certificate's fault names the reason."""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return UpstreamTlsError(f"the upstream's certificate is not valid: {exc.verify_message}")
-    if isinstance(exc, ssl.SSLError):
-        return UpstreamTlsError("the TLS handshake with the upstream failed")
-    if isinstance(exc, TimeoutError):
-        return UpstreamTimeout("connecting to the upstream took too long")
-    if isinstance(exc, OSError | UnicodeError):  # UnicodeError: a name that IDNA does not know
-        return UpstreamUnreachable("the upstream can't be reached")
-    return exc
-
-
-def _tune(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in KEEPALIVE:
-        connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
+@contextlib.contextmanager
+def _our_errors() -> Iterator[None]:
+    """The socket's errors as ours; a certificate's fault names the reason."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as exc:
+        raise UpstreamTlsError(f"the upstream's certificate is not valid: {exc.verify_message}") from exc
+    except ssl.SSLError as exc:
+        raise UpstreamTlsError("the TLS handshake with the upstream failed") from exc
+    except TimeoutError as exc:
+        raise UpstreamTimeout("connecting to the upstream took too long") from exc
+    except (OSError, UnicodeError) as exc:  # UnicodeError: a name that IDNA does not know
+        raise UpstreamUnreachable("the upstream can't be reached") from exc
 
 
 def _tunnel(connection: socket.socket, route: Route) -> None:

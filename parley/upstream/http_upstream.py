@@ -3,22 +3,26 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import gevent
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
+from parley.logs import log
 from parley.upstream.answer import Answer
 from parley.upstream.connections import Connections
 from parley.upstream.reader import Patience, Reader, Receive
 from parley.upstream.verdicts import verdict
 from parley.wire import chunks
 from parley.wire.chunks import Envelope
-from parley.wire.request import Asked
+from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, Asked
 
 MODELS_TIMEOUT = 2.0
+MOST_FIELDS_TOLD = 100
+_CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
 """How a model is best told of passages; the forms themselves live with the knowledge."""
@@ -42,13 +46,15 @@ class Budgets:
 class Opened:
     """A stream that has come to its commit point, or to its end: `held` is everything up to there.
 
-    Must be closed.
+    Must be closed. `request_id` is the upstream's own name for the request, if it gave a clean one.
     """
 
     def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]]) -> None:
         self._answer = answer
         self._reader = reader
         self._batches = batches
+        given = answer.headers.get("x-request-id", "")
+        self.request_id = given if _CLEAN_ID.fullmatch(given) else None
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
             self.held += batch
@@ -92,6 +98,7 @@ class HttpUpstream:
         self.name = name
         self.model = model
         self._fixed_model = fixed_model
+        self._held_back: set[str] = set()
         self._base_url = base_url
         self._key = key
         self._budgets = budgets
@@ -153,9 +160,13 @@ class HttpUpstream:
                 ) as answer,
             ):
                 listed = json.loads(answer.read(MODELS_TIMEOUT))["data"] if answer.status == 200 else []
+                return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
         except (UpstreamError, ValueError, KeyError, TypeError, RecursionError):
             return []
-        return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+
+    def warm(self) -> None:
+        """Open a connection ahead of the first question. Raises an UpstreamError."""
+        self._connections.warm()
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -164,6 +175,7 @@ class HttpUpstream:
     def _ask(self, asked: Asked, *, timeout: float) -> Answer:
         """Send the question; return the answer if its status is a success."""
         question = asked.for_upstream(self.model, self._forward_fields)
+        self._tell_of_held_back(asked.body.keys() - question.keys())
         if self._fixed_model:
             question["model"] = self._fixed_model
         body = json.dumps(question, ensure_ascii=False, separators=(",", ":")).encode()
@@ -171,6 +183,7 @@ class HttpUpstream:
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",
             "x-request-id": asked.origin.request_id,
+            **({"traceparent": asked.origin.traceparent} if asked.origin.traceparent else {}),
             **self._authorization(asked.origin.token),
         }
         answer = self._connections.request("POST", "/chat/completions", headers=headers, body=body, timeout=timeout)
@@ -184,6 +197,13 @@ class HttpUpstream:
                 secrets=[text for text in (self._key, self._base_url, urlsplit(self._base_url).netloc) if text],
                 own_key=not self._forward_token,
             )
+
+    def _tell_of_held_back(self, names: Set[str]) -> None:
+        """Say it once for each field: whoever sent it may wonder why it has no effect."""
+        for name in names - self._held_back - PRIVATE_FIELDS - OUR_FIELDS:
+            if len(self._held_back) < MOST_FIELDS_TOLD:
+                self._held_back.add(name)
+                log.info("field_held_back", field=name[:64], hint="LLM_FORWARD_FIELDS names those that may go upstream")
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         key = token if self._forward_token else self._key

@@ -21,6 +21,8 @@ from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 
 MAX_ANSWER_BYTES = 4 << 20
+FINISHED_SECONDS = 1.0
+"""How long to wait for DONE, or for a last chunk with the usage, when the answer itself is finished."""
 Receive = Callable[[float], bytes | None]
 """Gives the next bytes; b"" at the end, None where so many seconds passed in silence."""
 
@@ -44,7 +46,8 @@ class Reader:
         self._decoder = sse.Decoder()
         self._failure: UpstreamError | None = None
         self._empty = True
-        self._finished = False
+        self._unfinished: frozenset[object] = frozenset()
+        self._any_finished = False
         self.committed = False
         self.done = False
 
@@ -55,33 +58,48 @@ class Reader:
         Capped above the caps, an UpstreamError otherwise.
         """
         try:
-            for piece in self._pieces(receive):
-                yield from self._batch(self._decoder.feed(piece)) if piece else [[]]
-                if self.done:
-                    return
-            yield from self._batch(self._decoder.end())
-            yield from self._ending()
+            yield from self._until_done(receive)
+            if not self.done:
+                yield from self._batch(self._decoder.end())
+                yield from self._ending()
         except (UpstreamError, Capped):
-            if not self._finished:
+            if not self._is_finished:
                 raise
 
-    def _pieces(self, receive: Receive) -> Iterator[bytes]:
-        """The bytes as they come, b"" for each tick of silence. Raises Capped, UpstreamStalled."""
+    def _until_done(self, receive: Receive) -> Iterator[list[bytes]]:
+        """Batches until DONE or the end of the bytes. A comment counts as silence: it says nothing."""
         size = 0
-        started = heard = now = self._clock()
-        while (piece := receive(min(self._patience.tick, heard + self._idle() - now))) != b"":
+        patience = self._patience
+        started = heard = ticked = now = self._clock()
+        while not self.done:
+            moments = (ticked + patience.tick, heard + self._idle(), started + patience.total)
+            piece = receive(max(0.0, min(moments) - now))
+            if piece == b"":
+                return
             now = self._clock()
             size += len(piece or b"")
-            if piece is not None:
+            for batch in self._batch(self._decoder.feed(piece or b"")):
+                heard = ticked = now
+                yield batch
+            if piece and self._decoder.is_inside_event:
                 heard = now
-            elif now - heard >= self._idle():
-                raise UpstreamStalled("the upstream fell silent inside its answer")
-            yield piece or b""
-            if size > MAX_ANSWER_BYTES or now - started > self._patience.total:
+            if size > MAX_ANSWER_BYTES or now - started >= patience.total:
                 raise Capped
+            if now - heard >= self._idle():
+                raise UpstreamStalled("the upstream fell silent inside its answer")
+            if now - ticked >= patience.tick:
+                ticked = now
+                yield []
+
+    @property
+    def _is_finished(self) -> bool:
+        """Whether every choice that has begun has got its finish_reason."""
+        return not self._empty and not self._unfinished
 
     def _idle(self) -> float:
         """Seconds of silence that are a stall; before the first content another budget rules (`Budgets`)."""
+        if self._is_finished:
+            return FINISHED_SECONDS
         return self._patience.idle if self.committed else math.inf
 
     def _batch(self, payloads: list[bytes]) -> Iterator[list[bytes]]:
@@ -112,16 +130,17 @@ class Reader:
             self.envelope.adopt(seen)
             self._empty = False
         self.envelope.calls_tool = self.envelope.calls_tool or seen.calls_tool
-        self._finished = self._finished or seen.finish_reason is not None
+        self._unfinished = seen.unfinished(self._unfinished)
+        self._any_finished = self._any_finished or seen.finishes
         self.committed = self.committed or seen.commits
 
     def _ending(self) -> Iterator[list[bytes]]:
         """Judge a stream that is over; add the finish chunk where the upstream left it out (Ollama may)."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
-        if self._finished:
+        if self._is_finished or (self.done and self._any_finished):
             return
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
-        self._finished = True
+        self._unfinished = frozenset()
         yield [self.envelope.finish("stop")]

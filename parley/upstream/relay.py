@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.upstream.attempts import Attempts, Member
-from parley.upstream.http_upstream import Budgets, HttpUpstream, PromptForm
+from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm
 from parley.upstream.retries import RetryBudget
 from parley.wire.request import Asked
 
@@ -39,6 +39,14 @@ class Upstream(Protocol):
 
     def obstacle(self) -> ParleyError | None:
         """What keeps it from answering right now, if anything is known to."""
+        ...
+
+    def warm(self) -> None:
+        """Prepare for the first question."""
+        ...
+
+    def states(self) -> dict[str, str]:
+        """The upstreams by name, and whether each is asked: closed, half_open, or open (left alone)."""
         ...
 
     def close(self) -> None:
@@ -71,6 +79,13 @@ class NoUpstream:
             "or install the embedded demonstration model (see README.md)"
         )
 
+    def warm(self) -> None:
+        """Nothing to prepare."""
+
+    def states(self) -> dict[str, str]:
+        """No upstreams."""
+        return {}
+
     def close(self) -> None:
         """Nothing is kept."""
 
@@ -93,10 +108,13 @@ class Relay:
         Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, Capped at the end of the caps.
         """
-        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), self.budgets.precommit, wake_after)
+        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
+        attempts.hedge_and_wake(self.hedge_after, wake_after)
         with contextlib.closing(attempts):
             winner, opened = yield from attempts.run()
         with contextlib.closing(opened):
+            asked.trail.ttft_ms = asked.trail.elapsed_ms
+            asked.trail.upstream_request_id = opened.request_id
             rest = opened.rest(asked.envelope)
             yield opened.held
             try:
@@ -110,9 +128,15 @@ class Relay:
 
         Raises an UpstreamError, or UpstreamRefused for the upstream's own 4xx.
         """
-        attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), self.budgets.total)
+        attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), _forget, self.budgets.total)
         with contextlib.closing(attempts):
             return _without_ticks(attempts.run())[1]
+
+    def warm(self) -> None:
+        """Open a connection to each upstream ahead of the first question; one that can't be reached is left."""
+        for member in self.members:
+            with contextlib.suppress(UpstreamError):
+                member.upstream.warm()
 
     def models(self) -> list[dict[str, Any]]:
         """The first upstream's own list, kept for a minute; never raises."""
@@ -124,6 +148,10 @@ class Relay:
         """What the first upstream knows to be in its way."""
         return self.members[0].upstream.obstacle()
 
+    def states(self) -> dict[str, str]:
+        """The state of each upstream's breaker."""
+        return {member.upstream.name: member.breaker.state for member in self.members}
+
     def close(self) -> None:
         """Close the connections that are kept."""
         for member in self.members:
@@ -133,21 +161,24 @@ class Relay:
         self,
         asked: Asked,
         ask: Callable[[HttpUpstream], Answered],
+        discard: Callable[[Answered], None],
         seconds: float,
-        wake_after: float | None = None,
     ) -> Attempts[Answered]:
         self.retry_budget.deposit()
         return Attempts(
             self.members,
             ask,
+            discard,
             asked.trail,
             self.retry_budget,
             seconds=seconds,
             retry_within=self.budgets.precommit,
             tick=self.budgets.tick,
-            hedge_after=self.hedge_after,
-            wake_after=wake_after,
         )
+
+
+def _forget(_answer: bytes) -> None:
+    """A whole answer holds nothing open."""
 
 
 def _without_ticks(ticks: Generator[list[bytes], None, Answered]) -> Answered:

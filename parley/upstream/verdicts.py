@@ -38,8 +38,11 @@ def verdict(
     if status in PASSED_ON or status in (401, 403):
         return UpstreamRefused(status, _error_object(status, body, secrets), headers=passed)
     error = UpstreamError(f"the upstream answered with status {status}", headers=passed)
+    error.retryable = error.may_fail_over = status >= 500 or status in (408, 409)
     if status == 503:
         error.status = 503
+        if not any(name.lower() == "retry-after" for name in passed):
+            error.headers["retry-after"] = "1"
     return error
 
 

@@ -96,6 +96,7 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
 
 
 class _Choice(msgspec.Struct):
+    index: Any = 0
     delta: dict[str, Any] | None = None
     finish_reason: Any = None
 
@@ -122,13 +123,19 @@ class Seen(msgspec.Struct):
     @property
     def calls_tool(self) -> bool:
         """Whether it holds a piece of a tool call."""
-        return any("tool_calls" in (choice.delta or ()) for choice in self.choices or ())
+        deltas = [choice.delta or {} for choice in self.choices or ()]
+        return any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas)
 
     @property
-    def finish_reason(self) -> str | None:
-        """The reason given by any choice, `error` excepted: that one is a failure."""
-        reasons = [choice.finish_reason for choice in self.choices or ()]
-        return next((reason for reason in reasons if reason and reason != "error"), None)
+    def finishes(self) -> bool:
+        """Whether a choice ends here; `error` is no end but a failure."""
+        return any(choice.finish_reason and choice.finish_reason != "error" for choice in self.choices or ())
+
+    def unfinished(self, before: frozenset[Any]) -> frozenset[Any]:
+        """The choices (`n` > 1: several) that have begun and not ended, given those before this chunk."""
+        choices = self.choices or ()
+        ended = {choice.index for choice in choices if choice.finish_reason and choice.finish_reason != "error"}
+        return (before | {choice.index for choice in choices}) - ended
 
     def failure(self) -> UpstreamError | None:
         """The failure that the chunk reports, in any of the four forms seen in the wild.
@@ -190,7 +197,7 @@ def error_body(error: ParleyError) -> dict[str, Any]:
     """The error object: `error` is read by every SDK, `detail` by Agora's samples and webhooks."""
     body = {"message": error.message, "type": error.type, "param": error.param, "code": error.public_code}
     if isinstance(error, UpstreamRefused):
-        body = {**body, **error.body}
+        body = {**body, **{name: value for name, value in error.body.items() if value is not None}}
     return {"error": body, "detail": body["message"]}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
+from parley.trail import Trail
 from parley.wire import strict_json
 from parley.wire.chunks import Envelope
 
@@ -51,20 +52,16 @@ PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What came with the body: `token` is the caller's own bearer token, for the mode that passes it on."""
+    """What came with the body: `token` is the caller's own bearer token, for the mode that passes it on.
+
+    `traceparent` is the caller's W3C trace context, if it sent one that is well-formed.
+    """
 
     request_id: str
     v1: bool
     query: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     token: str | None = dataclasses.field(default=None, repr=False)
-
-
-@dataclasses.dataclass
-class Trail:
-    """What became of a request on its way, for the log line: attempts made, and the upstream asked last."""
-
-    attempts: int = 0
-    upstream: str | None = None
+    traceparent: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Asked:
     stream: bool
     envelope: Envelope
     origin: Origin
-    trail: Trail = dataclasses.field(default_factory=Trail)
+    trail: Trail
 
     @property
     def model(self) -> str | None:
@@ -139,7 +136,7 @@ class Asked:
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin, *, default_model: str) -> Asked:
+def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked:
     """Check a request's body. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
@@ -155,7 +152,11 @@ def parse(raw: bytes, origin: Origin, *, default_model: str) -> Asked:
     wish = body.get("stream")
     # Where nothing is said: Agora's default on the bare paths, OpenAI's under /v1.
     stream = not origin.v1 if wish is None else wish
-    return Asked(body, stream, Envelope.new(body.get("model") or default_model), origin)
+    envelope = Envelope.new(body.get("model") or default_model)
+    trail.model = envelope.model
+    turn_id = body.get("turn_id")
+    trail.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
+    return Asked(body, stream, envelope, origin, trail)
 
 
 def text_of(content: Any) -> str:

@@ -68,6 +68,11 @@ class Decoder:
             raise UpstreamBadResponse("the upstream sent an event that is too large")
         return payloads
 
+    @property
+    def is_inside_event(self) -> bool:
+        """Whether part of an event has come, and not yet all of it; comments are no part of any."""
+        return bool(self._lines) or any(piece.startswith(b"data") for piece in self._rest[:1])
+
     def end(self) -> list[bytes]:
         """The stream is over: return the payload that only lacks its blank line, if there is one.
 

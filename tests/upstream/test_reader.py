@@ -221,7 +221,7 @@ def test_an_answer_that_takes_too_long_is_capped_with_what_came() -> None:
 
     batches, ending = read(itertools.repeat(stream(WORD)), reader)
 
-    assert batches == [[WORD]] * 3
+    assert batches == [[WORD]] * 2
     assert type(ending) is Capped
 
 

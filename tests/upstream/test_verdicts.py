@@ -75,7 +75,8 @@ def test_any_other_status_is_a_failure_of_the_upstream(status: int, told: int) -
     error = judged(status, b'{"error":{"message":"secret","code":"secret"}}')
 
     assert type(error) is UpstreamError
-    assert (error.status, error.public_code, error.retryable) == (told, "upstream_error", True)
+    may_retry = status not in (402, 418)
+    assert (error.status, error.public_code, error.retryable) == (told, "upstream_error", may_retry)
     assert error.message == f"the upstream answered with status {status}"
 
 

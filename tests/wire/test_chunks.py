@@ -205,21 +205,40 @@ def test_a_role_and_empty_fields_commit_nothing(delta: str) -> None:
 def test_a_chunk_without_a_choice_is_fine_and_says_nothing(chunk: bytes) -> None:
     seen = look(chunk)
 
-    assert (seen.commits, seen.calls_tool, seen.finish_reason, seen.failure()) == (False, False, None, None)
+    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset()), seen.failure()) == (False, False, set(), None)
 
 
 def test_a_second_choice_counts_as_much_as_the_first() -> None:
-    seen = look(b'{"choices":[{"delta":{}},{"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}]}')
+    second = b'{"index":1,"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}'
+    seen = look(b'{"choices":[{"index":0,"delta":{}},%b]}' % second)
 
-    assert (seen.commits, seen.calls_tool, seen.finish_reason) == (True, True, "tool_calls")
+    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset())) == (True, True, {0})
+
+
+def test_a_choice_stays_unfinished_until_it_has_its_own_reason() -> None:
+    begun = look(b'{"choices":[{"index":0,"delta":{}},{"index":1,"delta":{}}]}').unfinished(frozenset())
+    half = look(b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}').unfinished(begun)
+
+    assert (begun, half) == ({0, 1}, {1})
+
+
+@pytest.mark.parametrize("delta", [b'{"tool_calls":null}', b'{"tool_calls":[]}', b'{"content":"x"}'])
+def test_no_tool_call_is_no_tool_call(delta: bytes) -> None:
+    assert not look(b'{"choices":[{"delta":%b}]}' % delta).calls_tool
+
+
+def test_a_function_call_is_one() -> None:
+    assert look(b'{"choices":[{"delta":{"function_call":{"arguments":"{"}}}]}').calls_tool
 
 
 @pytest.mark.parametrize(
-    ("reason", "found"),
-    [('"stop"', "stop"), ('"length"', "length"), ('"made_up"', "made_up"), ("null", None), ('""', None)],
+    ("reason", "ends"),
+    [('"stop"', True), ('"length"', True), ('"made_up"', True), ("null", False), ('""', False)],
 )
-def test_any_finish_reason_is_found(reason: str, found: str | None) -> None:
-    assert look(b'{"choices":[{"delta":{},"finish_reason":%b}]}' % reason.encode()).finish_reason == found
+def test_any_finish_reason_ends_a_choice(reason: str, ends: bool) -> None:
+    seen = look(b'{"choices":[{"delta":{},"finish_reason":%b}]}' % reason.encode())
+
+    assert seen.unfinished(frozenset()) == (set() if ends else {0})
 
 
 @pytest.mark.parametrize(
@@ -253,7 +272,7 @@ def test_a_code_of_odd_characters_is_not_passed_on(code: str) -> None:
 
 
 def test_a_failure_is_no_end() -> None:
-    assert look(b'{"choices":[{"delta":{},"finish_reason":"error"}]}').finish_reason is None
+    assert look(b'{"choices":[{"delta":{},"finish_reason":"error"}]}').unfinished(frozenset()) == {0}
 
 
 @pytest.mark.parametrize(

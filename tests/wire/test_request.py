@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from parley.errors import InvalidRequest
+from parley.trail import Trail
 from parley.wire.request import (
     MAX_MESSAGES,
     OPENAI_FIELDS,
@@ -54,7 +55,7 @@ AGORA_FOR_OTHERS = {
 
 def read(body: Any, *, v1: bool = False, query: dict[str, str] | None = None) -> Asked:
     """The request with this body, checked."""
-    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), default_model="default")
+    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), Trail("chat", "r"), "default")
 
 
 def asked(*messages: dict[str, Any], v1: bool = False, **fields: Any) -> Asked:
@@ -340,13 +341,13 @@ def test_the_common_extensions_go_upstream_too() -> None:
 
 
 def test_of_agoras_request_nothing_private_goes_upstream() -> None:
-    request = parse(AGORA.encode(), Origin("r", v1=False), default_model="default")
+    request = parse(AGORA.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
 
     assert request.for_upstream("default", NOTHING) == AGORA_FOR_OTHERS
 
 
 def test_what_agora_said_stays_readable_here() -> None:
-    request = parse(AGORA.encode(), Origin("r", v1=False), default_model="default")
+    request = parse(AGORA.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
 
     request.for_upstream("default", NOTHING)
 
@@ -458,6 +459,6 @@ def test_with_a_stream_its_options_stay() -> None:
 def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
     origin = Origin("r", v1=False, query={"q": "secret"}, token="secret")
 
-    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, default_model="m")
+    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, Trail("chat", "r"), "m")
 
     assert "secret" not in repr(request)

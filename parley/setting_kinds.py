@@ -1,0 +1,150 @@
+"""The kinds of setting: how a variable's text becomes a value, and how the accepted form is put in words.
+
+Standard library only, like `settings.py`, which is the only one to use it.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+
+class Kind(NamedTuple):
+    """How a variable's text becomes a value; `parse` raises ValueError for anything but `accepted`."""
+
+    parse: Callable[[str], Any]
+    accepted: str
+
+
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _key(value: str) -> str:
+    # It becomes a header's value: a line break here would be a header of somebody else's.
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError
+    return value
+
+
+def _keys(value: str) -> tuple[str, ...]:
+    keys = tuple(_key(key.strip()) for key in value.split(",") if key.strip())
+    if not keys:
+        raise ValueError
+    return keys
+
+
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise ValueError
+    parts.port  # noqa: B018 - it raises ValueError for a port that is not a number below 65536
+    return value.rstrip("/")
+
+
+def _phrases(value: str) -> tuple[str, ...]:
+    phrases = tuple(dict.fromkeys(phrase.strip() for phrase in value.split("|") if phrase.strip()))
+    if not phrases or not all(phrase.isprintable() for phrase in phrases):
+        raise ValueError
+    return phrases
+
+
+def _waiting(value: str) -> int | None:
+    """Milliseconds without content after which the waiting message is spoken: 0 at once, None never."""
+    if value == "off":
+        return None
+    return 0 if value == "always" else whole(0, 60_000).parse(value)
+
+
+def whole(least: int, most: int) -> Kind:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", value) or not least <= int(value) <= most:
+            raise ValueError
+        return int(value)
+
+    return Kind(parse, f"a whole number from {least} to {most}")
+
+
+def seconds(most: float, *, or_none: bool = False) -> Kind:
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) > most:
+            raise ValueError
+        if float(value) == 0 and not or_none:
+            raise ValueError
+        return float(value)
+
+    return Kind(parse, f"seconds above 0, at most {most:g}" + (", or 0 for none" if or_none else ""))
+
+
+def _rate(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", value):
+        raise ValueError
+    return value
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
+    if not origins or any(not re.fullmatch(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin) for origin in origins):
+        raise ValueError
+    return origins
+
+
+def _upstreams(value: str) -> tuple["UpstreamSetting", ...]:
+    listed = json.loads(value)
+    if not isinstance(listed, list):
+        raise ValueError
+    return tuple(_upstream(entry) for entry in listed)
+
+
+def _upstream(entry: Any) -> "UpstreamSetting":
+    if not isinstance(entry, dict) or not entry.keys() <= {"base_url", "api_key", "model"}:
+        raise ValueError
+    if not all(isinstance(value, str) for value in entry.values()) or "base_url" not in entry:
+        raise ValueError
+    key, model = entry.get("api_key"), entry.get("model")
+    return UpstreamSetting(_url(entry["base_url"]), _key(key) if key else None, _text(model) if model else None)
+
+
+def choice(*allowed: str) -> Kind:
+    def parse(value: str) -> str:
+        if value.lower() not in allowed:
+            raise ValueError
+        return value.lower()
+
+    return Kind(parse, "one of " + ", ".join(allowed))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UpstreamSetting:
+    """One entry of `LLM_FALLBACKS`; without a model it is asked for the one that the request names."""
+
+    base_url: str
+    key: str | None = dataclasses.field(repr=False)
+    model: str | None
+
+
+TEXT = Kind(_text, "text on one line")
+KEY = Kind(_key, "a key of printable ASCII characters without spaces")
+KEYS = Kind(_keys, "keys of printable ASCII characters without spaces, separated by commas")
+NAMES = Kind(_names, "field names separated by commas, or *")
+URL = Kind(_url, "a base URL such as https://api.openai.com/v1")
+FOLDER = Kind(Path, "a path")
+PHRASES = Kind(_phrases, "phrases separated by |")
+RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
+ORIGINS = Kind(_origins, "origins such as https://app.example.com separated by commas, or *")
+UPSTREAMS = Kind(_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]')
+HEDGE = Kind(
+    lambda value: None if value == "off" else whole(1, 60_000).parse(value), "off, or milliseconds up to 60000"
+)
+WAITING = Kind(_waiting, "always, off, or a number of milliseconds up to 60000")

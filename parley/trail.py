@@ -1,0 +1,35 @@
+"""What became of a request on its way: gathered by whoever knows, written once, by `parley/observe.py`."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass
+class Trail:
+    """The fields of a request's log line. Times are milliseconds since it arrived.
+
+    `first_ms` is the first byte's, a waiting message included; `ttft_ms` that of the upstream's first content.
+    """
+
+    endpoint: str
+    id: str
+    model: str | None = None
+    turn_id: int | None = None
+    client: str | None = None
+    outcome: str | None = None
+    code: str | None = None
+    upstream: str | None = None
+    upstream_request_id: str | None = None
+    attempts: int = 0
+    first_ms: float | None = None
+    ttft_ms: float | None = None
+    chunks: int = 0
+    ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request arrived."""
+        return round((time.monotonic() - self._started) * 1000, 1)
