@@ -57,6 +57,10 @@ class RunningServer:
             self._printed = os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
         return self._printed.decode(errors="replace")
 
+    def read_log(self, offset: int) -> bytes:
+        """What was printed from this byte on, for whoever reads along."""
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size - offset, offset)
+
     def lines(self) -> list[str]:
         """The output's lines."""
         return self.output().splitlines()
@@ -64,7 +68,8 @@ class RunningServer:
     def request_ends(self, request_id: str | None = None) -> list[dict[str, Any]]:
         """The log lines that end a request, so far: of all requests, or of one."""
         whole = self.output().rpartition("\n")[0]  # without a line that is being written
-        logged = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        of_it = request_id or ""
+        logged = [json.loads(line) for line in whole.splitlines() if line.startswith("{") and of_it in line]
         ends = [line for line in logged if line["event"] == "request_end"]
         return [line for line in ends if request_id in (None, line["id"])]
 
@@ -129,6 +134,39 @@ class RunningServer:
             os.killpg(self.pid, signal.SIGKILL)
 
 
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """What a process holds now, and the seconds of CPU that it has used; read from /proc, so on Linux only."""
+
+    fds: int
+    threads: int
+    rss_bytes: int
+    cpu_seconds: float
+
+
+def held_by(pid: int) -> Held:
+    """The figures of one process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    rss_bytes = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    fds = len(os.listdir(f"/proc/{pid}/fd"))
+    return Held(fds, int(fields[17]), rss_bytes, ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def hooked(directory: Path, code: str) -> tuple[str, str]:
+    """Arguments for gunicorn: its usual configuration, and `code`, run in each worker that has loaded the app."""
+    file = directory / "hooked.conf.py"
+    lines = (
+        f"exec(compile(open({str(ROOT / 'gunicorn.conf.py')!r}).read(), 'gunicorn.conf.py', 'exec'))",
+        "usual = post_worker_init",
+        "def post_worker_init(worker):",
+        f"    exec({code!r}, {{'worker': worker}})",
+        "    usual(worker)",
+    )
+    file.write_text("\n".join([*lines, ""]))
+    return ("-c", str(file))
+
+
 @contextlib.contextmanager
 def running_server(
     env: Mapping[str, str],
@@ -161,6 +199,14 @@ def post(path: str, body: Any, **headers: str) -> bytes:
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def receive_until(connection: socket.socket, wanted: bytes) -> bytes:
+    """What comes, up to these bytes or the connection's end."""
+    received = b""
+    while wanted not in received and (more := connection.recv(65536)):
+        received += more
+    return received
 
 
 def payloads(stream: bytes) -> list[bytes]:

@@ -69,7 +69,7 @@ class Answer:
             if received is None:
                 raise UpstreamTimeout("the upstream did not answer in time")
             if not received:
-                raise NoAnswer("the upstream closed the connection without an answer")
+                raise self._broken()
             self._head_bytes += len(received)
             self._feed(received)
             if not self._head_complete and self._head_bytes > MAX_HEAD_BYTES:
@@ -140,9 +140,7 @@ class Answer:
         except TimeoutError:
             return None
         except OSError as exc:
-            if self._head_bytes == 0:
-                raise NoAnswer("the upstream reset the connection without an answer") from exc
-            raise UpstreamDisconnected("the connection to the upstream broke inside its answer") from exc
+            raise self._broken() from exc
         self._since_pause += 1 + len(received) // BIG_RECEIVE_BYTES * RECEIVES_IN_A_ROW
         if self._since_pause > RECEIVES_IN_A_ROW:
             # Where data is always there nothing ever waits, and other streams would starve. Not sleep(0): that lets
@@ -161,10 +159,15 @@ class Answer:
                 raise UpstreamBadResponse("the upstream's answer is not HTTP") from exc
             self._reusable = False
 
+    def _broken(self) -> UpstreamError:
+        if self._head_bytes == 0:
+            return NoAnswer("the upstream closed the connection without an answer")
+        return UpstreamDisconnected("the connection to the upstream broke inside its answer")
+
     def _end_by_close(self) -> None:
         """A close ends the body only where neither a length nor chunks say where it ends (RFC 9112, 6.3)."""
         if "content-length" in self.headers or "transfer-encoding" in self.headers:
-            raise UpstreamDisconnected("the connection to the upstream broke inside its answer")
+            raise self._broken()
         self._complete = True
 
     # What llhttp calls, in this order.

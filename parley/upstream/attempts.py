@@ -230,4 +230,6 @@ class Attempts(Generic[Answered]):
 
     def _counted(self, error: ParleyError) -> ParleyError:
         error.headers["x-relay-attempts"] = str(len(self._tried))
+        if error.status == 503:
+            error.headers.setdefault("retry-after", "1")
         return error

@@ -107,13 +107,9 @@ def _is_open(connection: socket.socket) -> bool:
 
     Under TLS the attempt itself is needed, without waiting: what arrived may be a session ticket, or a goodbye.
     """
+    connection.settimeout(0)
     try:
-        if isinstance(connection, ssl.SSLSocket):
-            connection.settimeout(0)
-            connection.recv(1)
-        else:
-            plain: socket.socket = getattr(connection, "_sock", connection)
-            plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        connection.recv(1, 0 if isinstance(connection, ssl.SSLSocket) else socket.MSG_PEEK)
     except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:

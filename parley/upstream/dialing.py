@@ -72,7 +72,7 @@ def dial(route: Route, timeout: float) -> socket.socket:
     """
     late = UpstreamTimeout("connecting to the upstream took too long")
     with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, late):
-        connection = socket.create_connection(route.first_hop, timeout=timeout)
+        connection = _connected(*route.first_hop, timeout)
         opened.callback(connection.close)
         tcp.tune(connection)
         if route.scheme == "https":
@@ -83,6 +83,22 @@ def dial(route: Route, timeout: float) -> socket.socket:
             opened.callback(connection.close)
             connection.do_handshake()
         opened.pop_all()
+    return connection
+
+
+def _connected(host: str, port: int, timeout: float) -> socket.socket:
+    """A plain connection. An address needs no look-up, and must not queue behind names that hang in the resolver."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return socket.create_connection((host, port), timeout=timeout)
+    connection = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
+    connection.settimeout(timeout)
+    try:
+        connection.connect((host, port))
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -102,7 +118,8 @@ def _our_errors() -> Iterator[None]:
 
 
 def _tunnel(connection: socket.socket, route: Route) -> None:
-    authority = f"{route.host}:{route.port}"
+    host = f"[{route.host}]" if ":" in route.host else route.host
+    authority = f"{host}:{route.port}"
     headers = {"host": authority, **route.proxy_headers()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))

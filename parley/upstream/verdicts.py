@@ -41,8 +41,6 @@ def verdict(
     error.retryable = error.may_fail_over = status >= 500 or status in (408, 409)
     if status == 503:
         error.status = 503
-        if not any(name.lower() == "retry-after" for name in passed):
-            error.headers["retry-after"] = "1"
     return error
 
 

@@ -71,7 +71,8 @@ class Decoder:
     @property
     def is_inside_event(self) -> bool:
         """Whether part of an event has come, and not yet all of it; comments are no part of any."""
-        return bool(self._lines) or any(piece.startswith(b"data") for piece in self._rest[:1])
+        begun = b"".join(self._rest[:2])
+        return bool(self._lines) or (begun != b"" and not begun.startswith(b":"))
 
     def end(self) -> list[bytes]:
         """The stream is over: return the payload that only lacks its blank line, if there is one.

@@ -1,0 +1,259 @@
+"""`make promises`: measures what is promised of streams, and prints what is required, measured, kept or broken.
+
+The server is the real one, one worker, on this machine, as is the upstream. Ends with 1 where a promise is broken.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from planned_upstream import House, Plan
+from running_server import Held, RunningServer, held_by, post
+from talkers import CHAT, QUESTION, RAG, Heard, Log, Talker, broken_promise, open_streams, quantile, serving
+
+MIB = 1 << 20
+START_SECONDS = 60.0
+PATIENT = {"first": 60.0, "idle": 60.0}
+
+
+@dataclass
+class Sizes:
+    """How much is measured; `quick` is for a first look."""
+
+    held: int = 1000
+    held_seconds: int = 20
+    leavers: int = 500
+    flowing: int = 200
+    refusals: int = 300
+    stopping: int = 200
+    disconnects: int = 1000
+
+
+QUICK = Sizes(held=300, held_seconds=5, leavers=60, flowing=50, refusals=200, stopping=50, disconnects=300)
+
+
+@dataclass
+class Table:
+    """The rows, printed as they come, and how many tell of a broken promise."""
+
+    broken: int = 0
+
+    def row(self, promise: str, required: str, measured: str, kept: bool) -> None:
+        """Print one promise."""
+        self.broken += not kept
+        print(f"{promise:<52} | {required:<28} | {measured:<58} | {'kept' if kept else 'BROKEN'}", flush=True)
+
+
+def ms(values: list[float]) -> str:
+    """Quantiles of seconds, in milliseconds."""
+    p50, p99, most = (1000 * quantile(values, share) for share in (0.5, 0.99, 1.0))
+    return f"p50 {p50:.1f}, p99 {p99:.1f}, max {most:.1f} ms"
+
+
+async def hear(server: RunningServer, plan: Plan, path: str = CHAT) -> tuple[Plan, Heard]:
+    """One question, heard to its end."""
+    talker = Talker(server.port, **PATIENT)
+    heard = await talker.ask(path, plan.name, {**QUESTION, "waiting": "off"})
+    talker.leave()
+    return plan, heard
+
+
+def wrong(answers: list[tuple[Plan, Heard]]) -> list[str]:
+    """What is wrong with these answers."""
+    return [found for plan, heard in answers if (found := broken_promise(plan, CHAT, heard))]
+
+
+async def begin(server: RunningServer, house: House, plans: list[Plan]) -> list[asyncio.Task[tuple[Plan, Heard]]]:
+    """Start these streams, a few at a time, and wait until all have been asked upstream."""
+    tasks = []
+    for number, plan in enumerate(plans):
+        tasks.append(asyncio.create_task(hear(server, house.expect(plan))))
+        if number % 20 == 19:
+            await asyncio.sleep(0.05)
+    async with asyncio.timeout(START_SECONDS):
+        while not all(plan.calls for plan in plans):
+            await asyncio.sleep(0.01)
+    return tasks
+
+
+async def held_streams(table: Table, sizes: Sizes) -> None:
+    """A full server: what it holds is whole, whoever comes too much is refused at once, and health answers."""
+    async with serving({"MAX_STREAMS": str(sizes.held)}) as (server, house):
+        seconds = sizes.held_seconds
+        plans = [Plan(f"held-{number}", count=seconds, interval=1.0, think=0.0) for number in range(sizes.held)]
+        tasks = await begin(server, house, plans)
+        await asyncio.sleep(1)  # after the rush
+        refused, healthy = await refusals(server, sizes.refusals)
+        answers = list(await asyncio.gather(*tasks))
+        rss_kib = held_by(*server.worker_pids()).rss_bytes / 1024
+    faults = wrong(answers)
+    late = [b - a - 1 for _, heard in answers for a, b in zip(heard.times, heard.times[1:], strict=False)]
+    whole = len(answers) - len(faults)
+    table.row(
+        f"{sizes.held} streams at one chunk a second for {seconds} s",
+        "nothing lost",
+        f"{whole} of {sizes.held} whole; a chunk late by {ms(late)}; RSS {rss_kib / 1024:.0f} MiB",
+        not faults,
+    )
+    statuses = {status for status, _ in refused}
+    times = [seconds for _, seconds in refused]
+    table.row("refused when full", "503, p99 < 10 ms", f"{statuses}, {ms(times)}", quantile(times, 0.99) < 0.01)
+    table.broken += statuses != {503}
+    table.row(
+        "health when full",
+        "200, p99 < 50 ms",
+        f"{ {status for status, _ in healthy} }, {ms([seconds for _, seconds in healthy])}",
+        {status for status, _ in healthy} == {200} and quantile([s for _, s in healthy], 0.99) < 0.05,
+    )
+
+
+async def exchange(server: RunningServer, request: bytes) -> tuple[int, float]:
+    """Status of an answer, and the seconds it took, on a fresh connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    at = time.monotonic()
+    writer.write(request)
+    status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
+    taken = time.monotonic() - at
+    writer.close()
+    return status, taken
+
+
+async def refusals(server: RunningServer, count: int) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
+    """Ask a full server, and its health, one after the other."""
+    question, health = post(CHAT, QUESTION), b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    refused, healthy = [], []
+    for _ in range(count):
+        refused.append(await exchange(server, question))
+        healthy.append(await exchange(server, health))
+        await asyncio.sleep(0.01)
+    return refused, healthy
+
+
+async def leavers(table: Table, sizes: Sizes) -> None:
+    """How soon an upstream is closed after its caller left, behind others that flow."""
+    async with serving({}) as (server, house):
+        others = [Plan(f"other-{number}", count=10_000, interval=0.2) for number in range(sizes.flowing)]
+        tasks = await begin(server, house, others)
+        for moment, think in (("before the first token", 3600.0), ("mid-stream", 0.0)):
+            taken = []
+            for number in range(sizes.leavers):
+                plan = house.expect(
+                    Plan(f"{moment.replace(' ', '-')}-{number}", count=10_000, interval=0.05, think=think)
+                )
+                taken.append(await leave(server, plan, (CHAT, RAG)[number % 2]))
+            kept = quantile(taken, 0.99) <= 0.02 and max(taken) <= 0.1
+            promise = f"upstream closed, caller left {moment}, {len(others)} flow"
+            table.row(promise, "p99 <= 20 ms, max <= 100 ms", f"{len(taken)} left: {ms(taken)}", kept)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def leave(server: RunningServer, plan: Plan, path: str) -> float:
+    """Ask, leave when the upstream has been asked and has perhaps begun; seconds until the upstream is let go."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(post(path, {**QUESTION, "waiting": "off"}, x_request_id=plan.name))
+    async with asyncio.timeout(START_SECONDS):
+        while not plan.calls:
+            await asyncio.sleep(0.002)
+    await asyncio.sleep(random.uniform(0.01, 0.06))
+    at = time.monotonic()
+    writer.close()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(plan.left.wait(), 10)
+    return (plan.left_at or time.monotonic()) - at
+
+
+async def stop(table: Table, sizes: Sizes) -> None:
+    """SIGTERM with open streams: those that end in the grace complete, the others are told."""
+    async with serving({"GRACEFUL_TIMEOUT": "8"}) as (server, house):
+        short = [Plan(f"short-{number}", count=40, interval=0.1) for number in range(sizes.stopping)]
+        long = [Plan(f"long-{number}", count=10_000, interval=0.2) for number in range(20)]
+        tasks = await begin(server, house, short + long)
+        at = time.monotonic()
+        server.signal(signal.SIGTERM)
+        answers = list(await asyncio.gather(*tasks))
+        code = await asyncio.to_thread(server.stop, 10)
+        seconds = time.monotonic() - at
+    done = sum(heard.done and not broken_promise(plan, CHAT, heard) for plan, heard in answers[: len(short)])
+    told = sum(heard.error == "server_shutting_down" and heard.ended for _, heard in answers[len(short) :])
+    table.row(
+        f"SIGTERM with {len(short)} open streams",
+        "all complete, exit code 0",
+        f"{done} of {len(short)} complete, exit code {code} after {seconds:.1f} s",
+        done == len(short) and code == 0,
+    )
+    table.row(
+        "... and those that outlive the grace", "an error frame, 0 silent cuts", f"{told} of 20 told", told == len(long)
+    )
+
+
+async def disconnects(table: Table, sizes: Sizes) -> None:
+    """What random disconnects leave behind."""
+    async with serving({}) as (server, house):
+        await leave_at_random(server, house, "warm", 300)
+        before, _ = await settled(server)
+        await leave_at_random(server, house, "gone", sizes.disconnects)
+        after, settled_after = await settled(server)
+        ends = sum(end["id"].startswith("gone") for end in Log(server).new_ends())
+    fds, rss = after.fds - before.fds, (after.rss_bytes - before.rss_bytes) / MIB
+    table.row(
+        f"leaks after {sizes.disconnects} disconnects",
+        "in 2 s fds +-2, RSS <= +8 MiB",
+        f"fds {fds:+d}, RSS {rss:+.1f} MiB, calls {house.open_calls}, {ends} log lines, after {settled_after:.1f} s",
+        abs(fds) <= 2 and rss <= 8 and house.open_calls == 0 and ends == sizes.disconnects and settled_after <= 2,
+    )
+
+
+async def leave_at_random(server: RunningServer, house: House, name: str, count: int) -> None:
+    """So many callers, twenty at a time, none of whom stays."""
+    gate, chance = asyncio.Semaphore(20), random.Random(1)
+
+    async def one(number: int) -> None:
+        plan = house.expect(Plan(f"{name}-{number}", count=10_000, think=0.03))
+        async with gate:
+            talker = Talker(server.port, **PATIENT)
+            await talker.ask(chance.choice((CHAT, RAG)), plan.name, QUESTION, leave_in=chance.uniform(0, 0.12))
+
+    await asyncio.gather(*(one(number) for number in range(count)))
+
+
+async def settled(server: RunningServer) -> tuple[Held, float]:
+    """What the worker holds when its last turn has ended, and the seconds until then; it gets 20."""
+    at = time.monotonic()
+    while await open_streams(server) and time.monotonic() - at < 20:
+        await asyncio.sleep(0.1)
+    seconds = time.monotonic() - at
+    await asyncio.sleep(0.5)
+    return held_by(*server.worker_pids()), seconds
+
+
+async def measure(sizes: Sizes) -> int:
+    """Measure everything; give the exit code."""
+    table = Table()
+    gc.disable()  # the pauses of this process would count as the server's
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
+    parts: list[Callable[[Table, Sizes], Awaitable[None]]] = [held_streams, leavers, stop, disconnects]
+    for part in parts:
+        await part(table, sizes)
+    print(f"{table.broken} broken" if table.broken else "all kept")
+    return 1 if table.broken else 0
+
+
+def main() -> int:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer streams, for a first look")
+    return asyncio.run(measure(QUICK if parser.parse_args().quick else Sizes()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

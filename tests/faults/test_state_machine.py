@@ -1,0 +1,213 @@
+"""Any order of events against one small server: what it holds, says and logs is what a simple model expects."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+import requests
+from fake_upstream import (
+    DONE,
+    END,
+    Call,
+    FakeUpstream,
+    Step,
+    chunks,
+    close,
+    completion,
+    event,
+    head,
+    refusal,
+    reset,
+    text_chunk,
+)
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from running_server import RunningServer, post, receive_until, running_server
+
+pytestmark = pytest.mark.server
+
+PLACES = 4
+PATHS = ("/chat/completions", "/rag/chat/completions")
+HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+DONE_EVENT = b"data: [DONE]\n\n"
+names = (f"turn-{number}" for number in itertools.count())
+
+
+@dataclasses.dataclass(eq=False)
+class Stream:
+    """A turn under way: the caller's end, what the upstream shall do next (None: no more), and what was said."""
+
+    name: str
+    connection: socket.socket
+    steps: collections.deque[Step | None] = dataclasses.field(default_factory=collections.deque)
+    words: int = 0
+
+    def rest(self) -> bytes:
+        received = receive_until(self.connection, b"no such bytes")
+        self.connection.close()
+        return received
+
+
+class Conversations(RuleBasedStateMachine):
+    """At most four streams, which speak, end, break and are left in any order."""
+
+    server: ClassVar[RunningServer]
+    upstream: ClassVar[FakeUpstream]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[Stream] = []
+        self.ends: dict[str, tuple[str, str | None]] = {}
+        self.upstream.script = self._script
+
+    def _script(self, call: Call) -> Iterator[Step]:
+        """Whatever the rules have left for this call, as soon as they do."""
+        name = call.headers["x-request-id"]
+        stream = next(stream for stream in self.open if stream.name == name)
+        while not (stream.steps and stream.steps[0] is None):
+            yield stream.steps.popleft() if stream.steps else 0.001
+
+    def _ask(self, path: str) -> Stream:
+        stream = Stream(next(names), self.server.connect())
+        self.open.append(stream)
+        stream.connection.sendall(post(path, HELLO, x_request_id=stream.name, connection="close"))
+        return stream
+
+    def _end(self, stream: Stream, outcome: str, code: str | None = None) -> None:
+        self.open.remove(stream)
+        self.ends[stream.name] = (outcome, code)
+
+    has_place = precondition(lambda self: len(self.open) < PLACES)
+    is_full = precondition(lambda self: len(self.open) == PLACES)
+    has_stream = precondition(lambda self: self.open)
+    has_spoken = precondition(lambda self: any(stream.words for stream in self.open))
+    has_silent = precondition(lambda self: any(not stream.words for stream in self.open))
+
+    def _pick(self, data: st.DataObject, *, spoken: bool | None = None) -> Stream:
+        candidates = [stream for stream in self.open if spoken in (None, bool(stream.words))]
+        return data.draw(st.sampled_from(candidates))
+
+    @has_place
+    @rule(path=st.sampled_from(PATHS), count=st.integers(1, 3))
+    def open_streams(self, path: str, count: int) -> None:
+        for _ in range(min(count, PLACES - len(self.open))):
+            self._ask(path)
+
+    @has_stream
+    @rule(data=st.data())
+    def say_a_word(self, data: st.DataObject) -> None:
+        stream = self._pick(data)
+        stream.steps.extend([b"" if stream.words else head(), event(text_chunk("x", f"{stream.words};"))])
+        assert b"[DONE]" not in receive_until(stream.connection, b'"%d;"' % stream.words)
+        stream.words += 1
+
+    @has_stream
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        stream = self._pick(data)
+        stream.steps.extend([b"" if stream.words else head(), event(chunks("")[-1]), event(DONE), END, None])
+        assert stream.rest().count(DONE_EVENT) == 1
+        self._end(stream, "ok")
+
+    @has_spoken
+    @rule(data=st.data(), way=st.sampled_from([close, reset, END]))
+    def break_off(self, data: st.DataObject, way: Step) -> None:
+        stream = self._pick(data, spoken=True)
+        stream.steps.extend([way, None])
+        received = stream.rest()
+        code = "upstream_incomplete" if way == END else "upstream_disconnected"
+        assert b"[DONE]" not in received and b'"code":"%s"' % code.encode() in received
+        assert received.endswith(b"\r\n0\r\n\r\n")
+        self._end(stream, "error_mid", code)
+
+    @has_silent
+    @rule(data=st.data(), status=st.sampled_from([400, 404, 422]))
+    def refuse(self, data: st.DataObject, status: int) -> None:
+        stream = self._pick(data, spoken=False)
+        stream.steps.extend([*refusal(status, {"message": "no"}), None])
+        received = stream.rest()
+        assert received.startswith(b"HTTP/1.1 %d" % status) and b"[DONE]" not in received
+        self._end(stream, "error_before", "upstream_error")
+
+    @has_stream
+    @rule(data=st.data(), way=st.sampled_from(["fin", "rst", "half"]))
+    def leave(self, data: st.DataObject, way: str) -> None:
+        stream = self._pick(data)
+        if way == "half":
+            stream.connection.shutdown(socket.SHUT_WR)
+            assert b"[DONE]" not in receive_until(stream.connection, b"no such bytes")
+        elif way == "rst":
+            stream.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.connection.close()
+        self._end(stream, "client_closed")
+
+    @is_full
+    @rule(path=st.sampled_from([*PATHS, "/audio/chat/completions"]), stream=st.booleans())
+    def ask_in_vain(self, path: str, stream: bool) -> None:
+        name, fields = next(names), {**HELLO, "stream": stream}
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        assert (answered.status_code, answered.json()["error"]["code"]) == (503, "server_overloaded")
+        self.ends[name] = ("refused", "server_overloaded")
+
+    @has_place
+    @has_stream
+    @rule(path=st.sampled_from(PATHS))
+    def ask_for_json(self, path: str) -> None:
+        name = next(names)
+        self.upstream.enqueue(completion("Hello"))
+        fields = {**HELLO, "stream": False}
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        assert answered.json()["choices"][0]["message"]["content"] == "Hello"
+        self.ends[name] = ("ok", None)
+
+    @invariant()
+    def the_server_holds_what_the_model_holds(self) -> None:
+        deadline = time.monotonic() + 2
+        while (found := self._streams()) != len(self.open) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert found == len(self.open)
+        self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open), timeout=2)
+
+    @invariant()
+    def each_ended_turn_has_its_one_line(self) -> None:
+        for name in self.ends:
+            self.server.wait_for_end(name)
+        ours = {stream.name for stream in self.open} | self.ends.keys()
+        logged = [end for end in self.server.request_ends() if end["id"] in ours]
+        assert {end["id"]: (end["outcome"], end["code"]) for end in logged} == self.ends
+        assert len(logged) == len(self.ends)
+
+    def teardown(self) -> None:
+        for stream in self.open:
+            stream.connection.close()
+        self.open = []
+        with contextlib.suppress(AssertionError):  # the next example's invariant tells of it
+            self.upstream.wait_until(lambda: self.upstream.open_calls == 0, timeout=2)
+        self.the_server_holds_what_the_model_holds()
+
+    def _streams(self) -> int:
+        ready = requests.get(f"{self.server.url}/ready", timeout=5)
+        return int(ready.json()["details"]["streams"])
+
+
+def test_whatever_the_order_of_events_the_server_does_what_the_model_expects() -> None:
+    patience = {"TTFT_TIMEOUT": "60", "PRECOMMIT_TIMEOUT": "60", "IDLE_TIMEOUT": "60"}
+    with FakeUpstream() as upstream:
+        with running_server({"LLM_BASE_URL": upstream.base_url, "MAX_STREAMS": str(PLACES), **patience}) as server:
+            Conversations.server, Conversations.upstream = server, upstream
+            checks = settings(
+                max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            )
+            run_state_machine_as_test(Conversations, settings=checks)
+            outcomes = collections.Counter(end["outcome"] for end in server.request_ends())
+            print(f"\n{dict(outcomes)}")
+            assert "Traceback" not in server.output()
+        assert {call.outcome for call in upstream.calls} <= {"done", "peer_left"}

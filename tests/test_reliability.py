@@ -1,0 +1,45 @@
+"""docs/reliability.md names the tests that hold each promise; this keeps the list true."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
+ROW = re.compile(r"^\| ((?:UP|UM|RG|CL|RL|OB)-\d\d) \| .* \| (.+) \|$", re.MULTILINE)
+NAMED = re.compile(r"test_([a-z]{2})_(\d\d)_")
+OWNED = {
+    *(f"UP-{number:02}" for number in range(1, 22)),
+    *(f"UM-{number:02}" for number in range(1, 19)),
+    *(f"CL-{number:02}" for number in range(1, 14)),
+    *("RG-01", "RL-01", "RL-02", "RL-03", "RL-07", "OB-01", "OB-04", "OB-05"),
+}
+
+
+def names_by_row() -> dict[str, set[str]]:
+    """The names of the tests of each row, as they bear its id."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and (match := NAMED.match(node.name)):
+                found.setdefault(f"{match[1].upper()}-{match[2]}", set()).add(node.name)
+    return found
+
+
+def rows() -> dict[str, set[str]]:
+    return {row: set(re.findall(r"`(test_\w+)`", cell)) for row, cell in ROW.findall(DOCUMENT)}
+
+
+def test_every_promise_is_in_the_list() -> None:
+    assert rows().keys() == OWNED
+
+
+def test_the_list_names_the_tests_that_there_are() -> None:
+    held = {row: names for row, names in names_by_row().items() if row in OWNED}
+
+    assert {row: names for row, names in rows().items() if names} == held
+
+
+def test_a_promise_without_a_test_of_its_own_says_how_it_is_held() -> None:
+    for row, cell in ROW.findall(DOCUMENT):
+        assert "`" in cell, row

@@ -1,0 +1,238 @@
+"""When an upstream is left alone, for how long, and who may try it again."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from parley.upstream.breaker import LONGEST_PAUSE_SECONDS, Breaker
+
+
+class Clock:
+    """Seconds, moved on by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def failing(breaker: Breaker, times: int) -> None:
+    for _ in range(times):
+        breaker.ask()
+        breaker.failed()
+
+
+def opened() -> tuple[Breaker, Clock]:
+    """A breaker that has just opened for the first time."""
+    clock = Clock()
+    breaker = Breaker(clock)
+    failing(breaker, 5)
+    return breaker, clock
+
+
+def probed(breaker: Breaker, clock: Clock, seconds: float, *, well: bool) -> None:
+    """After so many seconds one question tries, and finds the upstream well or not."""
+    clock.now += seconds
+    assert breaker.state == "half_open" and breaker.allows()
+    breaker.ask()
+    breaker.succeeded() if well else breaker.failed()
+
+
+def test_a_new_breaker_is_closed() -> None:
+    breaker = Breaker(Clock())
+    assert breaker.state == "closed" and breaker.allows()
+
+
+def test_it_opens_after_five_failures_in_a_row_and_not_after_four() -> None:
+    breaker = Breaker(Clock())
+    failing(breaker, 4)
+    assert breaker.state == "closed" and breaker.allows()
+    failing(breaker, 1)
+    assert breaker.state == "open" and not breaker.allows()
+
+
+def test_a_success_between_failures_begins_the_row_anew() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    failing(breaker, 4)
+    breaker.succeeded()
+    clock.now += 31
+    failing(breaker, 4)
+    assert breaker.state == "closed"
+
+
+def test_it_opens_when_half_of_ten_answers_in_thirty_seconds_were_failures() -> None:
+    breaker = Breaker(Clock())
+    for _ in range(4):
+        breaker.failed()
+        breaker.succeeded()
+    breaker.failed()
+    assert breaker.state == "closed"
+    breaker.failed()
+    assert breaker.state == "open"
+
+
+def test_failures_older_than_thirty_seconds_do_not_count() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    for _ in range(4):
+        breaker.failed()
+        breaker.succeeded()
+    clock.now += 31
+    failing(breaker, 2)
+    assert breaker.state == "closed"
+
+
+def test_a_minority_of_failures_leaves_it_closed() -> None:
+    breaker = Breaker(Clock())
+    for _ in range(100):
+        breaker.succeeded()
+        breaker.succeeded()
+        breaker.failed()
+    assert breaker.state == "closed"
+
+
+def test_it_stays_open_for_five_seconds() -> None:
+    breaker, clock = opened()
+    clock.now += 4.99
+    assert breaker.state == "open" and not breaker.allows()
+    clock.now += 0.02
+    assert breaker.state == "half_open" and breaker.allows()
+
+
+def test_one_question_may_try_at_a_time() -> None:
+    breaker, clock = opened()
+    clock.now += 5
+    breaker.ask()
+    assert breaker.state == "half_open" and not breaker.allows()
+
+
+def test_a_probe_that_succeeds_closes_it_as_if_new() -> None:
+    breaker, clock = opened()
+    probed(breaker, clock, 5, well=True)
+    assert breaker.state == "closed" and breaker.allows()
+    failing(breaker, 4)
+    assert breaker.state == "closed"
+    failing(breaker, 1)
+    clock.now += 5
+    assert breaker.state == "half_open"  # five seconds again, not ten
+
+
+def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_minute() -> None:
+    breaker, clock = opened()
+    for seconds, doubled in ((5, 10), (10, 20), (20, 40), (40, 60), (60, 60), (60, 60)):
+        probed(breaker, clock, seconds, well=False)
+        clock.now += doubled - 0.01
+        assert breaker.state == "open"
+        clock.now -= doubled - 0.01
+
+
+def test_a_probe_that_was_given_up_leaves_the_place_to_another() -> None:
+    breaker, clock = opened()
+    clock.now += 5
+    breaker.ask()
+    breaker.released()
+    assert breaker.state == "half_open" and breaker.allows()
+
+
+def test_a_refused_key_opens_it_at_once() -> None:
+    breaker = Breaker(Clock())
+    breaker.failed(at_once=True)
+    assert breaker.state == "open"
+
+
+def test_failures_while_it_is_open_do_not_prolong_it() -> None:
+    breaker, clock = opened()
+    clock.now += 4
+    failing(breaker, 20)
+    clock.now += 1.01
+    assert breaker.state == "half_open"
+
+
+def test_an_answer_asked_for_before_it_opened_does_not_close_it() -> None:
+    breaker, _ = opened()
+    breaker.succeeded()
+    assert breaker.state == "open"
+
+
+def test_it_cools_down_for_as_long_as_the_upstream_wishes_up_to_a_minute() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    for wish, seconds in ((3, 3), (60, 60), (3600, 60), (float(10**300), 60)):
+        breaker.cool_down(wish)
+        clock.now += seconds - 0.01
+        assert breaker.state == "open"
+        probed(breaker, clock, 0.02, well=True)
+        assert breaker.state == "closed"
+
+
+def test_a_shorter_wish_does_not_shorten_a_longer_pause() -> None:
+    breaker, clock = opened()
+    breaker.cool_down(1)
+    clock.now += 2
+    assert breaker.state == "open"
+
+
+class Questions(RuleBasedStateMachine):
+    """Questions come and go in any order; a model counts what may not happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.breaker = Breaker(self.clock)
+        self.out = 0
+        self.probes = 0
+        self.troubled = False
+
+    @rule(seconds=st.sampled_from([0.1, 1, 4, 5, 10, 31]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @precondition(lambda self: self.breaker.allows())
+    @rule()
+    def ask(self) -> None:
+        self.probes += self.breaker.state == "half_open"
+        self.breaker.ask()
+        self.out += 1
+
+    @precondition(lambda self: self.out)
+    @rule(ending=st.sampled_from(["succeeded", "failed", "failed", "failed", "released"]))
+    def ends(self, ending: str) -> None:
+        getattr(self.breaker, ending)()
+        self.out -= 1
+        self.probes = 0
+        self.troubled = self.troubled or ending == "failed"
+
+    @rule(seconds=st.sampled_from([0.5, 3, 100]))
+    def cool_down(self, seconds: float) -> None:
+        self.breaker.cool_down(seconds)
+        self.troubled = True
+
+    @invariant()
+    def only_trouble_keeps_questions_away(self) -> None:
+        assert self.troubled or self.breaker.state == "closed"
+        assert self.breaker.allows() is False if self.breaker.state == "open" else True
+
+    @invariant()
+    def at_most_one_probes(self) -> None:
+        assert self.probes <= 1
+
+    @invariant()
+    def nobody_is_shut_out_for_ever(self) -> None:
+        now = self.clock.now
+        self.clock.now += LONGEST_PAUSE_SECONDS
+        assert self.breaker.state != "open"
+        self.clock.now = now
+
+    @precondition(lambda self: self.breaker.state == "half_open" and self.out == 0)
+    @rule()
+    def one_success_closes_it(self) -> None:
+        assert self.breaker.allows()
+        self.breaker.ask()
+        self.breaker.succeeded()
+        assert self.breaker.state == "closed"
+
+
+Questions.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestQuestions = Questions.TestCase

@@ -1,0 +1,305 @@
+"""Connections that are kept: which one serves next, what replaces one that went stale, and what is sent on it."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from fake_upstream import (
+    DONE,
+    END,
+    HANG,
+    Call,
+    FakeUpstream,
+    Step,
+    answer,
+    close,
+    event,
+    head,
+    http_chunk,
+    reset,
+    whole,
+)
+
+from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
+from parley.upstream.answer import Answer, NoAnswer
+from parley.upstream.connections import Connections
+
+TIMEOUT = 2.0
+HELLO = whole(b"hello")
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    """Answers `hello` to everything."""
+    with FakeUpstream() as fake:
+        fake.script = HELLO
+        yield fake
+
+
+@pytest.fixture
+def connect(upstream: FakeUpstream) -> Iterator[Callable[..., Connections]]:
+    """Makes connections to it, which are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def made(max_idle: int = 10, base_url: str = upstream.base_url) -> Connections:
+            connections = Connections(base_url, max_idle=max_idle, connect_timeout=TIMEOUT)
+            stack.callback(connections.close)
+            return connections
+
+        yield made
+
+
+@pytest.fixture
+def connections(connect: Callable[..., Connections]) -> Connections:
+    return connect()
+
+
+def asked(connections: Connections, **more: object) -> Answer:
+    """An answer whose head has come."""
+    wanted = {"headers": {}, "body": b"{}", "timeout": TIMEOUT, **more}
+    return connections.request("POST", "/chat/completions", **wanted)  # type: ignore[arg-type]
+
+
+def ask(connections: Connections) -> bytes:
+    """A whole exchange."""
+    with contextlib.closing(asked(connections)) as answer:
+        return answer.read(TIMEOUT)
+
+
+def numbers(upstream: FakeUpstream) -> list[int]:
+    """The connections by which the calls came."""
+    return [call.connection_number for call in upstream.calls]
+
+
+# --- what is sent ---
+
+
+def test_a_request_is_sent_with_its_headers_and_body(connections: Connections, upstream: FakeUpstream) -> None:
+    headers = {"authorization": "Bearer sk-1", "accept": "text/event-stream", "x-latin": "\xe9"}
+    with contextlib.closing(asked(connections, headers=headers, body=b'{"a":"\xc3\xa9"}')) as answer:
+        assert (answer.status, answer.read(TIMEOUT)) == (200, b"hello")
+    (call,) = upstream.calls
+    assert (call.method, call.path, call.body) == ("POST", "/v1/chat/completions", b'{"a":"\xc3\xa9"}')
+    assert call.headers == {
+        **{"host": f"127.0.0.1:{upstream.port}", "user-agent": "parley", "accept-encoding": "identity"},
+        **headers,
+        "content-length": "10",
+    }
+
+
+def test_a_post_without_a_body_says_so_and_a_get_says_nothing(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.models_script = HELLO
+    for method, path in (("POST", "/chat/completions"), ("GET", "/models")):
+        connections.request(method, path, headers={}, timeout=TIMEOUT).close()
+    assert [call.headers.get("content-length") for call in upstream.calls] == ["0", None]
+
+
+def test_a_request_leaves_in_one_write(connect: Callable[..., Connections]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connections = connect(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        received = []
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                received.append(accepted.recv(65536))
+                accepted.sendall(b"".join(HELLO))  # type: ignore[arg-type]
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert ask(connections) == b"hello"
+        serving.join()
+    assert received[0].startswith(b"POST /v1/chat/completions HTTP/1.1\r\n") and received[0].endswith(b"\r\n\r\n{}")
+
+
+# --- which connection ---
+
+
+def test_one_connection_serves_one_question_after_another(connections: Connections, upstream: FakeUpstream) -> None:
+    assert [ask(connections) for _ in range(5)] == [b"hello"] * 5 and numbers(upstream) == [1] * 5
+
+
+def test_questions_at_once_have_a_connection_each_and_the_one_used_last_serves_next(
+    connections: Connections, upstream: FakeUpstream
+) -> None:
+    answers = [asked(connections) for _ in range(3)]
+    for answer_ in answers:
+        answer_.read(TIMEOUT)
+    for place in (0, 2, 1):
+        answers[place].close()
+    again = [asked(connections) for _ in range(4)]
+    assert numbers(upstream) == [1, 2, 3, 2, 3, 1, 4]
+    for answer_ in again:
+        answer_.close()
+
+
+def test_no_more_than_so_many_are_kept(connect: Callable[..., Connections], upstream: FakeUpstream) -> None:
+    connections = connect(max_idle=2)
+    answers = [asked(connections) for _ in range(5)]
+    for answer_ in answers:
+        answer_.read(TIMEOUT)
+        answer_.close()
+    upstream.wait_until(lambda: len(upstream.open_connections) == 2)
+    assert [ask(connections) for _ in range(2)] == [b"hello"] * 2 and numbers(upstream)[5:] == [2, 2]
+
+
+def test_an_answer_that_was_not_read_to_its_end_costs_its_connection(
+    connections: Connections, upstream: FakeUpstream
+) -> None:
+    upstream.enqueue([head(), http_chunk(b"he"), HANG])
+    asked(connections).close()
+    assert upstream.calls[0].finished.wait(TIMEOUT) and upstream.calls[0].outcome == "peer_left"
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2]
+
+
+def test_a_stream_that_was_read_to_its_end_costs_nothing(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [*answer("Hello there")[:-2], event(DONE) + END]
+    assert b"there" in ask(connections) and b"[DONE]" in ask(connections) and numbers(upstream) == [1, 1]
+
+
+def test_a_connection_opened_ahead_serves_the_first_question(connections: Connections, upstream: FakeUpstream) -> None:
+    connections.warm()
+    upstream.wait_until(lambda: upstream.connections == 1)
+    assert ask(connections) == b"hello" and upstream.connections == 1
+
+
+def test_closing_closes_the_idle_ones(connections: Connections, upstream: FakeUpstream) -> None:
+    ask(connections)
+    connections.warm()
+    connections.close()
+    upstream.wait_until(lambda: not upstream.open_connections)
+
+
+# --- what went stale ---
+
+
+@pytest.mark.parametrize("cut", [close, reset])
+def test_a_kept_connection_that_was_closed_is_replaced_before_it_is_used(
+    connections: Connections, upstream: FakeUpstream, cut: Step
+) -> None:
+    for _ in range(3):
+        upstream.enqueue([*HELLO, cut])
+        assert ask(connections) == b"hello" and upstream.calls[-1].finished.wait(TIMEOUT)
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2, 3, 4]
+
+
+def test_all_that_went_stale_are_passed_over(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [*HELLO, close]
+    answers = [asked(connections) for _ in range(4)]
+    for answer_ in answers:
+        answer_.read(TIMEOUT)
+        answer_.close()
+    assert all(call.finished.wait(TIMEOUT) for call in upstream.calls)
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("cut", [close, reset])
+def test_a_kept_connection_that_closes_on_the_question_is_replaced_by_a_fresh_one(
+    connections: Connections, upstream: FakeUpstream, cut: Step
+) -> None:
+    ask(connections)
+    upstream.enqueue([cut])
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 1, 2]
+
+
+@pytest.mark.parametrize("cut", [close, reset])
+def test_a_fresh_connection_that_closes_on_the_question_is_replaced_too(
+    connections: Connections, upstream: FakeUpstream, cut: Step
+) -> None:
+    upstream.enqueue([cut])
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_is_replaced_once_and_by_no_other_kept_one(
+    connections: Connections, upstream: FakeUpstream, kept: bool
+) -> None:
+    if kept:
+        answers = [asked(connections) for _ in range(2)]
+        for answer_ in answers:
+            answer_.read(TIMEOUT)
+            answer_.close()
+    before = len(upstream.calls)
+    upstream.script = [close]
+    with pytest.raises(NoAnswer) as raised:
+        ask(connections)
+    assert numbers(upstream)[before:] == ([2, 3] if kept else [1, 2])
+    assert isinstance(raised.value, UpstreamUnreachable)
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [head(), http_chunk(b"he"), close]
+    with pytest.raises(UpstreamDisconnected):
+        ask(connections)
+    upstream.wait_until(lambda: not upstream.open_connections)
+    assert len(upstream.calls) == 1
+
+
+def test_a_head_that_breaks_off_is_not_asked_for_again(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [b"HTTP/1.1 200 OK\r\n", close]
+    with pytest.raises(UpstreamDisconnected):
+        ask(connections)
+    assert len(upstream.calls) == 1
+
+
+def test_silence_is_a_timeout_and_not_asked_again(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [HANG]
+    with pytest.raises(UpstreamTimeout):
+        asked(connections, timeout=0.02)
+    assert len(upstream.calls) == 1 and upstream.calls[0].finished.wait(TIMEOUT)
+    assert upstream.calls[0].outcome == "peer_left"
+
+
+def test_a_connection_on_which_something_came_unasked_is_not_used(
+    connections: Connections, upstream: FakeUpstream
+) -> None:
+    unasked = threading.Event()
+
+    def speaking(_call: Call) -> list[Step]:
+        return [*HELLO, unasked, *HELLO]
+
+    upstream.enqueue(speaking)
+    ask(connections)
+    unasked.set()
+    assert upstream.calls[0].finished.wait(TIMEOUT)
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2]
+
+
+def test_a_second_answer_behind_the_first_is_nobodys(connections: Connections, upstream: FakeUpstream) -> None:
+    forged = whole(b"forged", 500)
+    upstream.enqueue([b"".join([*HELLO, *forged])])  # type: ignore[list-item]
+    with contextlib.closing(asked(connections)) as answer_:
+        assert (answer_.status, answer_.read(TIMEOUT)) == (200, b"hello")
+    assert ask(connections) == b"hello" and numbers(upstream) == [1, 2]
+
+
+# --- what can't be had ---
+
+
+def test_nobody_there_is_unreachable(connect: Callable[..., Connections], upstream: FakeUpstream) -> None:
+    upstream.stop()
+    with pytest.raises(UpstreamUnreachable):
+        ask(connect())
+
+
+def test_a_refused_replacement_is_unreachable(connections: Connections, upstream: FakeUpstream) -> None:
+    ask(connections)
+    upstream.stop()
+    with pytest.raises(UpstreamUnreachable):
+        ask(connections)
+
+
+def test_an_upstream_that_reads_no_request_is_unreachable(connect: Callable[..., Connections]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connections = connect(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(UpstreamUnreachable):
+            asked(connections, body=b"x" * (32 << 20), timeout=0.05)
+
+
+def test_what_is_not_http_is_a_bad_response_and_closes(connections: Connections, upstream: FakeUpstream) -> None:
+    upstream.script = [b"SSH-2.0-OpenSSH_9.9\r\n", HANG]
+    with pytest.raises(UpstreamBadResponse):
+        ask(connections)
+    assert upstream.calls[0].finished.wait(TIMEOUT) and len(upstream.calls) == 1
