@@ -29,6 +29,7 @@ LEAVERS = 0.25
 MIB = 1 << 20
 MAX_RSS_SLOPE = 1.0
 """MiB for 10 000 turns."""
+SLOW_MS = 1000
 ENOUGH_TURNS = 20_000
 """For a slope to mean something, after the first third, in which a server grows to its size."""
 
@@ -67,6 +68,7 @@ class Soak:
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.ended: collections.Counter[str] = collections.Counter()
         self.added_ms: list[float] = []
+        self.slow: list[str] = []
         self.samples: list[Sample] = []
         self.log = Log(server)
         (self.worker,) = server.worker_pids()
@@ -107,7 +109,10 @@ class Soak:
             self.broken[wrong] += 1
             print(f"BROKEN {wrong}: {path} {plan} {heard}"[:600], flush=True)
         if path == CHAT and heard.first_at and not plan.fault:
-            self.added_ms.append((heard.first_at - heard.asked_at - plan.think) * 1000)
+            added_ms = (heard.first_at - heard.asked_at - plan.think) * 1000
+            self.added_ms.append(added_ms)
+            if added_ms > SLOW_MS:
+                self.slow.append(plan.name)
         return heard.left
 
     async def watch(self, until: float) -> None:
@@ -166,6 +171,8 @@ class Soak:
             self.broken["two log lines for one turn"] += len(twice)
         if never := [name for name in self.names if name not in self.ended]:
             self.broken["no log line for a turn"] += len(never)
+        for name in self.slow[:5]:
+            print(f"a slow first token without a fault: {self.server.request_ends(name)}")
         if "Traceback" in self.server.output():
             self.broken["traceback in the log"] += 1
 

@@ -17,7 +17,6 @@ the client, the reason is kept until the next step.
 """
 
 import contextlib
-import itertools
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -75,21 +74,22 @@ class Turn:
             get_hub().loop.run_callback(self._deliver)
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
-        """Run an answer that is one piece of JSON; raises what it raises, and ClientGone."""
+        """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
         with self._interruptible():
             body = answer()
         self.trail.first_ms = self.trail.elapsed_ms
         self.trail.outcome = "ok"
+        self.close()
         return body
 
     def stream(self, answer: Batches, envelope: Envelope) -> Iterator[bytes]:
         """The answer's event stream with its ending; what fails before the first piece is raised here."""
         pieces = self._pieces(answer, envelope)
         self._held.callback(pieces.close)
-        first = list(itertools.islice(pieces, 1))
-        if not first:
+        first = next(pieces, None)
+        if first is None:
             raise ClientGone
-        return itertools.chain(first, pieces)
+        return self._to_the_end(first, pieces)
 
     def fail(self, error: BaseException) -> None:
         """Note what becomes the turn's HTTP answer; anything but a ParleyError is a fault of ours."""
@@ -99,6 +99,12 @@ class Turn:
     def close(self) -> None:
         """Release everything and write the log line; a second call does nothing."""
         self._held.close()
+
+    def _to_the_end(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+        """All pieces; the place is free before the body ends, for a caller who asks again at once."""
+        yield first
+        yield from rest
+        self.close()
 
     def _pieces(self, answer: Batches, envelope: Envelope) -> Generator[bytes, None, None]:
         with contextlib.closing(answer):

@@ -4,14 +4,47 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.server
+BENCH = Path(__file__).resolve().parent.parent / "bench"
+SOAK = BENCH / "soak.py"
+WHOLE = {"status": 200, "ended": True, "text": "a:0 a:1 ", "done": True}
+TOLD = {"status": 200, "ended": True, "text": "a:0 ", "error": "upstream_disconnected"}
 
-SOAK = Path(__file__).resolve().parent.parent / "bench" / "soak.py"
+
+@pytest.mark.parametrize(
+    ("fault", "heard", "found"),
+    [
+        (None, WHOLE, None),
+        (None, {**WHOLE, "text": "a:0 "}, "wrong words"),
+        (None, {**WHOLE, "text": "a:0 b:1 "}, "wrong words"),
+        (None, {**WHOLE, "done": False}, "silent truncation"),
+        (None, {**WHOLE, "ended": False}, "body cut"),
+        (None, {**WHOLE, "hung": True}, "hang"),
+        (None, TOLD, "unexplained error upstream_disconnected"),
+        (None, {"status": 502, "error": "upstream_error"}, "unexplained status 502"),
+        ("cut", TOLD, None),
+        ("cut", {**TOLD, "done": True}, "DONE and error"),
+        ("cut", {**TOLD, "done": True, "error": None}, "wrong words"),
+        ("status", {"status": 502, "error": "upstream_error"}, None),
+        ("status", {"status": 502}, "unexplained status 502"),
+        (None, {"left": True}, None),
+    ],
+)
+def test_the_judgement_on_an_answer(
+    monkeypatch: pytest.MonkeyPatch, fault: str | None, heard: dict[str, Any], found: str | None
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import talkers
+    from planned_upstream import Plan
+
+    plan = Plan("a", count=2, fault=fault)
+    assert talkers.broken_promise(plan, talkers.CHAT, talkers.Heard(0.0, **heard)) == found
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("options", [("--faults", "0.2"), ("--no-gc",)], ids=["many faults", "no garbage collector"])
 def test_a_short_soak_keeps_every_promise(options: tuple[str, ...]) -> None:
     command = [sys.executable, str(SOAK), "--minutes", "0.15", "--talkers", "20", "--seed", "7", *options]

@@ -14,6 +14,7 @@ import pytest
 import requests
 from fake_upstream import HANG, Call, FakeUpstream, Step, answer, chunks, event, events, head, text_chunk
 from running_server import Held, RunningServer, held_by, hooked, post, receive_until, running_server
+from structlog.testing import capture_logs
 
 from parley.admission import Admission
 from parley.errors import ServerOverloaded
@@ -171,16 +172,16 @@ def fails_at_its_close() -> Batches:
 
 @pytest.mark.parametrize("started", [True, False], ids=["begun", "not begun"])
 def test_rl_07_a_generator_that_fails_at_its_close_gives_the_place_back_once(
-    started: bool, capsys: pytest.CaptureFixture[str]
+    started: bool,
 ) -> None:
     admission, turn = Admission(1), Turn(Trail("chat", "rl-07"))
     turn.admit(admission, "anybody")
     pieces = turn.stream(fails_at_its_close(), Envelope("model", "id", 0))
     if started:
         next(pieces)
-    with pytest.raises(RuntimeError, match="at the close"):
+    with capture_logs() as logged, pytest.raises(RuntimeError, match="at the close"):
         turn.close()
-    assert not admission.running and capsys.readouterr().out.count("request_end") == 1
+    assert not admission.running and [line["event"] for line in logged] == ["request_end"]
     turn.close()
     admission.admit(Turn(Trail("chat", "next")))
     with pytest.raises(ServerOverloaded):

@@ -65,9 +65,9 @@ def test_a_success_between_failures_begins_the_row_anew() -> None:
 def test_it_opens_when_half_of_ten_answers_in_thirty_seconds_were_failures() -> None:
     breaker = Breaker(Clock())
     for _ in range(4):
-        breaker.failed()
         breaker.succeeded()
-    breaker.failed()
+        breaker.failed()
+    breaker.succeeded()
     assert breaker.state == "closed"
     breaker.failed()
     assert breaker.state == "open"
@@ -151,9 +151,11 @@ def test_failures_while_it_is_open_do_not_prolong_it() -> None:
 
 
 def test_an_answer_asked_for_before_it_opened_does_not_close_it() -> None:
-    breaker, _ = opened()
+    breaker, clock = opened()
     breaker.succeeded()
     assert breaker.state == "open"
+    clock.now += 5
+    assert breaker.state == "half_open"
 
 
 def test_it_cools_down_for_as_long_as_the_upstream_wishes_up_to_a_minute() -> None:
