@@ -112,7 +112,7 @@ def _citation(hit: Hit) -> dict[str, Any]:
 
 
 def _utterance(asked: Asked, services: Services) -> Utterance:
-    utterance = services.library.choose(asked.asset, asked.broadcast)
+    utterance = services.recordings.choose(asked.asset, asked.broadcast)
     if utterance.simulated:
         log.warning("simulated_audio", id=asked.origin.request_id, reason="no recording fits this request")
     return utterance

@@ -48,7 +48,7 @@ class Services:
         return index
 
     @functools.cached_property
-    def library(self) -> Library:
+    def recordings(self) -> Library:
         """The recordings of `AUDIO_DIR` at the rate that is sent; faulty ones are logged and left out."""
         started = time.monotonic()
         library = Library.load(self.settings.audio_dir, self.settings.audio_sample_rate)
@@ -60,7 +60,7 @@ class Services:
     def warm(self) -> None:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
         gevent.spawn(self.upstream.warm)
-        _ = self.knowledge, self.library
+        _ = self.knowledge, self.recordings
 
     def waiting_message(self) -> str:
         """A phrase for the time of looking something up: never the same twice running, ready to be spoken.

@@ -105,8 +105,11 @@ class FakeTlsUpstream(FakeUpstream):
     def _serve(self, connection: Connection, number: int) -> None:
         if self.certificate:
             connection.socket.settimeout(HANDSHAKE_SECONDS)
+            context = _context(self.certificate, self)
+            plain = connection.socket
+            connection.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
             try:
-                connection.socket = _context(self.certificate, self).wrap_socket(connection.socket, server_side=True)
+                connection.socket.do_handshake()
             except OSError:
                 connection.socket.close()  # the caller did not like the certificate
         super()._serve(connection, number)

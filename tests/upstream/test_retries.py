@@ -12,7 +12,7 @@ from parley.upstream.retries import RetryBudget, backoff, retry_after
 
 
 def spent(budget: RetryBudget, most: int = 1000) -> int:
-    """How many repeated attempts it pays for now."""
+    """How many repeated attempts it pays just then."""
     return next((count for count in range(most) if not budget.spend()), most)
 
 
