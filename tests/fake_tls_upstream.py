@@ -94,9 +94,11 @@ class FakeTlsUpstream(FakeUpstream):
         self.base_url = f"https://localhost:{self.port}/v1"
         return self
 
-    def hang_up(self) -> None:
-        """Close all connections, those that shake hands just now too."""
+    def hang_up(self, timeout: float = 5.0) -> None:
+        """Close all connections, those that shake hands just now too; AssertionError if one stays."""
+        deadline = time.monotonic() + timeout
         while open_connections := list(self.open_connections):
+            assert time.monotonic() < deadline, f"still open: {open_connections}"
             for connection in open_connections:
                 with contextlib.suppress(OSError):  # closed already, or not yet wrapped
                     connection.socket.shutdown(socket.SHUT_RDWR)
@@ -105,13 +107,12 @@ class FakeTlsUpstream(FakeUpstream):
     def _serve(self, connection: Connection, number: int) -> None:
         if self.certificate:
             connection.socket.settimeout(HANDSHAKE_SECONDS)
-            context = _context(self.certificate, self)
-            plain = connection.socket
-            connection.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
             try:
+                context = _context(self.certificate, self)
+                connection.socket = context.wrap_socket(connection.socket, True, do_handshake_on_connect=False)
                 connection.socket.do_handshake()
-            except OSError:
-                connection.socket.close()  # the caller did not like the certificate
+            except OSError:  # the caller did not like the certificate, or is gone
+                connection.socket.close()
         super()._serve(connection, number)
 
 

@@ -25,6 +25,7 @@ from fake_upstream import (
     answer,
     chunks,
     close,
+    completion,
     encode,
     event,
     events,
@@ -543,6 +544,16 @@ def test_up_14_a_page_that_claims_to_be_a_stream_is_no_answer(
     heard = ask(single, way)
     heard.failed(502, "upstream_empty_response")
     assert b"Log in" not in heard.body
+
+
+@every_stream
+def test_up_14_what_calls_itself_a_page_is_a_bad_response_whatever_it_holds(
+    single: RunningServer, first: FakeUpstream, way: str
+) -> None:
+    _, body = completion("Hello there")
+    assert isinstance(body, bytes)
+    first.script = whole(body, 200, {"content-type": "text/html"})
+    ask(single, way).failed(502, "upstream_bad_response")
 
 
 EMPTY = {"no event": [head(), END], "DONE alone": [head(), event(DONE), END], "no byte": [head(headers={}), close]}
