@@ -86,8 +86,10 @@ def on_exit(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """The master listens: start the embedded model where one is wanted, say where and how to ask."""
-    from parley import announce, logs  # here, because the log's library takes a tenth of a second to load
+    from parley import announce, logs, tcp  # here, because the log's library takes a tenth of a second to load
 
+    for listener in server.LISTENERS:
+        tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)
     wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
     if wants_embedded and (model := embedded.model_file()):

@@ -5,8 +5,6 @@ With several workers prometheus_client adds them up through a folder of files, w
 environment before any worker imports this module; without one each worker tells of itself alone.
 """
 
-import dataclasses
-
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from parley.logs import log
@@ -41,7 +39,7 @@ def request_ended(trail: Trail) -> None:
     if trail.ttft_ms is not None:
         FIRST_CONTENT.labels(trail.endpoint).observe(trail.ttft_ms / 1000)
     write = log.error if trail.outcome in FAILURES else log.info
-    write("request_end", **dataclasses.asdict(trail))
+    write("request_end", **trail.fields())
 
 
 def metrics() -> bytes:
