@@ -1,10 +1,10 @@
 """What the endpoints share: who may ask, reading a request, and an answer or an error as a response."""
 
 import json
+import os
 import re
 import socket
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,17 @@ def serve(endpoint: Endpoint) -> Response:
     return response
 
 
+class Body:
+    """A stream's pieces as WSGI wants them: gunicorn iterates them directly, and closes the turn in any case."""
+
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self.close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+
 def _answer(endpoint: Endpoint, turn: Turn) -> Response:
     _refuse_foreign_pages()
     turn.admit(services().admission, check_key())
@@ -85,7 +96,8 @@ def _answer(endpoint: Endpoint, turn: Turn) -> Response:
         response = json_response(turn.whole(lambda: endpoint.whole(asked, services())))
     else:
         pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
-        response = Response(pieces, headers=EVENT_STREAM_HEADERS)
+        # Not through werkzeug's two iterators: they cost a twentieth of each chunk.
+        response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
     if turn.trail.attempts:
         response.headers["X-Relay-Attempts"] = str(turn.trail.attempts)
     if turn.trail.upstream_request_id:
@@ -117,7 +129,7 @@ def request_id() -> str:
     """The caller's X-Request-ID where it is clean, else one of ours; the same for the whole request."""
     if "request_id" not in g:
         given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _CLEAN_ID.fullmatch(given) else uuid.uuid4().hex
+        g.request_id = given if _CLEAN_ID.fullmatch(given) else os.urandom(16).hex()
     return str(g.request_id)
 
 

@@ -49,6 +49,7 @@ GEVENT = {
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
+    "parley/upstream/arrivals.py",
     "parley/upstream/attempts.py",
     "parley/upstream/dialing.py",
     "parley/upstream/http_upstream.py",

@@ -22,6 +22,7 @@ from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, Asked
 
 MODELS_TIMEOUT = 2.0
 MOST_FIELDS_TOLD = 100
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
@@ -178,7 +179,7 @@ class HttpUpstream:
         self._tell_of_held_back(asked.body.keys() - question.keys())
         if self._fixed_model:
             question["model"] = self._fixed_model
-        body = json.dumps(question, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _as_json(question).encode()
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",

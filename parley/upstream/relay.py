@@ -111,7 +111,8 @@ class Relay:
         attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
         attempts.hedge_and_wake(self.hedge_after, wake_after)
         with contextlib.closing(attempts):
-            winner, opened = yield from attempts.run()
+            # Silence concerns nobody until something has been sent: a waiting message under our envelope.
+            winner, opened = yield from attempts.run(tells_of_silence=asked.envelope.used)
         with contextlib.closing(opened):
             asked.trail.ttft_ms = asked.trail.elapsed_ms
             asked.trail.upstream_request_id = opened.request_id
@@ -130,7 +131,7 @@ class Relay:
         """
         attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), _forget, self.budgets.total)
         with contextlib.closing(attempts):
-            return _without_ticks(attempts.run())[1]
+            return _without_ticks(attempts.run(tells_of_silence=False))[1]
 
     def warm(self) -> None:
         """Open a connection to each upstream ahead of the first question; one that can't be reached is left."""

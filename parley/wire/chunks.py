@@ -5,9 +5,9 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 import dataclasses
+import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +36,7 @@ class Envelope:
     @classmethod
     def new(cls, model: str) -> "Envelope":
         """An envelope of our own, with a fresh id."""
-        return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
+        return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
     def adopt(self, seen: "Seen") -> None:
         """Take over the envelope of an upstream's chunk."""
@@ -96,7 +96,7 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
 
 
 class _Choice(msgspec.Struct):
-    index: Any = 0
+    index: int | float | str | None = 0
     delta: dict[str, Any] | None = None
     finish_reason: Any = None
 
@@ -112,6 +112,21 @@ class Seen(msgspec.Struct):
     error: Any = None
     message: Any = None
     code: Any = None
+
+    def goes_on(self, begun: frozenset[Any]) -> bool:
+        """Whether it does no more than go on with one of the choices that have begun.
+
+        Nearly all chunks do, and then there is nothing else to know of it.
+        """
+        if self.error is not None or self.object == "error" or self.choices is None or len(self.choices) != 1:
+            return False
+        choice = self.choices[0]
+        delta = choice.delta
+        return (
+            choice.finish_reason is None
+            and choice.index in begun
+            and (delta is None or ("tool_calls" not in delta and "function_call" not in delta))
+        )
 
     @property
     def commits(self) -> bool:
