@@ -5,6 +5,7 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import gc
 import resource
 import shutil
 import sys
@@ -110,3 +111,14 @@ def post_worker_init(worker: Any) -> None:
     services = worker.app.wsgi().extensions["parley"]
     drain.drain_at_the_end(worker, services)
     services.warm()
+    _collect_garbage_rarely()
+
+
+def _collect_garbage_rarely() -> None:
+    """Turns leave hardly any cycles behind, and a full collection stops every stream: 0.1 s with 1 000 of them.
+
+    What has been loaded stays and is looked at no more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 100)
