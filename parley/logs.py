@@ -37,9 +37,7 @@ def is_text(form: str | None) -> bool:
 def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None:
     """Write log lines to standard output, as text or as one JSON object a line, without these secrets."""
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), sort_keys=False)
-        if is_text(form)
-        else _as_json
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), sort_keys=False) if is_text(form) else _as_json
     )
     redactor = Redactor(secrets)
 

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.05
 _TCP_ESTABLISHED = 1
 
 
-class PromptSocket(gevent.socket.socket):
+class PromptSocket(gevent.socket.socket):  # type: ignore[misc] # it carries no types
     """A client's connection whose `sendall` does the common case first: all that there is fits into the kernel.
 
     gevent's own asks for the size of the send buffer each time, a tenth of a chunk's cost. The head of a stream waits

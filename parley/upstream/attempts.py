@@ -120,11 +120,12 @@ class Attempts(Generic[Answered]):
         first = self._untried()[0]
         if tells_of_silence or min(self._hedge_at, self._wake_at) < math.inf:
             self._start(first)
-        else:
-            answered = self._ask_here(first)
-            if not isinstance(answered, ParleyError | Capped):
-                return self._won(first, answered)
-            self._after_failure(first, answered)
+        elif won := self._judged(first, self._ask_here(first)):
+            return won
+        return (yield from self._race())
+
+    def _race(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+        """Wait for the attempts under way, and start those that fall due, until one of them wins."""
         while True:
             finished = self._wait()
             if finished is not None:
@@ -132,10 +133,8 @@ class Attempts(Generic[Answered]):
                 if finished.exception is not None:
                     member.released()
                     raise finished.exception
-                answered = finished.value
-                if not isinstance(answered, ParleyError | Capped):
-                    return self._won(member, answered)
-                self._after_failure(member, answered)
+                if won := self._judged(member, finished.value):
+                    return won
             elif time.monotonic() >= self._deadline:
                 raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
             elif not self._start_what_is_due():
@@ -154,7 +153,11 @@ class Attempts(Generic[Answered]):
                 self._drop(attempt.value)
         self._running.clear()
 
-    def _won(self, member: Member, answered: Answered) -> tuple[Member, Answered]:
+    def _judged(self, member: Member, answered: Answered | ParleyError | Capped) -> tuple[Member, Answered] | None:
+        """Who won with what; None where another attempt is planned. Raises the error where none makes sense."""
+        if isinstance(answered, ParleyError | Capped):
+            self._after_failure(member, answered)
+            return None
         member.succeeded()
         self._trail.upstream = member.upstream.name
         return member, answered

@@ -108,11 +108,7 @@ class Relay:
         Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, Capped at the end of the caps.
         """
-        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
-        attempts.hedge_and_wake(self.hedge_after, wake_after)
-        with contextlib.closing(attempts):
-            # Silence concerns nobody until something has been sent: a waiting message under our envelope.
-            winner, opened = yield from attempts.run(tells_of_silence=asked.envelope.used)
+        winner, opened = yield from self._opened(asked, wake_after)
         with contextlib.closing(opened):
             asked.trail.ttft_ms = asked.trail.elapsed_ms
             asked.trail.upstream_request_id = opened.request_id
@@ -157,6 +153,13 @@ class Relay:
         """Close the connections that are kept."""
         for member in self.members:
             member.upstream.close()
+
+    def _opened(self, asked: Asked, wake_after: float | None) -> Generator[list[bytes], None, tuple[Member, Opened]]:
+        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
+        attempts.hedge_and_wake(self.hedge_after, wake_after)
+        with contextlib.closing(attempts):
+            # Silence concerns nobody until something has been sent: a waiting message under our envelope.
+            return (yield from attempts.run(tells_of_silence=asked.envelope.used))
 
     def _attempts(
         self,

@@ -239,19 +239,26 @@ def test_a_cap_ends_it_as_it_is() -> None:
 
 
 def test_a_fault_of_ours_is_not_taken_for_an_upstreams(capsys: pytest.CaptureFixture[str]) -> None:
-    asking = Asking({"a": [ZeroDivisionError()], "b": [OK]})
-    with pytest.raises(ZeroDivisionError):
-        asking.run()
-    assert asking.asked == ["a"] and "ZeroDivisionError" in capsys.readouterr().err
+    beside, alone = (Asking({"a": [ZeroDivisionError()], "b": [OK]}, tells_of_silence=tells) for tells in (True, False))
+    for asking in (beside, alone):
+        with pytest.raises(ZeroDivisionError):
+            asking.run()
+    assert beside.asked == alone.asked == ["a"] and "ZeroDivisionError" in capsys.readouterr().err
 
 
 # --- how long ---
 
 
 def test_silence_on_all_sides_ends_at_the_deadline_and_everything_is_let_go() -> None:
-    asking = Asking({"a": [never()]}, settings={"seconds": 0.02})
+    asking = Asking({"a": [never()]}, settings={"seconds": 0.02}, tells_of_silence=True)
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.gone) == ("1", ["a"])
+
+
+def test_an_attempt_that_nothing_can_run_beside_ends_at_the_deadline_too() -> None:
+    asking = Asking({"a": [never()], "b": [OK]}, settings={"seconds": 0.02})
+    error = asking.fails(UpstreamTimeout)
+    assert (error.headers["x-relay-attempts"], asking.asked) == ("1", ["a"])
 
 
 def test_waiting_is_told_in_ticks() -> None:
