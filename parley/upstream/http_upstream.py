@@ -12,6 +12,7 @@ import gevent
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
 from parley.logs import log
+from parley.redaction import Redactor
 from parley.upstream.answer import Answer
 from parley.upstream.connections import Connections
 from parley.upstream.reader import Patience, Reader, Receive
@@ -49,11 +50,11 @@ class Opened:
     Must be closed. `request_id` is the upstream's own name for the request, if it gave a clean one.
     """
 
-    def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]]) -> None:
+    def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]], redactor: Redactor) -> None:
         self._answer = answer
         self._reader = reader
         self._batches = batches
-        given = answer.headers.get("x-request-id", "")
+        given = redactor.redact(answer.headers.get("x-request-id", ""))
         self.request_id = given if _CLEAN_ID.fullmatch(given) else None
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
@@ -104,6 +105,8 @@ class HttpUpstream:
         self._budgets = budgets
         self._forward_fields = forward_fields
         self._forward_token = forward_token
+        self._addresses = [base_url, urlsplit(base_url).netloc]
+        self._discreet = Redactor([*self._addresses, *([key] if key else [])])
         self._connections = Connections(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
     def open(self, asked: Asked) -> Opened:
@@ -118,7 +121,9 @@ class HttpUpstream:
         with gevent.Timeout(budgets.first_content, late):
             answer = self._ask(asked, timeout=budgets.first_content)
             try:
-                return Opened(answer, reader, reader.batches(_event_stream(answer, budgets.idle)))
+                return Opened(
+                    answer, reader, reader.batches(_event_stream(answer, budgets.idle)), self._redactor(asked)
+                )
             except BaseException:
                 answer.close()
                 raise
@@ -194,7 +199,7 @@ class HttpUpstream:
                 answer.status,
                 answer.headers,
                 answer.read(timeout),
-                secrets=[text for text in (self._key, self._base_url, urlsplit(self._base_url).netloc) if text],
+                redactor=self._redactor(asked),
                 own_key=not self._forward_token,
             )
 
@@ -204,6 +209,12 @@ class HttpUpstream:
             if len(self._held_back) < MOST_FIELDS_TOLD:
                 self._held_back.add(name)
                 log.info("field_held_back", field=name[:64], hint="LLM_FORWARD_FIELDS names those that may go upstream")
+
+    def _redactor(self, asked: Asked) -> Redactor:
+        """Takes out of what the upstream says the key that it was sent, and where it lives."""
+        if not self._forward_token or not asked.origin.token:
+            return self._discreet
+        return Redactor([*self._addresses, asked.origin.token])
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         key = token if self._forward_token else self._key
