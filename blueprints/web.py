@@ -198,10 +198,15 @@ def install(app: Flask) -> None:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True)
+        CORS(
+            app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True, always_send=False
+        )
 
 
 def _with_common_headers(response: Response) -> Response:
+    allowed = services().settings.cors_origins
+    if allowed and "*" not in allowed:
+        response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -19,6 +19,7 @@ from parley.redaction import Redactor
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 SELDOM_SECONDS = 60.0
 MOST_COMPLAINTS = 1000
+_MALFORMED = re.compile(r"Invalid request from ip=\S+: [A-Za-z -]*")
 
 log = structlog.get_logger("parley")
 _output = LogOutput(sys.stdout)
@@ -143,15 +144,19 @@ def _take_over_other_loggers(as_json: Callable[[Fields], str] | None) -> None:
         inner = handler.formatter
         handler.setFormatter(_Formatter(inner.inner if isinstance(inner, _Formatter) else inner, as_json))
     complaints = logging.getLogger("gunicorn.error")
-    for known in [known for known in complaints.filters if isinstance(known, _Seldom)]:
-        complaints.removeFilter(known)
-    complaints.addFilter(_Seldom())
-    complaints.addFilter(_is_no_send_timeout)
+    complaints.filters = [_is_no_send_timeout, _without_what_came, _Seldom()]
 
 
 def _other_handlers() -> list[logging.Handler]:
     names = (None, "gunicorn.error", "gunicorn.access")
     return [handler for name in names for handler in logging.getLogger(name).handlers]
+
+
+def _without_what_came(record: logging.LogRecord) -> bool:
+    """gunicorn quotes what it could not read as a request, which may be a badly framed body with a caller's words."""
+    if found := _MALFORMED.match(record.getMessage()):
+        record.msg, record.args = found[0], None
+    return True
 
 
 def _is_no_send_timeout(record: logging.LogRecord) -> bool:

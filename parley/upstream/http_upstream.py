@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -78,7 +78,7 @@ class HttpUpstream:
     """An upstream. `key` goes to it, or none; with `forward_token` the caller's own does.
 
     `name` stands for it in logs and metrics; `model` is asked for where a request names none, `fixed_model`
-    whatever the request names.
+    whatever the request names. `secrets` are never to be passed on, whoever tells them.
     """
 
     prompt_form: PromptForm = "reference"
@@ -95,6 +95,7 @@ class HttpUpstream:
         forward_fields: frozenset[str] = frozenset(),
         forward_token: bool = False,
         fixed_model: str | None = None,
+        secrets: Collection[str] = (),
     ) -> None:
         self.name = name
         self.model = model
@@ -105,8 +106,8 @@ class HttpUpstream:
         self._budgets = budgets
         self._forward_fields = forward_fields
         self._forward_token = forward_token
-        self._addresses = [base_url, urlsplit(base_url).netloc]
-        self._discreet = Redactor([*self._addresses, *([key] if key else [])])
+        self._untold = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
+        self._discreet = Redactor(self._untold)
         self._connections = Connections(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
     def open(self, asked: Asked) -> Opened:
@@ -214,7 +215,7 @@ class HttpUpstream:
         """Takes out of what the upstream says the key that it was sent, and where it lives."""
         if not self._forward_token or not asked.origin.token:
             return self._discreet
-        return Redactor([*self._addresses, asked.origin.token])
+        return Redactor([*self._untold, asked.origin.token])
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         key = token if self._forward_token else self._key
