@@ -150,11 +150,22 @@ def _read(trail: Trail) -> Asked:
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
     body = _read_body()
+    model = services().default_model
     if len(body) < LARGE_BODY_BYTES:
-        return parse(body, origin, trail, services().default_model)
+        return parse(body, origin, trail, model)
+
+    def parsed() -> Asked | ParleyError:
+        # Handed over, not raised: the pool writes a traceback for whatever is raised in it.
+        try:
+            return parse(body, origin, trail, model)
+        except ParleyError as error:
+            return error
+
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked = gevent.get_hub().threadpool.apply(parse, (body, origin, trail, services().default_model))
-    return asked
+    found: Asked | ParleyError = gevent.get_hub().threadpool.apply(parsed)
+    if isinstance(found, ParleyError):
+        raise found
+    return found
 
 
 def _read_body() -> bytes:

@@ -180,6 +180,15 @@ def test_se_03_a_fault_of_ours_is_a_traceback_in_the_log_and_nothing_to_the_call
         assert not [line for line in text.splitlines() if line.startswith("forged line")]
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"messages":"%s"}' % (b"x" * 200_000), b" " * 200_000])
+def test_se_03_a_large_bad_body_is_the_callers_fault_and_no_traceback(server: RunningServer, body: bytes) -> None:
+    refused = requests.post(server.url + CHAT, data=body, headers=DOOR, timeout=9)
+    assert refused.status_code == 400
+    server.wait_for_end(refused.headers["x-request-id"])
+    assert "Traceback" not in server.output()
+
+
 INJECTIONS = [
     "\r\nforged",
     "\u2028forged\u2029",
