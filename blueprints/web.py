@@ -162,11 +162,22 @@ def _read(trail: Trail) -> Asked:
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
     body = _read_body()
+    model = services().default_model
     if len(body) < LARGE_BODY_BYTES:
-        return parse(body, origin, trail, services().default_model)
+        return parse(body, origin, trail, model)
+
+    def parsed() -> Asked | ParleyError:
+        # Handed over, not raised: the pool writes a traceback for whatever is raised in it.
+        try:
+            return parse(body, origin, trail, model)
+        except ParleyError as error:
+            return error
+
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked = gevent.get_hub().threadpool.apply(parse, (body, origin, trail, services().default_model))
-    return asked
+    found: Asked | ParleyError = gevent.get_hub().threadpool.apply(parsed)
+    if isinstance(found, ParleyError):
+        raise found
+    return found
 
 
 def _read_body() -> bytes:
@@ -210,10 +221,15 @@ def install(app: Flask) -> None:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True)
+        CORS(
+            app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True, always_send=False
+        )
 
 
 def _with_common_headers(response: Response) -> Response:
+    allowed = services().settings.cors_origins
+    if allowed and "*" not in allowed:
+        response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -5,6 +5,8 @@ With several workers prometheus_client adds them up through a folder of files, w
 environment before any worker imports this module; without one each worker tells of itself alone.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from parley.logs import log
@@ -40,6 +42,12 @@ def request_ended(trail: Trail) -> None:
         FIRST_CONTENT.labels(trail.endpoint).observe(trail.ttft_ms / 1000)
     write = log.error if trail.outcome in FAILURES else log.info
     write("request_end", **trail.fields())
+
+
+def upstreams_are(states: Mapping[str, str]) -> None:
+    """Note the state of each upstream's breaker; time alone changes it, so this is to be told now and then."""
+    for upstream, state in states.items():
+        BREAKER.labels(upstream).set(state == "open")
 
 
 def metrics() -> bytes:

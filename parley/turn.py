@@ -131,7 +131,8 @@ class Turn:
                 yield self._ending(error, envelope)
             except Exception:  # noqa: BLE001 - the boundary: a fault of ours must not end a stream in silence
                 log.exception("internal_error", id=self.trail.id, endpoint=self.trail.endpoint)
-                yield self._ending(InternalError("an internal error occurred"), envelope)
+                message = f"an internal error occurred (request {self.trail.id})"
+                yield self._ending(InternalError(message), envelope)
 
     def _next(self, answer: Batches) -> list[bytes] | None:
         if self._interruption is not None:

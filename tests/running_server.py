@@ -13,6 +13,7 @@ import dataclasses
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 START_TIMEOUT = 15.0
+LEAST_KEY_CHARACTERS = 12
 
 
 class ServerDidNotStart(Exception):
@@ -45,6 +47,7 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{port}"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._printed = b""
+        self._keys = keys_in(env)
         self._process = subprocess.Popen(
             command, cwd=cwd, env=env, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -104,11 +107,12 @@ class RunningServer:
         return self._process.wait()
 
     def close(self) -> None:
-        """Leave no process behind; the output can be read on."""
+        """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
         self.stop()
         self._kill()
-        self.output()
+        printed = self.output()
         self._log.close()
+        assert not [key for key in self._keys if key in printed], "a key in the log"
 
     def wait_until_healthy(self) -> None:
         """Raises ServerDidNotStart when it ends before `GET /health` answers 200, or takes too long."""
@@ -214,6 +218,13 @@ def payloads(stream: bytes) -> list[bytes]:
     *frames, rest = stream.split(b"\n\n")
     assert rest == b"" and all(frame.startswith(b"data: ") for frame in frames), stream
     return [frame.removeprefix(b"data: ") for frame in frames]
+
+
+def keys_in(env: Mapping[str, str]) -> list[str]:
+    """The keys that a server is given, as far as they are long enough to be told from words."""
+    fallbacks = re.findall(r'"api_key": ?"([^"]+)"', env.get("LLM_FALLBACKS", ""))
+    keys = [env.get("LLM_API_KEY", ""), env.get("OPENAI_API_KEY", ""), *env.get("API_KEYS", "").split(","), *fallbacks]
+    return [key.strip() for key in keys if len(key.strip()) >= LEAST_KEY_CHARACTERS]
 
 
 def setting_names() -> list[str]:

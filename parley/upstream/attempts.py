@@ -54,7 +54,6 @@ class Member:
 
     def _count(self, result: str) -> None:
         observe.ATTEMPTS.labels(self.upstream.name, result).inc()
-        observe.BREAKER.labels(self.upstream.name).set(self.breaker.state == "open")
 
     def _judge(self, error: ParleyError) -> None:
         if isinstance(error, UpstreamAuthFailed):

@@ -95,6 +95,10 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
     return choices
 
 
+_CODE = re.compile(r"(?:[A-Za-z]{1,32}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}|[0-9]{1,6}))*")
+"""What may be an error's code: words and short numbers, which no key is."""
+
+
 class _Choice(msgspec.Struct):
     index: int | float | str | None = 0
     delta: dict[str, Any] | None = None
@@ -162,7 +166,7 @@ class Seen(msgspec.Struct):
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
             return None
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
-        safe = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
+        safe = code if isinstance(code, str) and len(code) <= 64 and _CODE.fullmatch(code) else None
         return UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
 
 
