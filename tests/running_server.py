@@ -27,6 +27,8 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 START_TIMEOUT = 15.0
+GATHERED_SECONDS = 0.05
+"""The server writes its log lines a little later than it makes them, several together."""
 LEAST_KEY_CHARACTERS = 12
 
 
@@ -55,6 +57,11 @@ class RunningServer:
 
     def output(self) -> str:
         """All that was printed so far, on stdout and stderr."""
+        if self._process.poll() is None:
+            time.sleep(GATHERED_SECONDS)
+        return self._output()
+
+    def _output(self) -> str:
         if not self._log.closed:
             # The offset is the server's too: pread leaves it where it is.
             self._printed = os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
@@ -70,7 +77,11 @@ class RunningServer:
 
     def request_ends(self, request_id: str | None = None) -> list[dict[str, Any]]:
         """The log lines that end a request, so far: of all requests, or of one."""
-        whole = self.output().rpartition("\n")[0]  # without a line that is being written
+        return self._ends(self.output(), request_id)
+
+    @staticmethod
+    def _ends(output: str, request_id: str | None) -> list[dict[str, Any]]:
+        whole = output.rpartition("\n")[0]  # without a line that is being written
         of_it = request_id or ""
         logged = [json.loads(line) for line in whole.splitlines() if line.startswith("{") and of_it in line]
         ends = [line for line in logged if line["event"] == "request_end"]
@@ -79,7 +90,7 @@ class RunningServer:
     def wait_for_end(self, request_id: str, timeout: float = 5.0) -> dict[str, Any]:
         """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
         deadline = time.monotonic() + timeout
-        while not (ends := self.request_ends(request_id)):
+        while not (ends := self._ends(self._output(), request_id)):
             if time.monotonic() > deadline:
                 raise AssertionError(f"no request_end of {request_id} within {timeout} s")
             time.sleep(0.01)

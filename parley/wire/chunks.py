@@ -95,7 +95,7 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
     return choices
 
 
-_CODE = re.compile(r"(?:[A-Za-z]{1,32}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}|[0-9]{1,6}))*")
+_CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6}))*")
 """What may be an error's code: words and short numbers, which no key is."""
 
 
