@@ -168,7 +168,7 @@ def _read_body() -> bytes:
     late = errors.RequestTimeout(f"the body did not arrive within {BODY_SECONDS} seconds")
     try:
         with gevent.Timeout(BODY_SECONDS, late):
-            body: bytes = request.environ["wsgi.input"].read(limit + 1)
+            body: bytes = request.stream.read(limit + 1)
     except errors.RequestTimeout:
         _read_no_more()
         raise
