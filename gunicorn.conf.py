@@ -51,7 +51,7 @@ def on_starting(server: Any) -> None:
         sys.exit(f"parley: {fault}")
     if server.cfg.worker_class_str != "gevent":
         server.log.warning(
-            "worker class %s: no drain, one caller a thread, and those who leave go unnoticed; use -k gevent",
+            "worker class %s: one caller a thread, whoever leaves goes unnoticed, a stop cuts; use -k gevent",
             server.cfg.worker_class_str,
         )
     if streams < settings.max_streams:
@@ -67,8 +67,8 @@ def _fault(cfg: Any) -> str | None:
         return "--preload loads the app before gevent has patched the standard library; leave it off"
     if cfg.max_requests and (cfg.workers < 2 or not cfg.max_requests_jitter):
         return "max_requests needs max_requests_jitter and two workers, or callers find none; better leave it off"
-    if any(isinstance(address, tuple) and address[1] > MOST_PORT for address in cfg.address):
-        return f"PORT (or --bind): expected a port up to {MOST_PORT}"
+    if any(isinstance(address, tuple) and not 0 <= address[1] <= MOST_PORT for address in cfg.address):
+        return f"PORT (or --bind): expected a port from 0 to {MOST_PORT}"
     if worker_tmp_dir is None and not _has_temporary_folder():
         return "no folder for temporary files can be written, and gunicorn needs one: set TMPDIR, or mount /dev/shm"
     return None
