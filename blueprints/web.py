@@ -153,8 +153,20 @@ def _read(trail: Trail) -> Asked:
     if len(body) < LARGE_BODY_BYTES:
         return parse(body, origin, trail, services().default_model)
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked = gevent.get_hub().threadpool.apply(parse, (body, origin, trail, services().default_model))
+    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(
+        _parsed, (body, origin, trail, services().default_model)
+    )
+    if isinstance(asked, ParleyError):
+        raise asked
     return asked
+
+
+def _parsed(body: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
+    """An error is handed over, not raised: gevent's thread pool would print its traceback."""
+    try:
+        return parse(body, origin, trail, default_model)
+    except ParleyError as error:
+        return error
 
 
 def _read_body() -> bytes:

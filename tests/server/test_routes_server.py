@@ -254,6 +254,12 @@ def test_a_body_that_cant_be_served_is_refused_with_its_reason(
     assert upstream.calls == []
 
 
+def test_a_large_body_that_cant_be_served_leaves_no_traceback(server: RunningServer) -> None:
+    check_refusal(ask(server, b"[" * 100_000), 400, "invalid_json")
+    check_refusal(ask(server, with_messages(b',"x":"' + b"x" * 100_000)), 400, "invalid_json")
+    assert "Traceback" not in server.output()
+
+
 def test_invalid_json_is_located_and_not_repeated(server: RunningServer) -> None:
     message = check_refusal(ask(server, b'{"messages": [\n  secret words]}'), 400, "invalid_json")
     assert "line 2, column 3" in message and "secret" not in message
