@@ -165,19 +165,19 @@ def _read(trail: Trail) -> Asked:
     model = services().default_model
     if len(body) < LARGE_BODY_BYTES:
         return parse(body, origin, trail, model)
-
-    def parsed() -> Asked | ParleyError:
-        # Handed over, not raised: the pool writes a traceback for whatever is raised in it.
-        try:
-            return parse(body, origin, trail, model)
-        except ParleyError as error:
-            return error
-
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    found: Asked | ParleyError = gevent.get_hub().threadpool.apply(parsed)
-    if isinstance(found, ParleyError):
-        raise found
-    return found
+    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (body, origin, trail, model))
+    if isinstance(asked, ParleyError):
+        raise asked
+    return asked
+
+
+def _parsed(body: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
+    """An error is handed over, not raised: gevent's thread pool would print its traceback."""
+    try:
+        return parse(body, origin, trail, default_model)
+    except ParleyError as error:
+        return error
 
 
 def _read_body() -> bytes:
@@ -191,7 +191,7 @@ def _read_body() -> bytes:
     late = errors.RequestTimeout(f"the body did not arrive within {BODY_SECONDS} seconds")
     try:
         with gevent.Timeout(BODY_SECONDS, late):
-            body: bytes = request.environ["wsgi.input"].read(limit + 1)
+            body: bytes = request.stream.read(limit + 1)
     except errors.RequestTimeout:
         _read_no_more()
         raise

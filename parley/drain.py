@@ -15,7 +15,8 @@ from parley import observe
 from parley.errors import ServerShuttingDown
 from parley.services import Services
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
+"""So soon after the signal /ready says no."""
 MEASURE_SECONDS = 0.5
 LEAD_SECONDS = 2.0
 """How long before gunicorn's cut our own ending comes."""

@@ -105,6 +105,20 @@ class RunningServer:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
         return sorted(pid for pid in _processes() if _parent(pid) == self.pid and _is_gunicorn(pid))
 
+    def wait_for_exit(self, timeout: float = 10.0) -> int:
+        """The return code, once the server has ended by itself."""
+        return self._process.wait(timeout)
+
+    def is_listening(self, pid: int) -> bool:
+        """Whether this worker still takes connections; read from /proc, so on Linux only."""
+        sockets = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+        wanted = {f"socket:[{row[9]}]" for row in sockets if row[3] == "0A" and row[1].endswith(f":{self.port:04X}")}
+        held = set()
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                held.add(os.readlink(file))
+        return not wanted.isdisjoint(held)
+
     def signal(self, number: int) -> None:
         """Send a signal to gunicorn's master."""
         self._process.send_signal(number)
@@ -189,17 +203,19 @@ def running_server(
     argv: Sequence[str] = (),
     cwd: Path = ROOT,
     blank: Iterable[str] | None = None,
+    wrapped: Sequence[str] = (),
 ) -> Iterator[RunningServer]:
     """The server, healthy, for the length of a `with` block; `argv` are further arguments for gunicorn.
 
     `blank` are the variables that are empty unless `env` has them; by default every setting's names.
+    `wrapped` is a command that becomes the one behind it: `("nice",)`.
     """
     port = free_port()
     gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}")
     names = setting_names() if blank is None else blank
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **env}
-    server = RunningServer([*gunicorn, *argv, "app:app"], port, environment, cwd)
+    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd)
     try:
         server.wait_until_healthy()
         yield server

@@ -12,6 +12,8 @@ OWNED = {
     *(f"UP-{number:02}" for number in range(1, 22)),
     *(f"UM-{number:02}" for number in range(1, 19)),
     *(f"CL-{number:02}" for number in range(1, 14)),
+    *(f"LM-{number:02}" for number in range(1, 10)),
+    *(f"SD-{number:02}" for number in range(1, 13)),
     "RG-01",
     *(f"RL-{number:02}" for number in range(1, 8)),
     *(f"OB-{number:02}" for number in range(1, 6)),

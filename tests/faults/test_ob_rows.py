@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_ob_01_every_answer_bears_the_callers_request_id_or_one_of_ours(
     headers = {**DOOR, **how.get("headers", {})}
     if how.get("json", {}).get("stream") is False:
         upstream.script = completion("Hello")
-    for given in ("Given.id-1_2", None):
+    for given in (f"Given.id-{uuid.uuid4().hex}_2", None):
         named = {**headers, "x-request-id": given} if given else headers
         answered = requests.request(method, narrow.url + path, **{**how, "headers": named}, stream=True, timeout=20)
         answered.close()
