@@ -25,8 +25,11 @@ soak: $(VENV)/.tested
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
 
 # What Parley costs and how soon it speaks, beside other relays; writes docs/. For some of it: bench/README.md.
-bench: $(VENV)/.benched
-	$(BIN)/python bench/relay.py --write-docs
+bench: $(VENV)/.benched $(VENV)/deployment/.served
+	$(BIN)/python bench/relay.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/distance.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/scaling.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/startup.py --write-docs $(ROUNDS:%=--rounds %) --python $(VENV)/deployment/bin/python
 
 # The promised figures, measured.
 promises: $(VENV)/.tested
@@ -61,4 +64,10 @@ $(VENV)/.tested: $(VENV)/.served requirements-dev.txt
 
 $(VENV)/.benched: $(VENV)/.served requirements-bench.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+# What a deployment installs, and nothing else.
+$(VENV)/deployment/.served: $(VENV)/bin/pip requirements.txt
+	$(PYTHON) -m venv $(VENV)/deployment
+	$(VENV)/deployment/bin/pip install -q --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -8,19 +8,17 @@ What the scenarios are and how to read the figures: bench/README.md.
 """
 
 import argparse
-import importlib.metadata
-import shutil
-import subprocess
 
-from measuring import documents, figures, plots, tables
-from measuring.machine import CORES, build, description
-from measuring.scenarios import SCENARIOS, Result, measure, start_load
-from measuring.targets import TARGETS, NotInstalled, find, running_target
+from measuring import capacity, documents, figures, plots, tables
+from measuring.machine import CORES, build
+from measuring.scenarios import SCENARIOS, Result, measure, warm_up
+from measuring.targets import NotInstalled, find, running_target
 from measuring.upstream import running_upstream
+from measuring.versions import about
 
+RELAYS = ["direct", "nginx", "parley", "tutorial", "litellm", "agora"]
 # The streams that S5 leaves behind spoil what comes after it, in relays that do not notice that callers have left.
 ORDER = ["S0", "S1", "S2", "S3", "S4", "S6", "leave", "S5"]
-WARM_UP = "--clients 4 --answers 200 --limit 30"
 
 Rounds = dict[str, dict[str, list[Result]]]
 
@@ -29,7 +27,6 @@ def main() -> None:
     """Measure, print, and keep what is asked for."""
     options = _options()
     build()
-    about = description(*_versions())
     rounds: Rounds = {}
     missing: dict[str, str] = {}
     if len(CORES) < 2:
@@ -42,16 +39,15 @@ def main() -> None:
         name: figures.of_target({scenario: figures.median(results) for scenario, results in by_scenario.items()})
         for name, by_scenario in rounds.items()
     }
-    _report(told, about, missing, write=options.write_docs)
+    _report(told, missing, write=options.write_docs)
 
 
 def _measure(number: int, name: str, scenarios: list[str], rounds: Rounds, missing: dict[str, str]) -> None:
     """One target through its scenarios, with a fresh upstream; what fails is told, and the others go on."""
     target = find(name)
     try:
-        with running_upstream() as upstream, running_target(name, target, upstream) as running:
-            upstream.set(20)
-            start_load(running, WARM_UP).communicate()
+        with running_upstream() as upstream, running_target(name, target, upstream.base_url) as running:
+            warm_up(running, upstream)
             for scenario in scenarios:
                 if scenario == "leave" and not target.start:
                     continue
@@ -61,7 +57,7 @@ def _measure(number: int, name: str, scenarios: list[str], rounds: Rounds, missi
     except NotInstalled as problem:
         missing[name] = str(problem)
         print(f"bench: {name} is left out: {problem}", flush=True)
-    except (RuntimeError, OSError) as problem:
+    except (RuntimeError, OSError, ValueError) as problem:
         print(f"bench: {name} failed: {problem}; its output is in bench/build/", flush=True)
 
 
@@ -90,37 +86,29 @@ def _brief(scenario: str, result: Result) -> str:
     return ", ".join(shown) + (f" | {result['first_error'][:120]}" if result["first_error"] else "")
 
 
-def _report(told: dict[str, figures.Figures], about: dict[str, str], missing: dict[str, str], *, write: bool) -> None:
+def _report(told: dict[str, figures.Figures], missing: dict[str, str], *, write: bool) -> None:
     """Print the tables; with `write` they go into the documents too, with the plots."""
-    texts = {"relays": documents.dated(about, tables.of_targets(told))}
+    made_with = about("openai")
+    texts = {"relays": documents.dated(made_with, tables.of_targets(told))}
     if missing:
         texts["relays"] += f" Not installed, so not measured: {', '.join(missing)}."
     if "parley" in told:
         texts["goals"] = tables.of_goals(told)
+        texts["capacity"] = capacity.of_a_core(told["parley"])
     texts["bench"] = tables.of_the_bench(told)
     for name, text in texts.items():
         print(f"\n## {name}\n\n{text}")
     if write:
-        documents.save("relay", {"about": about, "figures": told})
+        documents.save("relay", {"about": made_with, "figures": told})
         for name, text in texts.items():
-            documents.put(name, text)
+            documents.put(name, text, documents.SCALING if name == "capacity" else documents.PERFORMANCE)
         plots.relays(told)
-
-
-def _versions() -> list[str]:
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("gunicorn", "gevent", "flask")]
-    for name in ("openai",):
-        versions += [f"{name} {found.version}" for found in importlib.metadata.distributions(name=name)][:1]
-    if nginx := shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin"):
-        said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
-        versions.append(said.strip().rpartition(": ")[2].replace("/", " "))
-    return versions
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--targets", default=",".join(TARGETS), help="separated by commas; parley@FOLDER is another checkout"
+        "--targets", default=",".join(RELAYS), help="separated by commas; parley@FOLDER is another checkout"
     )
     parser.add_argument("--scenarios", default=",".join(ORDER), help=f"of {', '.join(SCENARIOS)} and leave")
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many")

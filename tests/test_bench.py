@@ -3,10 +3,11 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from measuring import documents, figures, machine, tables
+from measuring import capacity, documents, figures, machine, tables
 from measuring.targets import KEY, TARGETS, running_target
 from measuring.upstream import running_upstream
 
@@ -20,6 +21,7 @@ RESULT = {
     "chunks": 1000,
     "altered": 0,
     "target_cpu": 0.02,
+    "target_waited": 0.2,
     "cpu_seconds": 0.001,
     "upstream_cpu": 0.001,
     "wrong": {"broken": 0},
@@ -57,10 +59,25 @@ def test_the_load_counts_a_stream_that_lacks_a_word_as_incomplete() -> None:
 
 
 @compiler
+def test_a_far_upstream_costs_a_round_trip_to_connect_and_one_to_ask() -> None:
+    machine.build()
+    port = machine.free_port()
+    with running_upstream() as upstream:
+        upstream.set(3)
+        far = machine.Tree([machine.BUILD / "delay", str(port), str(upstream.port), "50"], cores=machine.CORES)
+        with machine.running(far, port):
+            heard = ask(port, "/v1/chat/completions", "--answers", "2", "--tokens", "3")
+
+    assert (heard["right"], heard["altered"]) == (2, 0)
+    assert heard["first"]["p50"] >= 49  # type: ignore[index] - over the kept connection
+    assert heard["first"]["max"] >= 99  # type: ignore[index]
+
+
+@compiler
 @pytest.mark.server
 def test_a_measurement_of_the_real_server_finds_every_payload_unaltered() -> None:
     machine.build()
-    with running_upstream() as upstream, running_target("parley", TARGETS["parley"], upstream) as running:
+    with running_upstream() as upstream, running_target("parley", TARGETS["parley"], upstream.base_url) as running:
         upstream.set(1)
         streams = ask(running.port, running.path, "--key", KEY, "--answers", "50", "--tokens", "1")
         upstream.set(64)
@@ -70,6 +87,17 @@ def test_a_measurement_of_the_real_server_finds_every_payload_unaltered() -> Non
     assert (streams["right"], streams["altered"], streams["first_error"]) == (50, 0, "")
     assert (objects["right"], objects["altered"], objects["first_error"]) == (50, 0, "")
     assert cpu_seconds > 0.01 and memory_kib > 10_000
+
+
+@compiler
+@pytest.mark.server
+def test_the_command_prints_its_tables() -> None:
+    command = [sys.executable, BENCH / "relay.py", "--targets", "direct,parley", "--scenarios", "S0", "--rounds", "1"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+    for row in ("| direct | ", "| parley | ", "| S0: CPU ms a streamed request | ", "| parley | S0 | "):
+        assert row in printed, printed
+    assert "| answers wrong | ≤ 0 |  | 0 | kept |" in printed
 
 
 def test_a_median_is_taken_of_every_number_and_lists_are_put_together() -> None:
@@ -86,7 +114,7 @@ def test_the_figures_are_cpu_by_request_and_by_chunk() -> None:
     told = figures.of_target({"S3": RESULT, "leave": {"talking": [1.0, 3.0], "silent": [1.0, None]}})
 
     assert (told["S3 ms a request"], told["S3 us a chunk"]) == (2.0, 20.0)
-    assert (told["S3 target busy %"], told["S3 tools busy %"]) == (1.0, 0.1)
+    assert (told["S3 target busy %"], told["S3 target waited %"], told["S3 tools busy %"]) == (1.0, 10.0, 0.1)
     assert (told["leave talking ms"], told["leave silent ms"], told["wrong"]) == (3.0, None, 0)
 
 
@@ -99,6 +127,14 @@ def test_a_goal_is_missed_kept_or_outdone(own: float, verdict: str) -> None:
 
 def test_goals_that_were_not_measured_are_left_out() -> None:
     assert tables.of_goals({"parley": {"S0 ms a request": 0.3}}).count("\n") == 2
+
+
+def test_what_a_core_carries_is_reckoned_from_a_turn_of_sixty_chunks() -> None:
+    table = capacity.of_a_core({"S0 ms a request": 0.5, "S3 us a chunk": 25.0, "S5 KiB a stream": 20.48})
+
+    cells = [line.split(" | ")[1].removesuffix(" |") for line in table.splitlines()[2:]]
+    assert cells == ["2.00 ms", "250", "2\u202f500", "400", "20 MiB"]
+    assert capacity.of_a_core({"S0 ms a request": 0.5}) == ""
 
 
 def test_only_the_text_between_the_markers_changes(tmp_path: Path) -> None:

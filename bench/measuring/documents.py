@@ -7,7 +7,8 @@ from typing import Any
 from measuring.machine import BENCH, ROOT
 
 RESULTS = BENCH / "results"
-DOCUMENT = ROOT / "docs" / "performance.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+SCALING = ROOT / "docs" / "scaling.md"
 
 
 def save(name: str, results: Any) -> None:
@@ -16,7 +17,7 @@ def save(name: str, results: Any) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
-def put(name: str, text: str, document: Path = DOCUMENT) -> None:
+def put(name: str, text: str, document: Path = PERFORMANCE) -> None:
     """Put a text between a document's markers of this name. Raises ValueError where there are none."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, found, rest = document.read_text().partition(begin)

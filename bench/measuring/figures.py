@@ -46,6 +46,7 @@ def _cost(result: Result) -> Figures:
     cpu, seconds = result["target_cpu"], result["seconds"]
     told: Figures = {
         "target busy %": 100 * cpu / seconds,
+        "target waited %": 100 * result["target_waited"] / seconds,
         "tools busy %": 100 * (result["cpu_seconds"] + result["upstream_cpu"]) / seconds,
         "ms a request": 1e3 * cpu / max(result["answers"], 1),
         "seconds": seconds,

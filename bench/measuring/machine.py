@@ -1,9 +1,7 @@
 """The machine that measures: the C tools, one core for the target and another for the load, and what /proc tells."""
 
 import contextlib
-import datetime
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -17,7 +15,7 @@ from typing import IO
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
 SOURCES, BUILD = BENCH / "src", BENCH / "build"
-TOOLS = ("upstream", "load")
+TOOLS = ("upstream", "load", "delay")
 START_SECONDS = 60.0
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -75,12 +73,11 @@ class Tree:
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads, to the nanosecond."""
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):  # gone meanwhile
-                for thread in Path(f"/proc/{pid}/task").iterdir():
-                    total += int((thread / "schedstat").read_text().split()[0])
-        return total / 1e9
+        return self._schedstat(0)
+
+    def waited_seconds(self) -> float:
+        """How long its threads could have run, had others not been on the core."""
+        return self._schedstat(1)
 
     def memory_kib(self) -> int:
         """Its proportional set size: a page that two processes share counts once."""
@@ -98,7 +95,7 @@ class Tree:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
                 return
             time.sleep(0.02)
-        raise RuntimeError(f"{self.process.args} does not listen on port {port}")
+        raise RuntimeError(f"{self.process.args!r} does not listen on port {port}")
 
     def stop(self) -> None:
         """End all of it, gently at first."""
@@ -111,6 +108,14 @@ class Tree:
                 self.process.wait(patience)
             if not self.pids():
                 return
+
+    def _schedstat(self, field: int) -> float:
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):  # gone meanwhile
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    total += int((thread / "schedstat").read_text().split()[field])
+        return total / 1e9
 
     def _has(self, pid: int) -> bool:
         with contextlib.suppress(OSError):
@@ -127,18 +132,3 @@ def running(tree: Tree, port: int) -> Iterator[Tree]:
         yield tree
     finally:
         tree.stop()
-
-
-def description(*versions: str) -> dict[str, str]:
-    """Date, machine and versions, for whoever reads the figures later."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    python = f"Python {platform.python_version()}"
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "machine": f"{models[0] if models else platform.machine()}, {len(CORES)} cores, Linux {platform.release()}",
-        "versions": ", ".join([python, *versions]),
-    }

@@ -1,6 +1,6 @@
 """The figures as pictures, PNG and SVG, in docs/."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from measuring.figures import Figures
@@ -25,7 +25,7 @@ def relays(figures: dict[str, Figures]) -> None:
     _save(picture, "relays")
 
 
-def distance(rows: dict[str, Sequence[float]], kinds: Sequence[str], round_trip_ms: float) -> None:
+def distance(rows: Mapping[str, Sequence[float]], kinds: Sequence[str], round_trip_ms: float) -> None:
     """First content of a far upstream, grouped by kind of call."""
     plt = _pyplot()
     picture, panels = plt.subplots(1, len(kinds), figsize=(13, 0.9 + 0.42 * len(rows)), constrained_layout=True)

@@ -46,23 +46,46 @@ LEAVING = {"talking": (200_000, -1), "silent": (1000, 3)}
 """Callers who leave after three words, while the upstream says one each 200 ms, and while it says nothing."""
 
 
+def warm_up(target: Running, upstream: Upstream) -> None:
+    """Short calls until all that is loaded or connected late has been."""
+    upstream.set(20)
+    start_load(target, "--clients 4 --answers 200 --limit 30").communicate()
+
+
 def measure(name: str, target: Running, upstream: Upstream) -> Result:
     """The figures of one scenario: the load generator's (see src/load.c), and what the target spent."""
     if name == "leave":
         return {kind: leave(target, upstream, *how) for kind, how in LEAVING.items()}
     scenario = SCENARIOS[name]
     upstream.set(scenario.tokens, scenario.interval_us, together=scenario.together)
-    before_kib, before = target.memory_kib(), (target.cpu_seconds(), upstream.tree.cpu_seconds())
-    load = start_load(target, scenario.load)
+    before_kib = target.memory_kib()
+    load = Load(target, upstream, scenario.load)
     held = _while_held(target, load) if "--hold" in scenario.load else {}
-    result: Result = json.loads(load.communicate()[0])
-    after = (target.cpu_seconds(), upstream.tree.cpu_seconds())
+    result = load.result()
     if held:
         held["lost"] = HELD - result["open_at_end"]
         held["kib_a_stream"] = (held.pop("memory_kib") - before_kib) / max(result["open_at_end"], 1)
-    result |= {"target_cpu": after[0] - before[0], "upstream_cpu": after[1] - before[1], **held}
     _let_rest(upstream)
-    return result
+    return {**result, **held}
+
+
+class Load:
+    """A load generator that runs, and what target and upstream spend meanwhile."""
+
+    def __init__(self, target: Running, upstream: Upstream, arguments: str) -> None:
+        self._target, self._upstream = target, upstream
+        self._before = self._spent()
+        self.process = start_load(target, arguments)
+
+    def result(self) -> Result:
+        """When it has ended: its figures, with the CPU time of both others."""
+        heard: Result = json.loads(self.process.communicate()[0])
+        spent = zip(self._spent(), self._before, strict=True)
+        names = ("target_cpu", "target_waited", "upstream_cpu")
+        return heard | dict(zip(names, (after - before for after, before in spent), strict=True))
+
+    def _spent(self) -> tuple[float, float, float]:
+        return self._target.cpu_seconds(), self._target.waited_seconds(), self._upstream.tree.cpu_seconds()
 
 
 def start_load(target: Running, arguments: str) -> subprocess.Popen[str]:
@@ -72,10 +95,10 @@ def start_load(target: Running, arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def _while_held(target: Running, load: subprocess.Popen[str]) -> Result:
+def _while_held(target: Running, load: Load) -> Result:
     """What a target spends on streams that say little; `cpu_share` is the part of a core."""
-    assert load.stdout
-    held: Result = json.loads(load.stdout.readline())
+    assert load.process.stdout
+    held: Result = json.loads(load.process.stdout.readline())
     time.sleep(1)  # after the rush
     before = target.cpu_seconds()
     time.sleep(HELD_SECONDS)

@@ -8,6 +8,8 @@ from measuring.scenarios import HELD, WATCHED_SECONDS
 
 BUSY = 90
 """Per cent of its core at which the upstream or the load generator may have held a target back."""
+WAITED = 10
+"""Per cent of the time that a target waited for its core at which others disturbed the measurement."""
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -157,23 +159,21 @@ def of_goals(figures: dict[str, Figures]) -> str:
 
 def of_the_bench(figures: dict[str, Figures]) -> str:
     """How busy each side was, and what upstream and load generator spent themselves."""
-    rows = []
-    for target, own in figures.items():
-        for scenario in ("S0", "S1", "S2", "S3", "S4", "S6"):
-            if f"{scenario} seconds" not in own:
-                continue
-            tools, busy = own[f"{scenario} tools busy %"] or 0, own[f"{scenario} target busy %"] or 0
-            chunk = (own.get(f"{scenario} tools us a chunk"), own.get(f"{scenario} us a chunk") or None)
-            held_back = target != "direct" and tools > BUSY > busy
-            rows.append(
-                [
-                    target,
-                    scenario,
-                    f"{busy:.0f} %",
-                    f"{tools:.0f} %" + (" (holds the target back)" if held_back else ""),
-                    " / ".join(number(value, 1) for value in chunk),
-                ]
-            )
-    return markdown(
-        ["relay", "scenario", "target's core busy", "tools' core busy", "CPU µs a chunk, tools / target"], rows
-    )
+    rows = [
+        [target, scenario, *_believable(own, scenario)]
+        for target, own in figures.items()
+        for scenario in ("S0", "S1", "S2", "S3", "S4", "S6")
+        if f"{scenario} seconds" in own
+    ]
+    heads = ["relay", "scenario", "tools' core busy", "relay's core busy", "relay waited for it"]
+    return markdown([*heads, "CPU µs a chunk, tools / relay", ""], rows)
+
+
+def _believable(own: Figures, scenario: str) -> list[str]:
+    tools, busy, waited = (own[f"{scenario} {name} %"] or 0 for name in ("tools busy", "target busy", "target waited"))
+    chunk = (own.get(f"{scenario} tools us a chunk"), own.get(f"{scenario} us a chunk") or None)
+    doubts = ["the tools held it back"] if tools > BUSY > busy > 0 else []
+    if waited > WAITED:
+        doubts.append("others were on its core")
+    costs = " / ".join(number(value, 1) for value in chunk)
+    return [f"{tools:.0f} %", f"{busy:.0f} %", f"{waited:.0f} %", costs, ", ".join(doubts)]

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from measuring.machine import BENCH, BUILD, ROOT, TARGET_CORE, Tree, free_port, running
-from measuring.upstream import Upstream
 
 sys.path.insert(0, str(ROOT))
 from parley.settings import Settings
@@ -46,13 +46,16 @@ class Start:
     cwd: Path = PEERS
 
 
+Starter = Callable[[int, str, Path], Start]
+"""How to listen on this port and relay to the upstream at this base URL; the folder is for files on the way."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """`start` gives the command that listens on a port and relays to an upstream; None: the upstream itself."""
+    """A relay to be measured; without `start` it is the upstream itself."""
 
-    start: Callable[[int, Upstream, Path], Start] | None
+    start: Starter | None
     path: str = BARE
-    about: str = ""
 
 
 class Running:
@@ -67,59 +70,63 @@ class Running:
         """What all its processes have spent."""
         return self.tree.cpu_seconds() if self.tree else 0.0
 
+    def waited_seconds(self) -> float:
+        """How long its threads waited for a core that others had."""
+        return self.tree.waited_seconds() if self.tree else 0.0
+
     def memory_kib(self) -> int:
         """What all its processes hold, as PSS."""
         return self.tree.memory_kib() if self.tree else 0
 
 
-def parley(root: Path = ROOT, **settings: str) -> Callable[[int, Upstream, Path], Start]:
+def parley(root: Path = ROOT, python: str = sys.executable) -> Starter:
     """Parley as a deployment runs it, out of this checkout: keys, limits, log lines (to a file) and metrics are on."""
 
-    def start(port: int, upstream: Upstream, _folder: Path) -> Start:
+    def start(port: int, base_url: str, _folder: Path) -> Start:
         rows = fields(Settings)
         # Empty counts as unset, and keeps a `.env` from having a say.
         blank = dict.fromkeys((name for row in rows for name in (row.name.upper(), *row.metadata["aliases"])), "")
-        env = {**blank, **PARLEY_SETTINGS, "LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "1", **settings}
-        return Start(_gunicorn(port, "app:app"), env, root)
+        env = {**blank, **PARLEY_SETTINGS, "LLM_BASE_URL": base_url, "WEB_CONCURRENCY": "1"}
+        return Start(_gunicorn(port, "app:app", python=python), env, root)
 
     return start
 
 
-def flask_peer(module: str) -> Callable[[int, Upstream, Path], Start]:
+def flask_peer(module: str) -> Starter:
     """One of the small servers in peers/, under gunicorn's gevent worker as Parley is."""
 
-    def start(port: int, upstream: Upstream, _folder: Path) -> Start:
-        env = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": UPSTREAM_KEY}
+    def start(port: int, base_url: str, _folder: Path) -> Start:
+        env = {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": UPSTREAM_KEY}
         return Start(_gunicorn(port, f"{module}:app", "-c", str(PEERS / "gunicorn.conf.py")), env)
 
     return start
 
 
-def nginx(port: int, upstream: Upstream, folder: Path) -> Start:
+def nginx(port: int, base_url: str, folder: Path) -> Start:
     """A proxy in C that looks at nothing: as cheap as it gets."""
-    binary = _nginx_binary()
+    binary = nginx_binary()
     text = (PEERS / "nginx.conf").read_text()
-    for name, value in {"PORT": port, "UPSTREAM": upstream.port, "FOLDER": folder}.items():
+    for name, value in {"PORT": port, "UPSTREAM": urlsplit(base_url).netloc, "FOLDER": folder}.items():
         text = text.replace(f"@{name}@", str(value))
     file = folder / "nginx.conf"
     file.write_text(text)
     return Start([binary, "-c", file])
 
 
-def litellm(port: int, upstream: Upstream, folder: Path) -> Start:
+def litellm(port: int, base_url: str, folder: Path) -> Start:
     """LiteLLM's proxy, where `litellm` is on the path or LITELLM names it."""
     binary = shutil.which(os.environ.get("LITELLM", "litellm"))
     if not binary:
         raise NotInstalled("set LITELLM to the `litellm` command of an environment that has litellm[proxy]")
     file = folder / "litellm.yaml"
-    file.write_text((PEERS / "litellm.yaml").read_text().replace("@BASE_URL@", upstream.base_url))
+    file.write_text((PEERS / "litellm.yaml").read_text().replace("@BASE_URL@", base_url))
     env = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     return Start(
         [binary, "--config", file, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"], env, folder
     )
 
 
-def agora(port: int, upstream: Upstream, _folder: Path) -> Start:
+def agora(port: int, base_url: str, _folder: Path) -> Start:
     """Agora's Python sample, where AGORA_SAMPLE names its folder and AGORA_PYTHON a Python with its requirements."""
     sample = Path(os.environ.get("AGORA_SAMPLE", ""))
     if not (sample / "custom_llm.py").exists():
@@ -127,20 +134,22 @@ def agora(port: int, upstream: Upstream, _folder: Path) -> Start:
             "set AGORA_SAMPLE to the folder of custom_llm.py, and AGORA_PYTHON to a Python that can run it"
         )
     python = os.environ.get("AGORA_PYTHON", sys.executable)
-    env = {"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": UPSTREAM_KEY, "LLM_MODEL": "fake"}
+    env = {"LLM_BASE_URL": base_url, "LLM_API_KEY": UPSTREAM_KEY, "LLM_MODEL": "fake"}
     quiet = ["--log-level", "error", "--no-access-log"]
     return Start(
         [python, "-m", "uvicorn", "custom_llm:app", "--host", "127.0.0.1", "--port", str(port), *quiet], env, sample
     )
 
 
+PARLEY = Target(parley())
 TARGETS = {
-    "direct": Target(None, VERSIONED, "no relay: the load asks the upstream"),
-    "nginx": Target(nginx, BARE, "a proxy in C that looks at nothing"),
-    "parley": Target(parley(), BARE, "with keys, limits, log and metrics"),
-    "tutorial": Target(flask_peer("tutorial"), BARE, "Flask and the openai package, as tutorials have it"),
-    "litellm": Target(litellm, VERSIONED, "LiteLLM's proxy"),
-    "agora": Target(agora, BARE, "Agora's Python sample"),
+    "direct": Target(None, VERSIONED),
+    "nginx": Target(nginx),
+    "parley": PARLEY,
+    "tutorial": Target(flask_peer("tutorial")),
+    "client-per-request": Target(flask_peer("client_per_request")),
+    "litellm": Target(litellm, VERSIONED),
+    "agora": Target(agora),
 }
 
 
@@ -155,26 +164,33 @@ def find(name: str) -> Target:
 
 
 @contextlib.contextmanager
-def running_target(name: str, target: Target, upstream: Upstream) -> Iterator[Running]:
+def running_target(
+    name: str,
+    target: Target,
+    base_url: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    cores: Sequence[int] = (TARGET_CORE,),
+) -> Iterator[Running]:
     """A target, listening, for the length of a `with` block; its output stays in the build folder."""
     if not target.start:
-        yield Running(upstream.port, target.path, None)
+        yield Running(urlsplit(base_url).port or 80, target.path, None)
         return
     port = free_port()
     log_file = BUILD / f"{name.partition('@')[0]}.log"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, log_file.open("wb") as log:
-        start = target.start(port, upstream, Path(folder))
-        tree = Tree(start.command, cores=[TARGET_CORE], env=os.environ | start.env, cwd=start.cwd, log=log)
+        start = target.start(port, base_url, Path(folder))
+        tree = Tree(start.command, cores=cores, env={**os.environ, **start.env, **(env or {})}, cwd=start.cwd, log=log)
         with running(tree, port):
             yield Running(port, target.path, tree)
 
 
-def _gunicorn(port: int, app: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", *more, app]
+def _gunicorn(port: int, app: str, *more: str, python: str = sys.executable) -> list[str]:
+    return [python, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", *more, app]
 
 
-def _nginx_binary() -> str:
-    """Debian's nginx; installed where that may be done."""
+def nginx_binary() -> str:
+    """Debian's nginx; installed where that may be done. Raises NotInstalled."""
     binary = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if not binary and os.geteuid() == 0 and shutil.which("apt-get"):
         print("bench: installing nginx-light, to measure beside it", flush=True)
