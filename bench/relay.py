@@ -12,9 +12,9 @@ import argparse
 from measuring import capacity, documents, figures, plots, tables
 from measuring.machine import CORES, build
 from measuring.scenarios import SCENARIOS, Result, measure, warm_up
-from measuring.targets import NotInstalled, find, running_target
+from measuring.targets import NotInstalled, find, litellm_command, running_target
 from measuring.upstream import running_upstream
-from measuring.versions import about
+from measuring.versions import about, of_command
 
 RELAYS = ["direct", "nginx", "parley", "tutorial", "litellm", "agora"]
 # The streams that S5 leaves behind spoil what comes after it, in relays that do not notice that callers have left.
@@ -59,6 +59,8 @@ def _measure(number: int, name: str, scenarios: list[str], rounds: Rounds, missi
         print(f"bench: {name} is left out: {problem}", flush=True)
     except (RuntimeError, OSError, ValueError) as problem:
         print(f"bench: {name} failed: {problem}; its output is in bench/build/", flush=True)
+        if name not in rounds:  # it does not start: no need to wait for it again
+            missing[name] = "it does not start"
 
 
 def _brief(scenario: str, result: Result) -> str:
@@ -88,10 +90,11 @@ def _brief(scenario: str, result: Result) -> str:
 
 def _report(told: dict[str, figures.Figures], missing: dict[str, str], *, write: bool) -> None:
     """Print the tables; with `write` they go into the documents too, with the plots."""
-    made_with = about("openai")
+    litellm = litellm_command() if "litellm" in told else None
+    made_with = about("openai", beside=(of_command(litellm, "litellm"),) if litellm else ())
     texts = {"relays": documents.dated(made_with, tables.of_targets(told))}
     if missing:
-        texts["relays"] += f" Not installed, so not measured: {', '.join(missing)}."
+        texts["relays"] += f" Not installed, or not started, so not measured: {', '.join(missing)}."
     if "parley" in told:
         texts["goals"] = tables.of_goals(told)
         texts["capacity"] = capacity.of_a_core(told["parley"])

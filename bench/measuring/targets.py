@@ -115,15 +115,25 @@ def nginx(port: int, base_url: str, folder: Path) -> Start:
 
 def litellm(port: int, base_url: str, folder: Path) -> Start:
     """LiteLLM's proxy, where `litellm` is on the path or LITELLM names it."""
-    binary = shutil.which(os.environ.get("LITELLM", "litellm"))
+    binary = litellm_command()
     if not binary:
         raise NotInstalled("set LITELLM to the `litellm` command of an environment that has litellm[proxy]")
     file = folder / "litellm.yaml"
     file.write_text((PEERS / "litellm.yaml").read_text().replace("@BASE_URL@", base_url))
-    env = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    env = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_MODE": "PRODUCTION",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MASTER_KEY": KEY,
+    }
     return Start(
         [binary, "--config", file, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"], env, folder
     )
+
+
+def litellm_command() -> str | None:
+    """Where LiteLLM's command is, if anywhere."""
+    return shutil.which(os.environ.get("LITELLM", "litellm"))
 
 
 def agora(port: int, base_url: str, _folder: Path) -> Start:
