@@ -3,6 +3,7 @@
 import io
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -81,9 +82,17 @@ def test_a_body_that_does_not_come_whole_is_refused(source: Any, error: type[Par
     assert raised.value.status in (400, 408)
 
 
+class Laborious(Endless):
+    """One of which every step takes a while, and no waiting."""
+
+    def read(self, size: int) -> bytes:
+        time.sleep(body.BUSY_SECONDS)
+        return super().read(size)
+
+
 def test_other_greenlets_run_while_a_large_body_is_read() -> None:
     turns: list[int] = []
-    source = Endless()
+    source = Laborious()
     other = gevent.spawn(lambda: [(turns.append(len(source.steps)), gevent.sleep(0)) for _ in range(3)])
 
     with pytest.raises(RequestTooLarge):

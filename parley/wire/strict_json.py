@@ -47,7 +47,7 @@ def _decoded(raw: bytes) -> Any:
     except json.JSONDecodeError as exc:
         raise _invalid(f"the body is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
     except _NotFinite as exc:
-        path = _path_of_not_finite(json.loads(text, parse_int=_whole))
+        path = _path_of_not_finite(text)
         raise _invalid(f"{path or 'the body'} is not a finite number", path) from exc
     except ValueError as exc:  # an integer of more digits than Python converts (4300)
         raise _invalid("the body holds a number that is too long") from exc
@@ -93,9 +93,12 @@ def _check_structure(raw: bytes) -> None:
         raise _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
 
 
-def _path_of_not_finite(value: Any) -> str | None:
-    """Where the first number is that JSON does not have; None where it is the value itself."""
-    leaves = _leaves(value, "")
+def _path_of_not_finite(text: str) -> str | None:
+    """Where the first number is that JSON does not have; None where it is all there is, or more is wrong behind it."""
+    try:
+        leaves = _leaves(json.loads(text, parse_int=_whole), "")
+    except ValueError:
+        return None
     return next((path or None for path, leaf in leaves if isinstance(leaf, float) and not math.isfinite(leaf)), None)
 
 

@@ -201,3 +201,8 @@ def test_what_stands_in_a_string_is_not_counted(text: str) -> None:
     value = {"a": [text * MAX_VALUES, text], "b": [[]] * MAX_DEPTH}
 
     assert parse(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("raw", [b"NaNnull", b"[NaN", b'{"a":NaN,}', b'{"a":1e999,"b":' + b"9" * 5000 + b"}"])
+def test_a_number_that_json_does_not_have_may_be_the_first_of_several_faults(raw: bytes) -> None:
+    assert refusal(raw).message == "the body is not a finite number"
