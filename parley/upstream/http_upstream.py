@@ -63,7 +63,7 @@ class Opened:
         self._answer = answer
         self._reader = reader
         self._batches = batches
-        self.request_id = _request_id(answer)
+        self.request_id = _request_id(answer, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
             self.held += batch
@@ -151,7 +151,7 @@ class HttpUpstream:
         ):
             body = answer.read(total)
         chunks.check_completion(body)
-        return Whole(body, _request_id(answer))
+        return Whole(body, _request_id(answer, self._redactor(asked)))
 
     def obstacle(self) -> ParleyError | None:
         """What keeps it from answering right now, if anything is known to: nothing, until it is asked."""
@@ -240,6 +240,6 @@ def _event_stream(answer: Answer, timeout: float) -> Receive:
     return lambda _timeout: next(converted, b"")
 
 
-def _request_id(answer: Answer) -> str | None:
+def _request_id(answer: Answer, redactor: Redactor) -> str | None:
     given = redactor.redact(answer.headers.get("x-request-id", ""))
     return given if _CLEAN_ID.fullmatch(given) else None
