@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from parley.knowledge import context
-from parley.knowledge.index import Hit
+from parley.knowledge.index import Hit, Query
 from parley.logs import log
 from parley.services import Services
 from parley.speech import pacing, wav
@@ -53,7 +53,7 @@ def rag(asked: Asked, services: Services) -> Batches:
 
 def rag_json(asked: Asked, services: Services) -> bytes:
     """The upstream's answer in one piece, with the passages that it was given as `citations`."""
-    hits = services.knowledge.search(asked.question, services.settings.rag_top_k)
+    hits = services.knowledge.search(_query(asked), services.settings.rag_top_k)
     completion: dict[str, Any] = json.loads(services.upstream.complete(_with_context(asked, hits, services)))
     return json.dumps({**completion, "citations": [_citation(hit) for hit in hits]}).encode()
 
@@ -95,9 +95,13 @@ def _waiting_message(asked: Asked, services: Services) -> list[bytes]:
 
 
 def _grounded(asked: Asked, services: Services, patience_ms: int | None) -> Batches:
-    hits = services.knowledge.search(asked.question, services.settings.rag_top_k)
+    hits = services.knowledge.search(_query(asked), services.settings.rag_top_k)
     wake_after = patience_ms / 1000 if patience_ms else None
     yield from services.upstream.stream(_with_context(asked, hits, services), wake_after)
+
+
+def _query(asked: Asked) -> Query:
+    return Query(asked.question, asked.question_before)
 
 
 def _with_context(asked: Asked, hits: list[Hit], services: Services) -> Asked:

@@ -7,8 +7,8 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
-from parley.knowledge import documents
-from parley.knowledge.index import Bm25Index, Index
+from parley.knowledge import documents, index
+from parley.knowledge.index import Index
 from parley.logs import log
 from parley.settings import Settings
 from parley.speech.assets import Library
@@ -43,9 +43,9 @@ class Services:
         loaded = documents.load(self.settings.kb_dir)
         for problem in loaded.problems:
             log.warning("knowledge_fault", fault=str(problem))
-        index = Bm25Index(loaded.passages)
+        built = index.build(loaded.passages)
         log.info("knowledge_loaded", passages=len(loaded.passages), ms=_ms_since(started))
-        return index
+        return built
 
     @functools.cached_property
     def recordings(self) -> Library:

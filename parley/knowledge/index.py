@@ -7,8 +7,8 @@ told of the hits in `context.py`.
 import logging
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -29,19 +29,40 @@ _SMALL_TALK = """
 
 
 @dataclass(frozen=True)
+class Query:
+    """What is looked for: the user's last turn, with the user's turn before it where there was one.
+
+    Only passages whose metadata hold every pair of `filters` can be found.
+    """
+
+    text: str
+    before: str = ""
+    filters: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Hit:
-    """A passage found. Scores compare only within one search; the best comes first."""
+    """A passage found. Scores compare only within one search; `parts` tells operators what they are made of."""
 
     passage: Passage
     score: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Index(Protocol):
-    """Anything that finds passages."""
+    """Anything that finds passages. It is never altered once built."""
 
-    def search(self, query: str, limit: int) -> list[Hit]:
-        """At most `limit` passages that share something with the query, best first; never raises."""
+    def search(self, query: Query, limit: int) -> list[Hit]:
+        """At most `limit` passages, best first; empty where nothing fits well enough. Never raises."""
         ...
+
+
+def build(passages: Sequence[Passage], breathe: Callable[[], None] = lambda: None) -> Index:
+    """An index of these passages.
+
+    `breathe` is called at least every 5 ms of work, so that whoever builds beside streams can let them run.
+    """
+    return Bm25Index(passages)
 
 
 class Bm25Index:
@@ -66,9 +87,9 @@ class Bm25Index:
             self._bm25.index(terms, show_progress=False)
             self._vocabulary = self._bm25.vocab_dict
 
-    def search(self, query: str, limit: int) -> list[Hit]:
+    def search(self, query: Query, limit: int) -> list[Hit]:
         """At most `limit` passages that share a word with the query, stop words aside; best first."""
-        terms = dict.fromkeys(self._words.terms(query[-MAX_QUERY_CHARACTERS:]))
+        terms = dict.fromkeys(self._words.terms(query.text[-MAX_QUERY_CHARACTERS:]))
         known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
         if not known or limit < 1:
             return []

@@ -4,7 +4,8 @@ Only the fields that we use are checked; an unknown field is never an error, and
 """
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
@@ -104,7 +105,16 @@ class Asked:
     @property
     def question(self) -> str:
         """The text of the user's last message; empty where there is none."""
-        return next((text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user"), "")
+        return next(self._said_by_user(), "")
+
+    @property
+    def question_before(self) -> str:
+        """The text of the user's message before the last one; empty where there is none."""
+        return next(itertools.islice(self._said_by_user(), 1, None), "")
+
+    def _said_by_user(self) -> Iterator[str]:
+        """The texts of the user's messages, the last one first."""
+        return (text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user")
 
     def waiting_ms(self, default: int | None) -> int | None:
         """Milliseconds without content after which to speak a waiting message; None for never."""

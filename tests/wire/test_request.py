@@ -231,6 +231,7 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
     assert asked(first, answer, last).question == "Second"
     assert asked(first, answer).question == "First"
     assert asked(answer).question == ""
+    assert [asked(*said).question_before for said in ((first, answer, last), (first, answer))] == ["First", ""]
 
 
 @pytest.mark.parametrize(
