@@ -101,7 +101,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ('["open', "a.json:1:2: unterminated string"),
         ("", "a.json: is empty"),
         (b"\xff\xfe[\x00]\x00", "a.json: is UTF-16; save it as UTF-8"),
-        (b'{"a":\n"caf\xe9"}', "a.json: is not UTF-8 (line 2); save it as UTF-8"),
+        (b'{"a":\n"caf\xe9"}', "a.json: is not UTF-8 but perhaps Latin-1 (line 2); save it as UTF-8"),
         ("[" * 100_000, "a.json: is nested too deeply"),
         ("[" + "9" * 5000 + "]", "a.json: holds a number with too many digits"),
         ("3", "a.json: must hold a list or an object"),
