@@ -70,7 +70,12 @@ class Settings:
         "unset: open to everybody",
         secret=True,
     )
-    kb_dir: Path = row(kinds.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files")
+    kb_dir: Path = row(
+        kinds.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files; its subfolders are bases of their own"
+    )
+    kb_poll: float = row(
+        kinds.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
+    )
     audio_dir: Path = row(kinds.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` + `NAME.txt`")
     waiting: int | None = row(
         kinds.WAITING,
@@ -83,7 +88,10 @@ class Settings:
         "Let me look that up for you.|One moment, I am checking.|Good question, let me see.",
         "waiting messages separated by `|`, never the same twice running",
     )
-    rag_top_k: int = row(kinds.whole(1, 20), "4", "passages sent to the model at most")
+    rag_top_k: int = row(kinds.whole(1, 20), "4", "passages sent to the model at most, of 1200 characters each")
+    rag_timeout: float = row(
+        kinds.seconds(60), "1.5", "seconds to look a question up; after them it is answered without context"
+    )
     fallback_text: str | None = row(kinds.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
     audio_sample_rate: int = row(kinds.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
     audio_chunk_ms: int = row(kinds.whole(10, 1000), "40", "milliseconds of audio in a chunk")

@@ -9,6 +9,7 @@ class Trail:
     """The fields of a request's log line. Times are milliseconds since it arrived.
 
     `first_ms` is the first byte's, a waiting message included; `ttft_ms` that of the upstream's first content.
+    `passages` were given to the model, found in `lookup_ms`.
     """
 
     endpoint: str
@@ -21,6 +22,8 @@ class Trail:
     upstream: str | None = None
     upstream_request_id: str | None = None
     attempts: int = 0
+    passages: int | None = None
+    lookup_ms: float | None = None
     first_ms: float | None = None
     ttft_ms: float | None = None
     chunks: int = 0

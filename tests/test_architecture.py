@@ -46,6 +46,7 @@ GEVENT = {
     "blueprints/web.py",
     "parley/drain.py",
     "parley/logs.py",
+    "parley/lookup.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
