@@ -261,7 +261,7 @@ def loaded_by_the_master(names: list[str], cwd: Path) -> list[str]:
 @pytest.mark.parametrize(
     "names",
     [
-        ["openai", "numpy", "flask", "gevent", "msgspec", "bm25s", "soxr"],
+        ["openai", "numpy", "flask", "gevent", "msgspec", "Stemmer", "soxr"],
         ["ssl"],
     ],
     ids=lambda names: names[0],

@@ -1,9 +1,6 @@
 """What a search finds, what it does not, and what it survives."""
 
-import logging
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -120,24 +117,9 @@ def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> 
 
 
 def test_of_a_very_long_query_the_end_counts() -> None:
-    assert found(index("chain", "brakes"), "brakes " + "filler " * 10_000 + "chain") == ["0"]
+    assert found(index("chain", "brakes"), "brakes " + "well " * 10_000 + "chain") == ["0"]
 
 
 @pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])
 def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
     assert found(index(*texts), "the 🚲 chain") == []
-
-
-def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
-        index("chain", "brakes").search(Query("chain"), 1)
-
-    assert (*capfd.readouterr(), caplog.text) == ("", "", "")
-
-
-def test_bm25s_is_imported_only_when_an_index_is_built() -> None:
-    code = "import sys, parley.knowledge.context; print('bm25s' in sys.modules)"
-
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert run.stdout == "False\n"
