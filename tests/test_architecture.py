@@ -39,6 +39,7 @@ OWNERS = {
     "werkzeug": ("app.py", "blueprints/"),
     "click": ("blueprints/",),
     "httptools": ("parley/upstream/",),
+    "markitdown": ("parley/knowledge/importing.py",),
     "openai": ("parley/upstream/", "parley/speech/"),
     "dotenv": ("parley/settings.py",),
 }

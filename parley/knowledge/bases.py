@@ -17,6 +17,7 @@ from parley.errors import NotFound
 from parley.knowledge import documents, index
 from parley.knowledge.documents import Loaded, Passage, Problem
 from parley.knowledge.index import Index
+from parley.knowledge.suspicions import suspicions
 from parley.logs import log
 
 MOST_LOGGED = 20
@@ -102,15 +103,10 @@ class Bases:
         return bool(changed or gone)
 
     def _folders(self) -> dict[str, Path]:
-        """The folders of the bases by name."""
         try:
-            inside = sorted(self._folder.iterdir())
+            return folders_of(self._folder)
         except OSError:
             return {name: self._folder / name for name in {"", *self.serving}}  # what is served stays
-        home = self._folder.resolve()
-        named = [path for path in inside if _NAME.fullmatch(path.name) and not path.name.lower().endswith(".json")]
-        folders = [path for path in named if path.is_dir() and path.resolve().is_relative_to(home)]
-        return {"": self._folder, **{path.name: path for path in folders if _holds_files(path)}}
 
     def _refreshed(self, name: str, fingerprint: Fingerprint) -> Base:
         started = time.monotonic()
@@ -126,6 +122,7 @@ class Bases:
         built = self._build(loaded.passages, self._breathe)
         if old is not None:
             observe.KB_RELOADS.inc()
+        self._log_suspicions(name, loaded.passages)
         _log_loaded(name, loaded, started)
         return Base(
             built,
@@ -134,6 +131,26 @@ class Bases:
             loaded.broken_files,
             fingerprint=fingerprint,
         )
+
+    def _log_suspicions(self, name: str, passages: Sequence[Passage]) -> None:
+        told = 0
+        for passage in passages:
+            self._breathe()
+            for suspicion in suspicions(passage) if told < MOST_LOGGED else ():
+                told += 1
+                log.warning("knowledge_suspect", kb=name, file=passage.file, id_of_passage=passage.id, why=suspicion)
+
+
+def folders_of(home: Path) -> dict[str, Path]:
+    """The folders of the knowledge bases by their names, `home` itself first, by the empty one. Raises OSError."""
+    named = [path for path in sorted(home.iterdir()) if is_base_name(path.name)]
+    inside = [path for path in named if path.is_dir() and path.resolve().is_relative_to(home.resolve())]
+    return {"": home, **{path.name: path for path in inside if _holds_files(path)}}
+
+
+def is_base_name(name: str) -> bool:
+    """Whether a folder may be a knowledge base by this name."""
+    return bool(_NAME.fullmatch(name)) and not name.lower().endswith(".json")
 
 
 def _fingerprint(folder: Path, breathe: Callable[[], None]) -> Fingerprint:
