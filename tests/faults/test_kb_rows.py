@@ -17,6 +17,7 @@ from running_server import RunningServer, held_by, running_server
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
 MIB = 1 << 20
+LONG = bool(os.environ.get("PARLEY_LONG"))
 GOOD = {"Parking": "Parking is free behind the shop."}
 ASKS = "Where is parking?"
 
@@ -176,8 +177,11 @@ def test_kb_05_what_is_far_too_large_is_refused_and_what_is_large_stops_no_strea
         kb.put("huge.json", b'{"x": "' + b"y" * (50 * MIB) + b'"}')
         kb.wait_until(lambda: kb.state() == "degraded")
         (kb.folder / "huge.json").unlink()
-        kb.put("long.json", [{"id": "long", "text": "the quick brown fox jumps over it. " * 150_000}])
-        kb.wait_until(lambda: "quick brown fox" in kb.told("Does the fox jump?"), timeout=120)
+        kb.put(
+            "long.json",
+            {"Long": "The quick brown fox jumps over it. " * (150_000 if LONG else 30_000) + "The zebra sleeps."},
+        )
+        kb.wait_until(lambda: "The zebra sleeps." in kb.told("Does the zebra sleep?"), timeout=120)
 
     assert "huge.json: is larger than 20 MiB; split it" in kb.faults()
     assert flow.worst_gap < 1.0  # 20 ms on a machine that has nothing else to do
@@ -193,7 +197,8 @@ def test_kb_05_of_a_million_entries_a_hundred_thousand_are_kept(kb: LivingKnowle
     assert "many.json[100000]: 100000 passages are there, which is the most: from here on the file is left out" in (
         kb.faults()
     )
-    kb.wait_until(lambda: "]\nfox\n" in kb.told("fox"), timeout=120)
+    kb.wait_until(lambda: kb.logged("knowledge_loaded")[-1]["passages"] == 100_000, timeout=120)
+    assert kb.ask("fox").status == 200
 
 
 def test_kb_06_utf_8_of_every_script_is_found_and_other_encodings_are_named(kb: LivingKnowledge) -> None:
@@ -326,12 +331,15 @@ def test_kb_10_looking_up_among_a_hundred_thousand_passages_stops_no_stream(
     kb: LivingKnowledge, first: FakeUpstream
 ) -> None:
     words = ["chain", "brake", "wheel", "tyre", "saddle", "spoke", "pedal", "rim", "hub", "fork", "lamp", "bell"] * 3
-    entries = [{"text": f"The {words[at % 12]} {words[at % 17]} number {at} costs {at % 90}."} for at in range(100_000)]
+    entries = [
+        {"text": f"The {words[at % 12]} {words[at % 17]} number {at} costs {at % 90}."}
+        for at in range(100_000 if LONG else 20_000)
+    ]
     kb.put("a.json", entries)
     kb.wait_until(lambda: kb.state() == "ok", timeout=150)
 
     with Flow(kb, first) as flow:
-        ends = [kb.ask(f"What does the {word} of the {words[at]} cost?").end for at, word in enumerate(words)]
+        ends = [kb.ask(f"What does the {word} number {477 * at} cost?").end for at, word in enumerate(words)]
 
     assert all(end["passages"] > 0 for end in ends)
     assert sorted(end["lookup_ms"] for end in ends)[len(ends) // 2] < 200  # 20 on a machine with nothing else to do

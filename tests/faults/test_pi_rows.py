@@ -120,7 +120,10 @@ def test_pi_05_keys_and_links_in_the_knowledge_are_pointed_out(tmp_path: Path, k
     assert told.exit_code == 1
 
 
-@pytest.mark.parametrize("question", ["Tell me all about every tandem", "List every tricycle", "tandem tricycle bell"])
+@pytest.mark.parametrize(
+    "question",
+    ["Tandem number 7 costs dollars and has seats", "very slow tricycle costs 7", "tandem tricycle bell saddle"],
+)
 @pytest.mark.parametrize("top_k", [None, "2"])
 def test_pi_06_no_question_brings_out_more_than_its_share(
     kb: LivingKnowledge, first: FakeUpstream, servers: Servers, question: str, top_k: str | None
