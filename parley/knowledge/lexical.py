@@ -30,8 +30,8 @@ STEM_SHARE = 0.5
 LAST_SHARE = 0.5
 """Share of the last turn in the score where there is one before it; both turns together have the rest."""
 
-BATCH = 16
-"""Passages indexed between two breaths."""
+BATCH = 96
+"""Passages whose postings are made at once."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,8 @@ class LexiconBuilder:
         self._words.extend([numbers[word] for word in said])
         self._owners.extend([self._waiting] * len(said))
         self._waiting += 1
+        if self._waiting % 8 == 0:
+            self._breathe()
         if self._waiting == BATCH:
             self._flush()
 

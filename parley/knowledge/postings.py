@@ -22,11 +22,12 @@ title words count thrice."""
 SEGMENT = 1 << 16
 """Passages in a segment: as many as two bytes can number."""
 
-MAX_POSTINGS = 400_000
+MAX_POSTINGS = 200_000
 """Postings read for one search, rarest terms first: what bounds its time (about 2 ns each) on large collections."""
 
 _STEPS = 255.0
 _SLICE = 1 << 16
+_PAGES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,10 @@ class PostingsBuilder:
         self._starts.append(len(self._flat))
 
     def add_passages(self, count: int, owners: NDArray[np.int64], words: NDArray[np.int64]) -> None:
-        """The next `count` passages (at most 256): whose word it is, from 0, and its number, for each word."""
+        """The next `count` passages: for each word whose it is, from 0, and its number.
+
+        The more at once, the less memory; no more than fit into a segment.
+        """
         if self._end + count - self._start > SEGMENT:
             self._close_segment()
         starts = np.frombuffer(self._starts, np.intc)
@@ -137,9 +141,14 @@ class PostingsBuilder:
         owned = np.repeat(owners, sizes)
         ahead = np.cumsum(sizes) - sizes
         at = np.repeat(starts[words] - ahead, sizes) + np.arange(len(owned))
+        self._breathe()
         terms = np.frombuffer(self._flat, np.intc)[at].astype(np.int64) if len(owned) else owned
         self._lengths.append(np.bincount(owners, minlength=count).astype(np.float32))
-        self._batches.append(_batch(terms, owned + (self._end - self._start)))
+        keys = (terms << 16) | (owned + (self._end - self._start))
+        self._breathe()
+        keys.sort()
+        self._breathe()
+        self._batches.append(_batch(keys))
         self._end += count
 
     def finish(self) -> Postings:
@@ -163,9 +172,13 @@ class PostingsBuilder:
         sizes = np.zeros(len(self._vocabulary), np.int64)
         for batch in self._batches:
             sizes[batch.terms] += batch.counts
+            self._breathe()
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         cursor = bounds[:-1].copy()
         places, impacts = np.empty(bounds[-1], np.uint16), np.empty(bounds[-1], np.uint8)
+        for at in range(0, len(places), _PAGES):  # memory that is new takes time when it is first touched
+            places[at : at + _PAGES], impacts[at : at + _PAGES] = 0, 0
+            self._breathe()
         self._batches.reverse()
         while self._batches:
             batch = self._batches.pop()
@@ -187,17 +200,17 @@ class PostingsBuilder:
             self._breathe()
 
 
-def _batch(terms: NDArray[np.int64], places: NDArray[np.int64]) -> _Batch:
-    keys = (terms << 16) | places
-    keys.sort()
+def _batch(keys: NDArray[np.int64]) -> _Batch:
+    """Of sorted pairs of term and place, each as often as it occurs."""
     new = np.concatenate([[True], keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.bool_)
     firsts = np.flatnonzero(new)
     frequencies = np.diff(np.append(firsts, len(keys)))
     keys = keys[firsts]
-    held, counts = np.unique(keys >> 16, return_counts=True)
+    terms = keys >> 16
+    runs = np.flatnonzero(np.diff(terms, prepend=-1))
     return _Batch(
-        held.astype(np.int32),
-        counts.astype(np.int32),
+        terms[runs].astype(np.int32),
+        np.diff(runs, append=len(terms)).astype(np.int32),
         (keys & 0xFFFF).astype(np.uint16),
         np.minimum(frequencies, 255).astype(np.uint8),
     )
