@@ -7,6 +7,7 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
+from parley.embedding import builder_of
 from parley.knowledge.bases import Bases
 from parley.logs import log
 from parley.lookup import Breath, Lookup
@@ -29,7 +30,7 @@ class Services:
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.knowledge = Lookup(
-            Bases(settings.kb_dir, breathe=Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
+            Bases(settings.kb_dir, builder_of(settings), Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
         )
         self.draining = False
         self._last_phrase = ""

@@ -46,6 +46,7 @@ OWNERS = {
 GEVENT = {
     "blueprints/web.py",
     "parley/drain.py",
+    "parley/embedding.py",
     "parley/logs.py",
     "parley/lookup.py",
     "parley/services.py",

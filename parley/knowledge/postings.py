@@ -27,7 +27,7 @@ MAX_POSTINGS = 200_000
 
 _STEPS = 255.0
 _SLICE = 1 << 16
-_PAGES = 1 << 20
+_PAGES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ class PostingsBuilder:
         while self._batches:
             batch = self._batches.pop()
             ahead = np.cumsum(batch.counts) - batch.counts
-            at = np.repeat(cursor[batch.terms] - ahead, batch.counts) + np.arange(len(batch.places))
-            places[at], impacts[at] = batch.places, batch.frequencies
+            to = np.repeat(cursor[batch.terms] - ahead, batch.counts) + np.arange(len(batch.places))
+            places[to], impacts[to] = batch.places, batch.frequencies
             cursor[batch.terms] += batch.counts
             self._breathe()
         self._segments.append(_Segment(self._start, self._end, bounds, places, impacts))

@@ -65,6 +65,21 @@ def cut(text: str, breathe: Callable[[], None] = lambda: None) -> list[str]:
     return [*passages, "".join(held).strip()]
 
 
+def windows(text: str, most_words: int) -> list[str]:
+    """The text as consecutive windows of whole sentences, of at most so many words where sentences allow."""
+    held: list[str] = []
+    sizes: list[int] = []
+    for piece in _pieces(text):
+        words = _words(piece)
+        if held and sizes[-1] + words <= most_words:
+            held[-1] += piece
+            sizes[-1] += words
+        else:
+            held.append(piece)
+            sizes.append(words)
+    return [window.strip() for window in held]
+
+
 def blocks(text: str) -> Iterator[str]:
     """The text in consecutive blocks, each a few milliseconds' work: cut where a sentence or else a word ends."""
     start = 0
