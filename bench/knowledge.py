@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import planned_upstream  # first, for it finds the rest
 import requests
 from corpus import Corpus
-from planned_upstream import House, Plan
 from promises import Table, ms
 from running_server import RunningServer
 from talkers import CHAT, RAG, Heard, Log, Talker, broken_promise, quantile, serving
@@ -63,7 +63,7 @@ class Load:
     """Callers who ask again and again until it is over, and what they heard."""
 
     server: RunningServer
-    house: House
+    house: planned_upstream.House
     over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     heard: list[Heard] = dataclasses.field(default_factory=list)
     wrong: list[str] = dataclasses.field(default_factory=list)
@@ -73,7 +73,7 @@ class Load:
         talker, number = Talker(self.server.port), 0
         while not self.over.is_set():
             number += 1
-            planned = self.house.expect(Plan(f"{name}-{number}", **plan))
+            planned = self.house.expect(planned_upstream.Plan(f"{name}-{number}", **plan))
             heard = await talker.ask(path, planned.name, asking(questions[number % len(questions)]))
             self.heard.append(heard)
             if found := broken_promise(planned, path, heard):
@@ -141,13 +141,15 @@ async def lookups(table: Table, rounds: int, size: int) -> None:
     table.row("first content on /rag", "(told)", ms(times[RAG]), kept=True)
 
 
-async def _in_turn(server: RunningServer, house: House, questions: list[str]) -> dict[str, list[float]]:
+async def _in_turn(
+    server: RunningServer, house: planned_upstream.House, questions: list[str]
+) -> dict[str, list[float]]:
     """Seconds from the question to the first content of an upstream that answers at once."""
     times: dict[str, list[float]] = {CHAT: [], RAG: []}
     talker = Talker(server.port)
     for number, question in enumerate(questions):
         for path in (CHAT, RAG) if number % 2 else (RAG, CHAT):
-            plan = house.expect(Plan(f"probe{path.count('/')}-{number}", count=1, think=0.0))
+            plan = house.expect(planned_upstream.Plan(f"probe{path.count('/')}-{number}", count=1, think=0.0))
             heard = await talker.ask(path, plan.name, asking(question))
             if number >= WARM_UP:
                 times[path].append(heard.first_at - heard.asked_at)
