@@ -30,6 +30,7 @@ from parley.knowledge.documents import Passage
 STREAMS = 50
 CALLERS = 8
 WARM_UP = 50
+PAUSE_SECONDS = 0.02
 
 
 def write(folder: Path, passages: list[Passage], edition: int = 0) -> None:
@@ -78,6 +79,7 @@ class Load:
             self.heard.append(heard)
             if found := broken_promise(planned, path, heard):
                 self.wrong.append(found)
+            await asyncio.sleep(PAUSE_SECONDS)
         talker.leave()
 
 
@@ -162,14 +164,14 @@ def main() -> int:
     parser.add_argument("what", nargs="*", choices=["reloads", "lookups"], default=["reloads", "lookups"])
     parser.add_argument("--reloads", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=2000)
-    parser.add_argument("--passages", type=int, default=0, help="default: 500 for reloads, 5000 for lookups")
+    parser.add_argument("--passages", type=int, default=0, help="default: 200 for reloads, 5000 for lookups")
     given = parser.parse_args()
     print(f"{os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}\n", flush=True)
     table = Table()
     if "lookups" in given.what:
-        asyncio.run(lookups(table, given.rounds, given.passages or 5000))
+        asyncio.run(lookups(table, given.rounds, given.passages or 2000))
     if "reloads" in given.what:
-        asyncio.run(reloads(table, given.reloads, given.passages or 500))
+        asyncio.run(reloads(table, given.reloads, given.passages or 200))
     return 1 if table.broken else 0
 
 
