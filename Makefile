@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench requirements settings clean
+.PHONY: run test check soak promises bench bench-knowledge requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -35,9 +35,13 @@ bench: $(VENV)/.benched $(VENV)/deployment/.served
 promises: $(VENV)/.tested
 	$(BIN)/python bench/promises.py
 
+# Knowledge under load: 1 000 reloads, and what /rag adds to /chat.
+bench-knowledge: $(VENV)/.tested
+	$(BIN)/python bench/knowledge.py
+
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-dev requirements-bench; do \
+	for name in requirements requirements-local requirements-dev requirements-bench requirements-import; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -28,6 +28,7 @@ def ready() -> Response:
             "auth": "off" if services().keyring.is_open else "on",
             "streams": len(services().admission.running),
             "upstreams": services().upstream.states(),
+            "kb": services().knowledge.bases.state,
         }
     return json_response(answer, 503 if reason else 200)
 
@@ -35,5 +36,7 @@ def ready() -> Response:
 def _reason() -> str | None:
     if services().draining:
         return "the server is shutting down"
+    if services().knowledge.loading:
+        return "the knowledge is being read"
     obstacle = services().upstream.obstacle()
     return obstacle.message if obstacle else None

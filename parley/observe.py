@@ -28,6 +28,12 @@ BREAKER = Gauge("parley_breaker_open", "1 where an upstream is left alone.", ["u
 REJECTIONS = Counter("parley_rejections", "Requests turned away.", ["code"])
 LOOP_LAG = Histogram("parley_loop_lag_seconds", "How late the event loop was.", buckets=_MOMENTS)
 
+LOOKUPS = Counter("parley_rag_lookups", "Questions looked up in the knowledge.", ["result"])
+LOOKUP = Histogram("parley_rag_lookup_seconds", "How long that took.", buckets=_MOMENTS)
+KB_PASSAGES = Gauge("parley_kb_passages", "Passages that a worker serves.", multiprocess_mode="livemax")
+KB_RELOADS = Counter("parley_kb_reloads", "Knowledge bases read anew after a change, by worker.")
+KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Changes that broke a file: the old knowledge serves on.")
+
 
 def request_ended(trail: Trail) -> None:
     """Write the request's log line, and count it."""

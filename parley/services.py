@@ -7,9 +7,10 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
-from parley.knowledge import documents
-from parley.knowledge.index import Bm25Index, Index
+from parley.embedding import builder_of
+from parley.knowledge.bases import Bases
 from parley.logs import log
+from parley.lookup import Breath, Lookup
 from parley.settings import Settings
 from parley.speech.assets import Library
 from parley.upstream import embedded
@@ -29,6 +30,9 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        self.knowledge = Lookup(
+            Bases(settings.kb_dir, builder_of(settings), Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
+        )
         self.draining = False
         self._last_phrase = ""
 
@@ -36,17 +40,6 @@ class Services:
     def default_model(self) -> str:
         """The model that answers where the request names none."""
         return self.upstream.model or self.settings.llm_model
-
-    @functools.cached_property
-    def knowledge(self) -> Index:
-        """The passages of `KB_DIR`, ready to be searched; faulty entries are logged and left out."""
-        started = time.monotonic()
-        loaded = documents.load(self.settings.kb_dir)
-        for problem in loaded.problems:
-            log.warning("knowledge_fault", fault=str(problem))
-        index = Bm25Index(loaded.passages)
-        log.info("knowledge_loaded", passages=len(loaded.passages), ms=_ms_since(started))
-        return index
 
     @functools.cached_property
     def recordings(self) -> Library:
@@ -61,7 +54,8 @@ class Services:
     def warm(self) -> None:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
         gevent.spawn(self._keep_warm)
-        _ = self.knowledge, self.recordings
+        self.knowledge.warm()
+        _ = self.recordings
 
     def _keep_warm(self) -> None:
         """The upstream closes what is idle for long; the next caller shall not wait for a handshake all the same."""

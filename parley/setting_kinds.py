@@ -87,6 +87,12 @@ def seconds(most: float, *, or_none: bool = False) -> Kind:
     return Kind(parse, f"seconds above 0, at most {most:g}" + (", or 0 for none" if or_none else ""))
 
 
+def _share(value: str) -> float:
+    if not re.fullmatch(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", value):
+        raise ValueError
+    return float(value)
+
+
 def _rate(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", value):
         raise ValueError
@@ -141,6 +147,7 @@ NAMES = Kind(_names, "field names separated by commas, or *")
 URL = Kind(_url, "a base URL such as https://api.openai.com/v1")
 FOLDER = Kind(Path, "a path")
 PHRASES = Kind(_phrases, "phrases separated by |")
+SHARE = Kind(_share, "a number from 0 to 1 such as 0.25")
 RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
 ORIGINS = Kind(_origins, "origins such as https://app.example.com separated by commas, or *")
 UPSTREAMS = Kind(_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]')

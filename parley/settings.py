@@ -70,7 +70,12 @@ class Settings:
         "unset: open to everybody",
         secret=True,
     )
-    kb_dir: Path = row(kinds.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files")
+    kb_dir: Path = row(
+        kinds.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files; its subfolders are bases of their own"
+    )
+    kb_poll: float = row(
+        kinds.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
+    )
     audio_dir: Path = row(kinds.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` + `NAME.txt`")
     waiting: int | None = row(
         kinds.WAITING,
@@ -83,7 +88,37 @@ class Settings:
         "Let me look that up for you.|One moment, I am checking.|Good question, let me see.",
         "waiting messages separated by `|`, never the same twice running",
     )
-    rag_top_k: int = row(kinds.whole(1, 20), "4", "passages sent to the model at most")
+    rag_top_k: int = row(kinds.whole(1, 20), "4", "passages sent to the model at most, of 1200 characters each")
+    rag_timeout: float = row(
+        kinds.seconds(60), "1.5", "seconds to look a question up; after them it is answered without context"
+    )
+    rag_tier: str = row(
+        kinds.choice("auto", "lexical"),
+        "auto",
+        "how passages are found: `auto` by words and, where there is an encoder, by meaning; `lexical` by words alone",
+    )
+    rag_min_coverage: float = row(
+        kinds.SHARE,
+        "0.17",
+        "share of a question's weight that the best passage must hold by its words; below it nothing was found",
+    )
+    rag_min_cosine: float = row(
+        kinds.SHARE,
+        "0.28",
+        "cosine that the best passage must reach where there are embeddings; below it nothing was found",
+    )
+    embeddings_base_url: str | None = row(
+        kinds.URL,
+        None,
+        "base URL of an OpenAI-compatible API for the embeddings of passages and questions",
+        shown="the embedded encoder where it is installed, else none",
+    )
+    embeddings_api_key: str | None = row(kinds.KEY, None, "key for it", secret=True)
+    embeddings_model: str = row(kinds.TEXT, "text-embedding-3-small", "its model")
+    embeddings_timeout: float = row(
+        kinds.seconds(10), "0.4", "seconds that a question's embedding may take; after them words alone decide"
+    )
+    embeddings_cache: Path = row(kinds.FOLDER, ".cache", "folder in which the passages' embeddings are kept")
     fallback_text: str | None = row(kinds.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
     audio_sample_rate: int = row(kinds.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
     audio_chunk_ms: int = row(kinds.whole(10, 1000), "40", "milliseconds of audio in a chunk")
@@ -136,7 +171,7 @@ class Settings:
     def secrets(self) -> list[str]:
         """Every key: what must never leave the process."""
         fallbacks = [fallback.key for fallback in self.llm_fallbacks]
-        return [key for key in (self.llm_api_key, *fallbacks, *(self.api_keys or ())) if key]
+        return [key for key in (self.llm_api_key, self.embeddings_api_key, *fallbacks, *(self.api_keys or ())) if key]
 
 
 def _parsed(name: str, text: str, kind: kinds.Kind) -> Any:

@@ -11,6 +11,7 @@ class Trail:
 
     `client` is the caller's address, as its own end of the connection or else a trusted proxy gives it (`client_by`).
     `first_ms` is the first byte's, a waiting message included; `ttft_ms` that of the upstream's first content.
+    `passages` were given to the model, found in `lookup_ms`.
     """
 
     endpoint: str
@@ -24,6 +25,8 @@ class Trail:
     upstream: str | None = None
     upstream_request_id: str | None = None
     attempts: int = 0
+    passages: int | None = None
+    lookup_ms: float | None = None
     first_ms: float | None = None
     ttft_ms: float | None = None
     chunks: int = 0

@@ -144,7 +144,7 @@ class Turn:
             self._waits_inside = False
         if batch:
             self._written = time.monotonic()
-            self.trail.chunks += len(batch)
+            self.trail.chunks += len(batch) - isinstance(batch[0], sse.Comment)
             if self.trail.first_ms is None:
                 self.trail.first_ms = self.trail.elapsed_ms
         return batch

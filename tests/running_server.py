@@ -241,10 +241,11 @@ def receive_until(connection: socket.socket, wanted: bytes) -> bytes:
 
 
 def payloads(stream: bytes) -> list[bytes]:
-    """The payloads of a whole event stream of ours, which holds nothing else."""
+    """The payloads of a whole event stream of ours, which holds nothing else but the comment that names passages."""
     *frames, rest = stream.split(b"\n\n")
-    assert rest == b"" and all(frame.startswith(b"data: ") for frame in frames), stream
-    return [frame.removeprefix(b"data: ") for frame in frames]
+    events = [frame for frame in frames if not frame.startswith(b": citations ")]
+    assert rest == b"" and all(event.startswith(b"data: ") for event in events), stream
+    return [event.removeprefix(b"data: ") for event in events]
 
 
 def keys_in(env: Mapping[str, str]) -> list[str]:

@@ -40,6 +40,7 @@ OWNERS = {
     "werkzeug": ("app.py", "blueprints/"),
     "click": ("blueprints/",),
     "httptools": ("parley/upstream/",),
+    "markitdown": ("parley/knowledge/importing.py",),
     "openai": ("parley/upstream/", "parley/speech/"),
     "dotenv": ("parley/settings.py",),
 }
@@ -47,7 +48,9 @@ GEVENT = {
     "blueprints/web.py",
     "parley/body.py",
     "parley/drain.py",
+    "parley/embedding.py",
     "parley/log_output.py",
+    "parley/lookup.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
@@ -263,7 +266,7 @@ def loaded_by_the_master(names: list[str], cwd: Path) -> list[str]:
 @pytest.mark.parametrize(
     "names",
     [
-        ["openai", "numpy", "flask", "gevent", "msgspec", "bm25s", "soxr"],
+        ["openai", "numpy", "flask", "gevent", "msgspec", "Stemmer", "soxr"],
         ["ssl"],
     ],
     ids=lambda names: names[0],

@@ -17,11 +17,13 @@ OWNED = {
     *(f"HD-{number:02}" for number in range(1, 12)),
     *(f"LM-{number:02}" for number in range(1, 10)),
     *(f"SD-{number:02}" for number in range(1, 13)),
-    "RG-01",
+    *(f"RG-{number:02}" for number in range(1, 4)),
     *(f"RL-{number:02}" for number in range(1, 8)),
     *(f"OB-{number:02}" for number in range(1, 6)),
     *(f"SE-{number:02}" for number in range(1, 9)),
     *(f"BR-{number:02}" for number in range(1, 7)),
+    *(f"KB-{number:02}" for number in range(1, 11)),
+    *(f"PI-{number:02}" for number in range(1, 7)),
 }
 
 

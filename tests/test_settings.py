@@ -120,6 +120,8 @@ BAD = [
             '[{"base_url": 7}]',
         ],
     ),
+    ("RAG_TIMEOUT", "seconds above 0, at most 60", ["0", "61"]),
+    ("KB_POLL", "seconds above 0, at most 3600, or 0 for none", ["-1", "3601"]),
     ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),
     ("STREAM_TIMEOUT", "seconds above 0, at most 3600", ["3601"]),
     ("MAX_STREAMS_PER_KEY", "a whole number from 1 to 100000", ["0"]),

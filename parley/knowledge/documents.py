@@ -6,23 +6,28 @@ entry becomes a `Problem`, and the rest loads. How passages are searched lives i
 
 import json
 import math
-import re
-import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from parley.knowledge.sentences import cut
+from parley.knowledge.cleaning import clean
+from parley.knowledge.json_file import Faulty, parse, read
+from parley.knowledge.sentences import blocks, cut
+
+MAX_PASSAGES = 100_000
+MAX_PROBLEMS_A_FILE = 100
+"""So many are told one by one; of the others only the number is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of knowledge, short enough to be shown to a model.
 
     `id` is unique in a load; `title` may be empty; `file` is the name of its file inside the folder;
-    `metadata` is every other key of its entry, as it stands there.
+    `metadata` is every other key of its entry, as it stands there. Where its document was cut, `parts` are the
+    texts of all the document's passages and `part` is this one's place among them, from 0.
     """
 
     id: str
@@ -30,6 +35,13 @@ class Passage:
     text: str
     file: str
     metadata: dict[str, Any]
+    part: int = 0
+    parts: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> str:
+        """The id of the document that it is, or is a part of."""
+        return self.id.removesuffix(f"#{self.part + 1}") if self.parts else self.id
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,14 @@ class Problem:
     """One fault, with its place. `str()` gives the line to print.
 
     `file` is the path as reached from the folder that was given; `where` goes straight behind it: `:12:5`
-    (line and column), `[3]` (position from 0), `["key"]`, or nothing for the whole file.
+    (line and column), `[3]` (position from 0), `["key"]`, or nothing for the whole file. `lost` is what the
+    fault keeps out of the knowledge.
     """
 
     file: str
     where: str
     message: str
+    lost: Literal["file", "entry", "nothing"] = "nothing"
 
     def __str__(self) -> str:
         return f"{self.file}{self.where}: {self.message}"
@@ -50,10 +64,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a folder held: passages in the order of the files, and the faults met."""
+    """What a folder held: passages in the order of the files, the faults met, invisible characters taken out."""
 
     passages: list[Passage]
     problems: list[Problem]
+    invisible: int = 0
+
+    @property
+    def broken_files(self) -> frozenset[str]:
+        """The files (or the folder) of which nothing could be read."""
+        return frozenset(problem.file for problem in self.problems if problem.lost == "file")
 
 
 @dataclass(frozen=True)
@@ -64,31 +84,26 @@ class _Document:
     metadata: dict[str, Any]
 
 
-class _Faulty(Exception):
-    """A file or an entry can't be used; the message says why, `where` where inside the file."""
-
-    def __init__(self, message: str, where: str = "") -> None:
-        super().__init__(message)
-        self.where = where
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def load(folder: Path) -> Loaded:
+def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = lambda: None) -> Loaded:
     """Every `*.json` directly in the folder, in the order of the names.
 
     Never raises for what it finds: a missing folder, an unreadable file, broken JSON or a faulty entry is a
-    `Problem`. Hidden files and editors' backups are passed over.
+    `Problem`. Hidden files and editors' backups are passed over; links may not lead out of `home` (by default
+    the folder itself). `breathe` is called at every step of the work, so that streams can flow beside it.
     """
-    shelf = _Shelf()
     try:
-        paths = sorted(path for path in folder.iterdir() if _is_knowledge(path.name))
+        paths = knowledge_files(folder)
     except OSError as exc:
-        return Loaded([], [Problem(str(folder), "", f"the folder can't be read: {exc.strerror}")])
+        return Loaded([], [Problem(str(folder), "", f"the folder can't be read: {exc.strerror}", "file")])
+    shelf = _Shelf(home or folder, breathe)
     for path in paths:
         shelf.add_file(path)
-    return Loaded(shelf.passages, shelf.problems)
+    return Loaded(shelf.passages, shelf.problems, shelf.invisible)
+
+
+def knowledge_files(folder: Path) -> list[Path]:
+    """The paths that are read, in the order of the names. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if _is_knowledge(path.name))
 
 
 def _is_knowledge(name: str) -> bool:
@@ -98,39 +113,74 @@ def _is_knowledge(name: str) -> bool:
 class _Shelf:
     """Where the passages of all files come together, so that ids stay unique across them."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path, breathe: Callable[[], None]) -> None:
         self.passages: list[Passage] = []
         self.problems: list[Problem] = []
+        self.invisible = 0
+        self._home = home
+        self._breathe = breathe
         self._ids: set[str] = set()
         self._copies: Counter[str] = Counter()
 
     def add_file(self, path: Path) -> None:
         try:
-            value, repeated = _parse(_read(path))
-            entries = list(_entries(value, _printable(path.stem)))
-        except _Faulty as exc:
-            self._report(path, exc.where, str(exc))
+            value, repeated = parse(read(path, self._home), self._breathe)
+            if not isinstance(value, list | dict):
+                raise Faulty("must hold a list or an object")
+        except Faulty as exc:
+            self._report(path, exc.where, str(exc), "file")
             return
-        for key in repeated:
+        for key in repeated[:MAX_PROBLEMS_A_FILE]:
             self._report(path, "", f'the key "{key}" is given twice in one object; the last one counts')
-        for where, default_id, entry in entries:
-            try:
-                self._add(_document(entry, default_id), path, where)
-            except _Faulty as exc:
-                self._report(path, where, str(exc))
+        self._add_entries(path, _entries(value, _printable(path.stem)))
 
-    def _report(self, path: Path, where: str, message: str) -> None:
-        self.problems.append(Problem(_printable(str(path)), _printable(where), _printable(message)))
+    def _add_entries(self, path: Path, entries: Iterator[tuple[str, str, Any]]) -> None:
+        faulty = 0
+        for where, default_id, entry in entries:
+            self._breathe()
+            if len(self.passages) >= MAX_PASSAGES:
+                message = f"{MAX_PASSAGES} passages are there, which is the most: from here on the file is left out"
+                self._report(path, where, message, "entry")
+                break
+            try:
+                self._add(self._cleaned(_document(entry, default_id)), path, where)
+            except Faulty as exc:
+                faulty += 1
+                if faulty <= MAX_PROBLEMS_A_FILE:
+                    self._report(path, where, str(exc), "entry")
+        if faulty > MAX_PROBLEMS_A_FILE:
+            self._report(path, "", f"{faulty - MAX_PROBLEMS_A_FILE} further entries are faulty", "entry")
+
+    def _report(
+        self, path: Path, where: str, message: str, lost: Literal["file", "entry", "nothing"] = "nothing"
+    ) -> None:
+        self.problems.append(Problem(_printable(str(path)), _printable(where), _printable(message), lost))
+
+    def _cleaned(self, document: _Document) -> _Document:
+        title, text = self._seen(document.title), self._seen(document.text)
+        if not text:
+            raise Faulty("the text is empty")
+        return _Document(document.id, title, text, document.metadata)
+
+    def _seen(self, text: str) -> str:
+        cleaned = []
+        for block in blocks(text):
+            self._breathe()
+            seen, unseen = clean(block)
+            cleaned.append(seen)
+            self.invisible += unseen
+        return "".join(cleaned).strip()
 
     def _add(self, document: _Document, path: Path, where: str) -> None:
-        texts = cut(document.text)
+        texts = tuple(cut(document.text, self._breathe))
         name = self._free_name(document.id, len(texts))
         if name != document.id:
             self._report(path, where, f'the id "{document.id}" is taken already; this one is called "{name}"')
         file = _printable(path.name)
-        for id_, text in zip(_passage_ids(name, len(texts)), texts, strict=True):
+        parts = texts if len(texts) > 1 else ()
+        for part, (id_, text) in enumerate(zip(_passage_ids(name, len(texts)), texts, strict=True)):
             self._ids.add(id_)
-            self.passages.append(Passage(id_, document.title, text, file, document.metadata))
+            self.passages.append(Passage(id_, document.title, text, file, document.metadata, part, parts))
 
     def _free_name(self, wanted: str, parts: int) -> str:
         name = wanted
@@ -145,56 +195,10 @@ def _passage_ids(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}#{number}" for number in range(1, count + 1)]
 
 
-def _read(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise _Faulty("is a directory, not a file")
-        if not stat.S_ISREG(mode):  # a named pipe would keep us waiting for ever
-            raise _Faulty("is not a regular file")
-        raw = path.read_bytes()
-    except OSError as exc:
-        raise _Faulty(f"can't be read: {exc.strerror}") from exc
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _Faulty("is UTF-16; save it as UTF-8")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = raw.count(b"\n", 0, exc.start) + 1
-        raise _Faulty(f"is not UTF-8 (line {line}); save it as UTF-8") from exc
-
-
-def _parse(text: str) -> tuple[Any, list[str]]:
-    """The value of a JSON text, and the keys that some object in it gives twice."""
-    repeated: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        kept = dict(pairs)
-        if len(kept) < len(pairs):
-            counted = Counter(name for name, _ in pairs)
-            repeated.extend(name for name, count in counted.items() if count > 1)
-        return kept
-
-    if not text.strip():
-        raise _Faulty("is empty")
-    try:
-        return json.loads(text, object_pairs_hook=unique), repeated
-    except json.JSONDecodeError as exc:
-        message = exc.msg[0].lower() + exc.msg[1:].replace("xpecting ", "xpected ", 1)
-        message = message.removesuffix(" at").removesuffix(" starting")
-        raise _Faulty(message, where=f":{exc.lineno}:{exc.colno}") from exc
-    except RecursionError as exc:
-        raise _Faulty("is nested too deeply") from exc
-    except ValueError as exc:  # Python's limit on the digits of an integer
-        raise _Faulty("holds a number with too many digits") from exc
-
-
-def _entries(value: Any, stem: str) -> Iterator[tuple[str, str, Any]]:
+def _entries(value: list[Any] | dict[str, Any], stem: str) -> Iterator[tuple[str, str, Any]]:
     """Place, id for want of another, and entry, for each entry of a file's value."""
     if isinstance(value, list):
         yield from _listed(value, stem, "")
-    elif not isinstance(value, dict):
-        raise _Faulty("must hold a list or an object")
     elif isinstance(value.get("documents"), list):
         yield from _listed(value["documents"], stem, ".documents")
     elif _is_one_entry(value):
@@ -215,7 +219,7 @@ def _is_one_entry(value: dict[str, Any]) -> bool:
 
 def _document(entry: Any, default_id: str) -> _Document:
     if not isinstance(entry, dict):
-        raise _Faulty("the entry is not an object")
+        raise Faulty("the entry is not an object")
     for key, value in entry.items():
         _check_storable(key, value)
     asks = "text" not in entry and ("question" in entry or "answer" in entry)
@@ -239,11 +243,11 @@ def _string(entry: dict[str, Any], key: str, *, required: bool) -> str:
     if value is None and not required:
         return ""
     if key not in entry:
-        raise _Faulty(f'"{key}" is missing')
+        raise Faulty(f'"{key}" is missing')
     if not isinstance(value, str):
-        raise _Faulty(f"the {key} must be a string")
+        raise Faulty(f"the {key} must be a string")
     if required and not value.strip():
-        raise _Faulty(f"the {key} is empty")
+        raise Faulty(f"the {key} is empty")
     return value.strip()
 
 
@@ -257,9 +261,17 @@ def _check_storable(key: str, value: Any) -> None:
         elif isinstance(item, list):
             found.extend(item)
         elif isinstance(item, float) and not math.isfinite(item):
-            raise _Faulty(f'"{key}" is not a finite number')
-        elif isinstance(item, str) and _SURROGATE.search(item):
-            raise _Faulty(f'"{key}" holds half of a surrogate pair')
+            raise Faulty(f'"{key}" is not a finite number')
+        elif isinstance(item, str) and not _is_encodable(item):
+            raise Faulty(f'"{key}" holds half of a surrogate pair')
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _printable(text: str) -> str:

@@ -5,7 +5,8 @@ stops, or of one word, is cut as quickly as prose.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, pairwise
 
 PASSAGE_WORDS = 150
 """The most that one passage holds, its overlap included."""
@@ -15,6 +16,11 @@ OVERLAP_WORDS = 40
 
 FORCED_WORDS = 30
 """The size of the pieces into which a sentence longer than a whole passage is broken."""
+
+LONGEST_PASSAGE = PASSAGE_WORDS * (24 + 8)
+"""Characters that a passage can have at most: of words as `_WORD` counts them, and of gaps that `_GAP` leaves."""
+
+BLOCK_CHARACTERS = 20_000
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 """Ranges of the scripts written without spaces between words (and Hangul), for use in a pattern."""
@@ -36,17 +42,18 @@ _SENTENCE_END = re.compile(
 _GAP = re.compile(r"\s{9,}")
 
 
-def cut(text: str) -> list[str]:
+def cut(text: str, breathe: Callable[[], None] = lambda: None) -> list[str]:
     """The text as passages of at most `PASSAGE_WORDS` words, each ending where a sentence ends.
 
     A text that is short enough comes back whole. Each further passage begins with the last sentence of the
     one before. A sentence too long for a passage is cut between words, a word too long between characters.
-    Long stretches of white space shrink to one space.
+    Long stretches of white space shrink to one space. `breathe` is called at every step of the work.
     """
     passages: list[str] = []
     held: list[str] = []
     size = 0
-    for piece in _pieces(_GAP.sub(" ", text)):
+    for piece in (piece for block in blocks(text) for piece in _pieces(_GAP.sub(" ", block))):
+        breathe()
         words = _words(piece)
         if held and size + words > PASSAGE_WORDS:
             passages.append("".join(held).strip())
@@ -58,14 +65,53 @@ def cut(text: str) -> list[str]:
     return [*passages, "".join(held).strip()]
 
 
+def windows(text: str, most_words: int) -> list[str]:
+    """The text as consecutive windows of whole sentences, of at most so many words where sentences allow."""
+    held: list[str] = []
+    sizes: list[int] = []
+    for piece in _pieces(text):
+        words = _words(piece)
+        if held and sizes[-1] + words <= most_words:
+            held[-1] += piece
+            sizes[-1] += words
+        else:
+            held.append(piece)
+            sizes.append(words)
+    return [window.strip() for window in held]
+
+
+def blocks(text: str) -> Iterator[str]:
+    """The text in consecutive blocks, each a few milliseconds' work: cut where a sentence or else a word ends."""
+    start = 0
+    while len(text) - start > BLOCK_CHARACTERS:
+        most = start + BLOCK_CHARACTERS
+        *_, end = (most, *(found.end() for found in _SENTENCE_END.finditer(text, most - 2 * LONGEST_PASSAGE, most)))
+        if end == most:
+            end = text.rfind(" ", start, most) + 1 or most
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def joined(passages: Sequence[str]) -> str:
+    """Consecutive passages of one text as one again: a sentence that two of them share is said once."""
+    text = passages[0]
+    for before, after in pairwise(passages):
+        *_, last = _pieces(before)
+        first = next(_pieces(after))
+        text += " " + (after[len(first) :].lstrip() if first.strip() == last.strip() else after)
+    return text
+
+
 def _pieces(text: str) -> Iterator[str]:
     """The text in consecutive pieces, none larger than a passage; joined they are the text again."""
     for sentence in _slices(text, (end.end() for end in _SENTENCE_END.finditer(text))):
-        if _words(sentence) <= PASSAGE_WORDS:
+        if len(sentence) <= LONGEST_PASSAGE and _words(sentence) <= PASSAGE_WORDS:
             yield sentence
         else:
-            starts = [word.start() for word in _WORD.finditer(sentence)]
-            yield from _slices(sentence, iter(starts[FORCED_WORDS::FORCED_WORDS]))
+            yield from _slices(
+                sentence, islice((word.start() for word in _WORD.finditer(sentence)), FORCED_WORDS, None, FORCED_WORDS)
+            )
 
 
 def _slices(text: str, ends: Iterator[int]) -> Iterator[str]:

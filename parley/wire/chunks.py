@@ -192,6 +192,18 @@ def check_completion(body: bytes) -> None:
         raise UpstreamBadResponse("the upstream's answer has no choices")
 
 
+def with_field(payload: bytes, name: str, value: Any) -> bytes:
+    """A chunk or completion with one more field at its top; everything else stays as it came, byte for byte."""
+    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    fields[name] = msgspec.Raw(_encode(value))
+    return _encode(fields)
+
+
+def with_field_at_the_end(payload: bytes, name: str, value: Any) -> bytes:
+    """The same for the chunk that ends a choice; any other stays as it is."""
+    return with_field(payload, name, value) if look(payload).finishes else payload
+
+
 def completion_as_stream(body: bytes) -> bytes:
     """A whole answer, sent where a stream was asked for, as the event stream that it should have been."""
     check_completion(body)

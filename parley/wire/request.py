@@ -4,7 +4,8 @@ Only the fields that we use are checked; an unknown field is never an error, and
 """
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
@@ -14,6 +15,7 @@ from parley.wire.chunks import Envelope
 
 MAX_MESSAGES = 4096
 MAX_MODEL_CHARACTERS = 256
+MAX_FILTERS = 16
 MAX_WAITING_MS = 60_000
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
@@ -45,7 +47,7 @@ EXTENSION_FIELDS = frozenset(
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own, top level: no upstream knows them, and strict ones answer 400."""
-OUR_FIELDS = frozenset({"asset", "waiting"})
+OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "waiting"})
 """Addressed to this server."""
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
@@ -85,6 +87,21 @@ class Asked:
         return self.body.get("asset") or self.origin.query.get("asset")
 
     @property
+    def kb(self) -> str:
+        """The knowledge base asked for by name, in the body or else in the query; empty for the one without a name."""
+        return self.body.get("kb") or self.origin.query.get("kb", "")
+
+    @property
+    def filters(self) -> dict[str, str | int | bool]:
+        """What the metadata of a passage must hold for it to be found."""
+        return self.body.get("filters") or {}
+
+    @property
+    def include_citations(self) -> bool:
+        """Whether the chunk that ends a stream shall name the passages that the model was given."""
+        return self.body.get("include_citations") is True
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, at least one message, as it came."""
         messages: list[dict[str, Any]] = self.body["messages"]
@@ -104,7 +121,16 @@ class Asked:
     @property
     def question(self) -> str:
         """The text of the user's last message; empty where there is none."""
-        return next((text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user"), "")
+        return next(self._said_by_user(), "")
+
+    @property
+    def question_before(self) -> str:
+        """The text of the user's message before the last one; empty where there is none."""
+        return next(itertools.islice(self._said_by_user(), 1, None), "")
+
+    def _said_by_user(self) -> Iterator[str]:
+        """The texts of the user's messages, the last one first."""
+        return (text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user")
 
     def waiting_ms(self, default: int | None) -> int | None:
         """Milliseconds without content after which to speak a waiting message; None for never."""
@@ -125,7 +151,7 @@ class Asked:
 
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """The body that goes upstream: the values that came, less what no upstream should see."""
-        known = UPSTREAM_FIELDS | forward
+        known = (UPSTREAM_FIELDS | forward) - OUR_FIELDS
         own = PRIVATE_FIELDS | OUR_FIELDS
         kept = {
             name: value for name, value in self.body.items() if name in known or ("*" in forward and name not in own)
@@ -147,6 +173,9 @@ def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked
     _check_type(body, "stream_options", dict, "an object")
     _check_type(body, "audio", dict, "an object")
     _check_type(body, "asset", str, "a string")
+    _check_type(body, "kb", str, "a string")
+    _check_type(body, "include_citations", bool, "true or false")
+    _check_filters(body.get("filters"))
     _check_modalities(body.get("modalities"))
     _check_waiting(body.get("waiting"))
     wish = body.get("stream")
@@ -212,6 +241,17 @@ def _check_modalities(modalities: Any) -> None:
         isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
     ):
         raise InvalidRequest("modalities must be a list of strings", param="modalities")
+
+
+def _check_filters(filters: Any) -> None:
+    if filters is not None and not (
+        isinstance(filters, dict)
+        and len(filters) <= MAX_FILTERS
+        and all(isinstance(value, str | int) for value in filters.values())
+    ):
+        raise InvalidRequest(
+            f"filters must be an object of at most {MAX_FILTERS} strings, whole numbers, true or false", param="filters"
+        )
 
 
 def _check_waiting(waiting: Any) -> None:

@@ -15,9 +15,15 @@ DONE_PAYLOAD = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
 
 
+class Comment(bytes):
+    """A line that every client ignores, ready to stand among payloads."""
+
+
 def frame(payload: bytes) -> bytes:
     """One event on the wire. A payload of several lines becomes several `data:` lines of one event."""
     if b"\n" in payload:
+        if isinstance(payload, Comment):
+            return payload
         payload = payload.replace(b"\n", b"\ndata: ")
     return b"data: " + payload + b"\n\n"
 
@@ -31,9 +37,9 @@ DONE = frame(DONE_PAYLOAD)
 """The last event of a complete answer, and of no other."""
 
 
-def comment(text: str) -> bytes:
+def comment(text: str) -> Comment:
     """A line that every client ignores; line breaks in `text` become spaces."""
-    return b": " + " ".join(text.split()).encode() + b"\n\n"
+    return Comment(b": " + " ".join(text.split()).encode() + b"\n\n")
 
 
 KEEP_ALIVE = comment("keep-alive")

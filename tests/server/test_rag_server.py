@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,11 @@ def ask(server: RunningServer, said: Any = QUESTION, *, unread: bool = False, **
     """The answer to a conversation that ends in these words."""
     body = {"messages": [*TALK, {"role": "user", "content": said}], **fields}
     return requests.post(f"{server.url}/rag/chat/completions", json=body, stream=unread, timeout=20)
+
+
+def uncited(stream: bytes) -> bytes:
+    """A stream without the comment that names the passages; there is one at most, in front of the model's words."""
+    return re.sub(rb": citations \[.*\]\n\n", b"", stream, count=1)
 
 
 def plain(*sent: bytes) -> bytes:
@@ -137,12 +143,12 @@ def test_a_request_decides_for_itself_whether_it_wants_a_waiting_message(
     upstream.script = [silence, *answer("Hello there")]
     stream = ask(quiet, waiting=waiting).content
     assert (content(payloads(stream)[0]) in PHRASES) is speaks and stream.count(b'"role"') == 1
-    assert speaks or stream == plain(*chunks("Hello there"))
+    assert speaks or uncited(stream) == plain(*chunks("Hello there"))
     assert "waiting" not in upstream.calls[0].json
 
 
 def test_a_request_can_do_without_the_waiting_message(patient: RunningServer) -> None:
-    assert ask(patient, waiting="off").content == plain(*chunks("Hello there"))
+    assert uncited(ask(patient, waiting="off").content) == plain(*chunks("Hello there"))
 
 
 @pytest.mark.parametrize("waiting", ["never", -1, 60_001, True, 1.5, [], {}])
@@ -155,7 +161,7 @@ def test_a_wish_that_is_none_is_refused(patient: RunningServer, upstream: FakeUp
 def test_nothing_is_said_to_wait_for_after_a_tool_result_or_for_a_broadcast(
     patient: RunningServer, messages: Any
 ) -> None:
-    assert ask(patient, messages=messages).content == plain(*chunks("Hello there"))
+    assert uncited(ask(patient, messages=messages).content) == plain(*chunks("Hello there"))
 
 
 # --- the context ---
@@ -211,6 +217,100 @@ def test_a_json_answer_bears_citations_and_no_waiting_message(patient: RunningSe
     scores = [hit["score"] for hit in (first, *more)]
     assert scores == sorted(scores, reverse=True) and scores[0] > 0
     assert PASSAGE in asked_upstream(upstream)[-1]["content"]
+
+
+def cited(stream: bytes) -> list[dict[str, Any]]:
+    """What the comment of a stream names."""
+    (comment,) = re.findall(rb"^: citations (\[.*\])$", stream, re.MULTILINE)
+    found: list[dict[str, Any]] = json.loads(comment)
+    return found
+
+
+def test_a_stream_names_the_passages_in_one_comment_in_front_of_the_models_words(patient: RunningServer) -> None:
+    stream = ask(patient).content
+    waiting, comment, *rest = stream.split(b"\n\n")
+    assert cited(stream)[0]["id"] == "tune-up" and comment.startswith(b": citations ") and content(waiting[6:])
+    assert all(b"citations" not in frame and b"services.json" not in frame for frame in (waiting, *rest))
+
+
+@pytest.mark.parametrize("waiting", ["off", "always", 20_000])
+def test_who_asks_for_citations_gets_them_on_the_chunk_that_ends_the_answer(
+    patient: RunningServer, upstream: FakeUpstream, waiting: Any
+) -> None:
+    stream = ask(patient, include_citations=True, waiting=waiting).content
+    *words, last, _ = payloads(stream)
+    told = json.loads(last)
+    assert told["citations"] == cited(stream) and told["choices"][0]["finish_reason"] == "stop"
+    assert all(b"citations" not in payload for payload in words) and told["choices"][0]["delta"] == {}
+    assert "include_citations" not in upstream.calls[-1].json
+
+
+def test_nothing_found_is_nothing_cited(patient: RunningServer) -> None:
+    stream = ask(patient, "Xyzzy plugh?", include_citations=True).content
+    assert b": citations" not in stream and json.loads(payloads(stream)[-2])["citations"] == []
+
+
+# --- knowledge bases by folder, and filters ---
+
+
+@pytest.fixture(scope="module")
+def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three bases: one without a name, and two that answer the same question differently."""
+    folder = tmp_path_factory.mktemp("kb")
+    entries = [
+        {"id": language, "text": f"A tune-up costs 65 dollars ({language}).", "language": language, "price": 65}
+        for language in ("en", "fr")
+    ]
+    contents = {"": entries, "north": {"Tune-up": "It costs 70."}, "south": {"Tune-up": "It costs 80."}}
+    for name, content in contents.items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "a.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def shops(shop_folder: Path, upstream: FakeUpstream, servers: Servers) -> RunningServer:
+    """A server with these bases."""
+    return servers(KB_DIR=str(shop_folder), WAITING="off")
+
+
+def test_a_base_is_chosen_in_the_body_or_in_the_query_and_an_unknown_one_is_a_404(
+    shops: RunningServer, upstream: FakeUpstream
+) -> None:
+    url = f"{shops.url}/rag/chat/completions"
+    body = {"messages": [{"role": "user", "content": "How much is a tune-up?"}]}
+    for query, fields, told in [
+        ("", {}, "65 dollars (en)"),
+        ("", {"kb": "north"}, "It costs 70."),
+        ("?kb=south", {}, "It costs 80."),
+        ("?kb=south", {"kb": "north"}, "It costs 70."),
+    ]:
+        requests.post(url + query, json={**body, **fields}, timeout=20)
+        call = upstream.calls[-1].json
+        assert told in call["messages"][-1]["content"] and call["messages"][-1]["content"].count("costs") <= 2
+        assert "kb" not in call
+    upstream.calls.clear()
+    for wrong in ("west", "../north", "north/", ".", "a.json"):
+        for stream in (True, False):
+            refused = requests.post(url, json={**body, "kb": wrong, "stream": stream, "waiting": "always"}, timeout=20)
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"], error["param"]) == (404, "unknown_knowledge_base", "kb")
+    assert not upstream.calls
+
+
+def test_filters_let_only_passages_through_whose_metadata_hold_them(
+    shops: RunningServer, upstream: FakeUpstream
+) -> None:
+    for filters, found in [
+        ({"language": "fr"}, ["fr"]),
+        ({"language": "en", "price": 65}, ["en"]),
+        ({"language": "de"}, []),
+        ({"price": "65"}, []),
+        ({}, ["en", "fr"]),
+    ]:
+        stream = ask(shops, "How much is a tune-up?", filters=filters).content
+        assert sorted(hit["id"] for hit in (cited(stream) if b": citations" in stream else [])) == found, filters
+        assert "filters" not in upstream.calls[-1].json
 
 
 # --- the ends ---

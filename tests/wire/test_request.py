@@ -126,6 +126,16 @@ def test_messages_that_are_not_there_are_missing() -> None:
         ("audio", "wav"),
         ("asset", 7),
         ("asset", ["welcome"]),
+        ("kb", 7),
+        ("kb", ["shop"]),
+        ("include_citations", "yes"),
+        ("include_citations", 1),
+        ("filters", "language=en"),
+        ("filters", [{"language": "en"}]),
+        ("filters", {"language": ["en", "de"]}),
+        ("filters", {"price": 1.5}),
+        ("filters", {"language": None}),
+        ("filters", {str(number): "x" for number in range(17)}),
         ("modalities", "text"),
         ("modalities", ["text", None]),
         ("modalities", {}),
@@ -170,6 +180,7 @@ def test_the_roles_are_openais() -> None:
     "fields",
     [
         dict.fromkeys(["model", "stream", "stream_options", "audio", "asset", "modalities", "waiting"]),
+        dict.fromkeys(["kb", "filters", "include_citations"]),
         {"model": "m" * 256, "modalities": [], "audio": {}, "stream_options": {}, "asset": "", "waiting": 60_000},
         {"temperature": "hot", "max_tokens": -1, "n": [], "tools": 7, "what_comes_next": {"a": None}},
         {"turn_id": "x", "timestamp": [], "context": 7, "metadata": "x"},
@@ -231,6 +242,7 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
     assert asked(first, answer, last).question == "Second"
     assert asked(first, answer).question == "First"
     assert asked(answer).question == ""
+    assert [asked(*said).question_before for said in ((first, answer, last), (first, answer))] == ["First", ""]
 
 
 @pytest.mark.parametrize(
@@ -388,6 +400,34 @@ def test_no_other_field_goes_upstream(name: str) -> None:
     value = "off" if name == "waiting" else "x"
 
     assert asked(**{name: value}).for_upstream("m", NOTHING) == {"model": "m", "messages": [USER], "stream": True}
+
+
+@pytest.mark.parametrize("forward", [NOTHING, frozenset({"*"}), frozenset({"kb", "filters", "include_citations"})])
+def test_what_is_addressed_to_the_knowledge_never_goes_upstream(forward: frozenset[str]) -> None:
+    request = asked(kb="shop", filters={"language": "en"}, include_citations=True)
+
+    assert request.for_upstream("m", forward) == {"model": "m", "messages": [USER], "stream": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "kb"),
+    [
+        ({"kb": "a"}, {"kb": "b"}, "a"),
+        ({"kb": ""}, {"kb": "b"}, "b"),
+        ({}, {"kb": "b"}, "b"),
+        ({}, {}, ""),
+    ],
+)
+def test_a_knowledge_base_is_asked_for_in_the_body_or_else_in_the_query(
+    body: dict[str, Any], query: dict[str, str], kb: str
+) -> None:
+    assert read({"messages": [USER], **body}, query=query).kb == kb
+
+
+def test_filters_are_words_whole_numbers_and_truths() -> None:
+    filters = {"language": "en", "price": 5, "new": True}
+
+    assert (asked(filters=filters).filters, asked().filters) == (filters, {})
 
 
 def test_further_fields_go_upstream_where_they_are_named() -> None:

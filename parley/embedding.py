@@ -1,0 +1,146 @@
+"""Who encodes texts for the semantic tier, and how vectors get into an index beside the streams.
+
+The embedded encoder calculates in two threads of its own, never in the event loop; an API is asked from a greenlet.
+"""
+
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+
+import gevent
+from gevent.threadpool import ThreadPool
+
+from parley.errors import UpstreamError
+from parley.knowledge import index, minilm
+from parley.knowledge.bases import Builder
+from parley.knowledge.documents import Passage
+from parley.knowledge.index import Index
+from parley.knowledge.postings import Floats
+from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
+from parley.knowledge.vector_cache import VectorCache
+from parley.logs import log
+from parley.settings import Settings
+from parley.upstream.embeddings import EmbeddingsApi
+
+RETRY_SECONDS = 30.0
+"""Rest after a failure to encode passages."""
+
+PASSAGES_TIMEOUT = 30.0
+
+
+class Threads:
+    """Two threads for what would hold up the event loop."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(2)
+
+    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
+        """The product of all vectors and the queries'."""
+        product: Floats = self._pool.apply(lambda: queries @ vectors.T)
+        return product
+
+
+class EmbeddedEncoder(Threads):
+    """all-MiniLM-L6-v2 on this machine. Loaded in the background, when it is first asked for."""
+
+    name = minilm.NAME
+    batch = 8
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._timeout = timeout
+
+    @functools.cached_property
+    def _model(self) -> minilm.MiniLm:
+        return minilm.MiniLm()
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        """A vector for each text."""
+        rows: Floats = self._pool.apply(lambda: self._model.encode(texts))
+        return rows
+
+    def query(self, texts: Sequence[str]) -> Floats:
+        """The same in time. Raises EncoderFailed."""
+        with gevent.Timeout(self._timeout, EncoderFailed("the encoder took too long")):
+            return self.passages(texts)
+
+
+class ApiEncoder(Threads):
+    """The model of an API."""
+
+    batch = 24
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        assert settings.embeddings_base_url
+        self._timeout = settings.embeddings_timeout
+        self._api = EmbeddingsApi(
+            settings.embeddings_base_url,
+            settings.embeddings_api_key,
+            settings.embeddings_model,
+            settings.connect_timeout,
+        )
+        self.name = f"{settings.embeddings_base_url} {settings.embeddings_model}"
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        """A vector for each text. Raises EncoderFailed."""
+        return self._encoded(texts, PASSAGES_TIMEOUT)
+
+    def query(self, texts: Sequence[str]) -> Floats:
+        """The same in time. Raises EncoderFailed."""
+        return self._encoded(texts, self._timeout)
+
+    def _encoded(self, texts: Sequence[str], seconds: float) -> Floats:
+        with gevent.Timeout(seconds, EncoderFailed("the embeddings API took too long")):
+            try:
+                return self._api.encode(texts, seconds)
+            except UpstreamError as exc:
+                raise EncoderFailed(str(exc)) from exc
+
+
+def encoder_of(settings: Settings) -> Encoder | None:
+    """What the settings name, else the embedded encoder where it is installed, else none."""
+    if settings.rag_tier == "lexical":
+        return None
+    if settings.embeddings_base_url:
+        return ApiEncoder(settings)
+    return EmbeddedEncoder(settings.embeddings_timeout) if minilm.installed() else None
+
+
+def builder_of(settings: Settings) -> Builder:
+    """How this server makes an index: with meanings where there is an encoder, of words alone where there is none."""
+    encoder = encoder_of(settings)
+    cache = VectorCache(settings.embeddings_cache / "embeddings.sqlite")
+
+    @functools.cache
+    def tell_tier() -> None:
+        log.info("retrieval", tier="lexical" if encoder is None else "semantic", encoder=encoder and encoder.name)
+
+    def build(passages: Sequence[Passage], breathe: Callable[[], None]) -> Index:
+        lexical = index.build(passages, breathe, settings.rag_min_coverage)
+        tell_tier()
+        if encoder is None:
+            return lexical
+        built = SemanticIndex(lexical, encoder, cache, settings.rag_min_cosine, _tell)
+        gevent.spawn(_fill, weakref.ref(built), len(passages))
+        return built
+
+    return build
+
+
+def _tell(failure: EncoderFailed) -> None:
+    log.warning("query_not_encoded", reason=str(failure))
+
+
+def _fill(held: "weakref.ref[SemanticIndex]", passages: int) -> None:
+    """Bring an index its vectors, for as long as anybody holds it."""
+    while (built := held()) is not None and not built.ready:
+        try:
+            built.fill()
+            del built
+        except EncoderFailed as exc:
+            del built
+            log.warning("passages_not_encoded", reason=str(exc), again_after_s=RETRY_SECONDS)
+            gevent.sleep(RETRY_SECONDS)
+    if built is not None:
+        log.info("embeddings_ready", passages=passages)

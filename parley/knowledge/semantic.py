@@ -1,0 +1,209 @@
+"""The semantic tier: passages ranked by what they mean, fused with the words that they share with the query.
+
+Each passage is held as one vector, and one for each window of some sentences where it is longer: a question is
+like the sentence that answers it more than like all that stands around. Vectors come from an `Encoder`, in the
+background; until they are there, and whenever a query's vector is not to be had, the lexical tier answers alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parley.knowledge import terms
+from parley.knowledge.documents import Passage
+from parley.knowledge.index import Hit, LexicalIndex, Query, best
+from parley.knowledge.lexical import LAST_SHARE, MAX_QUERY_CHARACTERS, Scored
+from parley.knowledge.postings import Floats
+from parley.knowledge.sentences import windows
+from parley.knowledge.vector_cache import VectorCache, content_key
+
+WINDOW_WORDS = 50
+"""Words in a window: two or three sentences."""
+
+MEANING_SHARE = 0.55
+"""Share of the meaning in the score; the words have the rest."""
+
+MIN_COSINE = 0.28
+"""Cosine of the best passage below which nothing was found (docs/retrieval.md)."""
+
+CANDIDATES = 64
+"""Passages whose windows are looked at: more change no collection's figures."""
+
+
+_STEPS = np.float32(127)
+
+
+class EncoderFailed(Exception):
+    """No vectors, or not in time; the message says why."""
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors. Its methods may wait, and let other work go on meanwhile."""
+
+    name: str
+    """Names the vectors: those of another name can't be compared with these."""
+    batch: int
+    """Passages to ask for at once."""
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        """A vector of length 1 for each text, as rows. Raises EncoderFailed."""
+        ...
+
+    def query(self, texts: Sequence[str]) -> Floats:
+        """The same for what somebody waits for. Raises EncoderFailed, soon."""
+        ...
+
+    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
+        """The product of all vectors and the queries', a row for each query: work, off the event loop."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The passages' vectors; the windows of passage `p` are `windows[bounds[p]:bounds[p + 1]]`, in steps of 1/127."""
+
+    passages: Floats
+    windows: NDArray[np.int8]
+    bounds: NDArray[np.int64]
+
+
+class SemanticIndex:
+    """A lexical index, and the vectors of its passages once `fill` has been called."""
+
+    def __init__(
+        self,
+        lexical: LexicalIndex,
+        encoder: Encoder,
+        cache: VectorCache,
+        min_cosine: float = MIN_COSINE,
+        told: Callable[[EncoderFailed], None] = lambda _: None,
+    ) -> None:
+        self._lexical = lexical
+        self._encoder = encoder
+        self._cache = cache
+        self._min_cosine = min_cosine
+        self._told = told
+        self._held: list[Floats] = []
+        self._vectors: _Vectors | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all the vectors are there that will be."""
+        return self._vectors is not None or not self._lexical.passages
+
+    def fill(self) -> None:
+        """Get the vectors of the next few passages, from the cache or else from the encoder. Raises EncoderFailed.
+
+        With the last of them the index is `ready`.
+        """
+        passages = self._lexical.passages
+        at = len(self._held)
+        self._held += self._encoded(passages[at : at + self._encoder.batch])
+        if len(self._held) == len(passages):
+            self._vectors = _arranged(self._held)
+            self._held = []
+
+    def search(self, query: Query, limit: int) -> list[Hit]:
+        """At most `limit` passages, best first; none where the best is too far from the query."""
+        vectors = self._vectors
+        turns = _turns(query)
+        if vectors is None or not any(terms.words(turn) for turn in turns):
+            return self._lexical.search(query, limit)
+        try:
+            asked = self._encoder.query(turns)
+            similar = self._encoder.similarities(vectors.passages, asked)
+        except EncoderFailed as exc:
+            self._told(exc)
+            return self._lexical.search(query, limit)
+        mask = self._lexical.filters.mask(query.filters)
+        if mask is not None:
+            similar *= mask
+        return self._fused(vectors, asked, similar, self._lexical.score(query), limit)
+
+    def _fused(self, vectors: _Vectors, asked: Floats, similar: Floats, words: Scored, limit: int) -> list[Hit]:
+        first = (1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar)
+        places = best(first, max(limit, CANDIDATES))
+        # Each candidate: the mean of what it is like as a whole, and what its best window is like.
+        whole = similar[:, places]
+        cosines = (whole + np.maximum(whole, _closest(vectors, np.array(places, np.int64), asked))) / np.float32(2)
+        if cosines.max(initial=0) < self._min_cosine:
+            return []
+        meaning = _mixed(cosines)
+        scores = (1 - MEANING_SHARE) * words.fused[places] + MEANING_SHARE * meaning
+        return [
+            Hit(
+                self._lexical.passages[places[at]],
+                float(scores[at]),
+                {
+                    "stems": float(words.stems[places[at]]),
+                    "grams": float(words.grams[places[at]]),
+                    "meaning": float(meaning[at]),
+                    "cosine": float(cosines[:, at].max()),
+                    "coverage": words.coverage,
+                },
+            )
+            for at in best(scores.astype(np.float32), limit)
+        ]
+
+    def _encoded(self, passages: Sequence[Passage]) -> list[Floats]:
+        """For each passage the rows of its vectors: its own, then its windows'."""
+        keys = [content_key(self._encoder.name, passage.title, passage.text) for passage in passages]
+        held = self._cache.get(keys)
+        missing = [at for at, key in enumerate(keys) if key not in held]
+        texts = [_texts(passages[at]) for at in missing]
+        if texts:
+            rows = self._encoder.passages([text for each in texts for text in each])
+            new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
+            added = {keys[at]: vectors for at, vectors in zip(missing, new, strict=True)}
+            self._cache.put(added)
+            held = {**held, **added}
+        return [held[key] for key in keys]
+
+
+def _texts(passage: Passage) -> list[str]:
+    cut = windows(passage.text, WINDOW_WORDS)
+    heading = f"{passage.title}. " if passage.title else ""
+    return [heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])]
+
+
+def _turns(query: Query) -> list[str]:
+    """What is encoded: the last turn, and the one before it with the last."""
+    last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
+    return [text for text in (last, f"{before} {last}" if before else "") if text]
+
+
+def _arranged(held: Sequence[Floats]) -> _Vectors:
+    counts = np.array([len(each) - 1 for each in held], np.int64)
+    return _Vectors(
+        np.stack([each[0] for each in held]),
+        np.concatenate([np.rint(each[1:] * _STEPS).astype(np.int8) for each in held]),
+        np.concatenate([[0], np.cumsum(counts)]),
+    )
+
+
+def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats) -> Floats:
+    """For each turn, and each of these passages, the cosine of its best window; -1 where it has none."""
+    starts = vectors.bounds[places]
+    counts = vectors.bounds[places + 1] - starts
+    closest = np.full((len(asked), len(places)), -1, np.float32)
+    cut = counts > 0
+    if not cut.any():
+        return closest
+    starts, counts = starts[cut], counts[cut]
+    firsts = np.cumsum(counts) - counts
+    rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
+    products = asked @ vectors.windows[rows].astype(np.float32).T
+    closest[:, cut] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
+    return closest
+
+
+def _mixed(cosines: Floats) -> Floats:
+    """The turns' cosines, each divided by its best and none below 0, in one row."""
+    tops = cosines.max(axis=1, initial=0, keepdims=True)
+    scaled = np.maximum(cosines, 0) / np.where(tops > 0, tops, 1)
+    if len(scaled) == 1:
+        return np.asarray(scaled[0], np.float32)
+    return np.asarray(LAST_SHARE * scaled[0] + (1 - LAST_SHARE) * scaled[1], np.float32)

@@ -1,0 +1,211 @@
+"""Knowledge bases by folder, and what a changed file does to what is served."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from parley.errors import NotFound
+from parley.knowledge.bases import Bases
+from parley.knowledge.documents import Passage
+from parley.knowledge.index import Hit, Query
+
+
+class AllOfThem:
+    """An index that finds everything."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self.passages = list(passages)
+
+    def search(self, query: Query, limit: int) -> list[Hit]:
+        return [Hit(passage, 1.0) for passage in self.passages]
+
+
+def bases_of(folder: Path) -> Bases:
+    return Bases(folder, build=lambda passages, breathe: AllOfThem(passages))
+
+
+def write(path: Path, content: Any) -> None:
+    """A file as it would come: complete, under its name, at once."""
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_text(content if isinstance(content, str) else json.dumps(content))
+    aside.rename(path)
+
+
+def texts(bases: Bases, name: str = "") -> list[str]:
+    return [hit.passage.text for hit in bases.get(name).index.search(Query(""), 99)]
+
+
+def test_the_folder_is_a_base_and_each_subfolder_with_files_is_one(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "own"})
+    write(tmp_path / "shop" / "a.json", {"x": "shop's"})
+    (tmp_path / "empty").mkdir()
+    bases = bases_of(tmp_path)
+
+    bases.refresh()
+
+    assert (texts(bases), texts(bases, "shop"), set(bases.serving)) == (["own"], ["shop's"], {"", "shop"})
+
+
+@pytest.mark.parametrize("name", ["none", "..", ".", "shop/", "../shop", "a.json", ".hidden"])
+def test_only_the_bases_that_there_are_can_be_had(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "kb"
+    folder.mkdir()
+    for inside in ("shop", ".hidden", "a.json"):
+        write(folder / inside / "b.json", {"x": "y"})
+    bases = bases_of(folder)
+    bases.refresh()
+
+    with pytest.raises(NotFound) as refused:
+        bases.get(name)
+
+    assert (refused.value.status, refused.value.code, refused.value.param) == (404, "unknown_knowledge_base", "kb")
+
+
+def test_a_folder_behind_a_link_that_leads_out_is_no_base(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.json", {"x": "secret"})
+    (tmp_path / "kb").mkdir()
+    (tmp_path / "kb" / "shop").symlink_to(tmp_path / "elsewhere")
+    bases = bases_of(tmp_path / "kb")
+
+    bases.refresh()
+
+    assert set(bases.serving) == {""}
+
+
+def test_a_changed_a_new_and_a_deleted_file_are_seen(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "old"})
+    bases = bases_of(tmp_path)
+
+    assert bases.refresh() and not bases.refresh()
+    write(tmp_path / "a.json", {"x": "new"})
+    write(tmp_path / "b.json", {"x": "more"})
+    assert bases.refresh() and texts(bases) == ["new", "more"]
+    (tmp_path / "a.json").unlink()
+    assert bases.refresh() and texts(bases) == ["more"]
+
+
+def test_a_change_in_place_of_the_same_length_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write(file, {"x": "old"})
+    bases = bases_of(tmp_path)
+    bases.refresh()
+
+    file.write_text(json.dumps({"x": "new"}))
+    os.utime(file, ns=(1, file.stat().st_mtime_ns + 1))
+    bases.refresh()
+
+    assert texts(bases) == ["new"]
+
+
+def test_new_and_vanished_bases_come_and_go(tmp_path: Path) -> None:
+    bases = bases_of(tmp_path)
+    bases.refresh()
+    write(tmp_path / "shop" / "a.json", {"x": "y"})
+    bases.refresh()
+    assert texts(bases, "shop") == ["y"]
+
+    (tmp_path / "shop" / "a.json").unlink()
+    bases.refresh()
+
+    assert set(bases.serving) == {""}
+
+
+def test_a_file_that_breaks_leaves_its_base_as_it_was_until_it_is_mended(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "old a"})
+    write(tmp_path / "b.json", {"x": "old b"})
+    write(tmp_path / "shop" / "a.json", {"x": "shop"})
+    bases = bases_of(tmp_path)
+    bases.refresh()
+
+    write(tmp_path / "a.json", '{"x": ')
+    write(tmp_path / "b.json", {"x": "new b"})
+    with capture_logs() as logged:
+        bases.refresh()
+
+    assert (texts(bases), texts(bases, "shop"), bases.state) == (["old a", "old b"], ["shop"], "degraded")
+    assert any(f"{tmp_path}/a.json:1:7: expected value" in str(line.get("fault")) for line in logged)
+    write(tmp_path / "a.json", {"x": "new a"})
+    bases.refresh()
+    assert (texts(bases), bases.state) == (["new a", "new b"], "ok")
+
+
+def test_a_broken_file_that_is_taken_away_is_no_fault_any_more(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "a"})
+    write(tmp_path / "b.json", {"x": "b"})
+    bases = bases_of(tmp_path)
+    bases.refresh()
+    write(tmp_path / "a.json", "[")
+    bases.refresh()
+
+    (tmp_path / "a.json").unlink()
+    bases.refresh()
+
+    assert (texts(bases), bases.state) == (["b"], "ok")
+
+
+def test_a_file_that_was_broken_from_the_beginning_holds_nothing_up(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "[")
+    write(tmp_path / "b.json", {"x": "old"})
+    bases = bases_of(tmp_path)
+    bases.refresh()
+    assert (texts(bases), bases.state) == (["old"], "degraded")
+
+    write(tmp_path / "b.json", {"x": "new"})
+    bases.refresh()
+
+    assert (texts(bases), bases.state) == (["new"], "degraded")
+
+
+def test_a_faulty_entry_costs_itself_alone(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", [{"text": "one"}])
+    bases = bases_of(tmp_path)
+    bases.refresh()
+
+    write(tmp_path / "a.json", [{"text": "two"}, "not an entry"])
+    bases.refresh()
+
+    assert (texts(bases), bases.state) == (["two"], "degraded")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_without_files_is_empty_and_no_error(tmp_path: Path, exists: bool) -> None:
+    bases = bases_of(tmp_path if exists else tmp_path / "none")
+    assert bases.state == "loading"
+
+    bases.refresh()
+
+    assert (bases.state, texts(bases)) == ("empty", [])
+
+
+def test_a_folder_that_vanishes_leaves_what_is_served(tmp_path: Path) -> None:
+    folder = tmp_path / "kb"
+    write(folder / "a.json", {"x": "y"})
+    bases = bases_of(folder)
+    bases.refresh()
+
+    folder.rename(tmp_path / "moved")
+    bases.refresh()
+
+    assert (texts(bases), bases.state) == (["y"], "degraded")
+
+
+def test_the_old_index_serves_while_the_new_one_is_built(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "old"})
+    seen: list[list[str]] = []
+    bases = Bases(tmp_path, build=lambda passages, breathe: seen.append(_served(bases)) or AllOfThem(passages))
+    bases.refresh()
+    write(tmp_path / "a.json", {"x": "new"})
+
+    bases.refresh()
+
+    assert (seen, texts(bases)) == ([[], ["old"]], ["new"])
+
+
+def _served(bases: Bases) -> list[str]:
+    return texts(bases) if bases.serving else []
