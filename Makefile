@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench-knowledge requirements settings clean
+.PHONY: run test check soak promises bench-knowledge requirements settings clean bench-retrieval
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -31,6 +31,10 @@ promises: $(VENV)/.tested
 # Knowledge under load: 1 000 reloads, and what /rag adds to /chat.
 bench-knowledge: $(VENV)/.tested
 	$(BIN)/python bench/knowledge.py
+
+# What looking something up costs, at three sizes of knowledge.
+bench-retrieval: $(VENV)/.tested
+	PYTHONPATH=. $(BIN)/python bench/retrieval.py
 
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:

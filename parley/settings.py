@@ -99,7 +99,7 @@ class Settings:
     )
     rag_min_coverage: float = row(
         kinds.SHARE,
-        "0.17",
+        "0.33",
         "share of a question's weight that the best passage must hold by its words; below it nothing was found",
     )
     rag_min_cosine: float = row(

@@ -170,9 +170,12 @@ def _texts(passage: Passage) -> list[str]:
 
 
 def _turns(query: Query) -> list[str]:
-    """What is encoded: the last turn, and the one before it with the last."""
+    """What is encoded: the last turn where it says anything by itself, and the one before it with the last."""
     last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
-    return [text for text in (last, f"{before} {last}" if before else "") if text]
+    if not before:
+        return [last]
+    both = f"{before} {last}"
+    return [last, both] if terms.content(terms.words(last)) else [both]
 
 
 def _arranged(held: Sequence[Floats]) -> _Vectors:
@@ -195,7 +198,8 @@ def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats) -> Flo
     starts, counts = starts[cut], counts[cut]
     firsts = np.cumsum(counts) - counts
     rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
-    products = asked @ vectors.windows[rows].astype(np.float32).T
+    near = vectors.windows[rows].astype(np.float32)
+    products = np.stack([np.vecdot(near, query) for query in asked])
     closest[:, cut] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
     return closest
 
