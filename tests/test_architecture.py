@@ -49,6 +49,7 @@ GEVENT = {
     "parley/embedding.py",
     "parley/logs.py",
     "parley/lookup.py",
+    "parley/rewriting.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",

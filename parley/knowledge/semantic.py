@@ -128,7 +128,7 @@ class SemanticIndex:
         places = best(first, max(limit, CANDIDATES))
         # Each candidate: the mean of what it is like as a whole, and what its best window is like.
         whole = similar[:, places]
-        cosines = (whole + np.maximum(whole, _closest(vectors, np.array(places, np.int64), asked))) / np.float32(2)
+        cosines = (whole + _closest(vectors, np.array(places, np.int64), asked, whole)) / np.float32(2)
         if cosines.max(initial=0) < self._min_cosine:
             return []
         meaning = _mixed(cosines)
@@ -187,11 +187,11 @@ def _arranged(held: Sequence[Floats]) -> _Vectors:
     )
 
 
-def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats) -> Floats:
-    """For each turn, and each of these passages, the cosine of its best window; -1 where it has none."""
+def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats, whole: Floats) -> Floats:
+    """For each turn, and each of these passages, the cosine of its best window; the `whole`'s where it has none."""
     starts = vectors.bounds[places]
     counts = vectors.bounds[places + 1] - starts
-    closest = np.full((len(asked), len(places)), -1, np.float32)
+    closest = whole.copy()
     cut = counts > 0
     if not cut.any():
         return closest
