@@ -1,5 +1,6 @@
 """Embeddings by an API: what is asked, what is made of the answer, and of none."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,8 @@ def upstream() -> Iterator[FakeUpstream]:
 
 
 def encoded(upstream: FakeUpstream, *texts: str) -> Any:
-    return EmbeddingsApi(upstream.base_url, "sk-secret", "m", 1.0).encode(texts, 2.0)
+    with contextlib.closing(EmbeddingsApi(upstream.base_url, "sk-secret", "m", 1.0)) as api:
+        return api.encode(texts, 2.0)
 
 
 def answer(*rows: Any) -> bytes:
