@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import planned_upstream  # first, for it finds the rest
 import requests
 from corpus import Corpus
-from planned_upstream import House, Plan
 from promises import Table, ms
 from running_server import RunningServer
 from talkers import CHAT, RAG, Heard, Log, Talker, broken_promise, quantile, serving
@@ -30,6 +30,7 @@ from parley.knowledge.documents import Passage
 STREAMS = 50
 CALLERS = 8
 WARM_UP = 50
+PAUSE_SECONDS = 0.02
 
 
 def write(folder: Path, passages: list[Passage], edition: int = 0) -> None:
@@ -63,7 +64,7 @@ class Load:
     """Callers who ask again and again until it is over, and what they heard."""
 
     server: RunningServer
-    house: House
+    house: planned_upstream.House
     over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     heard: list[Heard] = dataclasses.field(default_factory=list)
     wrong: list[str] = dataclasses.field(default_factory=list)
@@ -73,11 +74,12 @@ class Load:
         talker, number = Talker(self.server.port), 0
         while not self.over.is_set():
             number += 1
-            planned = self.house.expect(Plan(f"{name}-{number}", **plan))
+            planned = self.house.expect(planned_upstream.Plan(f"{name}-{number}", **plan))
             heard = await talker.ask(path, planned.name, asking(questions[number % len(questions)]))
             self.heard.append(heard)
             if found := broken_promise(planned, path, heard):
                 self.wrong.append(found)
+            await asyncio.sleep(PAUSE_SECONDS)
         talker.leave()
 
 
@@ -141,13 +143,15 @@ async def lookups(table: Table, rounds: int, size: int) -> None:
     table.row("first content on /rag", "(told)", ms(times[RAG]), kept=True)
 
 
-async def _in_turn(server: RunningServer, house: House, questions: list[str]) -> dict[str, list[float]]:
+async def _in_turn(
+    server: RunningServer, house: planned_upstream.House, questions: list[str]
+) -> dict[str, list[float]]:
     """Seconds from the question to the first content of an upstream that answers at once."""
     times: dict[str, list[float]] = {CHAT: [], RAG: []}
     talker = Talker(server.port)
     for number, question in enumerate(questions):
         for path in (CHAT, RAG) if number % 2 else (RAG, CHAT):
-            plan = house.expect(Plan(f"probe{path.count('/')}-{number}", count=1, think=0.0))
+            plan = house.expect(planned_upstream.Plan(f"probe{path.count('/')}-{number}", count=1, think=0.0))
             heard = await talker.ask(path, plan.name, asking(question))
             if number >= WARM_UP:
                 times[path].append(heard.first_at - heard.asked_at)
@@ -160,14 +164,14 @@ def main() -> int:
     parser.add_argument("what", nargs="*", choices=["reloads", "lookups"], default=["reloads", "lookups"])
     parser.add_argument("--reloads", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=2000)
-    parser.add_argument("--passages", type=int, default=0, help="default: 500 for reloads, 5000 for lookups")
+    parser.add_argument("--passages", type=int, default=0, help="default: 200 for reloads, 5000 for lookups")
     given = parser.parse_args()
     print(f"{os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}\n", flush=True)
     table = Table()
     if "lookups" in given.what:
-        asyncio.run(lookups(table, given.rounds, given.passages or 5000))
+        asyncio.run(lookups(table, given.rounds, given.passages or 2000))
     if "reloads" in given.what:
-        asyncio.run(reloads(table, given.reloads, given.passages or 500))
+        asyncio.run(reloads(table, given.reloads, given.passages or 200))
     return 1 if table.broken else 0
 
 

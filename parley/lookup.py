@@ -17,7 +17,7 @@ from parley.logs import log
 from parley.trail import Trail
 
 WORK_SECONDS = 0.004
-REST_SECONDS = 0.002
+REST_SECONDS = 0.001
 
 
 @dataclass(frozen=True)

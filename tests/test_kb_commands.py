@@ -1,6 +1,8 @@
 """`flask kb check`, `search` and `import`: what is printed, as lines and as JSON, and the exit codes."""
 
 import json
+import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -321,3 +323,25 @@ def test_word_and_pdf_files_are_read(tmp_path: Path) -> None:
 
     assert imported(tmp_path / "kb", tmp_path / "a.docx") == [("Hours", "We open at 9.")]
     assert ("b", "Parking is behind the shop.") in imported(tmp_path / "kb", tmp_path / "b.pdf")
+
+
+# --- the guide ---
+
+
+def test_the_commands_of_the_guide_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "knowledge.md").read_text()
+    commands = re.findall(r"^flask (kb .*?)(?:\s+#.*)?$", guide, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "handbook.md", "# Tune-up\n\nA tune-up costs 65 dollars.\n")
+    write(tmp_path / "prices.csv", "question,answer\nHow much is a chain?,35 dollars.\n")
+    runner = create_app(Settings(kb_dir=Path("kb_data"))).test_cli_runner()
+
+    codes = {command: runner.invoke(args=shlex.split(command)).exit_code for command in commands}
+
+    assert codes == {
+        "kb import handbook.md prices.csv": 0,
+        "kb check": 0,
+        'kb search "How much is a tune-up?"': 0,
+        "kb import price-list.pdf terms.docx --kb north": 1,  # there are none
+    }
+    assert sorted(path.name for path in Path("kb_data").glob("*.json")) == ["handbook.json", "prices.json"]

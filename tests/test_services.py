@@ -98,8 +98,8 @@ def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
 
     with capture_logs() as logged:
         services.warm()
-        services.knowledge.require("")
-        services.knowledge.require("")
+        while services.knowledge.loading:
+            services.knowledge.require("")
 
     events = [line["event"] for line in logged]
     assert (events.count("knowledge_loaded"), events.count("recordings_loaded")) == (1, 1)

@@ -91,13 +91,15 @@ class Bases:
         serving = dict(self.serving)
         changed = [name for name in found if name not in serving or serving[name].fingerprint != found[name]]
         gone = serving.keys() - found.keys()
+        read: dict[str, Sequence[Passage]] = {}
         for name in changed:
-            serving[name] = self._refreshed(name, found[name])
+            serving[name], read[name] = self._refreshed(name, found[name])
             if self._serving is not None:  # at first all appear at once: no name is unknown because it is late
                 self._serving = dict(serving)
         if changed or gone:
             self._serving = {name: base for name, base in serving.items() if name in found}
             observe.KB_PASSAGES.set(sum(base.passages for base in self.serving.values()))
+            self._log_suspicions(read)
         if gone:
             log.info("knowledge_gone", bases=sorted(gone))
         return bool(changed or gone)
@@ -108,7 +110,8 @@ class Bases:
         except OSError:
             return {name: self._folder / name for name in {"", *self.serving}}  # what is served stays
 
-    def _refreshed(self, name: str, fingerprint: Fingerprint) -> Base:
+    def _refreshed(self, name: str, fingerprint: Fingerprint) -> tuple[Base, Sequence[Passage]]:
+        """The base as it is to be served now, and the passages that are new in it."""
         started = time.monotonic()
         loaded = documents.load(self._folder / name, self._folder, self._breathe)
         _log_problems(loaded.problems)
@@ -118,27 +121,21 @@ class Bases:
             log.warning(
                 "knowledge_kept", kb=name, passages=old.passages, broken=sorted(loaded.broken_files)[:MOST_LOGGED]
             )
-            return replace(old, problems=tuple(loaded.problems), stale=True, fingerprint=fingerprint)
+            return replace(old, problems=tuple(loaded.problems), stale=True, fingerprint=fingerprint), ()
         built = self._build(loaded.passages, self._breathe)
         if old is not None:
             observe.KB_RELOADS.inc()
-        self._log_suspicions(name, loaded.passages)
         _log_loaded(name, loaded, started)
-        return Base(
-            built,
-            len(loaded.passages),
-            tuple(loaded.problems),
-            loaded.broken_files,
-            fingerprint=fingerprint,
-        )
+        problems, broken = tuple(loaded.problems), loaded.broken_files
+        return Base(built, len(loaded.passages), problems, broken, fingerprint=fingerprint), loaded.passages
 
-    def _log_suspicions(self, name: str, passages: Sequence[Passage]) -> None:
+    def _log_suspicions(self, read: Mapping[str, Sequence[Passage]]) -> None:
         told = 0
-        for passage in passages:
+        for name, passage in ((name, passage) for name, passages in read.items() for passage in passages):
             self._breathe()
             for suspicion in suspicions(passage) if told < MOST_LOGGED else ():
                 told += 1
-                log.warning("knowledge_suspect", kb=name, file=passage.file, id_of_passage=passage.id, why=suspicion)
+                log.warning("knowledge_suspect", kb=name, file=passage.file, passage=passage.id, why=suspicion)
 
 
 def folders_of(home: Path) -> dict[str, Path]:

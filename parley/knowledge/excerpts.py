@@ -17,6 +17,7 @@ EXCERPT_CHARACTERS = 1200
 MORE_THAN_WANTED = 2
 """So many times the wanted passages are searched for, because some may say the same."""
 _SAME_WORDS = 0.95
+_LEAST_LENGTH = 0.85
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d")
 
@@ -49,28 +50,27 @@ def excerpts(hits: Sequence[Hit], most: int) -> list[Excerpt]:
 
 def are_near_duplicates(one: Passage, other: Passage) -> bool:
     """Whether two passages say the same in nearly the same words: no number may differ, and hardly a word."""
-    return _are_alike(_words(one), _words(other))
+    lengths = sorted((len(one.text), len(other.text)))
+    if lengths[0] < _LEAST_LENGTH * lengths[1]:
+        return False  # without a look at the words, of which there are many
+    words, others = _words(one), _words(other)
+    if len(words & others) < _SAME_WORDS * len(words | others):
+        return False
+    return not any(_NUMBER.search(word) for word in words ^ others)
 
 
 def _different(hits: Sequence[Hit], most: int) -> list[Hit]:
-    kept: list[tuple[Hit, frozenset[str]]] = []
+    kept: list[Hit] = []
     for hit in hits:
-        words = _words(hit.passage)
-        if not any(_are_alike(words, others) for _, others in kept):
-            kept.append((hit, words))
+        if not any(are_near_duplicates(hit.passage, other.passage) for other in kept):
+            kept.append(hit)
         if len(kept) == most:
             break
-    return [hit for hit, _ in kept]
+    return kept
 
 
 def _words(passage: Passage) -> frozenset[str]:
     return frozenset(_WORD.findall(f"{passage.title}\n{passage.text}".casefold()))
-
-
-def _are_alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    if len(one & other) < _SAME_WORDS * len(one | other):
-        return False
-    return not any(_NUMBER.search(word) for word in one ^ other)
 
 
 def _document(passage: Passage) -> tuple[str, str]:

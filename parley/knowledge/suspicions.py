@@ -27,8 +27,19 @@ _PATTERNS = {
     "holds a link with a query, which could carry a caller's words away": re.compile(r"\bhttps?://[^\s?#]+\?\S"),
 }
 
+# What a text has in small letters that any of these patterns could find: looking for it takes a fiftieth of the time.
+_HINTS = (
+    *("sk-", "pk-", "rk-", "xai-", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox", "aiza"),
+    *("private key", "api", "secret", "passw"),
+    *("ignore", "disregard", "forget", "system prompt", "you are now", "new instructions", "<|", "inst]", "sys>>"),
+    "://",
+)
+
 
 def suspicions(passage: Passage) -> list[str]:
     """What is odd about a passage, in words; nothing of its text."""
     text = f"{passage.title}\n{passage.text}"
+    small = text.casefold()
+    if not any(hint in small for hint in _HINTS):
+        return []
     return [name for name, pattern in _PATTERNS.items() if pattern.search(text)]

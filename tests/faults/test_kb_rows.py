@@ -17,7 +17,7 @@ from running_server import RunningServer, held_by, running_server
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
 MIB = 1 << 20
-LONG = bool(os.environ.get("PARLEY_LONG"))
+LONG = "PARLEY_LONG" in os.environ
 GOOD = {"Parking": "Parking is free behind the shop."}
 ASKS = "Where is parking?"
 

@@ -26,8 +26,7 @@ from fake_upstream import (
     head,
     refusal,
 )
-from running_server import RunningServer
-from running_server import payloads as strict_payloads
+from running_server import RunningServer, payloads
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -55,11 +54,6 @@ def ask(server: RunningServer, said: Any = QUESTION, *, unread: bool = False, **
 def uncited(stream: bytes) -> bytes:
     """A stream without the comment that names the passages; there is one at most, in front of the model's words."""
     return re.sub(rb": citations \[.*\]\n\n", b"", stream, count=1)
-
-
-def payloads(stream: bytes) -> list[bytes]:
-    """The payloads of a whole stream, which holds nothing else but that comment."""
-    return strict_payloads(uncited(stream))
 
 
 def plain(*sent: bytes) -> bytes:

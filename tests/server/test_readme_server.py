@@ -36,7 +36,7 @@ def run(curl_line: str, server: RunningServer) -> str:
 
 
 def chunks(stream: str) -> list[dict]:
-    payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line]
+    payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line and not line.startswith(":")]
     assert payloads.pop() == "[DONE]"
     return [json.loads(payload) for payload in payloads]
 
