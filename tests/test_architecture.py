@@ -46,6 +46,7 @@ OWNERS = {
 }
 GEVENT = {
     "blueprints/web.py",
+    "parley/body.py",
     "parley/drain.py",
     "parley/embedding.py",
     "parley/log_output.py",
