@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench bench-knowledge requirements settings clean
+.PHONY: run test check soak promises bench bench-knowledge bench-retrieval requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -39,9 +39,13 @@ promises: $(VENV)/.tested
 bench-knowledge: $(VENV)/.tested
 	$(BIN)/python bench/knowledge.py
 
+# What looking something up costs, at three sizes of knowledge.
+bench-retrieval: $(VENV)/.tested
+	PYTHONPATH=. $(BIN)/python bench/retrieval.py
+
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-dev requirements-bench requirements-import; do \
+	for name in requirements requirements-local requirements-dev requirements-import requirements-bench; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

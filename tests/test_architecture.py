@@ -51,6 +51,7 @@ GEVENT = {
     "parley/embedding.py",
     "parley/log_output.py",
     "parley/lookup.py",
+    "parley/rewriting.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
