@@ -61,6 +61,10 @@ def utter(utterance: Utterance, asked: Asked, services: Services) -> Batches:
 
 def utter_whole(utterance: Utterance, asked: Asked) -> bytes:
     """The same in one piece: a WAV file unless `audio.format` is pcm16."""
-    wants_raw = (asked.body.get("audio") or {}).get("format") == "pcm16"
-    data = utterance.pcm if wants_raw else wav.encode(utterance.pcm, utterance.rate)
+    data = in_format(utterance.pcm, utterance.rate, asked)
     return audio.completion(asked.envelope, data, utterance.transcript, utterance.words)
+
+
+def in_format(pcm: bytes, rate: int, asked: Asked) -> bytes:
+    """The sound as the caller wants it in one piece: as it is for `audio.format` pcm16, else a WAV file."""
+    return pcm if (asked.body.get("audio") or {}).get("format") == "pcm16" else wav.encode(pcm, rate)

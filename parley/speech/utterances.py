@@ -12,7 +12,7 @@ class Utterance:
 
     `pcm` is signed 16-bit little-endian mono at `rate` Hz, always an even number of bytes. `simulated` tells
     that the sound stands in for a recording that is not there; the words are right all the same. `words` are
-    the transcript's in time, empty where nobody knows.
+    the transcript's in time, empty where nobody knows, and guessed where `words_estimated`.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Utterance:
     rate: int
     simulated: bool
     words: tuple[Word, ...] = ()
+    words_estimated: bool = False
 
 
 class Piece(NamedTuple):

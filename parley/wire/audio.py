@@ -5,13 +5,15 @@ https://platform.openai.com/docs/api-reference/chat-streaming (the id, once).
 """
 
 import base64
+import binascii
 import time
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from parley.errors import UpstreamBadResponse
 from parley.wire.chunks import Envelope
 
 KEPT_SECONDS = 3600
@@ -40,7 +42,7 @@ class AudioChunks:
 
     def data(self, pcm: bytes) -> bytes:
         """A chunk with sound."""
-        return self._chunk({"data": base64.b64encode(pcm).decode()})
+        return self._chunk({"data": encoded(pcm)})
 
     def _chunk(self, audio: dict[str, Any]) -> bytes:
         role = {} if self._envelope.used else {"role": "assistant"}
@@ -48,6 +50,11 @@ class AudioChunks:
         if self._id_once:
             self._label = {}
         return payload
+
+
+def encoded(data: bytes) -> str:
+    """Bytes as JSON holds them."""
+    return base64.b64encode(data).decode()
 
 
 def word_object(word: TimedWord) -> dict[str, Any]:
@@ -61,10 +68,51 @@ def completion(envelope: Envelope, data: bytes, transcript: str, words: Iterable
     timed = [word_object(word) for word in words]
     spoken = {
         "id": f"audio_{uuid.uuid4().hex}",
-        "data": base64.b64encode(data).decode(),
+        "data": encoded(data),
         "transcript": transcript,
         "expires_at": int(time.time()) + KEPT_SECONDS,
         **({"words": timed} if timed else {}),
     }
     message = {"role": "assistant", "content": None, "refusal": None, "audio": spoken}
     return msgspec.json.encode(envelope.completion(message))
+
+
+class Spoken(NamedTuple):
+    """What an upstream's chunk holds of speech: PCM16 bytes, a piece of the transcript, words where it times them."""
+
+    pcm: bytes = b""
+    transcript: str = ""
+    words: tuple[TimedWord, ...] = ()
+
+
+def spoken(delta: dict[str, Any]) -> Spoken | None:
+    """The speech in an upstream's delta or message, None where it is not about speech. Raises UpstreamBadResponse.
+
+    Empty speech is what only names an id, or says until when it is kept.
+    """
+    audio = delta.get("audio")
+    if not isinstance(audio, dict):
+        return None
+    data, transcript = audio.get("data") or "", audio.get("transcript") or ""
+    if not isinstance(data, str) or not isinstance(transcript, str):
+        raise UpstreamBadResponse("the upstream's audio is not of the form that was asked for")
+    listed = audio.get("words")
+    return Spoken(decoded(data), transcript, _timed_words(listed) if isinstance(listed, list) else ())
+
+
+def decoded(data: str) -> bytes:
+    """The bytes of an upstream's base64. Raises UpstreamBadResponse."""
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise UpstreamBadResponse("the upstream's audio is not base64") from exc
+
+
+def _timed_words(listed: list[Any]) -> tuple[TimedWord, ...]:
+    """The words that are well-formed; subtitles are no reason to lose the sound."""
+    found = [(word.get("text"), word.get("start_ts"), word.get("end_ts")) for word in listed if isinstance(word, dict)]
+    return tuple(
+        (text, round(start), round(end))
+        for text, start, end in found
+        if isinstance(text, str) and isinstance(start, int | float) and isinstance(end, int | float)
+    )
