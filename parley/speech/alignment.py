@@ -12,8 +12,9 @@ from parley.speech.words import Word, is_mark, tokens, with_marks
 
 RATE = 16_000
 FRAME_MS = 10
-SURPLUS_MS = 2000
-"""Sound that may follow the last word; where there is more, the search has lost its way."""
+LONGEST_WORD_MS = 1500
+LONGEST_REST_MS = 2000
+"""The search never says that it failed: it stretches a word over what does not fit, or leaves sound at the end."""
 # Words that the dictionary lacks are sounded out letter by letter: rough, but good enough to be found in order.
 SOUNDS = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
@@ -40,33 +41,33 @@ def align(transcript: str, pcm: bytes, rate: int) -> tuple[Word, ...]:
     words that can't be sounded out in English, and where the text is not what is said, as far as that shows.
     """
     listed = tokens(transcript)
-    said = [(token, _spellings(token)) for token in listed if not is_mark(token)]
+    said = [(token, spellings(token)) for token in listed if not is_mark(token)]
     if not said:
         raise AlignmentError("the transcript has no words")
-    segments = _segments([spelling for _, spellings in said for spelling in spellings], pcm, rate)
+    segments = _segments([spelling for _, spelt in said for spelling in spelt], pcm, rate)
     total_ms = len(pcm) // 2 * 1000 // rate
-    if len(segments) != sum(len(spellings) for _, spellings in said):
+    if len(segments) != sum(len(spelt) for _, spelt in said):
         raise AlignmentError("the words were not all found: is the transcript what is said?")
-    if total_ms - segments[-1][1] > SURPLUS_MS:
-        raise AlignmentError(f"after the last word {total_ms - segments[-1][1]} ms are left: is there more said?")
+    longest = max(end - start for start, end in segments)
+    if longest > LONGEST_WORD_MS or total_ms - segments[-1][1] > LONGEST_REST_MS:
+        raise AlignmentError("the words do not fill the sound: is there more said than the transcript has?")
     spoken, at = [], 0
-    for token, spellings in said:
-        start, end = segments[at][0], segments[at + len(spellings) - 1][1]
-        spoken.append(Word(token, start, end))
-        at += len(spellings)
+    for token, spelt in said:
+        spoken.append(Word(token, segments[at][0], segments[at + len(spelt) - 1][1]))
+        at += len(spelt)
     return with_marks(spoken, listed, total_ms)
 
 
-def _segments(spellings: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, int]]:
+def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, int]]:
     """Start and end in ms of each word that the search found in the sound."""
     decoder = _decoder()
-    for spelling in set(spellings):
+    for spelling in set(spelt):
         if decoder.lookup_word(spelling) is None:
             decoder.add_word(spelling, _sounded(spelling), True)
     resampler = Resampler(rate, RATE)
     sound = to_int16(resampler.more(from_int16(pcm))) + to_int16(resampler.rest())
     try:
-        decoder.set_align_text(" ".join(spellings))
+        decoder.set_align_text(" ".join(spelt))
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)
         decoder.end_utt()
@@ -88,8 +89,8 @@ def _decoder() -> Any:
     return Decoder(samprate=RATE, loglevel="FATAL", lm=None)
 
 
-def _spellings(token: str) -> list[str]:
-    """The dictionary's words for a token: numbers as they are read, the rest in small letters."""
+def spellings(token: str) -> list[str]:
+    """The dictionary's words for a token: numbers as they are read, the rest in small letters. Raises AlignmentError."""
     words: list[str] = []
     for part in re.findall(r"\d+|[^\W\d]+(?:['’][^\W\d]+)*", token.casefold()):
         words += _read(int(part)) if part.isascii() and part.isdigit() else [part.replace("’", "'")]
