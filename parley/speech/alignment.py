@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from parley.speech.estimation import FRAME_MS, loud_frames
 from parley.speech.resampling import Resampler, from_int16, to_int16
 from parley.speech.words import Word, is_mark, tokens, with_marks
 
 RATE = 16_000
-FRAME_MS = 10
-LONGEST_WORD_MS = 1500
-LONGEST_REST_MS = 2000
-"""The search never says that it failed: it stretches a word over what does not fit, or leaves sound at the end."""
+MOST_UNSAID = 0.2
+"""The search never says that it failed: it leaves out sound that does not fit. More than this part of it is too much."""
 # Words that the dictionary lacks are sounded out letter by letter: rough, but good enough to be found in order.
 SOUNDS = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
@@ -48,8 +47,7 @@ def align(transcript: str, pcm: bytes, rate: int) -> tuple[Word, ...]:
     total_ms = len(pcm) // 2 * 1000 // rate
     if len(segments) != sum(len(spelt) for _, spelt in said):
         raise AlignmentError("the words were not all found: is the transcript what is said?")
-    longest = max(end - start for start, end in segments)
-    if longest > LONGEST_WORD_MS or total_ms - segments[-1][1] > LONGEST_REST_MS:
+    if _unsaid(segments, pcm, rate) > MOST_UNSAID:
         raise AlignmentError("the words do not fill the sound: is there more said than the transcript has?")
     spoken, at = [], 0
     for token, spelt in said:
@@ -81,6 +79,15 @@ def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, in
     ]
 
 
+def _unsaid(segments: Sequence[tuple[int, int]], pcm: bytes, rate: int) -> float:
+    """The part of the loud sound that lies in no word."""
+    loud = loud_frames(pcm, rate)
+    outside = loud.copy()
+    for start, end in segments:
+        outside[start // FRAME_MS : end // FRAME_MS] = False
+    return float(outside.sum() / max(loud.sum(), 1))
+
+
 def _decoder() -> Any:
     try:
         from pocketsphinx import Decoder
@@ -90,7 +97,10 @@ def _decoder() -> Any:
 
 
 def spellings(token: str) -> list[str]:
-    """The dictionary's words for a token: numbers as they are read, the rest in small letters. Raises AlignmentError."""
+    """The dictionary's words for a token: numbers as they are read, the rest in small letters.
+
+    Raises AlignmentError for what English letters can't spell.
+    """
     words: list[str] = []
     for part in re.findall(r"\d+|[^\W\d]+(?:['’][^\W\d]+)*", token.casefold()):
         words += _read(int(part)) if part.isascii() and part.isdigit() else [part.replace("’", "'")]

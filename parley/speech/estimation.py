@@ -42,7 +42,7 @@ def estimate(transcript: str, pcm: bytes, rate: int) -> tuple[Word, ...]:
     """
     listed = tokens(transcript) if len(transcript) <= LONGEST_TEXT else []
     total_ms = len(pcm) // 2 * 1000 // rate
-    loud = _loud_frames(pcm, rate)
+    loud = loud_frames(pcm, rate)
     if not listed or len(loud) < 2:
         return ()
     first, last = int(np.argmax(loud)), len(loud) - int(np.argmax(loud[::-1]))
@@ -66,7 +66,7 @@ def weight(token: str) -> float:
     return max(1.0, letters + LETTERS_A_SYLLABLE * syllabic + LETTERS_A_DIGIT * digits)
 
 
-def _loud_frames(pcm: bytes, rate: int) -> npt.NDArray[np.bool_]:
+def loud_frames(pcm: bytes, rate: int) -> npt.NDArray[np.bool_]:
     """For each 10 ms whether something is said."""
     samples = np.frombuffer(pcm, "<i2")
     size = max(1, rate * FRAME_MS // 1000)
