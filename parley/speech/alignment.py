@@ -13,7 +13,7 @@ from parley.speech.words import Word, is_mark, tokens, with_marks
 
 RATE = 16_000
 MOST_UNSAID = 0.2
-"""The search never says that it failed: it leaves out sound that does not fit. More than this part of it is too much."""
+"""The search never says that it failed: it leaves out sound that does not fit. This part of it is too much."""
 # Words that the dictionary lacks are sounded out letter by letter: rough, but good enough to be found in order.
 SOUNDS = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
