@@ -6,12 +6,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
-ROW = re.compile(r"^\| ((?:UP|UM|RG|CL|RL|OB)-\d\d) \| .* \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ((?:UP|UM|RG|CL|AF|RL|OB)-\d\d) \| .* \| (.+) \|$", re.MULTILINE)
 NAMED = re.compile(r"test_([a-z]{2})_(\d\d)_")
 OWNED = {
     *(f"UP-{number:02}" for number in range(1, 22)),
     *(f"UM-{number:02}" for number in range(1, 19)),
     *(f"CL-{number:02}" for number in range(1, 14)),
+    *(f"AF-{number:02}" for number in range(1, 12)),
     *("RG-01", "RL-01", "RL-02", "RL-03", "RL-07", "OB-01", "OB-04", "OB-05"),
 }
 
