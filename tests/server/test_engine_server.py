@@ -2,6 +2,9 @@
 
 import asyncio
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +95,30 @@ def test_the_words_keep_their_times_at_every_rate(upstream: FakeUpstream, server
 
     assert bytes(heard.pcm) == recorded("default", rate)
     is_in_time(heard)
+
+
+def test_the_two_commands_of_the_readme_add_a_greeting(
+    upstream: FakeUpstream, servers: Servers, tmp_path: Path
+) -> None:
+    section = (ROOT / "README.md").read_text().partition("## Add a greeting")[2]
+    commands = section.partition("```sh\n")[2].partition("```")[0]
+    assert len(commands.strip().splitlines()) == 2
+    (tmp_path / "audio_assets").mkdir()
+    shutil.copy(ROOT / "audio_assets" / "welcome.wav", tmp_path / "hello.wav")
+    server = servers(AUDIO_DIR=str(tmp_path / "audio_assets"), AUDIO_LEAD_MS="5000")
+    greeting = "Hi, this is Harbour Bicycle Works."
+    assert bytes(asyncio.run(Engine(server.url).greet(greeting)).pcm) != recorded("welcome")
+
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
+    before = server.worker_pids()
+    server.signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while set(before) & set(server.worker_pids()) or not server.worker_pids():
+        assert time.monotonic() < deadline, "the old worker stays"
+        time.sleep(0.02)
+
+    heard = asyncio.run(Engine(server.url).greet(greeting))
+    assert (bytes(heard.pcm), heard.transcript) == (recorded("welcome"), greeting)
 
 
 def test_words_that_were_measured_are_preferred_to_the_estimate(
