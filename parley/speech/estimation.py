@@ -4,6 +4,7 @@ For recordings that nobody has aligned. The sound between two pauses is shared o
 pauses themselves are given to the punctuation that lies nearest.
 """
 
+import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -105,10 +106,11 @@ def _spread(listed: Sequence[str], first: int, last: int, pauses: list[Pause]) -
             at_said += [float(said[mark]), float(said[mark])]
             at_frame += [float(pause.start), float(pause.end)]
         before += pause.end - pause.start
+    parts = said.tolist()
     at_said.append(1.0)
     at_frame.append(float(last))
     return [
-        Word(token, _ms(said[place], at_said, at_frame, "right"), _ms(said[place + 1], at_said, at_frame, "left"))
+        Word(token, _ms(parts[place], at_said, at_frame, "right"), _ms(parts[place + 1], at_said, at_frame, "left"))
         for place, token in enumerate(listed)
         if not is_mark(token)
     ]
@@ -126,7 +128,7 @@ def _mark_near(listed: Sequence[str], said: npt.NDArray[np.float64], where: floa
 
 def _ms(part: float, at_said: list[float], at_frame: list[float], side: str) -> int:
     """The time at which this part of the text has been said; at a pause its end (right) or its start (left)."""
-    where = int(np.searchsorted(at_said, part, side="right" if side == "right" else "left"))
+    where = bisect.bisect_right(at_said, part) if side == "right" else bisect.bisect_left(at_said, part)
     where = min(max(where, 1), len(at_said) - 1)
     low, high = at_said[where - 1], at_said[where]
     share = (part - low) / (high - low) if high > low else 0.0

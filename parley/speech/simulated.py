@@ -31,7 +31,8 @@ def utterance(transcript: str | None, rate: int, name: str = NAME) -> Utterance:
     """
     said = TRANSCRIPT if transcript is None else transcript
     beats = _beats(said)
-    words = estimation.evenly(said, beats * 1000 // BEATS_PER_SECOND)
+    # Of a text that is too long the tones are not the length, so they tell nothing of when its words are due.
+    words = estimation.evenly(said, beats * 1000 // BEATS_PER_SECOND) if beats < LONGEST_BEATS else ()
     return Utterance(name, said, _melody(beats, rate), rate, simulated=True, words=words)
 
 
