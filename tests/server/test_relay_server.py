@@ -200,6 +200,35 @@ def test_sound_that_is_none_ends_as_a_failure_and_not_as_noise(
     assert json.loads(error)["error"]["code"] == "upstream_bad_response"
 
 
+def test_a_cut_inside_the_sound_is_told_behind_what_was_heard(relay: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [*fake.events(spoken()[:5]), 0.05, fake.reset]
+
+    *sent, last, error = payloads(ask(relay).content)
+
+    assert len(pieces_of([json.loads(payload) for payload in sent])) >= 2
+    assert json.loads(last)["choices"][0]["finish_reason"] == "error"
+    assert json.loads(error)["error"]["code"] == "upstream_disconnected"
+
+
+def test_a_failure_before_any_sound_is_a_status(relay: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = fake.refusal(400, {"message": "no such voice", "code": "invalid_voice"})
+
+    response = ask(relay, audio={"voice": "nobody"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_voice")
+
+
+def test_silence_inside_the_sound_is_filled_with_comments(servers: Servers, upstream: FakeUpstream) -> None:
+    server = servers(AUDIO_MODE="relay", HEARTBEAT="0.1")
+    sent = spoken()
+    upstream.script = [*fake.events(sent[:5]), 0.7, *map(fake.event, sent[5:]), fake.event(fake.DONE), fake.END]
+
+    frames = ask(server).content.split(b"\n\n")
+
+    quiet = [place for place, frame in enumerate(frames) if frame.startswith(b":")]
+    assert len(quiet) >= 3 and b'"data"' in frames[quiet[0] - 1] and b'"data"' in frames[quiet[-1] + 1]
+
+
 def test_a_broadcast_asks_no_upstream(relay: RunningServer, upstream: FakeUpstream) -> None:
     said = "Hi, I am your agent."
     chunks = chunks_of(ask(relay, messages=[{"role": "assistant", "content": said}]))
