@@ -32,8 +32,8 @@ class Voice:
             yield self.tell(piece.text, piece.words)
         elif not piece.pcm:
             yield []
-        for chunk in self._pace.chunks(piece.pcm):
-            yield [self._chunks.data(chunk)]
+        for due in self._pace.chunks(piece.pcm):
+            yield [self._chunks.data(chunk) for chunk in due]
 
     def tell(self, text: str, words: Iterable[Word]) -> list[bytes]:
         """A text that is heard from here on, as a payload."""
@@ -41,8 +41,8 @@ class Voice:
 
     def rest(self) -> Batches:
         """What still waits, as a last shorter chunk."""
-        for chunk in self._pace.rest():
-            yield [self._chunks.data(chunk)]
+        if due := self._pace.rest():
+            yield [self._chunks.data(chunk) for chunk in due]
 
     def say_all(self, pieces: Iterable[Piece]) -> Batches:
         """All pieces to the last chunk of their sound; the finish chunk is the caller's to send."""

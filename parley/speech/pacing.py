@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 SAMPLE_BYTES = 2
-YIELD_EVERY = 32
+MOST_TOGETHER = 32
 MOMENT_SECONDS = 1e-6
 
 
@@ -52,36 +52,51 @@ class Pace:
         self._sleep = sleep
         self._held = b""
         self._sent_bytes = 0
-        self._unpaused = 0
         self._start: float | None = None
 
-    def chunks(self, pcm: bytes) -> Iterator[bytes]:
-        """The whole chunks that `pcm` completes, each when it is due; what is left over waits for more."""
+    def chunks(self, pcm: bytes) -> Iterator[list[bytes]]:
+        """The whole chunks that `pcm` completes, each when it is due; what is left over waits for more.
+
+        Those that are due at once come together, so that the network can't part them: the first of a burst is
+        being heard already.
+        """
         sound = self._held + pcm
         whole = len(sound) - len(sound) % self._size
         self._held = sound[whole:]
+        together: list[bytes] = []
         for start in range(0, whole, self._size):
-            yield self._due(sound[start : start + self._size])
+            chunk = sound[start : start + self._size]
+            if len(together) == MOST_TOGETHER or (together and self._wait_for(chunk) > 0):
+                yield together
+                together = []
+                # A long lead, or catching up after a stall, must not keep the other streams from running.
+                self._await(chunk, at_least=MOMENT_SECONDS)
+            else:
+                self._await(chunk)
+            together.append(chunk)
+        if together:
+            yield together
 
-    def rest(self) -> Iterator[bytes]:
-        """What is left over, as a last shorter chunk (half a sample at its end is dropped)."""
+    def rest(self) -> list[bytes]:
+        """What is left over, as a last shorter chunk when it is due (half a sample at its end is dropped)."""
         last, self._held = self._held[: len(self._held) // SAMPLE_BYTES * SAMPLE_BYTES], b""
-        if last:
-            yield self._due(last)
+        if not last:
+            return []
+        self._await(last)
+        return [last]
 
-    def _due(self, chunk: bytes) -> bytes:
-        """The chunk, when it is due."""
-        now = self._clock()
-        heard_from = self._sent_bytes / self._bytes_per_second
-        self._sent_bytes += len(chunk)
-        heard_to = self._sent_bytes / self._bytes_per_second
-        if self._start is None or now > self._start + heard_to:
+    def _await(self, chunk: bytes, at_least: float = 0.0) -> None:
+        """Wait until the chunk is due, and count it as sent."""
+        now, heard_from = self._clock(), self._sent_bytes / self._bytes_per_second
+        if self._start is None or now > self._start + heard_from + len(chunk) / self._bytes_per_second:
             self._start = now - heard_from
-        wait = self._start + heard_to - self._lead - now
-        self._unpaused = 0 if wait > 0 else self._unpaused + 1
+        wait = max(self._wait_for(chunk), at_least)
+        self._sent_bytes += len(chunk)
         if wait > 0:
             self._sleep(wait)
-        elif self._unpaused % YIELD_EVERY == 0:
-            # A long lead, or catching up after a stall, must not keep the other streams from running.
-            self._sleep(MOMENT_SECONDS)
-        return chunk
+
+    def _wait_for(self, chunk: bytes) -> float:
+        """Seconds until the chunk is due; none or fewer where it is due already, as the first one is."""
+        now = self._clock()
+        start = now if self._start is None else self._start
+        return start + (self._sent_bytes + len(chunk)) / self._bytes_per_second - self._lead - now

@@ -45,9 +45,10 @@ def new_pace(
 def sent_at(count: int, chunk_ms: int, lead_ms: float, delays_ms: dict[int, int] | None = None) -> list[int]:
     """When each chunk leaves, in ms; after chunk number N the one who sends is held up for `delays_ms[N]`."""
     clock, times = Clock(), []
-    for number, _ in enumerate(new_pace(clock, chunk_ms, lead_ms).chunks(sound(count, chunk_ms))):
-        times.append(clock.elapsed_ms)
-        clock.now += (delays_ms or {}).get(number, 0) / 1000
+    for together in new_pace(clock, chunk_ms, lead_ms).chunks(sound(count, chunk_ms)):
+        before = len(times)
+        times += [clock.elapsed_ms] * len(together)
+        clock.now += sum((delays_ms or {}).get(number, 0) for number in range(before, len(times))) / 1000
     return times
 
 
@@ -76,8 +77,8 @@ def test_chunks_joined_are_the_sound_however_it_came_in(pieces: list[bytes], chu
     clock = Clock()
     pace = Pace(1000, chunk_ms, 0, clock=clock, sleep=clock.sleep)
 
-    parts = [part for piece in pieces for part in pace.chunks(piece)]
-    last = list(pace.rest())
+    parts = [part for piece in pieces for together in pace.chunks(piece) for part in together]
+    last = pace.rest()
 
     pcm = b"".join(pieces)
     assert b"".join([*parts, *last]) == pcm[: len(pcm) // 2 * 2]
@@ -142,12 +143,11 @@ def test_the_clock_starts_with_the_first_chunk_that_is_there():
     assert clock.slept == [pytest.approx(0.04)]
 
 
-def test_only_what_is_due_is_taken():
+def test_what_is_due_at_once_leaves_together():
     clock = Clock()
+    chunks = new_pace(clock).chunks(sound(8))
 
-    next(new_pace(clock).chunks(sound(100)))
-
-    assert clock.slept == []
+    assert [len(together) for together in chunks] == [5, 1, 1, 1]
 
 
 def test_a_stream_that_never_has_to_wait_lets_the_others_run_now_and_then():
