@@ -261,3 +261,12 @@ def test_a_caller_who_leaves_ends_the_upstreams_work(servers: Servers, upstream:
     call = upstream.calls[0]
 
     assert call.finished.wait(5) and call.outcome == "peer_left" and call.peer_left_at - left < 1
+
+
+def test_audio_on_chat_is_not_cut_where_text_would_be(relay: RunningServer, upstream: FakeUpstream) -> None:
+    sent = [audio(data="A" * (1 << 19)) for _ in range(12)]  # 6 MiB; text is cut at 4
+    upstream.script = script([*sent, fake.chunk({}, "stop")])
+
+    answer = ask(relay, "/chat/completions", modalities=["text", "audio"])
+
+    assert payloads(answer.content) == [*sent, fake.chunk({}, "stop"), fake.DONE]
