@@ -5,14 +5,19 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
-import resource
+import gc
+import os
 import shutil
 import sys
 import tempfile
 from typing import Any
 
+from parley import file_limit
 from parley.settings import SettingsError, load, share_metrics
 from parley.upstream import embedded
+
+MOST_PORT = 65_535
+METRICS_BYTES = 1 << 20
 
 try:
     settings = load()
@@ -22,8 +27,10 @@ except SettingsError as error:
 
 # One greenlet a connection; `gunicorn app:app` without -k would otherwise serve one caller at a time.
 worker_class = "gevent"
+# Fewer streams than MAX_STREAMS where the operating system allows too few open files.
+streams = file_limit.streams(settings.max_streams)
 # Idle keep-alive connections and health checks take places too, and a full worker queues without a word.
-worker_connections = 2 * settings.max_streams + 500
+worker_connections = file_limit.connections(streams)
 # Above the idle time of the routers in front (Heroku's: 90 s); it also bounds a slow request head.
 keepalive = 95
 # How long open streams may run on after SIGTERM; Parley ends those that are left two seconds earlier.
@@ -32,40 +39,58 @@ graceful_timeout = settings.graceful_timeout
 timeout = 60
 # gunicorn would open a socket file for remote control.
 control_socket_disable = True
+# Files that must exist but hold nothing of worth: in memory, so that neither a read-only nor a full disk matters.
+_memory = "/dev/shm"
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK | os.X_OK) else None
 # Workers import the app after gevent has patched the standard library, so never in the master.
 preload_app = False
 
 
 def on_starting(server: Any) -> None:
     """Before anything listens: what can't work is refused, in one line."""
-    if server.cfg.max_requests and server.cfg.workers < 2:
-        sys.exit("parley: max_requests restarts the only worker under its callers; use two workers, or leave it off")
+    if fault := _fault(server.cfg):
+        sys.exit(f"parley: {fault}")
     if server.cfg.worker_class_str != "gevent":
         server.log.warning(
-            "worker class %s: callers who leave go unnoticed; use -k gevent", server.cfg.worker_class_str
+            "worker class %s: one caller a thread, whoever leaves goes unnoticed, a stop cuts; use -k gevent",
+            server.cfg.worker_class_str,
         )
-    _raise_file_limit(server)
+    if streams < settings.max_streams:
+        server.log.warning("MAX_STREAMS is lowered to %s: more open files are not allowed (ulimit -n)", streams)
+    file_limit.raise_for(streams)
     if server.cfg.workers > 1:
         _share_metrics(server)
 
 
-def _raise_file_limit(server: Any) -> None:
-    """Two files a stream: the client's connection and the upstream's."""
-    wanted = 2 * worker_connections + 100
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    may = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < may:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (may, hard))
-    if may < wanted:
-        server.log.warning("only %s open files allowed: MAX_STREAMS=%s wants %s", may, settings.max_streams, wanted)
+def _fault(cfg: Any) -> str | None:
+    """What is wrong with gunicorn's own settings, for us."""
+    if cfg.preload_app:
+        return "--preload loads the app before gevent has patched the standard library; leave it off"
+    if cfg.max_requests and (cfg.workers < 2 or not cfg.max_requests_jitter):
+        return "max_requests needs max_requests_jitter and two workers, or callers find none; better leave it off"
+    if any(isinstance(address, tuple) and not 0 <= address[1] <= MOST_PORT for address in cfg.address):
+        return f"PORT (or --bind): expected a port from 0 to {MOST_PORT}"
+    if worker_tmp_dir is None and not _has_temporary_folder():
+        return "no folder for temporary files can be written, and gunicorn needs one: set TMPDIR, or mount /dev/shm"
+    return None
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        return bool(tempfile.gettempdir())
+    except OSError:
+        return False
 
 
 def _share_metrics(server: Any) -> None:
     """A folder through which workers add up their metrics; without one each tells of itself alone."""
     try:
-        folder = tempfile.mkdtemp(prefix="parley-metrics-")
+        with tempfile.TemporaryFile(dir=worker_tmp_dir) as probe:
+            # They are mapped into memory: where the disk is full then, the first write would kill the worker.
+            os.posix_fallocate(probe.fileno(), 0, server.cfg.workers * METRICS_BYTES)
+        folder = tempfile.mkdtemp(prefix="parley-metrics-", dir=worker_tmp_dir)
     except OSError:
-        server.log.warning("no folder for temporary files: /metrics tells of one worker at a time")
+        server.log.warning("no room for temporary files: /metrics tells of one worker at a time")
         return
     server.parley_metrics = folder
     share_metrics(folder)
@@ -86,8 +111,10 @@ def on_exit(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """The master listens: start the embedded model where one is wanted, say where and how to ask."""
-    from parley import announce, logs  # here, because the log's library takes a tenth of a second to load
+    from parley import announce, logs, tcp  # here, because the log's library takes a tenth of a second to load
 
+    for listener in server.LISTENERS:
+        tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)
     wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
     if wants_embedded and (model := embedded.model_file()):
@@ -106,5 +133,17 @@ def post_worker_init(worker: Any) -> None:
 
     logs.write_aside()
     services = worker.app.wsgi().extensions["parley"]
+    services.admission.limit = streams
     drain.drain_at_the_end(worker, services)
     services.warm()
+    _collect_garbage_rarely()
+
+
+def _collect_garbage_rarely() -> None:
+    """Turns leave hardly any cycles behind, and a full collection stops every stream: 0.1 s with 1 000 of them.
+
+    What has been loaded stays and is looked at no more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 100)

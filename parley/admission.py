@@ -67,7 +67,7 @@ class Admission:
     """
 
     def __init__(self, limit: int, per_key: int | None = None, rate: str | None = None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._per_key = per_key
         self._rate = _Rate(parse(rate)) if rate else None
         self._by_holder: Counter[str] = Counter()
@@ -75,7 +75,7 @@ class Admission:
 
     def admit(self, turn: "Turn", holder: str = ANYBODY) -> None:
         """Let a turn in. Raises ServerOverloaded or RateLimited: nobody queues in a phone call."""
-        if len(self.running) >= self._limit:
+        if len(self.running) >= self.limit:
             raise ServerOverloaded("the server carries as many conversations as it can", headers={"retry-after": "1"})
         if self._per_key is not None and self._by_holder[holder] >= self._per_key:
             raise RateLimited(

@@ -45,3 +45,5 @@ def _warn_open(settings: Settings, *, public: bool) -> None:
         log.error("open_to_everybody", fault="API_KEYS is not set: anybody on the network spends LLM_API_KEY")
     else:
         log.warning("open_to_everybody", fault="API_KEYS is not set: whoever reaches the port may ask")
+    if "*" in (settings.cors_origins or ()):
+        log.warning("open_to_every_page", fault="CORS_ORIGINS=* and no API_KEYS: pages of any site may ask, and read")

@@ -15,8 +15,9 @@ from parley import observe
 from parley.errors import ServerShuttingDown
 from parley.services import Services
 
-POLL_SECONDS = 0.2
-LAG_SECONDS = 0.5
+POLL_SECONDS = 0.05
+"""So soon after the signal /ready says no."""
+MEASURE_SECONDS = 0.5
 LEAD_SECONDS = 2.0
 """How long before gunicorn's cut our own ending comes."""
 IDLE_SECONDS = 0.5
@@ -59,13 +60,14 @@ def drain_at_the_end(worker: Any, services: Services) -> None:
     waits = IdleWaits(worker.cfg.keepalive)
     worker.timeout_ctx = waits
     gevent.spawn(_drain, lambda: not worker.alive, services, waits)
-    gevent.spawn(_measure_lag)
+    gevent.spawn(_measure, services)
 
 
-def _measure_lag() -> None:
+def _measure(services: Services) -> None:
     while True:
-        due = time.monotonic() + LAG_SECONDS
-        gevent.sleep(LAG_SECONDS)
+        observe.upstreams_are(services.upstream.states())
+        due = time.monotonic() + MEASURE_SECONDS
+        gevent.sleep(MEASURE_SECONDS)
         observe.LOOP_LAG.observe(max(0.0, time.monotonic() - due))
 
 

@@ -5,7 +5,7 @@ With several workers prometheus_client adds them up through a folder of files, w
 environment before any worker imports this module; without one each worker tells of itself alone.
 """
 
-import dataclasses
+from collections.abc import Mapping
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
@@ -41,7 +41,13 @@ def request_ended(trail: Trail) -> None:
     if trail.ttft_ms is not None:
         FIRST_CONTENT.labels(trail.endpoint).observe(trail.ttft_ms / 1000)
     write = log.error if trail.outcome in FAILURES else log.info
-    write("request_end", **dataclasses.asdict(trail))
+    write("request_end", **trail.fields())
+
+
+def upstreams_are(states: Mapping[str, str]) -> None:
+    """Note the state of each upstream's breaker; time alone changes it, so this is to be told now and then."""
+    for upstream, state in states.items():
+        BREAKER.labels(upstream).set(state == "open")
 
 
 def metrics() -> bytes:

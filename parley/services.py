@@ -105,6 +105,7 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
                 forward_fields=settings.llm_forward_fields,
                 # A key that opens our door is never sent upstream.
                 forward_token=not settings.llm_api_key and not settings.api_keys,
+                secrets=settings.secrets,
             )
         ]
     if embedded.running:
@@ -123,6 +124,7 @@ def _fallbacks(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
+            secrets=settings.secrets,
         )
         for number, fallback in enumerate(settings.llm_fallbacks, start=1)
     ]

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
@@ -25,6 +26,10 @@ class Trail:
     ttft_ms: float | None = None
     chunks: int = 0
     ms: float = 0.0
+
+    def fields(self) -> dict[str, Any]:
+        """All of them by name, in this order."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()

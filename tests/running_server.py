@@ -13,6 +13,7 @@ import dataclasses
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,9 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 START_TIMEOUT = 15.0
+GATHERED_SECONDS = 0.05
+"""The server writes its log lines a little later than it makes them, several together."""
+LEAST_KEY_CHARACTERS = 12
 
 
 class ServerDidNotStart(Exception):
@@ -45,6 +49,7 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{port}"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._printed = b""
+        self._keys = keys_in(env)
         self._process = subprocess.Popen(
             command, cwd=cwd, env=env, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -52,6 +57,11 @@ class RunningServer:
 
     def output(self) -> str:
         """All that was printed so far, on stdout and stderr."""
+        if self._process.poll() is None:
+            time.sleep(GATHERED_SECONDS)
+        return self._output()
+
+    def _output(self) -> str:
         if not self._log.closed:
             # The offset is the server's too: pread leaves it where it is.
             self._printed = os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
@@ -67,7 +77,11 @@ class RunningServer:
 
     def request_ends(self, request_id: str | None = None) -> list[dict[str, Any]]:
         """The log lines that end a request, so far: of all requests, or of one."""
-        whole = self.output().rpartition("\n")[0]  # without a line that is being written
+        return self._ends(self.output(), request_id)
+
+    @staticmethod
+    def _ends(output: str, request_id: str | None) -> list[dict[str, Any]]:
+        whole = output.rpartition("\n")[0]  # without a line that is being written
         of_it = request_id or ""
         logged = [json.loads(line) for line in whole.splitlines() if line.startswith("{") and of_it in line]
         ends = [line for line in logged if line["event"] == "request_end"]
@@ -76,7 +90,7 @@ class RunningServer:
     def wait_for_end(self, request_id: str, timeout: float = 5.0) -> dict[str, Any]:
         """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
         deadline = time.monotonic() + timeout
-        while not (ends := self.request_ends(request_id)):
+        while not (ends := self._ends(self._output(), request_id)):
             if time.monotonic() > deadline:
                 raise AssertionError(f"no request_end of {request_id} within {timeout} s")
             time.sleep(0.01)
@@ -91,6 +105,20 @@ class RunningServer:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
         return sorted(pid for pid in _processes() if _parent(pid) == self.pid and _is_gunicorn(pid))
 
+    def wait_for_exit(self, timeout: float = 10.0) -> int:
+        """The return code, once the server has ended by itself."""
+        return self._process.wait(timeout)
+
+    def is_listening(self, pid: int) -> bool:
+        """Whether this worker still takes connections; read from /proc, so on Linux only."""
+        sockets = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+        wanted = {f"socket:[{row[9]}]" for row in sockets if row[3] == "0A" and row[1].endswith(f":{self.port:04X}")}
+        held = set()
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                held.add(os.readlink(file))
+        return not wanted.isdisjoint(held)
+
     def signal(self, number: int) -> None:
         """Send a signal to gunicorn's master."""
         self._process.send_signal(number)
@@ -104,11 +132,12 @@ class RunningServer:
         return self._process.wait()
 
     def close(self) -> None:
-        """Leave no process behind; the output can be read on."""
+        """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
         self.stop()
         self._kill()
-        self.output()
+        printed = self.output()
         self._log.close()
+        assert not [key for key in self._keys if key in printed], "a key in the log"
 
     def wait_until_healthy(self) -> None:
         """Raises ServerDidNotStart when it ends before `GET /health` answers 200, or takes too long."""
@@ -174,17 +203,19 @@ def running_server(
     argv: Sequence[str] = (),
     cwd: Path = ROOT,
     blank: Iterable[str] | None = None,
+    wrapped: Sequence[str] = (),
 ) -> Iterator[RunningServer]:
     """The server, healthy, for the length of a `with` block; `argv` are further arguments for gunicorn.
 
     `blank` are the variables that are empty unless `env` has them; by default every setting's names.
+    `wrapped` is a command that becomes the one behind it: `("nice",)`.
     """
     port = free_port()
     gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}")
     names = setting_names() if blank is None else blank
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **env}
-    server = RunningServer([*gunicorn, *argv, "app:app"], port, environment, cwd)
+    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd)
     try:
         server.wait_until_healthy()
         yield server
@@ -214,6 +245,13 @@ def payloads(stream: bytes) -> list[bytes]:
     *frames, rest = stream.split(b"\n\n")
     assert rest == b"" and all(frame.startswith(b"data: ") for frame in frames), stream
     return [frame.removeprefix(b"data: ") for frame in frames]
+
+
+def keys_in(env: Mapping[str, str]) -> list[str]:
+    """The keys that a server is given, as far as they are long enough to be told from words."""
+    fallbacks = re.findall(r'"api_key": ?"([^"]+)"', env.get("LLM_FALLBACKS", ""))
+    keys = [env.get("LLM_API_KEY", ""), env.get("OPENAI_API_KEY", ""), *env.get("API_KEYS", "").split(","), *fallbacks]
+    return [key.strip() for key in keys if len(key.strip()) >= LEAST_KEY_CHARACTERS]
 
 
 def setting_names() -> list[str]:

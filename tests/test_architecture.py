@@ -30,6 +30,7 @@ LAYERS = (
     {"parley.wire"},
     {"parley.observe"},
     {"parley.errors", "parley.logs", "parley.tcp", "parley.trail"},
+    {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
 TAKE_SETTINGS_AS_VALUES = UNITS - {"app", "gunicorn.conf", "blueprints", "parley"}
@@ -45,10 +46,11 @@ OWNERS = {
 GEVENT = {
     "blueprints/web.py",
     "parley/drain.py",
-    "parley/logs.py",
+    "parley/log_output.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
+    "parley/upstream/arrivals.py",
     "parley/upstream/attempts.py",
     "parley/upstream/dialing.py",
     "parley/upstream/http_upstream.py",

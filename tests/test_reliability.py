@@ -6,14 +6,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
-ROW = re.compile(r"^\| ((?:UP|UM|RG|CL|AF|RL|OB)-\d\d) \| .* \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([A-Z]{2}-\d\d) \| .* \| (.+) \|$", re.MULTILINE)
 NAMED = re.compile(r"test_([a-z]{2})_(\d\d)_")
 OWNED = {
     *(f"UP-{number:02}" for number in range(1, 22)),
     *(f"UM-{number:02}" for number in range(1, 19)),
     *(f"CL-{number:02}" for number in range(1, 14)),
     *(f"AF-{number:02}" for number in range(1, 12)),
-    *("RG-01", "RL-01", "RL-02", "RL-03", "RL-07", "OB-01", "OB-04", "OB-05"),
+    *(f"LM-{number:02}" for number in range(1, 10)),
+    *(f"SD-{number:02}" for number in range(1, 13)),
+    "RG-01",
+    *(f"RL-{number:02}" for number in range(1, 8)),
+    *(f"OB-{number:02}" for number in range(1, 6)),
+    *(f"SE-{number:02}" for number in range(1, 9)),
+    *(f"BR-{number:02}" for number in range(1, 7)),
 }
 
 

@@ -7,6 +7,8 @@ too soon. All bytes of one receive leave together: that saves a write and a wake
 
 import contextlib
 import socket
+import ssl
+import time
 from collections.abc import Callable
 
 import gevent
@@ -19,11 +21,9 @@ from parley.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from parley.upstream.arrivals import Arrivals
 
 RECEIVE_BYTES = 1 << 16
-BIG_RECEIVE_BYTES = 1 << 14
-RECEIVES_IN_A_ROW = 16
-MOMENT_SECONDS = 1e-6
 MAX_HEAD_BYTES = 1 << 16
 MAX_WHOLE_BYTES = 16 << 20
 DRAIN_BYTES = 1 << 16
@@ -44,11 +44,11 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._connection = connection
+        self._arrivals = Arrivals(connection.fileno())
         self._keep = keep
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = 0
-        self._since_pause = 0
         self._head_complete = False
         self._complete = False
         self._reusable = False
@@ -64,6 +64,7 @@ class Answer:
 
         Raises NoAnswer, UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse.
         """
+        self._connection.settimeout(0)
         while not self._head_complete:
             received = self._receive(timeout)
             if received is None:
@@ -111,6 +112,7 @@ class Answer:
         if self._closed:
             return
         self._closed = True
+        self._arrivals.close()
         if self._complete and self._reusable:
             self._keep(self._connection)
         else:
@@ -134,20 +136,20 @@ class Answer:
         self.close()
 
     def _receive(self, timeout: float) -> bytes | None:
-        self._connection.settimeout(timeout)
-        try:
-            received = self._connection.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            return None
-        except OSError as exc:
-            raise self._broken() from exc
-        self._since_pause += 1 + len(received) // BIG_RECEIVE_BYTES * RECEIVES_IN_A_ROW
-        if self._since_pause > RECEIVES_IN_A_ROW:
-            # Where data is always there nothing ever waits, and other streams would starve. Not sleep(0): that lets
-            # greenlets run which are ready already, but asks no socket.
-            self._since_pause = 0
-            gevent.sleep(MOMENT_SECONDS)
-        return received
+        """What has arrived; it is waited for in any case, so that an answer that never pauses starves no other."""
+        due = time.monotonic() + timeout
+        while self._decrypted() or self._arrivals.wait(due - time.monotonic()):
+            try:
+                return self._connection.recv(RECEIVE_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):  # half a record, or nothing after all
+                continue
+            except OSError as exc:
+                raise self._broken() from exc
+        return None
+
+    def _decrypted(self) -> int:
+        """Bytes that TLS has received already, of which the socket says nothing."""
+        return self._connection.pending() if isinstance(self._connection, ssl.SSLSocket) else 0
 
     def _feed(self, received: bytes) -> None:
         try:

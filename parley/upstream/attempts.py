@@ -54,7 +54,6 @@ class Member:
 
     def _count(self, result: str) -> None:
         observe.ATTEMPTS.labels(self.upstream.name, result).inc()
-        observe.BREAKER.labels(self.upstream.name).set(self.breaker.state == "open")
 
     def _judge(self, error: ParleyError) -> None:
         if isinstance(error, UpstreamAuthFailed):
@@ -111,12 +110,21 @@ class Attempts(Generic[Answered]):
         self._hedge_at = math.inf if hedge_after is None else self._started + hedge_after
         self._wake_at = math.inf if wake_after is None else self._started + wake_after
 
-    def run(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+    def run(self, *, tells_of_silence: bool) -> Generator[list[bytes], None, tuple[Member, Answered]]:
         """Give an empty batch for each tick of waiting; return who answered, and the answer.
 
+        Where nobody needs the ticks of the first attempt (`tells_of_silence`), there may be none.
         Raises the last attempt's error, its headers telling how many there were.
         """
-        self._start(self._untried()[0])
+        first = self._untried()[0]
+        if tells_of_silence or min(self._hedge_at, self._wake_at) < math.inf:
+            self._start(first)
+        elif won := self._judged(first, self._ask_here(first)):
+            return won
+        return (yield from self._race())
+
+    def _race(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+        """Wait for the attempts under way, and start those that fall due, until one of them wins."""
         while True:
             finished = self._wait()
             if finished is not None:
@@ -124,10 +132,8 @@ class Attempts(Generic[Answered]):
                 if finished.exception is not None:
                     member.released()
                     raise finished.exception
-                answered = finished.value
-                if not isinstance(answered, ParleyError | Capped):
-                    return self._won(member, answered)
-                self._after_failure(member, answered)
+                if won := self._judged(member, finished.value):
+                    return won
             elif time.monotonic() >= self._deadline:
                 raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
             elif not self._start_what_is_due():
@@ -146,7 +152,11 @@ class Attempts(Generic[Answered]):
                 self._drop(attempt.value)
         self._running.clear()
 
-    def _won(self, member: Member, answered: Answered) -> tuple[Member, Answered]:
+    def _judged(self, member: Member, answered: Answered | ParleyError | Capped) -> tuple[Member, Answered] | None:
+        """Who won with what; None where another attempt is planned. Raises the error where none makes sense."""
+        if isinstance(answered, ParleyError | Capped):
+            self._after_failure(member, answered)
+            return None
         member.succeeded()
         self._trail.upstream = member.upstream.name
         return member, answered
@@ -157,7 +167,7 @@ class Attempts(Generic[Answered]):
             raise error
         member.failed(error)
         self._trail.upstream = member.upstream.name
-        if len(self._tried) < MOST_ATTEMPTS:
+        if len(self._tried) < MOST_ATTEMPTS and time.monotonic() < self._deadline:
             untried = self._untried()
             if error.may_fail_over and untried:
                 self._start(untried[0])
@@ -196,10 +206,26 @@ class Attempts(Generic[Answered]):
         untried = [member for member in self._members if member not in self._tried]
         return [member for member in untried if member.breaker.allows()] or untried
 
-    def _start(self, member: Member) -> None:
+    def _ask_here(self, member: Member) -> Answered | ParleyError | Capped:
+        """An attempt in the turn's own greenlet: where none can run beside it, that saves a tenth of a request."""
+        self._count(member)
+        late = UpstreamTimeout("the upstream said nothing in time")
+        try:
+            with gevent.Timeout(self._deadline - time.monotonic(), late):
+                return self._ask(member.upstream)
+        except (ParleyError, Capped) as error:
+            return error
+        except BaseException:
+            member.released()
+            raise
+
+    def _count(self, member: Member) -> None:
         member.breaker.ask()
         self._tried.append(member)
         self._trail.attempts += 1
+
+    def _start(self, member: Member) -> None:
+        self._count(member)
         attempt = gevent.spawn(self._try, member.upstream)
         self._running[attempt] = member
         attempt.link(self._finished.put)

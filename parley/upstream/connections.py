@@ -95,7 +95,9 @@ class Connections:
 def _send(connection: socket.socket, request: bytes, timeout: float) -> None:
     connection.settimeout(timeout)
     try:
-        connection.sendall(request)
+        sent = connection.send(request)
+        if sent < len(request):
+            connection.sendall(request[sent:])
     except TimeoutError as exc:
         raise UpstreamUnreachable("the upstream does not read its request") from exc
     except OSError as exc:

@@ -6,6 +6,7 @@ addresses are never reached through a proxy. Certificates are verified against t
 
 import base64
 import contextlib
+import errno
 import functools
 import ipaddress
 import socket
@@ -18,9 +19,10 @@ from urllib.request import getproxies_environment, proxy_bypass
 import gevent
 
 from parley import tcp
-from parley.errors import UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
+from parley.errors import ServerOverloaded, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
+NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Route:
 def dial(route: Route, timeout: float) -> socket.socket:
     """An open connection, within `timeout` seconds for name, connection and handshake together.
 
-    Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError.
+    Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded where no file is left to open.
     """
     late = UpstreamTimeout("connecting to the upstream took too long")
     with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, late):
@@ -113,7 +115,11 @@ def _our_errors() -> Iterator[None]:
         raise UpstreamTlsError("the TLS handshake with the upstream failed") from exc
     except TimeoutError as exc:
         raise UpstreamTimeout("connecting to the upstream took too long") from exc
-    except (OSError, UnicodeError) as exc:  # UnicodeError: a name that IDNA does not know
+    except UnicodeError as exc:  # a name that IDNA does not know
+        raise UpstreamUnreachable("the upstream can't be reached") from exc
+    except OSError as exc:
+        if exc.errno in NO_FILE_LEFT:
+            raise ServerOverloaded("the server has no file left for a connection to the upstream") from exc
         raise UpstreamUnreachable("the upstream can't be reached") from exc
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import gevent
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
 from parley.logs import log
+from parley.redaction import Redactor
 from parley.upstream.answer import Answer
 from parley.upstream.connections import Connections
 from parley.upstream.reader import Patience, Reader, Receive
@@ -22,6 +23,7 @@ from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, Asked
 
 MODELS_TIMEOUT = 2.0
 MOST_FIELDS_TOLD = 100
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
@@ -49,11 +51,11 @@ class Opened:
     Must be closed. `request_id` is the upstream's own name for the request, if it gave a clean one.
     """
 
-    def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]]) -> None:
+    def __init__(self, answer: Answer, reader: Reader, batches: Iterator[list[bytes]], redactor: Redactor) -> None:
         self._answer = answer
         self._reader = reader
         self._batches = batches
-        given = answer.headers.get("x-request-id", "")
+        given = redactor.redact(answer.headers.get("x-request-id", ""))
         self.request_id = given if _CLEAN_ID.fullmatch(given) else None
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
@@ -77,7 +79,7 @@ class HttpUpstream:
     """An upstream. `key` goes to it, or none; with `forward_token` the caller's own does.
 
     `name` stands for it in logs and metrics; `model` is asked for where a request names none, `fixed_model`
-    whatever the request names.
+    whatever the request names. `secrets` are never to be passed on, whoever tells them.
     """
 
     prompt_form: PromptForm = "reference"
@@ -94,6 +96,7 @@ class HttpUpstream:
         forward_fields: frozenset[str] = frozenset(),
         forward_token: bool = False,
         fixed_model: str | None = None,
+        secrets: Collection[str] = (),
     ) -> None:
         self.name = name
         self.model = model
@@ -104,6 +107,8 @@ class HttpUpstream:
         self._budgets = budgets
         self._forward_fields = forward_fields
         self._forward_token = forward_token
+        self._untold = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
+        self._discreet = Redactor(self._untold)
         self._connections = Connections(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
     def open(self, asked: Asked) -> Opened:
@@ -120,7 +125,9 @@ class HttpUpstream:
         with gevent.Timeout(budgets.first_content, late):
             answer = self._ask(asked, timeout=budgets.first_content)
             try:
-                return Opened(answer, reader, reader.batches(_event_stream(answer, budgets.idle)))
+                return Opened(
+                    answer, reader, reader.batches(_event_stream(answer, budgets.idle)), self._redactor(asked)
+                )
             except BaseException:
                 answer.close()
                 raise
@@ -180,7 +187,7 @@ class HttpUpstream:
         self._tell_of_held_back(asked.body.keys() - question.keys())
         if self._fixed_model:
             question["model"] = self._fixed_model
-        body = json.dumps(question, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _as_json(question).encode()
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",
@@ -196,7 +203,7 @@ class HttpUpstream:
                 answer.status,
                 answer.headers,
                 answer.read(timeout),
-                secrets=[text for text in (self._key, self._base_url, urlsplit(self._base_url).netloc) if text],
+                redactor=self._redactor(asked),
                 own_key=not self._forward_token,
             )
 
@@ -206,6 +213,12 @@ class HttpUpstream:
             if len(self._held_back) < MOST_FIELDS_TOLD:
                 self._held_back.add(name)
                 log.info("field_held_back", field=name[:64], hint="LLM_FORWARD_FIELDS names those that may go upstream")
+
+    def _redactor(self, asked: Asked) -> Redactor:
+        """Takes out of what the upstream says the key that it was sent, and where it lives."""
+        if not self._forward_token or not asked.origin.token:
+            return self._discreet
+        return Redactor([*self._untold, asked.origin.token])
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         key = token if self._forward_token else self._key

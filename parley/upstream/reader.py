@@ -92,7 +92,7 @@ class Reader:
             for batch in self._batch(self._decoder.feed(piece or b"")):
                 heard = ticked = now
                 yield batch
-            if piece and self._decoder.is_inside_event:
+            if piece and heard != now and self._decoder.is_inside_event:
                 heard = now
             if size > patience.most_bytes or now - started >= patience.total:
                 raise Capped
@@ -135,6 +135,8 @@ class Reader:
 
     def _look(self, payload: bytes) -> None:
         seen = chunks.look(payload)
+        if self.committed and seen.goes_on(self._unfinished):
+            return
         if failure := seen.failure():
             raise failure
         if self._empty and seen.choices:

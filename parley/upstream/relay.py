@@ -108,10 +108,7 @@ class Relay:
         Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, Capped at the end of the caps.
         """
-        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
-        attempts.hedge_and_wake(self.hedge_after, wake_after)
-        with contextlib.closing(attempts):
-            winner, opened = yield from attempts.run()
+        winner, opened = yield from self._opened(asked, wake_after)
         with contextlib.closing(opened):
             asked.trail.ttft_ms = asked.trail.elapsed_ms
             asked.trail.upstream_request_id = opened.request_id
@@ -130,7 +127,7 @@ class Relay:
         """
         attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), _forget, self.budgets.total)
         with contextlib.closing(attempts):
-            return _without_ticks(attempts.run())[1]
+            return _without_ticks(attempts.run(tells_of_silence=False))[1]
 
     def warm(self) -> None:
         """Open a connection to each upstream ahead of the first question; one that can't be reached is left."""
@@ -156,6 +153,13 @@ class Relay:
         """Close the connections that are kept."""
         for member in self.members:
             member.upstream.close()
+
+    def _opened(self, asked: Asked, wake_after: float | None) -> Generator[list[bytes], None, tuple[Member, Opened]]:
+        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
+        attempts.hedge_and_wake(self.hedge_after, wake_after)
+        with contextlib.closing(attempts):
+            # Silence concerns nobody until something has been sent: a waiting message under our envelope.
+            return (yield from attempts.run(tells_of_silence=asked.envelope.used))
 
     def _attempts(
         self,

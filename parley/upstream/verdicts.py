@@ -6,7 +6,7 @@ else is our failure to answer and says no more than that.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from parley.errors import (
@@ -16,27 +16,25 @@ from parley.errors import (
     UpstreamRedirect,
     UpstreamRefused,
 )
+from parley.redaction import Redactor
 
 PASSED_ON = frozenset({400, 404, 413, 422, 429})
 PASSED_HEADERS = re.compile(r"retry-after(-ms)?|x-ratelimit-[a-z-]+")
-_KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai)-[A-Za-z0-9_*.-]{6,}")
 _HEADER_SAFE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
-def verdict(
-    status: int, headers: Mapping[str, str], body: bytes, *, secrets: Collection[str], own_key: bool
-) -> ParleyError:
+def verdict(status: int, headers: Mapping[str, str], body: bytes, *, redactor: Redactor, own_key: bool) -> ParleyError:
     """The error that stands for an answer with a status other than 200.
 
-    `secrets` are taken out of what is passed on; `own_key` says whether the refused key was ours.
+    What is passed on goes through `redactor`; `own_key` says whether the refused key was ours.
     """
     if 300 <= status < 400:
         return UpstreamRedirect("the upstream redirects elsewhere; set LLM_BASE_URL to its final address")
     if status in (401, 403) and own_key:
         return UpstreamAuthFailed("the upstream refused the server's own key")
-    passed = {name: value for name, value in headers.items() if _may_pass(name.lower(), value)}
+    passed = {name: redactor.redact(value) for name, value in headers.items() if _may_pass(name.lower(), value)}
     if status in PASSED_ON or status in (401, 403):
-        return UpstreamRefused(status, _error_object(status, body, secrets), headers=passed)
+        return UpstreamRefused(status, _error_object(status, body, redactor), headers=passed)
     error = UpstreamError(f"the upstream answered with status {status}", headers=passed)
     error.retryable = error.may_fail_over = status >= 500 or status in (408, 409)
     if status == 503:
@@ -48,7 +46,7 @@ def _may_pass(name: str, value: str) -> bool:
     return bool(PASSED_HEADERS.fullmatch(name) and _HEADER_SAFE.fullmatch(value))
 
 
-def _error_object(status: int, body: bytes, secrets: Collection[str]) -> dict[str, Any]:
+def _error_object(status: int, body: bytes, redactor: Redactor) -> dict[str, Any]:
     """The upstream's `error` object with secrets masked, or one of ours where it sent something else."""
     try:
         answer = json.loads(body)
@@ -60,13 +58,4 @@ def _error_object(status: int, body: bytes, secrets: Collection[str]) -> dict[st
     if not isinstance(found, dict) or not isinstance(found.get("message"), str):
         found = {"message": f"the upstream refused the request with status {status}"}
     named = {name: found.get(name) for name in ("message", "type", "param", "code") if name in found}
-    return {name: _masked(value, secrets) for name, value in named.items()}
-
-
-def _masked(value: Any, secrets: Collection[str]) -> str | None:
-    if value is None:
-        return None
-    text = str(value)
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return _KEY_LIKE.sub(r"\1-***", text)[:2000]
+    return {name: None if value is None else redactor.redact(str(value))[:2000] for name, value in named.items()}

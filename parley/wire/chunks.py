@@ -5,9 +5,9 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 import dataclasses
+import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +36,7 @@ class Envelope:
     @classmethod
     def new(cls, model: str) -> "Envelope":
         """An envelope of our own, with a fresh id."""
-        return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
+        return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
     def adopt(self, seen: "Seen") -> None:
         """Take over the envelope of an upstream's chunk."""
@@ -95,8 +95,12 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
     return choices
 
 
+_CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6}))*")
+"""What may be an error's code: words and short numbers, which no key is."""
+
+
 class _Choice(msgspec.Struct):
-    index: Any = 0
+    index: int | float | str | None = 0
     delta: dict[str, Any] | None = None
     finish_reason: Any = None
 
@@ -112,6 +116,21 @@ class Seen(msgspec.Struct):
     error: Any = None
     message: Any = None
     code: Any = None
+
+    def goes_on(self, begun: frozenset[Any]) -> bool:
+        """Whether it does no more than go on with one of the choices that have begun.
+
+        Nearly all chunks do, and then there is nothing else to know of it.
+        """
+        if self.error is not None or self.object == "error" or self.choices is None or len(self.choices) != 1:
+            return False
+        choice = self.choices[0]
+        delta = choice.delta
+        return (
+            choice.finish_reason is None
+            and choice.index in begun
+            and (delta is None or ("tool_calls" not in delta and "function_call" not in delta))
+        )
 
     @property
     def commits(self) -> bool:
@@ -157,7 +176,7 @@ class Seen(msgspec.Struct):
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
             return None
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
-        safe = code if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
+        safe = code if isinstance(code, str) and len(code) <= 64 and _CODE.fullmatch(code) else None
         return UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
 
 

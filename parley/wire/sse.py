@@ -24,7 +24,7 @@ def frame(payload: bytes) -> bytes:
 
 def frames(payloads: Iterable[bytes]) -> bytes:
     """Several events in one piece, so that what arrived together leaves in one write."""
-    return b"".join(map(frame, payloads))
+    return b"".join([frame(payload) for payload in payloads])
 
 
 DONE = frame(DONE_PAYLOAD)
@@ -59,6 +59,8 @@ class Decoder:
         """
         if not received:
             return []
+        if self._is_one_event(received):
+            return [received[6:-2]]
         self._rest.append(self._with_plain_line_ends(received))
         self._size += len(received)
         payloads = []
@@ -67,6 +69,17 @@ class Decoder:
         if self._size > self._limit:
             raise UpstreamBadResponse("the upstream sent an event that is too large")
         return payloads
+
+    def _is_one_event(self, received: bytes) -> bool:
+        """Whether it is an event of one line, whole, between two others: what nearly every receive brings."""
+        return (
+            received.startswith(b"data: ")
+            and received.find(b"\n") == len(received) - 2
+            and received.endswith(b"\n\n")
+            and not (self._rest or self._lines or self._at_start or self._after_cr)
+            and b"\r" not in received
+            and 8 < len(received) <= self._limit
+        )
 
     @property
     def is_inside_event(self) -> bool:
@@ -104,7 +117,7 @@ class Decoder:
             text = text.removeprefix(_BOM)
             self._at_start = False
         *lines, rest = text.split(b"\n")
-        self._rest = [rest]
+        self._rest = [rest] if rest else []
         payloads = [payload for line in lines if (payload := self._line(line))]
         self._size = len(rest) + self._event_size
         return payloads

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from fake_upstream import (
 from running_server import ROOT, RunningServer, held_by, hooked, post, receive_until, running_server
 
 from blueprints.web import BODY_SECONDS
-from parley import tcp, watcher
+from parley import tcp
 
 pytestmark = pytest.mark.server
 
@@ -45,12 +46,12 @@ SOON = 0.5
 FIN, RST, HALF = "fin", "rst", "half-close"
 
 HURRY = """
-import socket, blueprints.web, parley.tcp, parley.watcher
-blueprints.web.BODY_SECONDS = 1
-parley.watcher.SEND_SECONDS = 1
+import socket, blueprints.web, parley.tcp
+blueprints.web.BODY_SECONDS = parley.tcp.CLIENT_SECONDS = 1
 parley.tcp.KEEPALIVE = tuple((option, 1) for option, _ in parley.tcp.KEEPALIVE)
 for listener in worker.sockets:  # accepted sockets inherit it: a client that does not read is soon felt
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    parley.tcp.tune(listener, parley.tcp.CLIENT_SECONDS)
 """
 
 
@@ -251,10 +252,10 @@ def test_cl_06_who_stops_reading_is_let_go_without_a_traceback(
         connection.sendall(post(path, HELLO, x_request_id=name))
         connection.recv(1000)
         at = time.monotonic()
-        check_cancelled(hurried, name, at, within=3)  # SEND_SECONDS is 1 here
+        check_cancelled(hurried, name, at, within=3)  # CLIENT_SECONDS is 1 here
         assert path == AUDIO or check_let_go(upstream, at, within=3) is None
     assert streams(hurried) == 0 and "Traceback" not in hurried.output()
-    assert watcher.SEND_SECONDS == 20
+    assert tcp.CLIENT_SECONDS == 20
 
 
 @pytest.mark.parametrize("path", [CHAT, RAG])
@@ -334,7 +335,13 @@ def test_cl_08_with_the_limits_of_a_deployment_within_a_minute(
 def test_cl_08_the_limits_are_thirty_ten_three_and_twenty() -> None:
     limits = {option: seconds for option, seconds in tcp.KEEPALIVE}
     assert limits == {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
-    assert watcher.SEND_SECONDS == 20
+    assert tcp.CLIENT_SECONDS == 20
+
+
+def test_cl_08_every_connection_gets_these_limits(_fake: FakeUpstream, tmp_path: Path) -> None:
+    tell = "print(['limits', *[listener.getsockopt(6, option) for listener in worker.sockets for option in (4, 18)]])"
+    with running_server({"LLM_BASE_URL": _fake.base_url}, argv=hooked(tmp_path, tell)) as running:
+        assert "['limits', 30, 20000]" in running.output()  # TCP_KEEPIDLE, TCP_USER_TIMEOUT
 
 
 def test_cl_09_a_slow_head_is_bounded_and_keeps_nobody_else_out(upstream: FakeUpstream) -> None:

@@ -47,9 +47,11 @@ def streams(running: RunningServer) -> int:
 
 
 def settled(running: RunningServer, upstream: FakeUpstream) -> tuple[Held, int]:
-    """What the worker holds, and its connections to the upstream, two seconds after the last turn."""
-    time.sleep(2)
-    assert streams(running) == 0 and upstream.open_calls == 0
+    """What the worker holds, and its connections to the upstream, when the last turn is over (two seconds will do)."""
+    deadline = time.monotonic() + 20
+    while streams(running) or upstream.open_calls:
+        assert time.monotonic() < deadline, (streams(running), upstream.open_calls)
+        time.sleep(0.1)
     time.sleep(0.1)
     return held_by(*running.worker_pids()), len(upstream.open_connections)
 

@@ -4,11 +4,13 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import os
+import signal
 import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -35,6 +37,7 @@ from running_server import RunningServer, post, receive_until, running_server
 pytestmark = pytest.mark.server
 
 PLACES = 4
+LONG = "PARLEY_LONG" in os.environ
 PATHS = ("/chat/completions", "/rag/chat/completions")
 HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -65,6 +68,7 @@ class Conversations(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.open: list[Stream] = []
+        self.stopped = False
         self.ends: dict[str, tuple[str, str | None]] = {}
         self.upstream.script = self._script
 
@@ -85,8 +89,13 @@ class Conversations(RuleBasedStateMachine):
         self.open.remove(stream)
         self.ends[stream.name] = (outcome, code)
 
-    has_place = precondition(lambda self: len(self.open) < PLACES)
-    is_full = precondition(lambda self: len(self.open) == PLACES)
+    @property
+    def here(self) -> list[Stream]:
+        """The streams of the worker that takes new ones."""
+        return self.open
+
+    has_place = precondition(lambda self: not self.stopped and len(self.here) < PLACES)
+    is_full = precondition(lambda self: not self.stopped and len(self.here) == PLACES)
     has_stream = precondition(lambda self: self.open)
     has_spoken = precondition(lambda self: any(stream.words for stream in self.open))
     has_silent = precondition(lambda self: any(not stream.words for stream in self.open))
@@ -98,7 +107,7 @@ class Conversations(RuleBasedStateMachine):
     @has_place
     @rule(path=st.sampled_from(PATHS), count=st.integers(1, 3))
     def open_streams(self, path: str, count: int) -> None:
-        for _ in range(min(count, PLACES - len(self.open))):
+        for _ in range(min(count, PLACES - len(self.here))):
             self._ask(path)
 
     @has_stream
@@ -171,9 +180,9 @@ class Conversations(RuleBasedStateMachine):
     @invariant()
     def the_server_holds_what_the_model_holds(self) -> None:
         deadline = time.monotonic() + 2
-        while (found := self._streams()) != len(self.open) and time.monotonic() < deadline:
+        while not self.stopped and (found := self._streams()) != len(self.here):
+            assert time.monotonic() < deadline, (found, len(self.here))
             time.sleep(0.002)
-        assert found == len(self.open)
         self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open), timeout=2)
 
     @invariant()
@@ -198,16 +207,125 @@ class Conversations(RuleBasedStateMachine):
         return int(ready.json()["details"]["streams"])
 
 
+class Deployments(Conversations):
+    """The same through reloads, up to a stop: a worker that is replaced, or told to stop, keeps its streams."""
+
+    start: ClassVar[Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.behind: list[Stream] = []
+        self.reloads = 0
+
+    @property
+    def here(self) -> list[Stream]:
+        return [stream for stream in self.open if stream not in self.behind]
+
+    # While streams of an old worker are open, gunicorn's master waits for them and hears no other signal.
+    is_settled = precondition(lambda self: not self.stopped and len(self.here) == len(self.open))
+    is_stopped = precondition(lambda self: self.stopped)
+
+    @is_settled
+    @precondition(lambda self: self.reloads < (5 if LONG else 1))  # each takes a second
+    @rule()
+    def reload(self) -> None:
+        self.reloads += 1
+        old = self.server.worker_pids()
+        self.server.signal(signal.SIGHUP)
+        self._wait_until(lambda: set(self.server.worker_pids()) - set(old) and not any(map(self._listens, old)))
+        self.behind = list(self.open)
+
+    @is_settled
+    @precondition(lambda self: self.open)
+    @rule()
+    def stop(self) -> None:
+        self.server.signal(signal.SIGTERM)
+        self._wait_until(self._is_refused)
+        self.stopped = True
+
+    @is_stopped
+    @rule()
+    def ask_too_late(self) -> None:
+        assert self._is_refused() or not self.open  # the port may be somebody else's then
+
+    @is_stopped
+    @precondition(lambda self: LONG and self.open)
+    @rule()
+    def outlive_the_grace(self) -> None:
+        for stream in list(self.open):
+            received = stream.rest()
+            assert b"server_shutting_down" in received and b"[DONE]" not in received
+            assert received.endswith(b"\r\n0\r\n\r\n") if stream.words else received.startswith(b"HTTP/1.1 503")
+            stream.steps.append(None)
+            self._end(stream, "shutdown", "server_shutting_down")
+
+    def teardown(self) -> None:
+        if not self.stopped:
+            super().teardown()
+            return
+        for stream in list(self.open):
+            stream.steps.extend([b"" if stream.words else head(), event(chunks("")[-1]), event(DONE), END, None])
+            assert stream.rest().count(DONE_EVENT) == 1
+            self._end(stream, "ok")
+        self.each_ended_turn_has_its_one_line()
+        assert self.server.wait_for_exit() == 0 and "Traceback" not in self.server.output()
+        Deployments.server = self.start()
+
+    def _listens(self, pid: int) -> bool:
+        try:
+            return self.server.is_listening(pid)
+        except OSError:  # gone
+            return False
+
+    def _is_refused(self) -> bool:
+        try:
+            self.server.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    @staticmethod
+    def _wait_until(holds: Any) -> None:
+        deadline = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < deadline, "not in time"
+            time.sleep(0.01)
+
+
+PATIENCE = {"TTFT_TIMEOUT": "60", "PRECOMMIT_TIMEOUT": "60", "IDLE_TIMEOUT": "60", "MAX_STREAMS": str(PLACES)}
+
+
+def run(machine: type[Conversations], examples: int) -> None:
+    checks = settings(
+        max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(machine, settings=checks)
+
+
 def test_whatever_the_order_of_events_the_server_does_what_the_model_expects() -> None:
-    patience = {"TTFT_TIMEOUT": "60", "PRECOMMIT_TIMEOUT": "60", "IDLE_TIMEOUT": "60"}
     with FakeUpstream() as upstream:
-        with running_server({"LLM_BASE_URL": upstream.base_url, "MAX_STREAMS": str(PLACES), **patience}) as server:
+        with running_server({"LLM_BASE_URL": upstream.base_url, **PATIENCE}) as server:
             Conversations.server, Conversations.upstream = server, upstream
-            checks = settings(
-                max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-            )
-            run_state_machine_as_test(Conversations, settings=checks)
+            run(Conversations, 200 if LONG else 25)
             outcomes = collections.Counter(end["outcome"] for end in server.request_ends())
             print(f"\n{dict(outcomes)}")
             assert "Traceback" not in server.output()
         assert {call.outcome for call in upstream.calls} <= {"done", "peer_left"}
+
+
+@pytest.mark.timeout(1800 if LONG else 180)
+def test_also_through_reloads_and_up_to_a_stop() -> None:
+    with FakeUpstream() as upstream, contextlib.ExitStack() as stack:
+        env = {"LLM_BASE_URL": upstream.base_url, **PATIENCE, "GRACEFUL_TIMEOUT": "10" if LONG else "25"}
+        servers: list[RunningServer] = []
+
+        def start() -> RunningServer:
+            servers.append(stack.enter_context(running_server(env)))
+            return servers[-1]
+
+        Deployments.upstream, Deployments.start = upstream, staticmethod(start)
+        Deployments.server = start()
+        run(Deployments, 60 if LONG else 7)
+        reloads = sum(server.output().count("Handling signal: hup") for server in servers)
+        print(f"\n{len(servers) - 1} stops, {reloads} reloads")
+        assert not any("Traceback" in server.output() for server in servers)

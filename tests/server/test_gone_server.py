@@ -1,10 +1,9 @@
-"""Callers who leave, many who stay, and a server that is told to stop: what is let go, when, and what the log says."""
+"""Callers who leave, and many who stay: what is let go, when, and what the log says."""
 
 import contextlib
 import http.client
 import io
 import selectors
-import signal
 import socket
 import threading
 import time
@@ -22,7 +21,6 @@ from fake_upstream import (
     FakeUpstream,
     Step,
     answer,
-    chunk,
     chunks,
     close,
     completion,
@@ -32,7 +30,7 @@ from fake_upstream import (
     refusal,
     text_chunk,
 )
-from running_server import RunningServer, post, running_server
+from running_server import RunningServer, post
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -338,78 +336,3 @@ def test_no_server_had_a_fault_of_its_own(single: RunningServer, patient: Runnin
     for server in (single, patient):
         ids = [end["id"] for end in server.request_ends()]
         assert len(ids) == len(set(ids)) and "Traceback" not in server.output()
-
-
-# --- the stop ---
-
-
-def until(stop: threading.Event) -> Callable[[Call], Iterator[Step]]:
-    """The script of an answer that goes on until a test stops it, or for ever."""
-
-    def script(call: Call) -> Iterator[Step]:
-        yield from events(chunks("Hello there")[:3])
-        while not stop.is_set():
-            yield 0.05
-            yield event(text_chunk("chatcmpl-fake", " and"))
-        yield from [event(chunks("")[-1]), event(DONE) + END]
-
-    return script
-
-
-def test_a_stop_lets_short_answers_end_and_tells_the_long_ones(upstream: FakeUpstream) -> None:
-    stopping, never = threading.Event(), threading.Event()
-    settings = {"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": "k", "GRACEFUL_TIMEOUT": "3"}
-    with running_server(settings) as server, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(server.connect()) for _ in range(4)]
-        short, long, rag, whole = connections
-        upstream.script = until(stopping)
-        for connection, path, script, fields in (
-            (short, CHAT, until(stopping), {}),
-            (long, CHAT, until(never), {}),
-            (rag, RAG, until(never), {}),
-            (whole, CHAT, [HANG], {"stream": False}),
-        ):
-            upstream.script = script
-            request = post(path, {**HELLO, **fields}, x_request_id=f"stop-{connections.index(connection)}")
-            connection.sendall(request)
-            if connection is not whole:
-                receive_until(connection, b" there")
-            upstream.wait_for_calls(connections.index(connection) + 1)
-        server.signal(signal.SIGTERM)
-        stopping.set()
-        ends = {connection: receive_until(connection, b"0\r\n\r\n") for connection in (short, long, rag)}
-        refused = receive_until(whole, b'"detail"')
-        outcomes = [server.wait_for_end(f"stop-{number}")["outcome"] for number in range(4)]
-        for connection in connections:
-            connection.close()
-        assert server.stop() == 0
-    assert b"data: [DONE]\n\n" in ends[short] and b'"error"' not in ends[short]
-    for end in (ends[long], ends[rag]):
-        assert b'"delta":{},"logprobs":null,"finish_reason":"error"' in end and b"[DONE]" not in end
-        assert b'"code":"server_shutting_down"' in end and end.endswith(b"\r\n0\r\n\r\n")
-    assert refused.startswith(b"HTTP/1.1 503") and b"server_shutting_down" in refused
-    assert outcomes == ["ok", "shutdown", "shutdown", "shutdown"]
-    assert [call.outcome for call in upstream.calls] == ["done", "peer_left", "peer_left", "peer_left"]
-
-
-def test_a_stop_completes_no_half_tool_call_with_the_fallback_text(upstream: FakeUpstream) -> None:
-    half = chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "a", "arguments": '{"x'}}]})
-    upstream.script = [*events([half]), HANG]
-    settings = {"LLM_BASE_URL": upstream.base_url, "GRACEFUL_TIMEOUT": "3", "FALLBACK_TEXT": "Sorry."}
-    with running_server(settings) as server, server.connect() as connection:
-        connection.sendall(post(CHAT, HELLO))
-        receive_until(connection, b"call_1")
-        server.signal(signal.SIGTERM)
-        end = receive_until(connection, b"0\r\n\r\n")
-    assert b'"finish_reason":"error"' in end and b"server_shutting_down" in end
-    assert b"[DONE]" not in end and b"Sorry" not in end
-
-
-def test_an_idle_connection_does_not_hold_up_the_stop(upstream: FakeUpstream) -> None:
-    settings = {"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": "k", "GRACEFUL_TIMEOUT": "4"}
-    with running_server(settings) as server, server.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
-        receive_until(connection, b"ok")
-        started = time.monotonic()
-        code = server.stop(timeout=10)
-        assert (code, time.monotonic() - started < 3) == (0, True)

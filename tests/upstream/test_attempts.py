@@ -53,6 +53,7 @@ class Asking:
     scripts: dict[str, list[Any]]
     budget: RetryBudget = field(default_factory=RetryBudget)
     settings: dict[str, Any] = field(default_factory=dict)
+    tells_of_silence: bool = False
     asked: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     opened: list[Opened] = field(default_factory=list)
@@ -84,7 +85,7 @@ class Asking:
 
     def run(self) -> tuple[Member, Opened]:
         """The answer, without the ticks before it."""
-        ticks = self.attempts.run()
+        ticks = self.attempts.run(tells_of_silence=self.tells_of_silence)
         try:
             while True:
                 assert next(ticks) == []
@@ -238,31 +239,38 @@ def test_a_cap_ends_it_as_it_is() -> None:
 
 
 def test_a_fault_of_ours_is_not_taken_for_an_upstreams(capsys: pytest.CaptureFixture[str]) -> None:
-    asking = Asking({"a": [ZeroDivisionError()], "b": [OK]})
-    with pytest.raises(ZeroDivisionError):
-        asking.run()
-    assert asking.asked == ["a"] and "ZeroDivisionError" in capsys.readouterr().err
+    beside, alone = (Asking({"a": [ZeroDivisionError()], "b": [OK]}, tells_of_silence=tells) for tells in (True, False))
+    for asking in (beside, alone):
+        with pytest.raises(ZeroDivisionError):
+            asking.run()
+    assert beside.asked == alone.asked == ["a"] and "ZeroDivisionError" in capsys.readouterr().err
 
 
 # --- how long ---
 
 
 def test_silence_on_all_sides_ends_at_the_deadline_and_everything_is_let_go() -> None:
-    asking = Asking({"a": [never()]}, settings={"seconds": 0.02})
+    asking = Asking({"a": [never()]}, settings={"seconds": 0.02}, tells_of_silence=True)
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.gone) == ("1", ["a"])
 
 
+def test_an_attempt_that_nothing_can_run_beside_ends_at_the_deadline_too() -> None:
+    asking = Asking({"a": [never()], "b": [OK]}, settings={"seconds": 0.02})
+    error = asking.fails(UpstreamTimeout)
+    assert (error.headers["x-relay-attempts"], asking.asked) == ("1", ["a"])
+
+
 def test_waiting_is_told_in_ticks() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.002})
-    ticks = asking.attempts.run()
+    ticks = asking.attempts.run(tells_of_silence=True)
     assert [next(ticks) for _ in range(5)] == [[]] * 5
     asking.close()
 
 
 def test_whoever_wants_to_be_woken_is_woken_in_time_once() -> None:
     asking = Asking({"a": [never()]}, settings={"wake_after": 0.01, "tick": 0.2})
-    ticks = asking.attempts.run()
+    ticks = asking.attempts.run(tells_of_silence=True)
     started = time.monotonic()
     next(ticks)
     woken = time.monotonic()
@@ -276,7 +284,7 @@ def test_whoever_wants_to_be_woken_is_woken_in_time_once() -> None:
 
 def test_closing_ends_what_still_runs_and_holds_nothing_against_the_upstream() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.001})
-    ticks = asking.attempts.run()
+    ticks = asking.attempts.run(tells_of_silence=True)
     next(ticks)
     asking.members[0].breaker.failed(at_once=True)
     asking.close()
@@ -296,7 +304,7 @@ def test_closing_ends_an_attempt_that_has_not_begun() -> None:
 def test_an_answer_that_nobody_took_is_closed() -> None:
     later = Event()
     asking = Asking({"a": [later, OK]}, settings={"tick": 0.001})
-    next(asking.attempts.run())
+    next(asking.attempts.run(tells_of_silence=True))
     later.set()
     gevent.sleep(0.001)
     assert asking.opened == [Opened("a", closed=0)]
@@ -330,7 +338,7 @@ def test_a_hedge_with_one_upstream_goes_to_the_same(hedged: Callable[..., Asking
 def test_there_is_one_hedge_only() -> None:
     settings = {"hedge_after": 0.002, "tick": 0.005}
     asking = Asking({"a": [never()], "b": [never()], "c": [OK]}, settings=settings)
-    ticks = asking.attempts.run()
+    ticks = asking.attempts.run(tells_of_silence=True)
     for _ in range(3):
         next(ticks)
     asking.close()

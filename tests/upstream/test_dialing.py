@@ -346,3 +346,16 @@ def test_a_proxy_that_opens_no_tunnel_makes_the_upstream_unreachable(answer: str
 def test_a_proxy_that_says_nothing_is_a_timeout() -> None:
     with silent() as port, pytest.raises(UpstreamTimeout):
         dial(through(port, "https://upstream.test/v1"), 0.05)
+
+
+def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() -> None:
+    code = (
+        "import gevent, resource; gevent.sleep(0.001)\n"
+        "from parley.errors import ServerOverloaded\n"
+        "from parley.upstream.dialing import Route, dial\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "try: dial(Route.to('http://127.0.0.1:9/v1'), 1)\n"
+        "except ServerOverloaded as error: print(error.status, error.code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout == "503 server_overloaded\n", ended.stderr

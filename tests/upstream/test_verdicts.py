@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from parley.errors import ParleyError, UpstreamAuthFailed, UpstreamError, UpstreamRedirect, UpstreamRefused
+from parley.redaction import Redactor
 from parley.upstream.verdicts import verdict
 
 KEY = "sekret/Key+1"
@@ -15,7 +16,7 @@ BASE_URL = "https://llm.internal:8443/v1"
 def judged(
     status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, own_key: bool = True
 ) -> ParleyError:
-    return verdict(status, headers or {}, body, secrets=[KEY, BASE_URL], own_key=own_key)
+    return verdict(status, headers or {}, body, redactor=Redactor([KEY, BASE_URL]), own_key=own_key)
 
 
 def refused(body: bytes, status: int = 400) -> dict[str, Any]:
