@@ -77,7 +77,9 @@ class _Relayed:
         said = audio.spoken(seen.delta)
         if said is not None:
             self._opening.clear()  # the role: our own first chunk gives it
-            if said != audio.Spoken():
+            if said.id:
+                self._voice.adopt(said.id)
+            if said.pcm or said.transcript or said.words:
                 timed = tuple(Word(*word) for word in said.words)
                 yield from self._voice.say(Piece(self._sound.more(said.pcm), said.transcript, timed))
         if seen.finishes or not seen.choices:

@@ -39,6 +39,10 @@ class Voice:
         """A text that is heard from here on, as a payload."""
         return [self._chunks.spoken(text, words)]
 
+    def adopt(self, audio_id: str) -> None:
+        """Bear an upstream's id, where nothing has been said yet."""
+        self._chunks.adopt(audio_id)
+
     def rest(self) -> Batches:
         """What still waits, as a last shorter chunk."""
         if due := self._pace.rest():

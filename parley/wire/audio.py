@@ -34,6 +34,12 @@ class AudioChunks:
         self._envelope = envelope
         self._label: dict[str, Any] = {"id": f"audio_{uuid.uuid4().hex}"}
         self._id_once = id_once
+        self._begun = False
+
+    def adopt(self, audio_id: str) -> None:
+        """Bear an upstream's id from the first chunk on, so that a later turn can refer to its sound."""
+        if not self._begun:
+            self._label = {"id": audio_id}
 
     def spoken(self, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
         """A chunk with a piece of the transcript, and when its words are heard where that is known."""
@@ -47,6 +53,7 @@ class AudioChunks:
     def _chunk(self, audio: dict[str, Any]) -> bytes:
         role = {} if self._envelope.used else {"role": "assistant"}
         payload = self._envelope.chunk({**role, "audio": {**self._label, **audio}})
+        self._begun = True
         if self._id_once:
             self._label = {}
         return payload
@@ -83,12 +90,13 @@ class Spoken(NamedTuple):
     pcm: bytes = b""
     transcript: str = ""
     words: tuple[TimedWord, ...] = ()
+    id: str = ""
 
 
 def spoken(delta: dict[str, Any]) -> Spoken | None:
     """The speech in an upstream's delta or message, None where it is not about speech. Raises UpstreamBadResponse.
 
-    Empty speech is what only names an id, or says until when it is kept.
+    Speech may be empty: a chunk may only name an id, or say until when it is kept.
     """
     audio = delta.get("audio")
     if not isinstance(audio, dict):
@@ -97,7 +105,13 @@ def spoken(delta: dict[str, Any]) -> Spoken | None:
     if not isinstance(data, str) or not isinstance(transcript, str):
         raise UpstreamBadResponse("the upstream's audio is not of the form that was asked for")
     listed = audio.get("words")
-    return Spoken(decoded(data), transcript, _timed_words(listed) if isinstance(listed, list) else ())
+    named = audio.get("id")
+    return Spoken(
+        decoded(data),
+        transcript,
+        _timed_words(listed) if isinstance(listed, list) else (),
+        named if isinstance(named, str) else "",
+    )
 
 
 def decoded(data: str) -> bytes:

@@ -54,6 +54,16 @@ def test_the_id_may_be_given_once(envelope: Envelope):
     assert ids[0].startswith("audio_") and ids[1:] == [None, None]
 
 
+def test_an_upstreams_id_is_borne_from_the_first_chunk_on_or_not_at_all(envelope: Envelope):
+    early, late = AudioChunks(envelope, id_once=False), AudioChunks(envelope, id_once=False)
+    early.adopt("audio_theirs")
+    late.data(b"\0\0")
+    late.adopt("audio_theirs")
+
+    assert delta_of(early.data(b"\0\0"))["audio"]["id"] == "audio_theirs"
+    assert delta_of(late.data(b"\0\0"))["audio"]["id"] != "audio_theirs"
+
+
 def test_a_whole_answer_holds_it_all(envelope: Envelope):
     body = json.loads(audio.completion(envelope, b"RIFF", "Hello!", [("Hello", 0, 420)]))
 
@@ -68,7 +78,7 @@ def test_a_whole_answer_holds_it_all(envelope: Envelope):
     [
         ({"content": "Hello"}, None),
         ({"audio": None}, None),
-        ({"audio": {"id": "a"}}, Spoken()),
+        ({"audio": {"id": "a"}}, Spoken(id="a")),
         ({"audio": {"expires_at": 7}}, Spoken()),
         ({"audio": {"data": "AAE="}}, Spoken(b"\0\1")),
         ({"audio": {"data": None, "transcript": "Hi"}}, Spoken(b"", "Hi")),
