@@ -7,14 +7,13 @@ Nobody reads ahead of the listener by more than the socket holds: a slow caller 
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from parley.answers import recorded
-from parley.answers.voice import Voice, in_format
+from parley.answers.voice import Voice, give_way, whole_sound
 from parley.services import Services
 from parley.speech.resampling import Resampler, from_int16, to_int16
 from parley.speech.utterances import Piece
@@ -26,7 +25,6 @@ from parley.wire.request import Asked
 UPSTREAM_HZ = 24_000
 DEFAULT_VOICE = "alloy"
 A_SECOND = 2 * UPSTREAM_HZ
-MOMENT_SECONDS = 1e-6
 
 
 def stream(asked: Asked, services: Services) -> Batches:
@@ -57,7 +55,7 @@ def whole(asked: Asked, services: Services) -> bytes:
     rate = services.settings.audio_sample_rate
     sound = _Converted(rate)
     pcm = b"".join([*sound.in_steps(said.pcm), sound.rest()])
-    message["audio"]["data"] = audio.encoded(in_format(pcm, rate, asked))
+    message["audio"]["data"] = whole_sound(pcm, rate, asked)
     return msgspec.json.encode(completion)
 
 
@@ -118,7 +116,7 @@ class _Converted:
         """A long sound, with a pause for other streams after each second of it."""
         for start in range(0, len(pcm), A_SECOND):
             yield self.more(pcm[start : start + A_SECOND])
-            time.sleep(MOMENT_SECONDS)
+            give_way()
 
     def rest(self) -> bytes:
         """The end of the sound, once."""

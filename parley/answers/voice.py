@@ -3,7 +3,10 @@
 Also where it is known only piece by piece: see `Voice`.
 """
 
+import time
 from collections.abc import Iterable
+
+import msgspec
 
 from parley.services import Services
 from parley.speech import pacing, wav
@@ -12,6 +15,8 @@ from parley.speech.words import Word
 from parley.turn import Batches
 from parley.wire import audio
 from parley.wire.request import Asked
+
+MOMENT_SECONDS = 1e-6
 
 
 class Voice:
@@ -65,10 +70,16 @@ def utter(utterance: Utterance, asked: Asked, services: Services) -> Batches:
 
 def utter_whole(utterance: Utterance, asked: Asked) -> bytes:
     """The same in one piece: a WAV file unless `audio.format` is pcm16."""
-    data = in_format(utterance.pcm, utterance.rate, asked)
+    data = whole_sound(utterance.pcm, utterance.rate, asked)
     return audio.completion(asked.envelope, data, utterance.transcript, utterance.words)
 
 
-def in_format(pcm: bytes, rate: int, asked: Asked) -> bytes:
-    """The sound as the caller wants it in one piece: as it is for `audio.format` pcm16, else a WAV file."""
-    return pcm if (asked.body.get("audio") or {}).get("format") == "pcm16" else wav.encode(pcm, rate)
+def whole_sound(pcm: bytes, rate: int, asked: Asked) -> msgspec.Raw:
+    """The sound as JSON holds it, as the caller wants it: raw for `audio.format` pcm16, else a WAV file."""
+    wants_raw = (asked.body.get("audio") or {}).get("format") == "pcm16"
+    return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), give_way)
+
+
+def give_way() -> None:
+    """Let other streams run for a moment. Not sleep(0): that polls no sockets."""
+    time.sleep(MOMENT_SECONDS)

@@ -138,9 +138,9 @@ def to_pcm16(sound: Sound, rate: int) -> bytes:
 
 def encode(pcm: bytes, rate: int) -> bytes:
     """A whole WAV file with the canonical 44-byte header, from PCM16 mono at `rate` Hz."""
-    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, codecs.PCM, 1, rate, 2 * rate, 2, 16)
-    body = b"WAVE" + head + struct.pack("<4sI", b"data", len(pcm)) + pcm
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, codecs.PCM, 1, rate, 2 * rate, 2, 16)
+    head = b"WAVE" + layout + struct.pack("<4sI", b"data", len(pcm))
+    return b"".join([struct.pack("<4sI", b"RIFF", len(head) + len(pcm)), head, pcm])
 
 
 def _scan(opener: Opener) -> Sound:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +18,9 @@ from parley.wire.chunks import Envelope
 
 KEPT_SECONDS = 3600
 """Clients are told until when an audio id may be referred to; we keep none, and the field is required."""
+
+STEP_BYTES = 3 << 16
+"""A multiple of three: base64 of the steps is that of the whole."""
 
 TimedWord = tuple[str, int, int]
 """The text, its start and its end in milliseconds."""
@@ -64,18 +67,27 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def encoded_in_steps(data: bytes, pause: Callable[[], object]) -> msgspec.Raw:
+    """The same for a long sound, ready to be put into JSON; `pause` is called after each step."""
+    pieces = [b'"']
+    for start in range(0, len(data), STEP_BYTES):
+        pieces.append(base64.b64encode(data[start : start + STEP_BYTES]))
+        pause()
+    return msgspec.Raw(b"".join([*pieces, b'"']))
+
+
 def word_object(word: TimedWord) -> dict[str, Any]:
     """A word as Agora reads it."""
     text, start_ms, end_ms = word
     return {"text": text, "start_ts": start_ms, "end_ts": end_ms, "duration": end_ms - start_ms}
 
 
-def completion(envelope: Envelope, data: bytes, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
-    """The whole answer in one object, as OpenAI's `message.audio`; `data` is in the format that was asked for."""
+def completion(envelope: Envelope, data: msgspec.Raw, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
+    """The whole answer in one object, as OpenAI's `message.audio`; `data` is base64 in JSON, of the format that was asked for."""
     timed = [word_object(word) for word in words]
     spoken = {
         "id": f"audio_{uuid.uuid4().hex}",
-        "data": encoded(data),
+        "data": data,
         "transcript": transcript,
         "expires_at": int(time.time()) + KEPT_SECONDS,
         **({"words": timed} if timed else {}),

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from parley.errors import UpstreamBadResponse
@@ -65,12 +66,24 @@ def test_an_upstreams_id_is_borne_from_the_first_chunk_on_or_not_at_all(envelope
 
 
 def test_a_whole_answer_holds_it_all(envelope: Envelope):
-    body = json.loads(audio.completion(envelope, b"RIFF", "Hello!", [("Hello", 0, 420)]))
+    body = json.loads(audio.completion(envelope, msgspec.Raw(b'"UklGRg=="'), "Hello!", [("Hello", 0, 420)]))
 
     message = body["choices"][0]["message"]
     assert body["object"] == "chat.completion" and message["content"] is None
     assert base64.b64decode(message["audio"]["data"]) == b"RIFF"
     assert message["audio"]["words"] == [{"text": "Hello", "start_ts": 0, "end_ts": 420, "duration": 420}]
+
+
+@pytest.mark.parametrize("size", [0, 1, audio.STEP_BYTES, 2 * audio.STEP_BYTES + 2])
+def test_a_long_sound_is_the_same_in_steps(size: int):
+    data = bytes(place % 251 for place in range(size))
+
+    pauses: list[int] = []
+
+    encoded = bytes(audio.encoded_in_steps(data, lambda: pauses.append(1)))
+
+    assert encoded == b'"' + base64.b64encode(data) + b'"'
+    assert len(pauses) == -(-size // audio.STEP_BYTES)
 
 
 @pytest.mark.parametrize(
