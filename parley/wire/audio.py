@@ -83,7 +83,7 @@ def word_object(word: TimedWord) -> dict[str, Any]:
 
 
 def completion(envelope: Envelope, data: msgspec.Raw, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
-    """The whole answer in one object, as OpenAI's `message.audio`; `data` is base64 in JSON, of the format that was asked for."""
+    """The whole answer in one object, as OpenAI's `message.audio`; `data` is a JSON string of base64."""
     timed = [word_object(word) for word in words]
     spoken = {
         "id": f"audio_{uuid.uuid4().hex}",
