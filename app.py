@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from blueprints import audio, basic, commands, health, kb, metrics, models, openapi, rag, web
+from blueprints import audio, audio_commands, basic, commands, health, kb, metrics, models, openapi, rag, web
 from parley import logs
 from parley.services import Services
 from parley.settings import Settings, load
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi.bp,
         commands.bp,
         kb.bp,
+        audio_commands.bp,
     ):
         app.register_blueprint(blueprint)
     return app

@@ -48,6 +48,8 @@ class Services:
         library = Library.load(self.settings.audio_dir, self.settings.audio_sample_rate)
         for problem in library.problems:
             log.warning("recording_fault", fault=problem)
+        if library.estimated:
+            log.info("words_estimated", recordings=library.estimated, hint="`flask audio align NAME` measures them")
         log.info("recordings_loaded", recordings=len(library.names), ms=_ms_since(started))
         return library
 

@@ -125,6 +125,12 @@ class Settings:
     )
     embeddings_cache: Path = row(kinds.FOLDER, ".cache", "folder in which the passages' embeddings are kept")
     fallback_text: str | None = row(kinds.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
+    audio_mode: str = row(
+        kinds.choice("assets", "speech", "relay"),
+        "assets",
+        "what /audio says: `assets` (recordings), `speech` (the model's answer, synthesised), "
+        "`relay` (an upstream that answers in audio)",
+    )
     audio_sample_rate: int = row(kinds.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
     audio_chunk_ms: int = row(kinds.whole(10, 1000), "40", "milliseconds of audio in a chunk")
     audio_lead_ms: int = row(kinds.whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")

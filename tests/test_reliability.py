@@ -15,6 +15,7 @@ OWNED = {
     *(f"IN-{number:02}" for number in range(1, 22)),
     *(f"AU-{number:02}" for number in range(1, 9)),
     *(f"HD-{number:02}" for number in range(1, 12)),
+    *(f"AF-{number:02}" for number in range(1, 12)),
     *(f"LM-{number:02}" for number in range(1, 10)),
     *(f"SD-{number:02}" for number in range(1, 13)),
     *(f"RG-{number:02}" for number in range(1, 4)),

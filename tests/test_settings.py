@@ -72,6 +72,7 @@ def run(code: str, cwd: Path) -> str:
         ("CORS_ORIGINS", "https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
         ("CORS_ORIGINS", "*", ("*",)),
         ("TRUSTED_PROXIES", "1", 1),
+        ("AUDIO_MODE", "Relay", "relay"),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
     ],
@@ -140,6 +141,7 @@ BAD = [
         [",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "ftp://a"],
     ),
     ("TRUSTED_PROXIES", "a whole number from 0 to 10", ["-1", "11"]),
+    ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
     ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),
     ("LOG_FORMAT", "one of text, json", ["xml"]),
     (

@@ -5,10 +5,11 @@ what the sound is or who hears it.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 SAMPLE_BYTES = 2
-YIELD_EVERY = 32
+MOST_TOGETHER = 32
+MOMENT_SECONDS = 1e-6
 
 
 def chunk_bytes(rate: int, chunk_ms: int) -> int:
@@ -25,39 +26,77 @@ def duration_ms(pcm_bytes: int, rate: int) -> float:
     return pcm_bytes / SAMPLE_BYTES * 1000 / rate
 
 
-def chunks(pcm: bytes, chunk_bytes: int) -> Iterator[bytes]:
-    """The sound in pieces of `chunk_bytes`; the last may be shorter, each is a whole number of samples.
+class Pace:
+    """One answer's sound on its way to one listener: PCM16 mono at `rate` Hz in, chunks out, each when it is due.
 
-    Joined they are `pcm` again (half a sample at its end is dropped). Raises ValueError for a size that is
-    not a positive even number.
+    The first chunks make a burst of `lead_ms`; the very first never waits. Due times count from the first chunk by
+    `clock` (seconds), so a late chunk delays none after it. Only where the listener has run dry, because the sound
+    was not there or could not be sent, is it counted anew from there: nobody hears the time that was lost, and what
+    is sent stays at most `lead_ms` ahead of what is heard.
     """
-    if chunk_bytes <= 0 or chunk_bytes % SAMPLE_BYTES:
-        raise ValueError(f"a chunk of {chunk_bytes} bytes is not a whole number of 16-bit samples")
-    whole = len(pcm) - len(pcm) % SAMPLE_BYTES
-    return (pcm[start : min(start + chunk_bytes, whole)] for start in range(0, whole, chunk_bytes))
 
+    def __init__(
+        self,
+        rate: int,
+        chunk_ms: int,
+        lead_ms: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._size = chunk_bytes(rate, chunk_ms)
+        # A chunk is a whole number of samples, so its true length may differ a little from the setting's.
+        self._lead = max(lead_ms, duration_ms(self._size, rate)) / 1000
+        self._bytes_per_second = rate * SAMPLE_BYTES
+        self._clock = clock
+        self._sleep = sleep
+        self._held = b""
+        self._sent_bytes = 0
+        self._start: float | None = None
 
-def paced(
-    chunks: Iterable[bytes],
-    chunk_ms: float,
-    lead_ms: float,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[bytes]:
-    """The chunks, each no earlier than its due time: never more than `lead_ms` of sound ahead of the clock.
+    def chunks(self, pcm: bytes) -> Iterator[list[bytes]]:
+        """The whole chunks that `pcm` completes, each when it is due; what is left over waits for more.
 
-    The first chunks make a burst of `lead_ms`; the very first never waits. Due times count from the start by
-    `clock` (seconds), so a late chunk delays none after it. `chunk_ms` is a chunk's true length: take it from
-    `duration_ms`.
-    """
-    lead_ms = max(lead_ms, chunk_ms)
-    start = clock()
-    for count, chunk in enumerate(chunks, 1):
-        wait = start + (count * chunk_ms - lead_ms) / 1000 - clock()
+        Those that are due at once come together, so that the network can't part them: the first of a burst is
+        being heard already.
+        """
+        sound = self._held + pcm
+        whole = len(sound) - len(sound) % self._size
+        self._held = sound[whole:]
+        together: list[bytes] = []
+        for start in range(0, whole, self._size):
+            chunk = sound[start : start + self._size]
+            if len(together) == MOST_TOGETHER or (together and self._wait_for(chunk) > 0):
+                yield together
+                together = []
+                # A long lead, or catching up after a stall, must not keep the other streams from running.
+                self._await(chunk, at_least=MOMENT_SECONDS)
+            else:
+                self._await(chunk)
+            together.append(chunk)
+        if together:
+            yield together
+
+    def rest(self) -> list[bytes]:
+        """What is left over, as a last shorter chunk when it is due (half a sample at its end is dropped)."""
+        last, self._held = self._held[: len(self._held) // SAMPLE_BYTES * SAMPLE_BYTES], b""
+        if not last:
+            return []
+        self._await(last)
+        return [last]
+
+    def _await(self, chunk: bytes, at_least: float = 0.0) -> None:
+        """Wait until the chunk is due, and count it as sent."""
+        now, heard_from = self._clock(), self._sent_bytes / self._bytes_per_second
+        if self._start is None or now > self._start + heard_from + len(chunk) / self._bytes_per_second:
+            self._start = now - heard_from
+        wait = max(self._wait_for(chunk), at_least)
+        self._sent_bytes += len(chunk)
         if wait > 0:
-            sleep(wait)
-        elif count % YIELD_EVERY == 0:
-            # A long lead, or catching up after a stall, must not keep the other streams from running.
-            sleep(0)
-        yield chunk
+            self._sleep(wait)
+
+    def _wait_for(self, chunk: bytes) -> float:
+        """Seconds until the chunk is due; none or fewer where it is due already, as the first one is."""
+        now = self._clock()
+        start = now if self._start is None else self._start
+        return start + (self._sent_bytes + len(chunk)) / self._bytes_per_second - self._lead - now

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from parley.speech import estimation
 from parley.speech.utterances import Utterance
 
 NAME = "simulated"
@@ -22,14 +23,17 @@ NOTES_HZ = (294.0, 330.0, 370.0, 330.0, 294.0, 392.0, 330.0, 247.0)
 FIRST_SYLLABIC = "\u2e80"
 
 
-def utterance(transcript: str | None, rate: int) -> Utterance:
+def utterance(transcript: str | None, rate: int, name: str = NAME) -> Utterance:
     """Simulated sound for these words, or for a sentence that says what it is when there are none (None).
 
     PCM16 mono at `rate` Hz, 0.6 to 60 s long, the same for the same length of text. An empty transcript stays
     empty and gets the shortest sound.
     """
-    words = TRANSCRIPT if transcript is None else transcript
-    return Utterance(name=NAME, transcript=words, pcm=_melody(_beats(words), rate), rate=rate, simulated=True)
+    said = TRANSCRIPT if transcript is None else transcript
+    beats = _beats(said)
+    # Of a text that is too long the tones are not the length, so they tell nothing of when its words are due.
+    words = estimation.evenly(said, beats * 1000 // BEATS_PER_SECOND) if beats < LONGEST_BEATS else ()
+    return Utterance(name, said, _melody(beats, rate), rate, simulated=True, words=words)
 
 
 def _beats(words: str) -> int:

@@ -1,33 +1,35 @@
-"""WAV files, read and written: bytes in, samples out, and back. It knows no folder and no request.
+"""WAV files, read and written: a file in, sound out, and back. It knows no folder and no request.
 
 A reader of our own, because Python 3.11's `wave` refuses WAVE_FORMAT_EXTENSIBLE, float and G.711, raises
 EOFError without a word, and believes a header that lies about the length of the sound.
-Format: Microsoft/IBM "Multimedia Programming Interface and Data Specifications 1.0" (RIFF), RFC 2361 (format
-tags), ITU-T G.711 (mu-law and A-law).
+Format: Microsoft/IBM "Multimedia Programming Interface and Data Specifications 1.0" (RIFF).
 """
 
+import io
+import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
-import soxr
+
+from parley.speech import codecs
+from parley.speech.codecs import Samples
+from parley.speech.resampling import Resampler, to_int16
 
 MAX_SECONDS = 600
-# Ten minutes of 48 kHz stereo 16-bit are 115 MB.
-MAX_FILE_BYTES = 128 * 1024 * 1024
+# Ten minutes of 48 kHz stereo in 32-bit samples are 230 MB; a file is read in blocks, never whole.
+MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_CHUNKS = 1000
+MAX_FORMAT_BYTES = 4096
+BLOCK_BYTES = 1 << 18
 RATES_HZ = range(1_000, 384_001)
 MEND = "; mend it with: ffmpeg -i IN.wav -ac 1 -c:a pcm_s16le OUT.wav"
 
-Samples = npt.NDArray[np.float32]
-Column = npt.NDArray[np.uint8]
-
-PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-TAG_NAMES = {2: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x50: "MPEG", 0x55: "MP3"}
+EXTENSIBLE = 0xFFFE
 # What follows the two bytes of the format tag in an EXTENSIBLE sub-format, where it is one of the plain tags.
 SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 FOREIGN_STARTS = {
@@ -40,27 +42,69 @@ FOREIGN_STARTS = {
     b"FORM": "an AIFF file",
 }
 AFTER_SOUND = frozenset({b"LIST", b"fact", b"cue ", b"smpl", b"bext", b"id3 ", b"ID3 "})
+Opener = Callable[[], BinaryIO]
 
 
 class WavError(ValueError):
     """The file can't be used as a recording; the text says what was found, and what mends it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Sound:
-    """One channel of sound: float32 samples, full scale at ±1, and their rate in Hz."""
-
-    samples: Samples
-    rate: int
-
-
 @dataclass(frozen=True)
-class _Format:
+class Layout:
+    """How the sound lies in the file: format tag, channels, Hz, bytes a frame, bits a sample."""
+
     tag: int
     channels: int
     rate: int
     block_bytes: int
     bits: int
+
+    def __str__(self) -> str:
+        channels = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        return f"{codecs.name_of(self.tag)} {self.bits} bits, {self.rate} Hz, {channels}"
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """The sound of a file, still in it: its layout, and how many frames there truly are."""
+
+    layout: Layout
+    frames: int
+    _open: Opener
+    _start: int
+
+    @property
+    def rate(self) -> int:
+        """Frames a second, in Hz."""
+        return self.layout.rate
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.frames / self.rate
+
+    def blocks(self) -> Iterator[Samples]:
+        """The channels averaged into one, float32 at ±1, in blocks of at most a quarter of a mebibyte of file.
+
+        Raises WavError where the file can't be read any more.
+        """
+        layout = self.layout
+        decode = _decoder(layout)
+        a_block = max(1, BLOCK_BYTES // layout.block_bytes)
+        try:
+            with self._open() as file:
+                file.seek(self._start)
+                for begun in range(0, self.frames, a_block):
+                    frames = file.read(min(a_block, self.frames - begun) * layout.block_bytes)
+                    whole = len(frames) - len(frames) % layout.block_bytes
+                    yield codecs.mix(frames[:whole], layout.channels, layout.bits, decode)
+        except OSError as exc:
+            raise WavError(f"can't be read: {exc.strerror}") from exc
+
+    @property
+    def samples(self) -> Samples:
+        """All blocks in one."""
+        return np.concatenate(list(self.blocks()))
 
 
 def read(path: Path) -> Sound:
@@ -71,8 +115,7 @@ def read(path: Path) -> Sound:
             raise WavError("not a regular file")
         if found.st_size > MAX_FILE_BYTES:
             raise WavError(f"{found.st_size} bytes are more than the {MAX_FILE_BYTES} that are read")
-        with path.open("rb") as file:
-            return parse(file.read(found.st_size))
+        return _scan(lambda: path.open("rb"))
     except OSError as exc:
         raise WavError(f"can't be read: {exc.strerror}") from exc
 
@@ -83,32 +126,37 @@ def parse(content: bytes) -> Sound:
     Several channels are averaged into one. The length of the sound is that of the bytes that are there,
     whatever the header says. Raises WavError, and nothing else.
     """
-    _check_start(content)
-    head, sound = _find_chunks(memoryview(content))
+    return _scan(lambda: io.BytesIO(content))
+
+
+def to_pcm16(sound: Sound, rate: int) -> bytes:
+    """The sound as signed 16-bit little-endian mono at `rate` Hz; what is too loud is clipped. Raises WavError."""
+    resampler = Resampler(sound.rate, rate)
+    pieces = [to_int16(resampler.more(block)) for block in sound.blocks()]
+    return b"".join([*pieces, to_int16(resampler.rest())])
+
+
+def encode(pcm: bytes, rate: int) -> bytes:
+    """A whole WAV file with the canonical 44-byte header, from PCM16 mono at `rate` Hz."""
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, codecs.PCM, 1, rate, 2 * rate, 2, 16)
+    head = b"WAVE" + layout + struct.pack("<4sI", b"data", len(pcm))
+    return b"".join([struct.pack("<4sI", b"RIFF", len(head) + len(pcm)), head, pcm])
+
+
+def _scan(opener: Opener) -> Sound:
+    """Read the headers, pass over the rest."""
+    with opener() as file:
+        _check_start(file.read(12))
+        head, start, size = _find_chunks(file)
     layout = _parse_format(head)
-    decode = _check_format(layout)
-    frames = len(sound) // layout.block_bytes
+    _decoder(layout)
+    frames = size // layout.block_bytes
     if not frames:
         raise WavError("holds no sound (0 samples)")
     if frames > MAX_SECONDS * layout.rate:
         seconds = frames / layout.rate
         raise WavError(f"{seconds:.0f} s of sound are more than the {MAX_SECONDS} s that are played")
-    return Sound(_mix(sound[: frames * layout.block_bytes], layout, decode), layout.rate)
-
-
-def to_pcm16(sound: Sound, rate: int) -> bytes:
-    """The sound as signed 16-bit little-endian mono at `rate` Hz; what is too loud is clipped."""
-    samples = sound.samples
-    if sound.rate != rate:
-        samples = soxr.resample(samples, sound.rate, rate, quality="HQ")
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-
-
-def encode(pcm: bytes, rate: int) -> bytes:
-    """A whole WAV file with the canonical 44-byte header, from PCM16 mono at `rate` Hz."""
-    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, rate, 2 * rate, 2, 16)
-    body = b"WAVE" + head + struct.pack("<4sI", b"data", len(pcm)) + pcm
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
+    return Sound(layout, frames, opener, start)
 
 
 def _check_start(content: bytes) -> None:
@@ -125,50 +173,51 @@ def _check_start(content: bytes) -> None:
     raise WavError(f"not a RIFF WAV file: begins with {content[:4]!r}{MEND}")
 
 
-def _find_chunks(content: memoryview) -> tuple[memoryview, memoryview]:
-    """The contents of the `fmt ` and `data` chunks; any other before them (LIST, fact ...) is passed over."""
-    head: memoryview | None = None
+def _find_chunks(file: BinaryIO) -> tuple[bytes, int, int]:
+    """The `fmt ` chunk, and where the sound starts and how many bytes it has; other chunks are passed over."""
+    end = file.seek(0, os.SEEK_END)
+    head: bytes | None = None
     at = 12
     for _ in range(MAX_CHUNKS):
-        if at + 8 > len(content):
+        file.seek(at)
+        if len(heading := file.read(8)) < 8:
             break
-        name, size = struct.unpack_from("<4sI", content, at)
+        name, size = struct.unpack("<4sI", heading)
         if name == b"data":
             if head is None:
                 raise WavError("no fmt chunk before the sound: the format is unknown")
-            return head, _sound_bytes(content[at + 8 :], size)
+            return head, at + 8, _sound_bytes(file.read(4), size, end - at - 8)
         if name == b"fmt ":
-            head = content[at + 8 : at + 8 + size]
+            head = file.read(min(size, MAX_FORMAT_BYTES))
         at += 8 + size + size % 2
     raise WavError("no data chunk: there is no sound in it")
 
 
-def _sound_bytes(rest: memoryview, size: int) -> memoryview:
-    """The bytes of sound, `rest` being what follows the header of the data chunk."""
+def _sound_bytes(begins: bytes, size: int, there: int) -> int:
+    """How many bytes of sound there are, where the header says `size` and the file has `there` left."""
     if size:
-        return rest[:size]
+        return min(size, there)
     # A writer that could not seek back leaves 0 (or 0xFFFFFFFF): then the sound is all that follows.
-    return rest[:0] if bytes(rest[:4]) in AFTER_SOUND else rest
+    return 0 if begins in AFTER_SOUND else there
 
 
-def _parse_format(head: memoryview) -> _Format:
+def _parse_format(head: bytes) -> Layout:
     """The fields of the `fmt ` chunk; an EXTENSIBLE one is told by the tag of its sub-format."""
     if len(head) < 16:
         raise WavError(f"the fmt chunk has {len(head)} bytes instead of 16")
     tag, channels, rate, _, block_bytes, bits = struct.unpack_from("<HHIIHH", head)
     if tag == EXTENSIBLE:
-        if bytes(head[26:40]) != SUBFORMAT_TAIL:
+        if head[26:40] != SUBFORMAT_TAIL:
             raise WavError(f"WAVE_FORMAT_EXTENSIBLE with an unknown sub-format{MEND}")
         (tag,) = struct.unpack_from("<H", head, 24)
-    return _Format(tag, channels, rate, block_bytes, bits)
+    return Layout(tag, channels, rate, block_bytes, bits)
 
 
-def _check_format(layout: _Format) -> Callable[[Column], Samples]:
-    """The decoder for this format. Raises WavError where there is none or the fields make no sense."""
-    decode = DECODERS.get((layout.tag, layout.bits))
+def _decoder(layout: Layout) -> codecs.Decoder:
+    """The decoder for this layout. Raises WavError where there is none or the fields make no sense."""
+    decode = codecs.DECODERS.get((layout.tag, layout.bits))
     if decode is None:
-        name = {PCM: "PCM", FLOAT: "float"}.get(layout.tag) or TAG_NAMES.get(layout.tag, f"{layout.tag:#06x}")
-        raise WavError(f"format {name} with {layout.bits} bits is not supported{MEND}")
+        raise WavError(f"format {codecs.name_of(layout.tag)} with {layout.bits} bits is not supported{MEND}")
     if layout.channels == 0:
         raise WavError("the header says 0 channels")
     if layout.rate not in RATES_HZ:
@@ -178,75 +227,3 @@ def _check_format(layout: _Format) -> Callable[[Column], Samples]:
         # Samples padded to a wider container would be heard as noise.
         raise WavError(f"the header says {layout.block_bytes} bytes a frame where {expected} are due{MEND}")
     return decode
-
-
-def _mix(sound: memoryview, layout: _Format, decode: Callable[[Column], Samples]) -> Samples:
-    """The mean of the channels, one at a time: a large file takes little memory beside itself."""
-    frames = np.frombuffer(sound, np.uint8).reshape(-1, layout.channels, layout.bits // 8)
-    total = np.zeros(len(frames), np.float32)
-    for channel in range(layout.channels):
-        total += decode(np.ascontiguousarray(frames[:, channel]))
-    return total / np.float32(layout.channels)
-
-
-def _integers(kind: str) -> Callable[[Column], Samples]:
-    """A decoder for signed integers, full scale at ±1."""
-    full_scale = np.float32(-float(np.iinfo(kind).min))
-
-    def decode(column: Column) -> Samples:
-        samples: Samples = column.view(kind)[:, 0].astype(np.float32)
-        samples /= full_scale
-        return samples
-
-    return decode
-
-
-def _pcm8(column: Column) -> Samples:
-    """8-bit PCM alone is unsigned, silence at 128."""
-    return (column[:, 0].astype(np.float32) - np.float32(128)) / np.float32(128)
-
-
-def _pcm24(column: Column) -> Samples:
-    """24 bits are the upper three bytes of 32."""
-    wide = np.zeros((len(column), 4), np.uint8)
-    wide[:, 1:] = column
-    return _integers("<i4")(wide)
-
-
-def _floats(kind: str) -> Callable[[Column], Samples]:
-    """A decoder for floating point; what is no number is silence, what is beyond ±1 is clipped."""
-
-    def decode(column: Column) -> Samples:
-        wide = np.nan_to_num(column.view(kind)[:, 0], nan=0.0)
-        samples: Samples = np.clip(wide, -1.0, 1.0).astype(np.float32)
-        return samples
-
-    return decode
-
-
-def _mu_law(column: Column) -> Samples:
-    """ITU-T G.711 mu-law: inverted sign, 3-bit exponent and 4-bit mantissa; 14 bits of scale."""
-    code = ~column[:, 0]
-    size = (((code & 15).astype(np.int32) << 3) + 132 << ((code >> 4) & 7)) - 132
-    return np.where(code & 128, -size, size).astype(np.float32) / np.float32(32768)
-
-
-def _a_law(column: Column) -> Samples:
-    """ITU-T G.711 A-law: every other bit inverted; the lowest segment has no hidden bit; 13 bits of scale."""
-    code = column[:, 0] ^ 0x55
-    exponent = ((code >> 4) & 7).astype(np.int32)
-    mantissa = ((code & 15).astype(np.int32) << 4) + 8
-    size = np.where(exponent == 0, mantissa, mantissa + 256 << np.maximum(exponent - 1, 0))
-    return np.where(code & 128, size, -size).astype(np.float32) / np.float32(32768)
-
-
-DECODERS: dict[tuple[int, int], Callable[[Column], Samples]] = {
-    (PCM, 8): _pcm8,
-    (PCM, 16): _integers("<i2"),
-    (PCM, 24): _pcm24,
-    (PCM, 32): _integers("<i4"),
-    (FLOAT, 32): _floats("<f4"),
-    (FLOAT, 64): _floats("<f8"),
-    (MU_LAW, 8): _mu_law,
-    (A_LAW, 8): _a_law,
-}

@@ -125,6 +125,8 @@ class HttpUpstream:
         """
         budgets = self._budgets
         patience = Patience(budgets.tick, budgets.idle, budgets.total)
+        if asked.wants_audio:
+            patience = patience.for_audio()
         reader = Reader(dataclasses.replace(asked.envelope, used=False), patience)
         late = UpstreamTimeout("the upstream said nothing in time")
         with gevent.Timeout(budgets.first_content, late):

@@ -21,6 +21,9 @@ from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 
 MAX_ANSWER_BYTES = 4 << 20
+# Ten minutes of audio: 24 kHz PCM16 in base64, and what is around it.
+MAX_AUDIO_ANSWER_BYTES = 48 << 20
+MAX_AUDIO_SECONDS = 600.0
 FINISHED_SECONDS = 1.0
 """How long to wait for DONE, or for a last chunk with the usage, when the answer itself is finished."""
 Receive = Callable[[float], bytes | None]
@@ -29,11 +32,19 @@ Receive = Callable[[float], bytes | None]
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: after `tick` of silence an empty batch is given, after `idle` it is a stall; `total` is a cap."""
+    """Seconds: after `tick` of silence an empty batch is given, after `idle` it is a stall; `total` is a cap.
+
+    `most_bytes` is another cap.
+    """
 
     tick: float
     idle: float
     total: float
+    most_bytes: int = MAX_ANSWER_BYTES
+
+    def for_audio(self) -> "Patience":
+        """The same for an answer that is heard while it is read: its cap is that of recordings."""
+        return Patience(self.tick, self.idle, max(self.total, MAX_AUDIO_SECONDS), MAX_AUDIO_ANSWER_BYTES)
 
 
 class Reader:
@@ -83,7 +94,7 @@ class Reader:
                 yield batch
             if piece and heard != now and self._decoder.is_inside_event:
                 heard = now
-            if size > MAX_ANSWER_BYTES or now - started >= patience.total:
+            if size > patience.most_bytes or now - started >= patience.total:
                 raise Capped
             if now - heard >= self._idle():
                 raise UpstreamStalled("the upstream fell silent inside its answer")

@@ -140,6 +140,16 @@ class Seen(msgspec.Struct):
         )
 
     @property
+    def delta(self) -> dict[str, Any]:
+        """The first choice's delta; empty where there is none."""
+        return (self.choices[0].delta if self.choices else None) or {}
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the first choice ended."""
+        return str((self.choices[0].finish_reason if self.choices else None) or "stop")
+
+    @property
     def calls_tool(self) -> bool:
         """Whether it holds a piece of a tool call."""
         deltas = [choice.delta or {} for choice in self.choices or ()]

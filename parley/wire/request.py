@@ -102,6 +102,11 @@ class Asked:
         return self.body.get("include_citations") is True
 
     @property
+    def wants_audio(self) -> bool:
+        """Whether the upstream is to answer in audio (`modalities`)."""
+        return "audio" in (self.body.get("modalities") or ())
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, at least one message, as it came."""
         messages: list[dict[str, Any]] = self.body["messages"]

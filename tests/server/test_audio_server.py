@@ -25,6 +25,7 @@ GREETING = "Welcome to Harbour Bicycle Works. How can I help you today?"
 RATE = 16_000
 BEEP = struct.pack("<9000h", *(round(8000 * math.sin(at / 5)) for at in range(9000)))
 """0.5625 s at 16 kHz: 14 chunks of 1280 bytes and one of 80."""
+WORDS = [{"text": "Beep", "start_ts": 10, "end_ts": 420}, {"text": ".", "start_ts": 420, "end_ts": 440}]
 # Stereo at 8 kHz, as a call recorder might write it.
 STEREO = struct.pack("<8000h", *(round(9000 * math.sin(at / 9)) for at in range(8000)))
 RECORDER = struct.pack(
@@ -43,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (sound, words) in recordings.items():
         (folder / f"{name}.wav").write_bytes(sound)
         (folder / f"{name}.txt").write_text(words, encoding="utf-8")
+    (folder / "default.words.json").write_text(json.dumps(WORDS))
     (folder / "alone.wav").write_bytes(wav.encode(BEEP, RATE))
     (folder / "noise.wav").write_bytes(b"ID3 this is no WAV")
     (folder / "noise.txt").write_text("Noise.")
@@ -116,7 +118,9 @@ def test_the_stream_in_bytes(fresh: RunningServer) -> None:
     chunks = [base64.b64encode(BEEP[at : at + 1280]) for at in range(0, len(BEEP), 1280)]
     assert re.fullmatch(rb"audio_[0-9a-f]{32}", audio_id) and len(chunks[0]) == 1708
     assert stream == (
-        start + b'{"role":"assistant","audio":{"id":"%b","transcript":"Beep."}}' % audio_id + end
+        start + b'{"role":"assistant","audio":{"id":"%b","transcript":"Beep.","words":['
+        b'{"text":"Beep","start_ts":10,"end_ts":420,"duration":410},'
+        b'{"text":".","start_ts":420,"end_ts":440,"duration":20}]}}' % audio_id + end
         + b"".join(start + b'{"audio":{"id":"%b","data":"%b"}}' % (audio_id, chunk) + end for chunk in chunks)
         + start + b'{},"logprobs":null,"finish_reason":"stop"}]}\n\n'
         b"data: [DONE]\n\n"
@@ -158,10 +162,17 @@ def test_a_malformed_name_in_the_query_is_refused(fresh: RunningServer, query: s
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_asset")
 
 
-@pytest.mark.parametrize("name", ["absent", "default.wav", "alone", "noise"])
+@pytest.mark.parametrize("name", ["absent", "default.wav"])
 def test_what_is_not_there_is_simulated_and_says_so(fresh: RunningServer, name: str) -> None:
     audio, pieces = heard(ask(fresh, asset=name))
     assert audio["transcript"] == simulated.TRANSCRIPT and b"".join(pieces) == simulated.utterance(None, RATE).pcm
+
+
+def test_of_half_a_recording_the_other_half_alone_is_simulated(fresh: RunningServer) -> None:
+    audio, pieces = heard(ask(fresh, asset="alone"))
+    assert (b"".join(pieces), audio["transcript"]) == (BEEP, "(The recording alone, whose words are not known.)")
+    audio, pieces = heard(ask(fresh, asset="noise"))
+    assert (b"".join(pieces), audio["transcript"]) == (simulated.utterance("Noise.", RATE).pcm, "Noise.")
 
 
 def test_without_any_recording_the_answer_is_simulated(bare: RunningServer) -> None:
@@ -204,7 +215,8 @@ def test_a_json_answer_holds_the_whole_recording(fresh: RunningServer, form: str
     )
     assert choice == {"index": 0, "logprobs": None, "finish_reason": "stop"}
     assert message == {"role": "assistant", "content": None, "refusal": None} and audio["transcript"] == "Beep."
-    assert audio.keys() == {"id", "transcript", "expires_at"} and audio["expires_at"] > time.time()
+    assert audio.keys() == {"id", "transcript", "expires_at", "words"} and audio["expires_at"] > time.time()
+    assert [word["text"] for word in audio["words"]] == ["Beep", "."]
     assert sound == BEEP if form == "pcm16" else wav.to_pcm16(wav.parse(sound), RATE) == BEEP
 
 

@@ -143,6 +143,27 @@ def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suf
     assert library.problems[0].startswith(said)
 
 
+def test_a_text_without_its_sound_is_said_by_simulated_sound(tmp_path: Path):
+    add(tmp_path, "alone", b"Good morning.")
+    (tmp_path / "alone.wav").write_bytes(b"ID3\3" + bytes(99))
+
+    chosen = Library.load(tmp_path, 16000).choose("alone")
+
+    assert (chosen.transcript, chosen.simulated) == ("Good morning.", True)
+
+
+def test_sound_without_its_text_is_heard_under_a_name_that_claims_nothing(tmp_path: Path):
+    add(tmp_path, "welcome")
+    (tmp_path / "welcome.txt").write_bytes(b"Caf\xe9")
+    library = Library.load(tmp_path, 16000)
+
+    chosen = library.choose("welcome")
+
+    assert (chosen.pcm, chosen.simulated) == (SOUND["welcome"], False)
+    assert chosen.transcript == "(The recording welcome, whose words are not known.)"
+    assert library.choose(None, spoken=chosen.transcript).simulated
+
+
 @pytest.mark.parametrize(("lost", "left"), [(".wav", ".txt"), (".txt", ".wav")])
 def test_half_a_pair_is_named(tmp_path: Path, lost: str, left: str):
     add(tmp_path, "alone")
@@ -171,7 +192,7 @@ def test_a_link_inside_the_folder_is_followed_and_one_in_a_circle_is_a_problem(t
     library = Library.load(tmp_path, 16000)
 
     assert library.names == ["hello", "welcome"]
-    assert [problem.split(":")[0] for problem in library.problems] == ["circle.txt"]
+    assert [problem.split(":")[0] for problem in library.problems] == ["circle.txt", "circle.wav"]
 
 
 def test_a_name_that_could_not_be_asked_for_is_a_problem_on_one_line(tmp_path: Path):

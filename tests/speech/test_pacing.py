@@ -1,12 +1,15 @@
 """Cutting sound into chunks and letting them go on time, by a clock that the tests turn."""
 
-import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.speech import pacing
+from parley.speech.pacing import Pace
+
+Sleep = Callable[[float], None]
 
 
 class Clock:
@@ -28,12 +31,24 @@ class Clock:
         return round((self.now - self.start) * 1000)
 
 
-def sent_at(count: int, chunk_ms: float, lead_ms: float, delays_ms: dict[int, int] | None = None) -> list[int]:
+def sound(count: int, chunk_ms: int = 40, rate: int = 16000) -> bytes:
+    """So many chunks of silence."""
+    return bytes(count * pacing.chunk_bytes(rate, chunk_ms))
+
+
+def new_pace(
+    clock: Clock, chunk_ms: int = 40, lead_ms: float = 200, sleep: Callable[[float], None] | None = None
+) -> Pace:
+    return Pace(16000, chunk_ms, lead_ms, clock=clock, sleep=sleep or clock.sleep)
+
+
+def sent_at(count: int, chunk_ms: int, lead_ms: float, delays_ms: dict[int, int] | None = None) -> list[int]:
     """When each chunk leaves, in ms; after chunk number N the one who sends is held up for `delays_ms[N]`."""
     clock, times = Clock(), []
-    for number, _ in enumerate(pacing.paced([b""] * count, chunk_ms, lead_ms, clock=clock, sleep=clock.sleep)):
-        times.append(clock.elapsed_ms)
-        clock.now += (delays_ms or {}).get(number, 0) / 1000
+    for together in new_pace(clock, chunk_ms, lead_ms).chunks(sound(count, chunk_ms)):
+        before = len(times)
+        times += [clock.elapsed_ms] * len(together)
+        clock.now += sum((delays_ms or {}).get(number, 0) for number in range(before, len(times))) / 1000
     return times
 
 
@@ -57,19 +72,18 @@ def test_the_true_length_of_a_chunk_is_told():
     assert pacing.duration_ms(1102, 22050) == pytest.approx(24.9887, abs=0.0001)
 
 
-@given(st.binary(max_size=400), st.integers(1, 100))
-def test_chunks_joined_are_the_sound_and_each_stands_alone(pcm: bytes, samples: int):
-    parts = list(pacing.chunks(pcm, 2 * samples))
+@given(st.lists(st.binary(max_size=100), max_size=10), st.integers(1, 100))
+def test_chunks_joined_are_the_sound_however_it_came_in(pieces: list[bytes], chunk_ms: int):
+    clock = Clock()
+    pace = Pace(1000, chunk_ms, 0, clock=clock, sleep=clock.sleep)
 
-    assert b"".join(parts) == pcm[: len(pcm) // 2 * 2]
-    assert all(len(part) == 2 * samples for part in parts[:-1])
-    assert all(part and len(part) % 2 == 0 for part in parts)
+    parts = [part for piece in pieces for together in pace.chunks(piece) for part in together]
+    last = pace.rest()
 
-
-@pytest.mark.parametrize("size", [0, -2, 3])
-def test_a_chunk_size_that_would_split_a_sample_is_refused_at_once(size: int):
-    with pytest.raises(ValueError, match="whole number"):
-        pacing.chunks(b"\0\0", size)
+    pcm = b"".join(pieces)
+    assert b"".join([*parts, *last]) == pcm[: len(pcm) // 2 * 2]
+    assert all(len(part) == 2 * chunk_ms for part in parts)
+    assert all(part and len(part) % 2 == 0 for part in last) and len(last) <= 1
 
 
 def test_the_lead_leaves_at_once_and_the_rest_at_the_pace_of_speech():
@@ -81,13 +95,19 @@ def test_the_first_chunk_never_waits(lead_ms: int):
     assert sent_at(4, 40, lead_ms) == [0, 40, 80, 120]
 
 
-def test_a_delay_is_caught_up_and_shifts_nothing_after_it():
+def test_a_delay_that_nobody_hears_is_caught_up_and_shifts_nothing_after_it():
     on_time = sent_at(20, 40, 200)
 
-    late = sent_at(20, 40, 200, delays_ms={7: 300})
+    late = sent_at(20, 40, 200, delays_ms={7: 190})
 
-    assert late[8:13] == [420, 420, 420, 420, 420]
-    assert late[16:] == on_time[16:]
+    assert late[8:13] == [310, 310, 310, 310, 320]
+    assert late[12:] == on_time[12:]
+
+
+def test_after_a_silence_that_was_heard_the_lead_is_the_same_as_before():
+    late = sent_at(20, 40, 200, delays_ms={7: 1000})
+
+    assert late[8:] == [1120] * 5 + [1160, 1200, 1240, 1280, 1320, 1360, 1400]
 
 
 def test_sleep_that_takes_too_long_adds_up_to_no_drift():
@@ -96,8 +116,7 @@ def test_sleep_that_takes_too_long_adds_up_to_no_drift():
     def oversleep(seconds: float) -> None:
         clock.sleep(seconds + 0.007)
 
-    for _ in pacing.paced([b""] * 1000, 40, 0, clock=clock, sleep=oversleep):
-        pass
+    list(new_pace(clock, 40, 0, oversleep).chunks(sound(1000)))
 
     assert clock.elapsed_ms == 999 * 40 + 7
 
@@ -114,29 +133,26 @@ def test_it_is_never_further_ahead_than_the_lead(lead_ms: int, chunk_ms: int, de
     assert all(number * chunk_ms - at <= allowed for number, at in enumerate(times, 1))
 
 
-def test_the_clock_starts_with_the_first_chunk_that_is_asked_for():
+def test_the_clock_starts_with_the_first_chunk_that_is_there():
     clock = Clock()
-    stream = pacing.paced([b"a", b"b"], 40, 0, clock=clock, sleep=clock.sleep)
+    pace = new_pace(clock, 40, 0)
 
     clock.now += 10
-    next(stream)
-    next(stream)
+    list(pace.chunks(sound(2)))
 
     assert clock.slept == [pytest.approx(0.04)]
 
 
-def test_only_what_is_due_is_taken_from_an_endless_source():
-    clock, taken = Clock(), itertools.count()
-    stream = pacing.paced((bytes(next(taken)) for _ in itertools.count()), 40, 0, clock=clock, sleep=clock.sleep)
+def test_what_is_due_at_once_leaves_together():
+    clock = Clock()
+    chunks = new_pace(clock).chunks(sound(8))
 
-    next(stream)
-
-    assert next(taken) == 1
+    assert [len(together) for together in chunks] == [5, 1, 1, 1]
 
 
 def test_a_stream_that_never_has_to_wait_lets_the_others_run_now_and_then():
     clock = Clock()
 
-    list(pacing.paced([b""] * 100, 40, 1_000_000, clock=clock, sleep=clock.sleep))
+    list(new_pace(clock, 40, 1_000_000).chunks(sound(100)))
 
-    assert clock.slept == [0, 0, 0]
+    assert clock.slept == [pytest.approx(0, abs=0.001)] * 3

@@ -71,3 +71,12 @@ def test_its_fades_are_smooth_so_that_nothing_is_heard_above_the_tones():
 
 def test_it_is_the_same_sound_every_time():
     assert simulated.utterance("Again.", 16000) == simulated.utterance("Again.", 16000)
+
+
+def test_the_words_are_spread_over_the_sound_unless_it_is_cut_short():
+    said = simulated.utterance("Two words.", 16000)
+    cut = simulated.utterance("A very long text. " * 400, 16000)
+
+    assert [word.text for word in said.words] == ["Two", "words", "."]
+    assert said.words[0].start_ms == 0 and said.words[-1].end_ms == len(said.pcm) / 32
+    assert cut.words == ()

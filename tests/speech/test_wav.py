@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,31 @@ def test_ten_minutes_are_still_played():
     assert len(sound.samples) == 600_000
 
 
+def test_sound_is_read_in_blocks_and_sounds_the_same_as_in_one(tmp_path: Path):
+    stored = np.random.default_rng(5).integers(-30000, 30000, 3 * 200_001).astype("<i2")
+    path = tmp_path / "long.wav"
+    path.write_bytes(riff(header(channels=3, rate=44100), chunk(b"data", stored.tobytes())))
+    sound = wav.read(path)
+
+    blocks = list(sound.blocks())
+
+    assert max(len(block) for block in blocks) * 6 <= wav.BLOCK_BYTES and len(blocks) > 4
+    mean = stored.reshape(-1, 3).astype(np.float64).mean(axis=1) / 32768
+    assert np.abs(np.concatenate(blocks) - mean).max() < 1e-6
+    whole = soxr.resample(sound.samples, 44100, 16000, quality="HQ") * 32768
+    assert np.abs(np.frombuffer(wav.to_pcm16(sound, 16000), "<i2") - whole).max() < 2
+
+
+def test_a_file_that_goes_before_it_is_read_is_a_refusal(tmp_path: Path):
+    path = tmp_path / "gone.wav"
+    path.write_bytes(wav.encode(bytes(100), 16000))
+    sound = wav.read(path)
+    path.unlink()
+
+    with pytest.raises(wav.WavError, match="can't be read: No such file"):
+        wav.to_pcm16(sound, 16000)
+
+
 def test_a_file_over_the_cap_is_refused_unread(tmp_path: Path):
     path = tmp_path / "huge.wav"
     with path.open("wb") as file:
@@ -180,7 +206,9 @@ def test_a_tone_keeps_its_frequency_and_level_through_resampling():
 
 
 def test_sound_above_the_new_rate_does_not_fold_back():
-    sound = wav.Sound(tone(48000, hz=11000).astype(np.float32), 48000)
+    sound = wav.parse(
+        riff(header(tag=3, bits=32, rate=48000), chunk(b"data", tone(48000, hz=11000).astype("<f4").tobytes()))
+    )
 
     pcm = np.frombuffer(wav.to_pcm16(sound, 16000), "<i2")[1000:-1000]
 

@@ -298,3 +298,11 @@ def test_however_an_answer_is_cut_its_payloads_are_the_same(cuts: set[int]) -> N
     assert ending is None
     assert list(itertools.chain(*batches)) == [ROLE, WORD, WORD, FINISH, USAGE]
     assert all(batches)
+
+
+def test_an_answer_in_audio_has_the_caps_of_ten_minutes_of_sound() -> None:
+    patience = PATIENCE.for_audio()
+
+    assert patience.total == 600 and Patience(1, 1, 900).for_audio().total == 900
+    assert patience.most_bytes > 600 * 24_000 * 2 * 4 / 3
+    assert (patience.tick, patience.idle) == (PATIENCE.tick, PATIENCE.idle)

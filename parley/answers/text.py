@@ -1,33 +1,19 @@
-"""The answers: what each endpoint says, as generators of payload batches, and as whole JSON objects.
+"""What /chat and /rag say: the upstream's answer, and the same with what the knowledge says on it."""
 
-Here upstream, knowledge and speech meet. An answer gets all it needs as arguments; how it ends on the wire,
-and when it is cut short, is the turn's business (`parley/turn.py`).
-"""
-
-import base64
 import contextlib
 import json
 import time
-import uuid
 from typing import Any
-
-import msgspec
 
 from parley.knowledge import context
 from parley.knowledge.excerpts import MORE_THAN_WANTED, Excerpt, excerpts
 from parley.knowledge.index import Query
-from parley.logs import log
 from parley.lookup import Found
 from parley.rewriting import rewritten
 from parley.services import Services
-from parley.speech import pacing, wav
-from parley.speech.utterances import Utterance
 from parley.turn import Batches
 from parley.wire import chunks, sse
 from parley.wire.request import Asked
-
-AUDIO_KEPT_SECONDS = 3600
-"""Clients are told until when an audio id may be referred to; we keep none, and the field is required."""
 
 
 def chat(asked: Asked, services: Services) -> Batches:
@@ -62,38 +48,6 @@ def rag_json(asked: Asked, services: Services) -> bytes:
     shown = excerpts(found.hits, services.settings.rag_top_k)
     completion = services.upstream.complete(_with_context(asked, found, shown, services))
     return chunks.with_field(completion, "citations", _citations(shown))
-
-
-def audio(asked: Asked, services: Services) -> Batches:
-    """The transcript, then the recording in chunks at the pace of speech."""
-    utterance = _utterance(asked, services)
-    settings = services.settings
-    audio_id = f"audio_{uuid.uuid4().hex}"
-    spoken = {"id": audio_id, "transcript": utterance.transcript}
-    yield [asked.envelope.chunk({"role": "assistant", "audio": spoken})]
-    # OpenAI's clients join repeated ids; Agora's samples expect one on each chunk.
-    label = {} if asked.origin.v1 else {"id": audio_id}
-    size = pacing.chunk_bytes(utterance.rate, settings.audio_chunk_ms)
-    # A chunk is a whole number of samples, so its true length may differ a little from the setting's.
-    chunk_ms = pacing.duration_ms(size, utterance.rate)
-    for piece in pacing.paced(pacing.chunks(utterance.pcm, size), chunk_ms, settings.audio_lead_ms):
-        yield [asked.envelope.chunk({"audio": {**label, "data": base64.b64encode(piece).decode()}})]
-    yield [asked.envelope.finish("stop")]
-
-
-def audio_json(asked: Asked, services: Services) -> bytes:
-    """The recording in one piece, as OpenAI's `message.audio`: a WAV file unless `audio.format` is pcm16."""
-    utterance = _utterance(asked, services)
-    wants_raw = (asked.body.get("audio") or {}).get("format") == "pcm16"
-    data = utterance.pcm if wants_raw else wav.encode(utterance.pcm, utterance.rate)
-    spoken = {
-        "id": f"audio_{uuid.uuid4().hex}",
-        "data": base64.b64encode(data).decode(),
-        "transcript": utterance.transcript,
-        "expires_at": int(time.time()) + AUDIO_KEPT_SECONDS,
-    }
-    message = {"role": "assistant", "content": None, "refusal": None, "audio": spoken}
-    return msgspec.json.encode(asked.envelope.completion(message))
 
 
 def _waiting_message(asked: Asked, services: Services) -> list[bytes]:
@@ -163,10 +117,3 @@ def _citations(shown: list[Excerpt]) -> list[dict[str, Any]]:
         }
         for hit in hits
     ]
-
-
-def _utterance(asked: Asked, services: Services) -> Utterance:
-    utterance = services.recordings.choose(asked.asset, asked.broadcast)
-    if utterance.simulated:
-        log.warning("simulated_audio", id=asked.origin.request_id, reason="no recording fits this request")
-    return utterance

@@ -1,0 +1,101 @@
+"""`flask audio ...`: the operator's tools for the recordings in AUDIO_DIR."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import click
+from flask import Blueprint, current_app
+
+from parley.settings import Settings
+from parley.speech import alignment, assets, inspection, recording, words
+from parley.speech.inspection import Report
+
+bp = Blueprint("audio_commands", __name__, cli_group="audio")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@bp.cli.command("check")
+@as_json
+def check(as_json: bool) -> None:
+    """Tell of each recording: its format, what is done with it, its words, its level, what is wrong with it.
+
+    Exits with 1 where something can't be heard as it should be.
+    """
+    settings = _settings()
+    reports = [
+        inspection.inspect(settings.audio_dir, name, files, settings.audio_sample_rate)
+        for name, files in _found(settings.audio_dir).items()
+    ]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n\n".join(_told(report) for report in reports))
+    if not reports or any(report.problems for report in reports):
+        raise SystemExit(1)
+
+
+@bp.cli.command("align")
+@click.argument("name")
+@as_json
+def align(name: str, as_json: bool) -> None:
+    """Measure when each word of a recording is heard, and write it into NAME.words.json.
+
+    English; needs requirements-align.txt. Exits with 1 where the words are not found in the sound.
+    """
+    folder = _settings().audio_dir
+    files = _found(folder)
+    if name not in files:
+        raise click.ClickException(f"{folder}: there is no recording {name}; there are: {', '.join(files) or 'none'}")
+    found = recording.read(folder, name, files[name], alignment.RATE)
+    if found.utterance is None or not found.is_whole:
+        raise click.ClickException("; ".join(found.problems))
+    try:
+        timed = alignment.align(found.utterance.transcript, found.utterance.pcm, alignment.RATE)
+    except alignment.AlignmentError as exc:
+        raise click.ClickException(f"{name}: {exc}") from exc
+    path = recording.sidecar(folder, name)
+    _write(path, words.to_json(timed))
+    click.echo(words.to_json(timed).rstrip() if as_json else f"{path}: {len(timed)} words, measured")
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["parley"].settings
+    return settings
+
+
+def _found(folder: Path) -> dict[str, recording.Files]:
+    try:
+        return assets.find(folder)
+    except OSError as exc:
+        raise click.ClickException(f"{folder}: the folder can't be read: {exc.strerror}") from exc
+
+
+def _told(report: Report) -> str:
+    """A report as a person reads it."""
+    lines = [report.name]
+    if report.format:
+        lines.append(f"  sound       {report.format}, {report.seconds} s: {report.treatment}")
+    if report.transcript:
+        lines.append(
+            f"  transcript  {report.transcript if len(report.transcript) < 80 else report.transcript[:77] + '...'}"
+        )
+        lines.append(f"  words       {report.words or 'none'}")
+    if report.level_db is not None:
+        lines.append(
+            f"  level       {report.level_db} dB, peak {report.peak_db} dB; silence "
+            f"{report.silence_before_ms} ms before and {report.silence_after_ms} ms after"
+        )
+    lines += [f"  problem     {problem}" for problem in report.problems]
+    lines += [f"  advice      {advice}" for advice in report.advice]
+    if report.mend:
+        lines.append(f"  mend        {report.mend}")
+    return "\n".join(lines)
+
+
+def _write(path: Path, content: str) -> None:
+    """In one step: a server that starts meanwhile reads the old file or the new one."""
+    aside = path.with_suffix(".json.new")
+    aside.write_text(content, encoding="utf-8")
+    os.replace(aside, path)

@@ -1,0 +1,34 @@
+"""What /audio says: AUDIO_MODE chooses who speaks. Each mode is a module with these two functions."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from parley.answers import recorded, relayed
+from parley.services import Services
+from parley.turn import Batches
+from parley.wire.request import Asked
+
+
+class Mode(NamedTuple):
+    """Who speaks: in a stream, and in one piece."""
+
+    stream: Callable[[Asked, Services], Batches]
+    whole: Callable[[Asked, Services], bytes]
+
+
+RECORDED = Mode(recorded.stream, recorded.whole)
+MODES: Mapping[str, Mode] = {"assets": RECORDED, "relay": Mode(relayed.stream, relayed.whole)}
+
+
+def audio(asked: Asked, services: Services) -> Batches:
+    """A transcript and the sound of it, in chunks at the pace of speech."""
+    return _mode(services).stream(asked, services)
+
+
+def audio_json(asked: Asked, services: Services) -> bytes:
+    """The sound in one piece, as OpenAI's `message.audio`: a WAV file unless `audio.format` is pcm16."""
+    return _mode(services).whole(asked, services)
+
+
+def _mode(services: Services) -> Mode:
+    return MODES.get(services.settings.audio_mode, RECORDED)

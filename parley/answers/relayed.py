@@ -1,0 +1,133 @@
+"""AUDIO_MODE=relay: an upstream that answers in audio, in the form of OpenAI's gpt-4o-audio models.
+
+Its sound is 24 kHz PCM16 in deltas of any size; what leaves is our rate, our chunks, our pace. The transcript goes on
+as it comes: each piece once, ahead of its sound, so that whoever interrupts leaves a record of what was reached.
+Nobody reads ahead of the listener by more than the socket holds: a slow caller slows the upstream.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from parley.answers import recorded
+from parley.answers.voice import Voice, give_way, whole_sound
+from parley.services import Services
+from parley.speech.resampling import Resampler, from_int16, to_int16
+from parley.speech.utterances import Piece
+from parley.speech.words import Word
+from parley.turn import Batches
+from parley.wire import audio, chunks
+from parley.wire.request import Asked
+
+UPSTREAM_HZ = 24_000
+DEFAULT_VOICE = "alloy"
+A_SECOND = 2 * UPSTREAM_HZ
+
+
+def stream(asked: Asked, services: Services) -> Batches:
+    """The upstream's speech; a broadcast, or a recording asked for by name, asks no upstream."""
+    if _is_recorded(asked):
+        yield from recorded.stream(asked, services)
+        return
+    relayed = _Relayed(asked, services)
+    with contextlib.closing(services.upstream.stream(_asking_for_audio(asked))) as answer:
+        for batch in answer:
+            if not batch:
+                yield batch
+            for payload in batch:
+                yield from relayed.say(payload)
+    yield from relayed.rest()
+
+
+def whole(asked: Asked, services: Services) -> bytes:
+    """The upstream's answer in one piece, its sound converted; an answer without sound goes on as it came."""
+    if _is_recorded(asked):
+        return recorded.whole(asked, services)
+    body = services.upstream.complete(_asking_for_audio(asked))
+    completion: dict[str, Any] = msgspec.json.decode(body)
+    message = completion["choices"][0].get("message") or {}
+    said = audio.spoken(message)
+    if said is None:
+        return body
+    rate = services.settings.audio_sample_rate
+    sound = _Converted(rate)
+    pcm = b"".join([*sound.in_steps(said.pcm), sound.rest()])
+    message["audio"]["data"] = whole_sound(pcm, rate, asked)
+    return msgspec.json.encode(completion)
+
+
+class _Relayed:
+    """An answer on its way: speech is converted and paced, all else goes on at once, what ends it at the end."""
+
+    def __init__(self, asked: Asked, services: Services) -> None:
+        self._envelope = asked.envelope
+        self._voice = Voice(asked, services)
+        self._sound = _Converted(services.settings.audio_sample_rate)
+        self._opening: list[bytes] = []
+        self._ending: list[bytes] = []
+
+    def say(self, payload: bytes) -> Batches:
+        """One of the upstream's chunks."""
+        seen = chunks.look(payload)
+        said = audio.spoken(seen.delta)
+        if said is not None:
+            self._opening.clear()  # the role: our own first chunk gives it
+            if said.id:
+                self._voice.adopt(said.id)
+            if said.pcm or said.transcript or said.words:
+                timed = tuple(Word(*word) for word in said.words)
+                yield from self._voice.say(Piece(self._sound.more(said.pcm), said.transcript, timed))
+        if seen.finishes or not seen.choices:
+            self._ending.append(payload if said is None else self._envelope.finish(seen.finish_reason))
+        elif said is None and seen.commits:
+            yield [self._further(payload) for payload in (*self._opening, payload)]
+            self._opening.clear()
+        elif said is None:
+            self._opening.append(payload)
+
+    def rest(self) -> Batches:
+        """The end of the sound, then the chunks that end the answer."""
+        yield from self._voice.say(Piece(self._sound.rest()))
+        yield from self._voice.rest()
+        yield [self._further(payload) for payload in (*self._opening, *self._ending)]
+
+    def _further(self, payload: bytes) -> bytes:
+        return self._envelope.restamp(payload) if self._envelope.used else payload
+
+
+class _Converted:
+    """The upstream's sound at our rate, delta by delta without a seam."""
+
+    def __init__(self, rate: int) -> None:
+        self._resampler = Resampler(UPSTREAM_HZ, rate)
+        self._half_sample = b""
+
+    def more(self, pcm: bytes) -> bytes:
+        """What can be said after these further bytes; half a sample at their end waits for its other half."""
+        pcm = self._half_sample + pcm
+        whole = len(pcm) - len(pcm) % 2
+        self._half_sample = pcm[whole:]
+        return to_int16(self._resampler.more(from_int16(pcm[:whole])))
+
+    def in_steps(self, pcm: bytes) -> Iterator[bytes]:
+        """A long sound, with a pause for other streams after each second of it."""
+        for start in range(0, len(pcm), A_SECOND):
+            yield self.more(pcm[start : start + A_SECOND])
+            give_way()
+
+    def rest(self) -> bytes:
+        """The end of the sound, once."""
+        return to_int16(self._resampler.rest())
+
+
+def _is_recorded(asked: Asked) -> bool:
+    return asked.broadcast is not None or asked.asset is not None
+
+
+def _asking_for_audio(asked: Asked) -> Asked:
+    """The request in the one form that streams: text and audio, PCM16; the voice stays the caller's choice."""
+    wanted = {"voice": DEFAULT_VOICE, **(asked.body.get("audio") or {}), "format": "pcm16"}
+    return dataclasses.replace(asked, body={**asked.body, "modalities": ["text", "audio"], "audio": wanted})

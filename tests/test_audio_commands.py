@@ -1,0 +1,145 @@
+"""`flask audio check` and `flask audio align`: what they print, what they write, how they end."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import wav_files
+from click.testing import Result
+
+from app import create_app
+from parley.settings import Settings
+from parley.speech.words import tokens
+
+SILENCE = np.zeros(16000)
+ASSETS = Path(__file__).parents[1] / "audio_assets"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a sample recording that nobody has aligned."""
+    for suffix in (".wav", ".txt"):
+        shutil.copy(ASSETS / f"welcome{suffix}", tmp_path)
+    return tmp_path
+
+
+def run(folder: Path, *args: str) -> Result:
+    settings = Settings(audio_dir=folder)
+    return create_app(settings).test_cli_runner().invoke(args=["audio", *args])
+
+
+def checked(folder: Path, exit_code: int = 0) -> dict[str, dict[str, Any]]:
+    result = run(folder, "check", "--json")
+    assert result.exit_code == exit_code, result.output
+    return {report["name"]: report for report in json.loads(result.stdout)}
+
+
+def test_a_good_recording_is_told_with_its_format_words_and_level(folder: Path) -> None:
+    report = checked(folder)["welcome"]
+
+    assert report["format"] == "PCM 16 bits, 16000 Hz, mono" and report["treatment"] == "sent bit for bit"
+    assert (report["seconds"], report["words"]) == (3.71, "13 timed by estimate")
+    assert -25 < report["level_db"] < -12 and -6 < report["peak_db"] <= 0
+    assert report["problems"] == report["advice"] == [] and report["mend"] is None
+
+
+def test_the_same_for_a_person(folder: Path) -> None:
+    result = run(folder, "check")
+
+    assert result.exit_code == 0
+    assert "sound       PCM 16 bits, 16000 Hz, mono, 3.71 s: sent bit for bit" in result.output
+    assert "transcript  Welcome to Harbour" in result.output
+
+
+def test_what_is_done_with_another_format_is_said(folder: Path) -> None:
+    sound = wav_files.wav(wav_files.tone(44100, level=0.2), 44100, wav_files.FLOAT, 32, 2)
+    (folder / "welcome.wav").write_bytes(sound)
+
+    report = checked(folder)["welcome"]
+
+    assert report["format"] == "float 32 bits, 44100 Hz, stereo"
+    assert report["treatment"] == "converted to PCM 16 bits, 2 channels averaged, resampled to 16000 Hz"
+
+
+@pytest.mark.parametrize(
+    ("sound", "advice", "mend"),
+    [
+        (wav_files.tone(16000, level=0.01), "it is too quiet: -43.0 dB", "loudnorm"),
+        (np.clip(wav_files.tone(16000, level=1.5), -1, 1), "samples are clipped", "loudnorm"),
+        (
+            np.concatenate([np.zeros(16000), wav_files.tone(16000)]),
+            "it begins with 1000 ms of silence",
+            "silenceremove",
+        ),
+        (np.concatenate([wav_files.tone(16000), np.zeros(16000)]), "it ends with 1000 ms of silence", "silenceremove"),
+        (np.zeros(16000), "it is silent from beginning to end", None),
+    ],
+)
+def test_what_would_make_it_better_is_advised_and_is_no_failure(
+    folder: Path, sound: Any, advice: str, mend: str | None
+) -> None:
+    (folder / "welcome.wav").write_bytes(wav_files.wav(sound, 16000))
+
+    report = checked(folder)["welcome"]
+
+    assert any(advice in line for line in report["advice"]), report["advice"]
+    assert report["mend"] is None if mend is None else mend in report["mend"]
+
+
+def test_what_can_not_be_heard_is_a_failure_with_the_command_that_mends_it(folder: Path) -> None:
+    (folder / "welcome.wav").write_bytes(b"ID3\4" + bytes(99))
+    (folder / "alone.txt").write_text("Alone.")
+
+    reports = checked(folder, exit_code=1)
+
+    assert "MP3 data" in reports["welcome"]["problems"][0]
+    assert reports["welcome"]["mend"] == "ffmpeg -i welcome.wav -ac 1 -ar 16000 -c:a pcm_s16le welcome.new.wav"
+    assert "there is no alone.wav" in reports["alone"]["problems"][0]
+    assert "problem     welcome.wav: MP3 data" in run(folder, "check").output
+
+
+def test_words_that_do_not_fit_are_a_problem(folder: Path) -> None:
+    (folder / "welcome.words.json").write_text('[{"text": "Goodbye", "start_ts": 0, "end_ts": 10}]')
+
+    (problem,) = checked(folder, exit_code=1)["welcome"]["problems"]
+
+    assert problem == "welcome.words.json: they are not the words of the transcript; its words are timed by estimate"
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_folder_without_recordings_is_a_failure(tmp_path: Path, missing: bool) -> None:
+    assert run(tmp_path / "absent" if missing else tmp_path, "check").exit_code == 1
+
+
+def test_align_writes_the_words_that_check_then_finds(folder: Path) -> None:
+    pytest.importorskip("pocketsphinx", reason="pip install -r requirements-align.txt")
+
+    result = run(folder, "align", "welcome", "--json")
+
+    assert result.exit_code == 0, result.output
+    written = json.loads((folder / "welcome.words.json").read_text())
+    assert json.loads(result.stdout) == written
+    assert [word["text"] for word in written] == tokens((folder / "welcome.txt").read_text())
+    assert checked(folder)["welcome"]["words"] == "13 timed by its sidecar"
+    assert sorted(path.name for path in folder.iterdir()) == ["welcome.txt", "welcome.wav", "welcome.words.json"]
+
+
+def test_align_refuses_a_text_that_is_not_what_is_said_and_writes_nothing(folder: Path) -> None:
+    pytest.importorskip("pocketsphinx", reason="pip install -r requirements-align.txt")
+    (folder / "welcome.txt").write_text("Welcome to Harbour Bicycle Works.")
+
+    result = run(folder, "align", "welcome")
+
+    assert result.exit_code == 1 and "do not fill the sound" in result.output
+    assert not (folder / "welcome.words.json").exists()
+
+
+def test_align_names_the_recordings_that_there_are(folder: Path) -> None:
+    result = run(folder, "align", "nobody")
+
+    assert result.exit_code == 1 and "there is no recording nobody; there are: welcome" in result.output
+    (folder / "welcome.wav").unlink()
+    assert "there is no welcome.wav beside it" in run(folder, "align", "welcome").output
