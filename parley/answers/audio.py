@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from parley.answers import recorded, relayed
+from parley.answers import recorded, relayed, spoken
 from parley.services import Services
 from parley.turn import Batches
 from parley.wire.request import Asked
@@ -17,7 +17,11 @@ class Mode(NamedTuple):
 
 
 RECORDED = Mode(recorded.stream, recorded.whole)
-MODES: Mapping[str, Mode] = {"assets": RECORDED, "relay": Mode(relayed.stream, relayed.whole)}
+MODES: Mapping[str, Mode] = {
+    "assets": RECORDED,
+    "speech": Mode(spoken.stream, spoken.whole),
+    "relay": Mode(relayed.stream, relayed.whole),
+}
 
 
 def audio(asked: Asked, services: Services) -> Batches:

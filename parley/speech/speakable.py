@@ -1,15 +1,18 @@
-"""From what a model writes to what can be said: a text without markup, and how each of its words is read.
+"""From what a model writes to what can be said: clauses without markup, and how each of their words is read.
 
 `Unspoken` takes out, while the text still streams, what is nobody's to hear: code and thoughts. `line` makes one clause
-ready: links, markup and emoji are taken out of it. Nothing here makes sound.
+ready: links, markup and emoji are taken out of it. `Lines` is both, and the cutting between them. Nothing here makes
+sound.
 """
 
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from parley.speech import readings
+from parley.speech.clauses import Clauses
 
 MARKERS = {"<think>": "</think>", "<thinking>": "</thinking>", "```": "```", "~~~": "~~~"}
 _OPENING = re.compile("|".join(map(re.escape, MARKERS)), re.IGNORECASE)
@@ -44,6 +47,36 @@ class Line(NamedTuple):
         """As it is read, with a mark at its end: without one a voice stays up in the air."""
         spoken = " ".join(reading for _, reading in self.words)
         return spoken if spoken.rstrip("\"')]}”’").endswith(tuple(_MARKS)) else f"{spoken}."
+
+
+class Lines:
+    """A streamed text as lines: each as soon as its clause is complete."""
+
+    def __init__(self, *, english: bool) -> None:
+        self._unspoken = Unspoken()
+        self._clauses = Clauses()
+        self._english = english
+
+    def feed(self, piece: str) -> Iterator[Line]:
+        """The lines that this piece of text completes."""
+        yield from self._ready(self._clauses.feed(self._unspoken.feed(piece)))
+
+    def rest(self) -> Iterator[Line]:
+        """What is left at the end of the text."""
+        yield from self._ready(self._clauses.feed(self._unspoken.rest()))
+        yield from self._ready(self._clauses.rest())
+
+    def _ready(self, clauses: Iterator[str]) -> Iterator[Line]:
+        for clause in clauses:
+            if ready := line(clause, english=self._english):
+                yield ready
+
+
+def lines(text: str, *, english: bool) -> Iterator[Line]:
+    """The lines of a whole text."""
+    cutter = Lines(english=english)
+    yield from cutter.feed(text)
+    yield from cutter.rest()
 
 
 class Unspoken:
@@ -103,7 +136,7 @@ def plain(text: str) -> str:
         return ""
     text = html.unescape(_TAG.sub(" ", _URL.sub("", _LINK.sub(r"\1", text))))
     text = _EMPTY_BRACKETS.sub("", _FOOTNOTE.sub("", _HALF_LINK.sub("", text)))
-    text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).replace("|", ", ").strip(" ,\n\t")
+    text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
     text = "".join(filter(_is_speakable, text.replace("[", "").replace("]", "").replace("\n", " ")))
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))
 
