@@ -24,6 +24,7 @@ ABBREVIATIONS = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 _MARK = re.compile(rf"[{SENTENCE_MARKS}{CLAUSE_MARKS}]+[{re.escape(CLOSING)}]*|\n+")
+_WORD_JOINTS = str.maketrans("", "", "'’-")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
 
 
@@ -82,11 +83,16 @@ def _is_abbreviated(before: str, behind: str) -> bool:
     """Whether the full stop belongs to the word: of a title, an initial, a number's sign."""
     if before.lower() in ABBREVIATIONS or behind.islower():
         return True
-    return before == "No" if behind.isdigit() else len(before) == 1 and before.isalpha() and before != "I"
+    if before == "No":
+        return not behind or behind.isdigit()
+    if "." in before:
+        return not behind
+    return len(before) == 1 and before.isalpha() and before != "I"
 
 
 def _is_surely_ending(before: str, marks: str) -> bool:
     """Whether the mark ends something whatever comes next: not where a number or an address may go on."""
-    if not before[-1:].isalpha() or before.lower() in ("http", "https"):
+    is_word = before.translate(_WORD_JOINTS).isalpha()
+    if not is_word or before.lower() in ("http", "https"):
         return False
-    return marks[0] != "." or (len(before) > 2 and before.isalpha() and before.lower() not in ABBREVIATIONS)
+    return marks[0] != "." or (len(before) > 2 and before.lower() not in ABBREVIATIONS)

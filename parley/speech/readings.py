@@ -59,6 +59,8 @@ def _edges(word: str) -> tuple[str, str, str]:
 
 def _reading(word: str, around: Around) -> str:
     opening, core, closing = _edges(word)
+    if closing[:1] == "." and f"{core}." in WORDS:
+        core, closing = f"{core}.", closing[1:]
     return _core(word, around) or opening + (_core(core, around) or core) + closing
 
 
@@ -127,7 +129,7 @@ def _time(match: re.Match[str], around: Around) -> str | None:
     return cardinal(int(hour)) + spoken + (f" {half[0].upper()}M" if half else "")
 
 
-@rule(r"[ap]\.?m", re.IGNORECASE)
+@rule(r"[ap]\.?m\.?", re.IGNORECASE)
 def _half_of_day(match: re.Match[str], around: Around) -> str | None:
     return f"{match[0][0].upper()}M" if around.before[:1].isdigit() else None
 
@@ -141,7 +143,8 @@ def _iso_date(match: re.Match[str], _around: Around) -> str | None:
 def _slashed_date(match: re.Match[str], _around: Around) -> str | None:
     first, second, number = (int(part) for part in match.groups())
     month, day = (first, second) if first <= 12 else (second, first)
-    return _date(number if number > 99 else 2000 + number, month, day)
+    century = 0 if number > 99 else 1900 if number >= 50 else 2000
+    return _date(century + number, month, day)
 
 
 def _date(number: int, month: int, day: int) -> str | None:
