@@ -31,7 +31,7 @@ from parley.speech.utterances import Piece
 
 RATE = 24_000
 """Of the API's `pcm`: OpenAI's own, and that of the servers that follow it."""
-RETRIES = 1
+MOST_ATTEMPTS = 2
 LONGEST_MS = 60_000
 """Of sound for one clause; a voice that goes on for longer has lost its way."""
 FILE_STARTS = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"{", b"<")
@@ -76,6 +76,10 @@ class ApiVoice:
         """Import the client, which takes a second."""
         _ = self._client
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._client.close()
+
     @functools.cached_property
     def _client(self) -> Any:
         import httpx2
@@ -88,17 +92,26 @@ class ApiVoice:
             # Never what the environment says: those variables are the model's, or another program's.
             organization="",
             project="",
-            max_retries=RETRIES,
+            max_retries=0,
             http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False),
         )
 
     def _received(self, text: str) -> Iterator[bytes]:
-        """The API's PCM as it comes, cut anywhere. Raises an UpstreamError, and logs it: a turn has two upstreams."""
-        try:
-            yield from self._streamed(text)
-        except UpstreamError as error:
-            log.warning("voice_failed", voice=self.name, code=error.code, reason=error.message)
-            raise
+        """The API's PCM as it comes, cut anywhere; what fails before it begins is tried again, at once.
+
+        Raises an UpstreamError, and logs it: a turn has two upstreams.
+        """
+        for attempts_left in reversed(range(MOST_ATTEMPTS)):
+            received = False
+            try:
+                for piece in self._streamed(text):
+                    received = True
+                    yield piece
+                return
+            except UpstreamError as error:
+                if received or not error.retryable or not attempts_left:
+                    log.warning("voice_failed", voice=self.name, code=error.code, reason=error.message)
+                    raise
 
     def _streamed(self, text: str) -> Iterator[bytes]:
         import httpx2
@@ -113,7 +126,8 @@ class ApiVoice:
                     first = next(pieces, b"")
                 if first.startswith(FILE_STARTS):
                     raise UpstreamBadResponse("the speech synthesis sent a file or a text where PCM was asked for")
-                yield first
+                if first:
+                    yield first
                 yield from pieces
         except openai.APIStatusError as exc:
             raise _verdict(exc.status_code) from exc
