@@ -13,7 +13,7 @@ from parley.knowledge import documents
 from parley.knowledge.index import Bm25Index, Index
 from parley.logs import log
 from parley.settings import Settings
-from parley.speech import embedded_voice
+from parley.speech import embedded as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.assets import Library
 from parley.speech.embedded_voice import EmbeddedVoice
@@ -123,7 +123,7 @@ def voice_of(settings: Settings) -> Synthesiser:
             idle=settings.idle_timeout,
         )
         return ApiVoice(api, rate)
-    return EmbeddedVoice(rate) if embedded_voice.installed() else Simulated(rate)
+    return EmbeddedVoice(rate) if embedded_speech.installed() else Simulated(rate)
 
 
 def upstream_of(settings: Settings) -> Upstream:

@@ -7,7 +7,6 @@ of the package; another one speaks all the same, and its words are timed by esti
 
 import functools
 import importlib.metadata
-import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,12 @@ from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
 from parley.logs import log
-from parley.speech import estimation, simulated
+from parley.speech import embedded, estimation, simulated
 from parley.speech.resampling import Resampler, to_int16
 from parley.speech.speakable import Line
 from parley.speech.utterances import Piece
 from parley.speech.words import Word, is_mark, tokens, with_marks
 
-PACKAGE = "hibari-tts"
-VERSION = "0.2.1"
-"""The version whose network is known; requirements-local.txt pins the same."""
 DURATIONS = "/Round_output_0"
 UNIT_MS = 25
 THREADS = 2
@@ -44,16 +40,11 @@ GRAPH, OUTPUT, NAME = 7, 12, 1
 Samples = npt.NDArray[np.float32]
 
 
-def installed() -> bool:
-    """Whether the package is there; nothing is loaded."""
-    return importlib.util.find_spec("hibari") is not None and importlib.util.find_spec("onnxruntime") is not None
-
-
 class EmbeddedVoice:
     """A synthesiser; `rate` is that of the PCM it gives."""
 
     name = "embedded"
-    description = "hibari (embedded, English, demonstration quality)"
+    description = embedded.DESCRIPTION
     english = True
 
     def __init__(self, rate: int) -> None:
@@ -101,13 +92,14 @@ class _Engine:
         from hibari import dsp
 
         path = Path(hibari.voices.voice_path(hibari.voices.DEFAULT, download_missing=False))
-        self._durations_known = importlib.metadata.version(PACKAGE) == VERSION
+        self._durations_known = importlib.metadata.version(embedded.PACKAGE) == embedded.VERSION
         model = _with_output(path.read_bytes(), DURATIONS) if self._durations_known else str(path)
         self._hibari = hibari.Hibari(model=model)
         self._synth = dsp.synth
         self.rate: int = hibari.SAMPLE_RATE
         if not self._durations_known:
-            log.warning("voice_times_estimated", reason=f"{PACKAGE} {VERSION} is the version whose durations are known")
+            known = f"{embedded.PACKAGE} {embedded.VERSION}"
+            log.warning("voice_times_estimated", reason=f"{known} is the version whose durations are known")
 
     def say(self, text: str) -> tuple[Samples, list[tuple[int, int]] | None]:
         """The sound of a text, and from when to when (ms) each of its words between blanks is heard, if known."""

@@ -35,7 +35,7 @@ class Talk:
     """One answer being said; must be closed. `rate` is that of the PCM.
 
     `text` gives pieces of text, and is closed with the talk. Where nothing is ready for `tick` seconds an empty piece
-    is given. What `text` or `say` raises is raised behind the sound of all that came before it.
+    is given; so it is for each empty text, for something else may have come. What `text` or `say` raises is raised behind the sound of all that came before it.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class Talk:
                         raise Capped
                     for line in self._lines.feed(piece):
                         self._written.put(line)
+                    if not piece:
+                        self._said.put(Piece())
             for line in self._lines.rest():
                 self._written.put(line)
             self._written.put(_End.TEXT)

@@ -1,4 +1,4 @@
-"""An API's voice: what it is asked, its sound at our rate, and its failures as ours. Its deadlines: on the real server."""
+"""An API's voice: what it is asked, its sound at our rate, its failures as ours. Its deadlines: on the real server."""
 
 import contextlib
 import struct

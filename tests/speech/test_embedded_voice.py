@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from parley.speech import embedded_voice
+from parley.speech import embedded
 from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.speakable import Line, line
 from parley.speech.utterances import Piece
@@ -99,7 +99,7 @@ def test_durations_come_from_the_pinned_version(voice: EmbeddedVoice) -> None:
 
 
 def test_another_version_speaks_with_estimated_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_voice, "VERSION", "0.0.1")
+    monkeypatch.setattr(embedded, "VERSION", "0.0.1")
     with capture_logs() as logged:
         piece = say(EmbeddedVoice(RATE), "Hello there.")
 

@@ -110,6 +110,11 @@ def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
         assert next(talk(Writer(Event()), speaker, tick=0.001).pieces()) == Piece()
 
 
+def test_a_text_without_words_wakes_whoever_listens(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(talk(Writer("", Event()), speaker).pieces()) == Piece()
+
+
 def test_a_text_that_breaks_is_heard_as_far_as_its_clauses_went(speaker: Speaker) -> None:
     pieces = talk(Writer("One. Two. Thr", UpstreamDisconnected("broke")), speaker).pieces()
 
