@@ -35,7 +35,8 @@ class Talk:
     """One answer being said; must be closed. `rate` is that of the PCM.
 
     `text` gives pieces of text, and is closed with the talk. Where nothing is ready for `tick` seconds an empty piece
-    is given; so it is for each empty text, for something else may have come. What `text` or `say` raises is raised behind the sound of all that came before it.
+    is given; so it is for each empty text, for something else may have come. What `text` or `say` raises is raised
+    behind the sound of all that came before it.
     """
 
     def __init__(

@@ -494,7 +494,8 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
         for fake in (upstream, voice):
             fake.wait_until(lambda fake=fake: fake.open_calls == 0)
 
-    asyncio.run(calls(10))
+    for _ in range(3):
+        asyncio.run(calls(10))
     settled()
     before = held_by(worker)
     for _ in range(5):
@@ -502,7 +503,8 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
     settled()
     after = held_by(worker)
 
-    assert after.fds <= before.fds + 4 and after.threads <= before.threads + 2
+    # Ten at once may have left ten connections for the next ones; a leak would be fifty.
+    assert after.fds <= before.fds + 10 and after.threads <= before.threads + 2
     assert after.rss_bytes - before.rss_bytes < 16 << 20
     metrics = requests.get(f"{server.url}/metrics", timeout=5).text
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
