@@ -28,7 +28,7 @@ def ready() -> Response:
             "auth": "off" if services().keyring.is_open else "on",
             "streams": len(services().admission.running),
             "upstreams": services().upstream.states(),
-            **({"voice": services().synthesis.description} if services().settings.audio_mode == "speech" else {}),
+            **({"voice": services().synthesis.description} if services().has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 

@@ -66,6 +66,12 @@ class Services:
         log.info("recordings_loaded", recordings=len(library.names), ms=_ms_since(started))
         return library
 
+    @property
+    def has_voice(self) -> bool:
+        """Whether the operator wants texts to be said: by `AUDIO_MODE`, or by naming an API's voice."""
+        settings = self.settings
+        return settings.audio_mode == "speech" or bool(settings.tts_base_url or settings.tts_api_key)
+
     @functools.cached_property
     def synthesis(self) -> Remembering:
         """The voice, which knows by heart what it has to say again and again."""
@@ -76,7 +82,7 @@ class Services:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
         gevent.spawn(self._keep_warm)
         _ = self.knowledge, self.recordings
-        if self.settings.audio_mode == "speech":
+        if self.has_voice:
             started = time.monotonic()
             self.synthesis.warm()
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))

@@ -8,15 +8,14 @@ said by the same voice.
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from parley.answers import recorded, text
 from parley.answers.voice import Voice, utter_whole
 from parley.errors import ParleyError
 from parley.services import Services
-from parley.speech.speakable import Line
-from parley.speech.talk import Talk
+from parley.speech.talk import Say, Talk
 from parley.speech.utterances import Piece
 from parley.turn import Apologised, Batches
 from parley.wire import chunks
@@ -44,7 +43,7 @@ def whole(asked: Asked, services: Services) -> bytes:
     if _is_recorded(asked, services):
         return recorded.whole(asked, services)
     if asked.broadcast is not None:
-        return utter_whole(services.synthesis.utterance(asked.broadcast), asked)
+        return utter_whole(services.synthesis.utterance(asked.broadcast, recurs=True), asked)
     ask = text.rag_json if asked.wants_knowledge else text.chat_json
     body = ask(asked.for_text(), services)
     completion: dict[str, Any] = json.loads(body)
@@ -95,7 +94,7 @@ def _apology(error: ParleyError, asked: Asked, services: Services, voice: Voice)
     raise Apologised(error)
 
 
-def _talk(written: Generator[str, None, None], services: Services, say: Callable[[Line], Iterator[Piece]]) -> Talk:
+def _talk(written: Generator[str, None, None], services: Services, say: Say) -> Talk:
     settings = services.settings
     return Talk(
         written,

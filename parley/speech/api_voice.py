@@ -62,7 +62,7 @@ class ApiVoice:
         self.english = api.language == "en"
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         """The clause as it arrives; its words come behind its sound, for only then is it known how long it lasts."""
         pcm = bytearray()
         for piece in self._resampled(self._received(line.spoken)):

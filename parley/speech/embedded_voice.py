@@ -5,6 +5,7 @@ sound is an inner value of its network, which is made an output when the network
 of the package; another one speaks all the same, and its words are timed by estimation.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from parley.speech.words import Word, is_mark, tokens, with_marks
 DURATIONS = "/Round_output_0"
 UNIT_MS = 25
 THREADS = 2
-"""More would only take the interpreter from the event loop, and from one another."""
+"""More would only take the interpreter from the event loop, and from one another. One is kept for what is urgent."""
 LAG_MS = 80
 """How much later the network's durations say that a sound begins than it is heard (forced alignment, 50 sentences)."""
 QUIET = 0.01
@@ -52,15 +53,16 @@ class EmbeddedVoice:
         self._pool = ThreadPool(THREADS)
         # Whoever is ended while it waits its turn has given the threads nothing to do.
         self._turns = BoundedSemaphore(THREADS)
+        self._patient_turns = BoundedSemaphore(THREADS - 1)
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         """The clause in one piece, with its words; what is not in Latin letters becomes simulated sound."""
         if not _is_latin(line.spoken):
             log.warning("voice_cannot_say", reason="the embedded voice speaks English only; set TTS_BASE_URL")
             utterance = simulated.utterance(line.text, self.rate)
             yield Piece(utterance.pcm, line.text, utterance.words)
             return
-        with self._turns:
+        with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
             piece: Piece = self._pool.apply(self._render, (line,))
         yield piece
 

@@ -49,10 +49,10 @@ class Synthesiser(Protocol):
     english: bool
     """Whether numbers and signs are to be read as English words; else they are left to the voice."""
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         """The clause piece by piece. The first piece bears its text; its words are timed from the clause's start.
 
-        Blocks while the sound is made. Raises an UpstreamError where the voice behind it fails.
+        What is not urgent may have to wait for what is. Blocks while the sound is made. Raises an UpstreamError where the voice behind it fails.
         """
         ...
 
@@ -71,7 +71,7 @@ class Simulated:
     def __init__(self, rate: int) -> None:
         self.rate = rate
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         """The tones, in one piece."""
         utterance = simulated.utterance(line.text, self.rate)
         yield Piece(utterance.pcm, line.text, utterance.words)
@@ -95,7 +95,7 @@ class Remembering:
         self._bytes = 0
         self._kept: OrderedDict[Line, tuple[Piece, ...]] = OrderedDict()
 
-    def say(self, line: Line, *, recurs: bool = False) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True, recurs: bool = False) -> Iterator[Piece]:
         """The clause, as the synthesiser behind it would say it."""
         if line in self._kept:
             self._kept.move_to_end(line)
@@ -103,7 +103,7 @@ class Remembering:
             return
         said: list[Piece] = []
         recurs = recurs or line in self._phrases
-        for piece in self._voice.say(line):
+        for piece in self._voice.say(line, urgent=urgent):
             if recurs:
                 said.append(piece)
             yield piece
@@ -120,12 +120,12 @@ class Remembering:
             for _ in self.say(line):
                 pass
 
-    def utterance(self, text: str) -> Utterance:
+    def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
         """A whole text, with this transcript. Raises an UpstreamError."""
         timeline = Timeline(self.rate)
         placed = []
         for line in lines(text, english=self.english):
-            placed += [timeline.placed(piece) for piece in self.say(line)]
+            placed += [timeline.placed(piece) for piece in self.say(line, recurs=recurs)]
             timeline.end_line()
         pcm = b"".join(piece.pcm for piece in placed)
         words = tuple(word for piece in placed for word in piece.words)

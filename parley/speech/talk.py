@@ -7,7 +7,8 @@ sound as it can be sent. `close` ends all of it, wherever each of them stands.
 
 import contextlib
 import enum
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from typing import Protocol
 
 import gevent
 from gevent.lock import Semaphore
@@ -22,6 +23,14 @@ AHEAD = 2
 """Lines that are sound or become it: one is heard, one waits."""
 MOST_CHARACTERS = 12_000
 """Of an answer, read ahead of what is heard: ten minutes of speech, the cap of recordings, too."""
+
+
+class Say(Protocol):
+    """How a line is said; urgent where the listener has nothing left to hear."""
+
+    def __call__(self, line: Line, *, urgent: bool) -> Iterator[Piece]:
+        """The line's sound. May raise what `Talk.pieces` then raises."""
+        ...
 
 
 class _End(enum.Enum):
@@ -42,7 +51,7 @@ class Talk:
     def __init__(
         self,
         text: Generator[str, None, None],
-        say: Callable[[Line], Iterator[Piece]],
+        say: Say,
         *,
         rate: int,
         english: bool,
@@ -104,7 +113,8 @@ class Talk:
         try:
             while isinstance(line := self._written.get(), Line):
                 self._room.acquire()
-                for piece in self._say(line):
+                nothing_to_hear = self._room.counter == AHEAD - 1
+                for piece in self._say(line, urgent=nothing_to_hear):
                     self._said.put(piece)
                 self._said.put(_End.LINE)
             self._said.put(line)

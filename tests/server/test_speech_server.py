@@ -68,7 +68,7 @@ def start(upstream: FakeUpstream, voice: FakeUpstream, servers: Servers) -> Serv
     def started(**settings: str) -> RunningServer:
         usual = {"TTS_BASE_URL": voice.base_url, "TTS_API_KEY": VOICE_KEY, "WAITING_MESSAGES": "Wait."}
         quick = {"TTFT_TIMEOUT": "0.5", "IDLE_TIMEOUT": "0.5", "AUDIO_LEAD_MS": "5000", "RAG_TOP_K": "1"}
-        server = servers(AUDIO_MODE="speech", **{**usual, **quick, **settings})
+        server = servers(**{"AUDIO_MODE": "speech", **usual, **quick, **settings})
         rehearsed = 1 + ("FALLBACK_TEXT" in settings)
         if server.pid not in REHEARSED:
             voice.wait_for_calls(rehearsed)
@@ -237,6 +237,18 @@ def test_a_broadcast_is_said_as_it_is_and_made_once(
     assert first.transcripts == second.transcripts == [said]
     assert first.pcm == second.pcm and near(first.pcm, 0.6)
     assert inputs(voice) == ["Hi, I'm Ann,", "your agent.", "It is nine AM."] and upstream.calls == []
+
+
+@pytest.mark.parametrize("mode", ["assets", "relay"])
+def test_a_broadcast_is_said_in_every_mode_where_a_voice_is_named(
+    start: Servers, upstream: FakeUpstream, mode: str
+) -> None:
+    server = start(AUDIO_MODE=mode)
+
+    found = heard(ask(server, [{"role": "assistant", "content": "Hi, I am your agent."}]))
+
+    assert found.transcripts == ["Hi, I am your agent."] and near(found.pcm, 0.2)
+    assert upstream.calls == []
 
 
 def test_a_broadcast_that_is_recorded_is_played(server: RunningServer, voice: FakeUpstream) -> None:

@@ -1,5 +1,6 @@
 """The embedded voice, for real: it speaks English, at once, and knows when."""
 
+import gevent
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
@@ -53,6 +54,20 @@ def test_it_begins_almost_at_once_and_ends_in_a_pause_that_suits_its_mark(voice:
 
     assert max(sentence[0], clause[0]) < 0.06
     assert 0.25 < sentence[1] < 0.4 and 0.1 < clause[1] < 0.2
+
+
+def test_what_is_urgent_overtakes_what_can_wait(voice: EmbeddedVoice) -> None:
+    done: list[str] = []
+
+    def saying(text: str, urgent: bool) -> None:
+        list(voice.say(prepared(text), urgent=urgent))
+        done.append(text)
+
+    patient = [gevent.spawn(saying, "We are open from nine to five, every day of the week.", False) for _ in range(4)]
+    gevent.sleep(0)
+    gevent.joinall([*patient, gevent.spawn(saying, "Yes.", True)], timeout=20, raise_error=True)
+
+    assert len(done) == 5 and done.index("Yes.") <= 2
 
 
 def test_the_same_words_sound_the_same(voice: EmbeddedVoice) -> None:

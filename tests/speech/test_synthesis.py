@@ -25,7 +25,7 @@ class Recorder:
         self.said: list[str] = []
         self.fails = False
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         self.said.append(line.spoken)
         yield Piece(b"\1\0" * 800, line.text)
         if self.fails:

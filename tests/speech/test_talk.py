@@ -23,12 +23,14 @@ class Speaker:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.urgent: list[bool] = []
         self.ended = 0
         self.go = Event()
         self.go.set()
 
-    def say(self, line: Line) -> Iterator[Piece]:
+    def say(self, line: Line, *, urgent: bool) -> Iterator[Piece]:
         self.said.append(line.text)
+        self.urgent.append(urgent)
         try:
             self.go.wait()
             if "fault" in line.text:
@@ -94,6 +96,18 @@ def test_one_line_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
     assert next(pieces).text == "Two. "  # the first has been heard
     settle()
     assert speaker.said == ["One.", "Two.", "Three."]
+
+
+def test_a_line_is_urgent_where_nothing_is_left_to_hear(speaker: Speaker) -> None:
+    pause = Event()
+    pieces = talk(Writer("One. Two. ", pause, "Three. "), speaker, tick=0.001).pieces()
+    settle()
+    heard = [next(pieces), next(pieces), next(pieces)]
+    pause.set()
+    settle()
+
+    assert heard[2] == Piece() and next(pieces).text == "Three. "
+    assert speaker.urgent == [True, False, True]
 
 
 def test_the_text_is_read_on_while_nothing_is_taken(speaker: Speaker) -> None:
