@@ -13,7 +13,7 @@ from typing import Any
 
 from parley.answers import recorded, text
 from parley.answers.voice import Voice, utter_whole
-from parley.errors import ParleyError
+from parley.errors import ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.talk import Say, Talk
 from parley.speech.utterances import Piece
@@ -84,6 +84,9 @@ def _apology(error: ParleyError, asked: Asked, services: Services, voice: Voice)
     apology = services.settings.fallback_text
     if not apology or not error.speakable or asked.envelope.calls_tool:
         raise error
+    if isinstance(error, ServerShuttingDown):
+        error.speakable = False  # what is left of the grace may be too short to say it
+        raise error
     try:
         with contextlib.closing(_talk(_once(apology), services, services.synthesis.say)) as talk:
             yield from voice.say_all(talk.pieces())
@@ -145,6 +148,8 @@ class _Reading:
         seen = chunks.look(payload)
         if not seen.choices:
             self.behind.append(self._envelope.restamp(payload))  # the usage
+        elif seen.choices[0].index:
+            return ""  # of several answers (`n`) one is said
         calls = {field: seen.delta[field] for field in TOOL_FIELDS if seen.delta.get(field)}
         if calls:
             role = {} if self._envelope.used else {"role": "assistant"}

@@ -63,7 +63,10 @@ class ApiVoice:
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
 
     def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
-        """The clause as it arrives; its words come behind its sound, for only then is it known how long it lasts."""
+        """The clause as it arrives; its words come behind its sound, for only then is it known how long it lasts.
+
+        Raises an UpstreamError.
+        """
         pcm = bytearray()
         for piece in self._resampled(self._received(line.spoken)):
             yield Piece(piece, "" if pcm else line.text)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from parley.errors import InternalError
 from parley.logs import log
 from parley.speech import embedded, estimation, simulated
 from parley.speech.resampling import Resampler, to_int16
@@ -56,15 +57,20 @@ class EmbeddedVoice:
         self._patient_turns = BoundedSemaphore(THREADS - 1)
 
     def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
-        """The clause in one piece, with its words; what is not in Latin letters becomes simulated sound."""
+        """The clause in one piece, with its words; what is not in Latin letters becomes simulated sound.
+
+        Raises InternalError.
+        """
         if not _is_latin(line.spoken):
             log.warning("voice_cannot_say", reason="the embedded voice speaks English only; set TTS_BASE_URL")
             utterance = simulated.utterance(line.text, self.rate)
             yield Piece(utterance.pcm, line.text, utterance.words)
             return
         with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
-            piece: Piece = self._pool.apply(self._render, (line,))
-        yield piece
+            said: Piece | InternalError = self._pool.apply(self._rendered, (line,))
+        if isinstance(said, InternalError):
+            raise said
+        yield said
 
     def warm(self) -> None:
         """Load the network, and run it once: the first time takes longer."""
@@ -73,6 +79,14 @@ class EmbeddedVoice:
     @functools.cached_property
     def _engine(self) -> "_Engine":
         return _Engine()
+
+    def _rendered(self, line: Line) -> Piece | InternalError:
+        """The clause. An error is handed over, not raised: the thread pool would print its traceback, too."""
+        try:
+            return self._render(line)
+        except Exception:  # noqa: BLE001 - the boundary to the network's libraries
+            log.exception("voice_failed", voice=self.name)
+            return InternalError("the embedded voice failed")
 
     def _render(self, line: Line) -> Piece:
         samples, chunks = self._engine.say(line.spoken)

@@ -52,7 +52,8 @@ class Synthesiser(Protocol):
     def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
         """The clause piece by piece. The first piece bears its text; its words are timed from the clause's start.
 
-        What is not urgent may have to wait for what is. Blocks while the sound is made. Raises an UpstreamError where the voice behind it fails.
+        What is not urgent may have to wait for what is. Blocks while the sound is made. Raises a ParleyError where
+        the voice fails.
         """
         ...
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from parley.errors import InternalError
 from parley.speech import embedded
 from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.speakable import Line, line
@@ -128,6 +129,15 @@ def test_what_it_cannot_say_is_simulated_and_told(voice: EmbeddedVoice) -> None:
 
     assert piece.pcm and piece.text == "你好，世界。"
     assert [entry["event"] for entry in logged] == ["voice_cannot_say"]
+
+
+def test_a_fault_of_the_network_is_ours() -> None:
+    voice = EmbeddedVoice(0)  # a rate that nothing can be converted to
+
+    with capture_logs() as logged, pytest.raises(InternalError, match="the embedded voice failed"):
+        say(voice, "Hello.")
+
+    assert [entry["event"] for entry in logged] == ["voice_failed"]
 
 
 @pytest.mark.parametrize("text", ["1,234,567,890,123 x 987654321", "Supercalifragilistic " * 11, "a!?", "I", "x²"])
