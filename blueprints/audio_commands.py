@@ -1,5 +1,6 @@
 """`flask audio ...`: the operator's tools for the recordings in AUDIO_DIR."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -95,7 +96,8 @@ def _said(text: str) -> Utterance:
     """The text as the voice says it."""
     voice = _services().synthesis
     try:
-        said = voice.utterance(text)
+        with contextlib.closing(voice):
+            said = voice.utterance(text)
     except ParleyError as exc:
         raise click.ClickException(f"{voice.description}: {exc.message}") from exc
     if said.simulated:

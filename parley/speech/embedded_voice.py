@@ -76,6 +76,10 @@ class EmbeddedVoice:
         """Load the network, and run it once: the first time takes longer."""
         self._render(Line((("Hello", "Hello"),)))
 
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.kill()
+
     @functools.cached_property
     def _engine(self) -> "_Engine":
         return _Engine()

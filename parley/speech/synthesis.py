@@ -61,6 +61,10 @@ class Synthesiser(Protocol):
         """Load or connect what the first caller would wait for."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is kept for the next clause."""
+        ...
+
 
 class Simulated:
     """Stands where no voice is: soft tones at the pace of speech, with the right words."""
@@ -79,6 +83,9 @@ class Simulated:
 
     def warm(self) -> None:
         """Nothing to load."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 class Remembering:
@@ -114,6 +121,10 @@ class Remembering:
     def warm(self) -> None:
         """Prepare the voice."""
         self._voice.warm()
+
+    def close(self) -> None:
+        """Let go of what the voice keeps."""
+        self._voice.close()
 
     def rehearse(self) -> None:
         """Say once what is known to recur. Raises an UpstreamError."""

@@ -1,6 +1,7 @@
 """`AUDIO_MODE=speech` with the embedded voice, for real: heard in real time by a simulated engine."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -60,4 +61,5 @@ def test_it_says_what_it_is(server: RunningServer) -> None:
     ready = requests.get(f"{server.url}/ready", timeout=5).json()
 
     assert "demonstration voice" in ready["details"]["voice"]
-    assert any('"event": "listening"' in line and "demonstration voice" in line for line in server.lines())
+    (start,) = (line for line in server.lines() if '"listening"' in line)
+    assert "demonstration voice" in json.loads(start)["voice"]

@@ -35,6 +35,9 @@ class Recorder:
     def warm(self) -> None:
         self.said.append("warm")
 
+    def close(self) -> None:
+        self.said.append("closed")
+
 
 def line(text: str) -> Line:
     (found,) = lines(text, english=True)
