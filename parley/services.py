@@ -125,8 +125,7 @@ def voice_of(settings: Settings) -> Synthesiser:
             settings.tts_voice,
             settings.tts_language,
             connect=settings.connect_timeout,
-            first=settings.ttft_timeout,
-            idle=settings.idle_timeout,
+            silence=settings.ttft_timeout,
         )
         return ApiVoice(api, rate)
     return EmbeddedVoice(rate) if embedded_speech.installed() else Simulated(rate)

@@ -4,7 +4,6 @@ The openai client is imported when the voice is first needed. Its errors become 
 caller whose voice it is. Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
 """
 
-import contextlib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,7 +38,7 @@ FILE_STARTS = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"{"
 
 @dataclass(frozen=True)
 class Api:
-    """Where the voice is, and within what times (seconds) it must connect, begin, and go on."""
+    """Where the voice is, and within what time (seconds) it must connect, and how long it may be silent."""
 
     base_url: str
     key: str | None = field(repr=False)
@@ -47,8 +46,7 @@ class Api:
     voice: str
     language: str
     connect: float
-    first: float
-    idle: float
+    silence: float
 
 
 class ApiVoice:
@@ -88,7 +86,7 @@ class ApiVoice:
         import httpx2
         import openai
 
-        timeout = httpx2.Timeout(self._api.idle, connect=self._api.connect)
+        timeout = httpx2.Timeout(self._api.silence, connect=self._api.connect)
         return openai.OpenAI(
             base_url=self._api.base_url,
             api_key=self._api.key or "none",
@@ -100,7 +98,7 @@ class ApiVoice:
         )
 
     def _received(self, text: str) -> Iterator[bytes]:
-        """The API's PCM as it comes, cut anywhere; what fails before it begins is tried again, at once.
+        """The API's PCM as it comes, cut anywhere; what fails at once is tried again, once.
 
         Raises an UpstreamError, and logs it: a turn has two upstreams.
         """
@@ -112,7 +110,8 @@ class ApiVoice:
                     yield piece
                 return
             except UpstreamError as error:
-                if received or not error.retryable or not attempts_left:
+                may_help = error.retryable and not isinstance(error, UpstreamTimeout)
+                if received or not may_help or not attempts_left:
                     log.warning("voice_failed", voice=self.name, code=error.code, reason=error.message)
                     raise
 
@@ -121,22 +120,30 @@ class ApiVoice:
         import openai
 
         wanted = {"input": text, "model": self._api.model, "voice": self._api.voice, "response_format": "pcm"}
+        as_it_is = {"accept-encoding": "identity"}
         try:
-            with contextlib.ExitStack() as opened:
-                with gevent.Timeout(self._api.first, UpstreamTimeout("the speech synthesis did not begin in time")):
-                    answer = self._client.audio.speech.with_streaming_response.create(**wanted)
-                    pieces = opened.enter_context(answer).iter_bytes()
-                    first = next(pieces, b"")
+            response = self._client.audio.speech.with_streaming_response.create(
+                **wanted, extra_headers=as_it_is
+            ).__enter__()
+            try:
+                pieces = iter(response.http_response.stream)
+                first = next(pieces, b"")
                 if first.startswith(FILE_STARTS):
                     raise UpstreamBadResponse("the speech synthesis sent a file or a text where PCM was asked for")
                 if first:
                     yield first
                 yield from pieces
+            finally:
+                # Aside, and not by `iter_bytes` at its end: closing may wait for a lock of the pool's, and a turn that
+                # is ended just then would leave the connection neither used nor free for ever.
+                gevent.spawn(response.close)
         except openai.APIStatusError as exc:
             raise _verdict(exc.status_code) from exc
-        except (openai.APITimeoutError, httpx2.TimeoutException) as exc:
+        except openai.APITimeoutError as exc:
+            raise UpstreamTimeout("the speech synthesis did not begin in time") from exc
+        except httpx2.TimeoutException as exc:
             raise UpstreamStalled("the speech synthesis fell silent") from exc
-        except (openai.APIConnectionError, httpx2.ConnectError) as exc:
+        except openai.APIConnectionError as exc:
             raise UpstreamUnreachable("the speech synthesis can't be reached") from exc
         except httpx2.HTTPError as exc:
             raise UpstreamDisconnected("the connection to the speech synthesis broke") from exc

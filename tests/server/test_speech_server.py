@@ -510,13 +510,13 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
         asyncio.run(calls(10))
     settled()
     before = held_by(worker)
-    for _ in range(5):
+    for _ in range(15):
         asyncio.run(calls(10))
     settled()
     after = held_by(worker)
 
-    # Ten at once may have left ten connections for the next ones, and gevent's ten resolvers; a leak would be fifty.
-    assert after.fds <= before.fds + 10 and after.threads <= before.threads + 10
+    # Connections that are kept for the next callers, and gevent's ten resolvers, come and go; a leak would be 150.
+    assert after.fds <= before.fds + 8 and after.threads <= before.threads + 10
     assert after.rss_bytes - before.rss_bytes < 16 << 20
     metrics = requests.get(f"{server.url}/metrics", timeout=5).text
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics

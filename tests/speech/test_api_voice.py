@@ -4,6 +4,7 @@ import contextlib
 import struct
 from collections.abc import Callable, Iterator
 
+import gevent
 import numpy as np
 import pytest
 from fake_upstream import END, FakeUpstream, Script, close, head, refusal, reset, whole
@@ -42,7 +43,7 @@ def voice(api: FakeUpstream) -> Iterator[Callable[..., ApiVoice]]:
     with contextlib.ExitStack() as made:
 
         def make(rate: int = 16_000, language: str = "en") -> ApiVoice:
-            facts = Api(api.base_url, KEY, "speaker-1", "alto", language, connect=2.0, first=5.0, idle=0.3)
+            facts = Api(api.base_url, KEY, "speaker-1", "alto", language, connect=2.0, silence=0.3)
             return made.enter_context(contextlib.closing(ApiVoice(facts, rate)))
 
         yield make
@@ -103,6 +104,7 @@ def test_a_connection_serves_one_clause_after_the_other(voice: Voices, api: Fake
 
     for _ in range(3):
         list(speaking.say(prepared()))
+        gevent.sleep(0)  # it is given back aside
 
     assert (len(api.calls), api.connections) == (3, 1)
 
@@ -157,6 +159,7 @@ def test_whoever_stops_listening_closes_the_connection(voice: Voices, api: FakeU
     next(pieces)
 
     pieces.close()  # type: ignore[attr-defined]
+    gevent.sleep(0)
 
     (call,) = api.calls
     assert call.finished.wait(5) and call.outcome == "peer_left"
