@@ -45,6 +45,7 @@ OWNERS = {
 }
 GEVENT = {
     "blueprints/web.py",
+    "parley/body.py",
     "parley/drain.py",
     "parley/log_output.py",
     "parley/services.py",
