@@ -493,7 +493,7 @@ def test_a_caller_who_leaves_before_the_first_sound_ends_it_too(
 
 
 def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstream, voice: FakeUpstream) -> None:
-    server = start(TTFT_TIMEOUT="5", IDLE_TIMEOUT="5")
+    server = start(TTFT_TIMEOUT="5", IDLE_TIMEOUT="5", AUDIO_LEAD_MS="200")
     upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.", interval=0.02)
     voice.script = says(SOUND, interval=0.03)
     (worker,) = server.worker_pids()
@@ -515,8 +515,9 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
     settled()
     after = held_by(worker)
 
-    # Connections that are kept for the next callers, and gevent's ten resolvers, come and go; a leak would be 150.
-    assert after.fds <= before.fds + 8 and after.threads <= before.threads + 10
+    assert len(voice.open_connections) <= 10  # ten at once need no more, however often they left
+    # What is kept for the next callers, and gevent's ten resolvers, come and go; a leak would be 150.
+    assert after.fds <= before.fds + 10 and after.threads <= before.threads + 10
     assert after.rss_bytes - before.rss_bytes < 16 << 20
     metrics = requests.get(f"{server.url}/metrics", timeout=5).text
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
