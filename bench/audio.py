@@ -4,7 +4,6 @@ The server is the real one, one worker, on this machine; tests/engine.py listens
 """
 
 import argparse
-import array
 import asyncio
 import base64
 import contextlib
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from promises import Table
 from sentences import SENTENCES
+from stalls import Probe, ms
 from talkers import quantile
 
 # The tests' folder is on the path now.
@@ -30,6 +30,7 @@ import wav_files
 from engine import Engine, Heard
 from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer, held_by, hooked, running_server
+from speaking import measure_speech, measure_words
 
 from parley.speech import alignment, estimation, wav
 from parley.speech.resampling import to_int16
@@ -38,22 +39,6 @@ from parley.speech.words import is_mark
 LEAD_MS = 200
 RATE = 16_000
 UPSTREAM_HZ = 24_000
-PROBE_SECONDS = 0.001
-# A greenlet that asks to be woken each millisecond, and writes down how late it was: what holds up everybody.
-PROBE = """
-import array, gevent, time
-def probe():
-    with open({path!r}, "ab", buffering=0) as file:
-        late = array.array("d")
-        while True:
-            before = time.perf_counter()
-            gevent.sleep({seconds})
-            late.append(time.perf_counter() - before - {seconds})
-            if len(late) == 100:
-                file.write(late.tobytes())
-                late = array.array("d")
-gevent.spawn(probe)
-"""
 
 
 @dataclass
@@ -66,15 +51,12 @@ class Sizes:
     interruptions: int = 60
     relayed: int = 20
     sentences: int = 50
+    talkers: int = 20
+    rounds: int = 3
 
 
-QUICK = Sizes(streams=50, seconds=5, questions=60, interruptions=15, relayed=8, sentences=15)
+QUICK = Sizes(streams=50, seconds=5, questions=60, interruptions=15, relayed=8, sentences=15, rounds=1)
 Part = Callable[[Table, Sizes], Awaitable[None]]
-
-
-def ms(seconds: float) -> str:
-    """Seconds as milliseconds."""
-    return f"{1000 * seconds:.1f} ms"
 
 
 @contextlib.contextmanager
@@ -177,19 +159,19 @@ async def relaying(table: Table, sizes: Sizes) -> None:
     pcm = to_int16((0.5 * np.sin(2 * math.pi * 1000 * np.arange(5 * UPSTREAM_HZ) / UPSTREAM_HZ)).astype(np.float32))
     with FakeUpstream() as upstream, tempfile.TemporaryDirectory() as name:
         upstream.script = spoken(pcm, 4801)
-        path = Path(name) / "late"
-        argv = hooked(Path(name), PROBE.format(path=str(path), seconds=PROBE_SECONDS))
+        probe = Probe(Path(name) / "late")
+        argv = hooked(Path(name), probe.code)
         env = {"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": "sk-upstream", "AUDIO_MODE": "relay"}
         with running_server(env, argv=argv) as server:
             await asyncio.sleep(1)
-            idle = path.stat().st_size
+            probe.begin()
             heard = await all_ask(server, sizes.relayed)
-            stalls = array.array("d", path.read_bytes()[idle : path.stat().st_size // 8 * 8])
+            stalls = probe.seconds()
     clicks = max(spurious_db(bytes(one.pcm), RATE) for one in heard)
     table.row("1 kHz through the relay, 24 to 16 kHz: beside it", "<= -60 dB", f"{clicks:.1f} dB", clicks <= -60)
     dry = sum(one.underruns() for one in heard)
     table.row(f"{sizes.relayed} relayed streams: underruns", "0", str(dry), dry == 0)
-    p99 = quantile(list(stalls), 0.99)
+    p99 = quantile(stalls, 0.99)
     table.row(
         f"stalls of the worker, {sizes.relayed} streams resampled",
         "p99 <= 10 ms",
@@ -243,6 +225,12 @@ def apart(text: str, samples: "np.typing.ArrayLike", rate: int) -> list[int]:
     return [guess.start_ms - word.start_ms for guess, word in pairs if not is_mark(word.text)]
 
 
+async def speaking(table: Table, sizes: Sizes) -> None:
+    """A model's answer said by the embedded voice."""
+    await measure_speech(table, sizes.questions // 6, sizes.talkers, sizes.rounds)
+    measure_words(table, sizes.sentences)
+
+
 async def barge_in(table: Table, sizes: Sizes) -> None:
     """From the hang-up to the end of the turn, for a recording; to the end of the upstream's work, for a relay."""
     with playing(ROOT / "audio_assets") as server:
@@ -271,7 +259,7 @@ async def interrupted(server: RunningServer) -> float:
     return time.monotonic() - left
 
 
-PARTS: list[Part] = [pacing, first_sound, resampling, relaying, loading, words, barge_in]
+PARTS: list[Part] = [pacing, first_sound, resampling, relaying, loading, words, speaking, barge_in]
 
 
 async def measure(sizes: Sizes, names: list[str]) -> int:

@@ -1,5 +1,6 @@
 """`flask audio ...`: the operator's tools for the recordings in AUDIO_DIR."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,9 +9,12 @@ from pathlib import Path
 import click
 from flask import Blueprint, current_app
 
+from parley.errors import ParleyError
+from parley.services import Services
 from parley.settings import Settings
-from parley.speech import alignment, assets, inspection, recording, words
+from parley.speech import alignment, assets, inspection, pacing, recording, wav, words
 from parley.speech.inspection import Report
+from parley.speech.utterances import Utterance
 
 bp = Blueprint("audio_commands", __name__, cli_group="audio")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -56,13 +60,60 @@ def align(name: str, as_json: bool) -> None:
     except alignment.AlignmentError as exc:
         raise click.ClickException(f"{name}: {exc}") from exc
     path = recording.sidecar(folder, name)
-    _write(path, words.to_json(timed))
+    _write(path, words.to_json(timed).encode())
     click.echo(words.to_json(timed).rstrip() if as_json else f"{path}: {len(timed)} words, measured")
 
 
+@bp.cli.command("make")
+@click.argument("name")
+@click.option("--text", required=True, help="What is to be said.")
+@click.option("--replace", is_flag=True, help="Replace a recording of this name.")
+@as_json
+def make(name: str, text: str, replace: bool, as_json: bool) -> None:
+    """Have the voice of AUDIO_MODE=speech say a text, and keep it as NAME.wav, NAME.txt and NAME.words.json.
+
+    Exits with 1 where there is no voice, or it fails, or the name is taken.
+    """
+    folder = _settings().audio_dir
+    if not recording.NAME_PATTERN.fullmatch(name):
+        raise click.ClickException(f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'")
+    if name in _found(folder) and not replace:
+        raise click.ClickException(f"{folder}: there is a recording {name} already; --replace replaces it")
+    said = _said(text.strip())
+    for path, content in (
+        (folder / f"{name}.wav", wav.encode(said.pcm, said.rate)),
+        (folder / f"{name}.txt", f"{said.transcript}\n".encode()),
+        (recording.sidecar(folder, name), words.to_json(said.words).encode()),
+    ):
+        _write(path, content)
+    seconds = round(pacing.duration_ms(len(said.pcm), said.rate) / 1000, 2)
+    made = {"name": name, "seconds": seconds, "words": len(said.words), "voice": _services().synthesis.description}
+    told = "{name}.wav: {seconds} s, {words} words and marks, said by {voice}".format(**made)
+    click.echo(json.dumps(made) if as_json else told)
+
+
+def _said(text: str) -> Utterance:
+    """The text as the voice says it."""
+    voice = _services().synthesis
+    try:
+        with contextlib.closing(voice):
+            said = voice.utterance(text)
+    except ParleyError as exc:
+        raise click.ClickException(f"{voice.description}: {exc.message}") from exc
+    if said.simulated:
+        raise click.ClickException("there is no voice: install requirements-local.txt, or set TTS_BASE_URL")
+    if not said.pcm:
+        raise click.ClickException("the text has no words that can be said")
+    return said
+
+
+def _services() -> Services:
+    services: Services = current_app.extensions["parley"]
+    return services
+
+
 def _settings() -> Settings:
-    settings: Settings = current_app.extensions["parley"].settings
-    return settings
+    return _services().settings
 
 
 def _found(folder: Path) -> dict[str, recording.Files]:
@@ -94,8 +145,11 @@ def _told(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     """In one step: a server that starts meanwhile reads the old file or the new one."""
-    aside = path.with_suffix(".json.new")
-    aside.write_text(content, encoding="utf-8")
-    os.replace(aside, path)
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError as exc:
+        raise click.ClickException(f"{path}: can't be written: {exc.strerror}") from exc

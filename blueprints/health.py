@@ -29,6 +29,7 @@ def ready() -> Response:
             "streams": len(services().admission.running),
             "upstreams": services().upstream.states(),
             "kb": services().knowledge.bases.state,
+            **({"voice": services().synthesis.description} if services().has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 

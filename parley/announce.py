@@ -3,12 +3,15 @@
 from parley import logs
 from parley.logs import log
 from parley.settings import Settings
+from parley.speech import embedded as embedded_speech
 from parley.upstream import embedded
 
 WANTED = "LLM_API_KEY (and LLM_BASE_URL for any API other than OpenAI's)"
+WANTED_VOICE = "TTS_API_KEY (and TTS_BASE_URL for any API other than OpenAI's)"
 BANNER = """\
 Parley listens on {url}
   model  {model}
+  voice  {voice}
   try    {command}
 """
 
@@ -16,7 +19,12 @@ Parley listens on {url}
 def listening(settings: Settings, addresses: list[str]) -> None:
     """Say it once, in the master: as lines to read on a terminal, as one log line elsewhere."""
     reachable = addresses[0].replace("0.0.0.0", "127.0.0.1")
-    facts = {"url": addresses[0], "model": _model(settings), "command": _curl(settings, reachable)}
+    facts = {
+        "url": addresses[0],
+        "model": _model(settings),
+        "voice": _voice(settings),
+        "command": _curl(settings, reachable),
+    }
     if logs.is_text(settings.log_format):
         print(BANNER.format(**facts), flush=True)
     else:
@@ -31,6 +39,18 @@ def _model(settings: Settings) -> str:
     if embedded.running:
         return f"{embedded.MODEL}, an embedded demonstration model, small and often wrong; for a real one set {WANTED}"
     return f"none yet; set {WANTED}"
+
+
+def _voice(settings: Settings) -> str:
+    if settings.audio_mode == "assets":
+        return f"the recordings in {settings.audio_dir}"
+    if settings.audio_mode == "relay":
+        return "the model's own"
+    if settings.tts_base_url or settings.tts_api_key:
+        return f"{settings.tts_voice} of {settings.tts_model} at {settings.tts_base_url or 'OpenAI'}"
+    if embedded_speech.installed():
+        return f"{embedded_speech.DESCRIPTION}; for a real one set {WANTED_VOICE}"
+    return f"none, so soft tones stand for it; set {WANTED_VOICE}"
 
 
 def _curl(settings: Settings, url: str) -> str:

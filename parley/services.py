@@ -1,5 +1,6 @@
 """The objects that live as long as a worker. Nothing is opened before it is first needed, or `warm` is called."""
 
+import contextlib
 import functools
 import random
 import time
@@ -8,11 +9,16 @@ import gevent
 
 from parley.admission import Admission, Keyring
 from parley.embedding import builder_of
+from parley.errors import UpstreamError
 from parley.knowledge.bases import Bases
 from parley.logs import log
 from parley.lookup import Breath, Lookup
 from parley.settings import Settings
+from parley.speech import embedded as embedded_speech
+from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.assets import Library
+from parley.speech.embedded_voice import EmbeddedVoice
+from parley.speech.synthesis import Remembering, Simulated, Synthesiser
 from parley.upstream import embedded
 from parley.upstream.embedded_client import EmbeddedUpstream
 from parley.upstream.http_upstream import Budgets, HttpUpstream
@@ -53,11 +59,32 @@ class Services:
         log.info("recordings_loaded", recordings=len(library.names), ms=_ms_since(started))
         return library
 
+    @property
+    def has_voice(self) -> bool:
+        """Whether the operator wants texts to be said: by `AUDIO_MODE`, or by naming an API's voice."""
+        settings = self.settings
+        return settings.audio_mode == "speech" or bool(settings.tts_base_url or settings.tts_api_key)
+
+    @functools.cached_property
+    def synthesis(self) -> Remembering:
+        """The voice, which knows by heart what it has to say again and again."""
+        phrases = [*map(_ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
+        return Remembering(voice_of(self.settings), phrases)
+
     def warm(self) -> None:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
         gevent.spawn(self._keep_warm)
         self.knowledge.warm()
         _ = self.recordings
+        if self.has_voice:
+            started = time.monotonic()
+            self.synthesis.warm()
+            log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
+            gevent.spawn(self._rehearse)
+
+    def _rehearse(self) -> None:
+        with contextlib.suppress(UpstreamError):  # the voice tells of it in the log; it is said when it is needed
+            self.synthesis.rehearse()
 
     def _keep_warm(self) -> None:
         """The upstream closes what is idle for long; the next caller shall not wait for a handshake all the same."""
@@ -73,8 +100,29 @@ class Services:
         phrases = self.settings.waiting_messages
         fresh = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(fresh)
-        ended = self._last_phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।"))
-        return self._last_phrase + (" " if ended else ". ")
+        return f"{_ended(self._last_phrase)} "
+
+
+def _ended(phrase: str) -> str:
+    """The phrase with a sentence mark at its end."""
+    return phrase if phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।")) else f"{phrase}."
+
+
+def voice_of(settings: Settings) -> Synthesiser:
+    """What the settings name: an API's voice, else the embedded one where it is installed, else none."""
+    rate = settings.audio_sample_rate
+    if settings.tts_base_url or settings.tts_api_key:
+        api = Api(
+            settings.tts_base_url or OPENAI_BASE_URL,
+            settings.tts_api_key,
+            settings.tts_model,
+            settings.tts_voice,
+            settings.tts_language,
+            connect=settings.connect_timeout,
+            silence=settings.ttft_timeout,
+        )
+        return ApiVoice(api, rate)
+    return EmbeddedVoice(rate) if embedded_speech.installed() else Simulated(rate)
 
 
 def upstream_of(settings: Settings) -> Upstream:

@@ -53,6 +53,12 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}", value):
+        raise ValueError
+    return value.lower()
+
+
 def _phrases(value: str) -> tuple[str, ...]:
     phrases = tuple(dict.fromkeys(phrase.strip() for phrase in value.split("|") if phrase.strip()))
     if not phrases or not all(phrase.isprintable() for phrase in phrases):
@@ -151,6 +157,7 @@ SHARE = Kind(_share, "a number from 0 to 1 such as 0.25")
 RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
 ORIGINS = Kind(_origins, "origins such as https://app.example.com separated by commas, or *")
 UPSTREAMS = Kind(_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]')
+LANGUAGE = Kind(_language, "a language such as en or de")
 HEDGE = Kind(
     lambda value: None if value == "off" else whole(1, 60_000).parse(value), "off, or milliseconds up to 60000"
 )

@@ -134,6 +134,21 @@ class Settings:
     audio_sample_rate: int = row(kinds.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
     audio_chunk_ms: int = row(kinds.whole(10, 1000), "40", "milliseconds of audio in a chunk")
     audio_lead_ms: int = row(kinds.whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")
+    tts_base_url: str | None = row(
+        kinds.URL,
+        None,
+        "base URL of an OpenAI-compatible `/audio/speech`, for `AUDIO_MODE=speech`",
+        shown="OpenAI's when a key is set, else the embedded voice",
+    )
+    tts_api_key: str | None = row(kinds.KEY, None, "key for that API", secret=True)
+    tts_model: str = row(kinds.TEXT, "gpt-4o-mini-tts", "model of that API")
+    tts_voice: str = row(kinds.TEXT, "alloy", "voice of that API")
+    tts_language: str = row(
+        kinds.LANGUAGE,
+        "en",
+        "language of the spoken answers: with `en` numbers, dates and money are read as English words, "
+        "with any other they are left to the voice",
+    )
     connect_timeout: float = row(kinds.seconds(60), "2", "seconds to connect to the upstream")
     ttft_timeout: float = row(kinds.seconds(300), "6", "seconds until the first content of one attempt")
     precommit_timeout: float = row(kinds.seconds(300), "9", "seconds until the first content, all attempts together")
@@ -182,7 +197,8 @@ class Settings:
     def secrets(self) -> list[str]:
         """Every key: what must never leave the process."""
         fallbacks = [fallback.key for fallback in self.llm_fallbacks]
-        return [key for key in (self.llm_api_key, self.embeddings_api_key, *fallbacks, *(self.api_keys or ())) if key]
+        ours = (self.llm_api_key, self.embeddings_api_key, self.tts_api_key)
+        return [key for key in (*ours, *fallbacks, *(self.api_keys or ())) if key]
 
 
 def _parsed(name: str, text: str, kind: kinds.Kind) -> Any:

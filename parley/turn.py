@@ -37,6 +37,14 @@ Batches = Generator[list[bytes], None, None]
 """An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
 
 
+class Apologised(Exception):
+    """Raised by an answer that has said FALLBACK_TEXT itself, to the finish chunk: `error` is what it stands for."""
+
+    def __init__(self, error: ParleyError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class Turn:
     """Owns what a request holds: its place, the watcher on its client, its answer, its log line."""
 
@@ -127,7 +135,7 @@ class Turn:
                 yield sse.frame(envelope.finish("length")) + sse.DONE
             except ClientGone:
                 self.trail.outcome = "client_closed"
-            except ParleyError as error:
+            except (ParleyError, Apologised) as error:
                 yield self._ending(error, envelope)
             except Exception:  # noqa: BLE001 - the boundary: a fault of ours must not end a stream in silence
                 log.exception("internal_error", id=self.trail.id, endpoint=self.trail.endpoint)
@@ -158,18 +166,23 @@ class Turn:
         self._written = now
         return True
 
-    def _ending(self, error: ParleyError, envelope: Envelope) -> bytes:
+    def _ending(self, error: ParleyError | Apologised, envelope: Envelope) -> bytes:
         """The frames that tell of a failure. Raises it instead where nothing has been sent yet."""
+        if isinstance(error, Apologised):
+            return self._spoken(error.error)
         begun = self.trail.first_ms is not None
         if self._fallback_text and error.speakable and not envelope.calls_tool:
-            self._note(error, "spoken_fallback")
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
-            note = sse.comment(f"error code={error.code} request_id={self.trail.id}")
-            return sse.frames([text, envelope.finish("stop")]) + note + sse.DONE
+            return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
             raise error
         self._note(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
+
+    def _spoken(self, error: ParleyError) -> bytes:
+        """What follows a fallback text and its finish chunk."""
+        self._note(error, "spoken_fallback")
+        return sse.comment(f"error code={error.code} request_id={self.trail.id}") + sse.DONE
 
     def _note(self, error: ParleyError, outcome: str) -> None:
         self.trail.code = error.code

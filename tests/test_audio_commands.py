@@ -1,7 +1,8 @@
-"""`flask audio check` and `flask audio align`: what they print, what they write, how they end."""
+"""`flask audio check`, `flask audio align` and `flask audio make`: what they print, what they write, how they end."""
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import wav_files
 from click.testing import Result
+from fake_upstream import FakeUpstream, refusal
+from fake_voice import says, tone
 
 from app import create_app
 from parley.settings import Settings
@@ -26,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *args: str) -> Result:
-    settings = Settings(audio_dir=folder)
+def run(folder: Path, *args: str, **more: Any) -> Result:
+    settings = Settings(audio_dir=folder, **more)
     return create_app(settings).test_cli_runner().invoke(args=["audio", *args])
 
 
@@ -143,3 +146,61 @@ def test_align_names_the_recordings_that_there_are(folder: Path) -> None:
     assert result.exit_code == 1 and "there is no recording nobody; there are: welcome" in result.output
     (folder / "welcome.wav").unlink()
     assert "there is no welcome.wav beside it" in run(folder, "align", "welcome").output
+
+
+@pytest.fixture
+def voice() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as api:
+        api.script = says(tone(0.5))
+        yield api
+
+
+def test_make_writes_a_recording_that_is_whole(tmp_path: Path, voice: FakeUpstream) -> None:
+    text = "Good morning. It is 9 am."
+
+    result = run(tmp_path, "make", "morning", "--text", text, "--json", tts_base_url=voice.base_url)
+
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert (made["name"], made["seconds"]) == ("morning", pytest.approx(1.0, abs=0.01))
+    assert {path.name for path in tmp_path.iterdir()} == {"morning.wav", "morning.txt", "morning.words.json"}
+    report = checked(tmp_path)["morning"]
+    assert report["transcript"] == text and "sidecar" in report["words"] and report["problems"] == []
+    assert [call.json["input"] for call in voice.calls] == ["Good morning.", "It is nine AM."]
+
+
+@pytest.mark.embedded
+def test_make_speaks_with_the_embedded_voice(tmp_path: Path) -> None:
+    result = run(tmp_path, "make", "welcome", "--text", "Welcome! How can I help you?")
+
+    assert result.exit_code == 0, result.output
+    assert "demonstration voice" in result.output
+    assert checked(tmp_path)["welcome"]["problems"] == []
+
+
+def test_make_keeps_a_recording_that_is_there(folder: Path, voice: FakeUpstream) -> None:
+    before = (folder / "welcome.wav").read_bytes()
+
+    kept = run(folder, "make", "welcome", "--text", "Hello.", tts_base_url=voice.base_url)
+    unchanged = (folder / "welcome.wav").read_bytes() == before
+    replaced = run(folder, "make", "welcome", "--text", "Hello.", "--replace", tts_base_url=voice.base_url)
+
+    assert (kept.exit_code, replaced.exit_code) == (1, 0) and "--replace" in kept.output and unchanged
+    assert (folder / "welcome.txt").read_text() == "Hello.\n"
+
+
+@pytest.mark.parametrize("args", [["../x", "--text", "Hello."], ["x", "--text", "..."]])
+def test_make_refuses_what_can_be_no_recording(tmp_path: Path, voice: FakeUpstream, args: list[str]) -> None:
+    result = run(tmp_path, "make", *args, tts_base_url=voice.base_url)
+
+    assert result.exit_code == 1 and result.output.startswith("Error: ")
+    assert list(tmp_path.iterdir()) == [] and voice.calls == []
+
+
+def test_make_tells_of_a_voice_that_fails_and_writes_nothing(tmp_path: Path, voice: FakeUpstream) -> None:
+    voice.script = refusal(401, {"message": "no"})
+
+    result = run(tmp_path, "make", "x", "--text", "Hello.", tts_base_url=voice.base_url, tts_api_key="sk-0123456789")
+
+    assert result.exit_code == 1 and "refused the server's own key" in result.output
+    assert list(tmp_path.iterdir()) == [] and "sk-0123456789" not in result.output

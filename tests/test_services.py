@@ -222,3 +222,31 @@ def test_an_upstream_with_a_model_of_its_own_answers_with_it() -> None:
         model = "local-demo"
 
     assert Services(settings(LLM_MODEL="big"), Demo()).default_model == "local-demo"
+
+
+@pytest.mark.parametrize(
+    ("environ", "description"),
+    [
+        ({"TTS_BASE_URL": "http://tts/v1"}, "alloy of gpt-4o-mini-tts at http://tts/v1"),
+        ({"TTS_API_KEY": "k", "TTS_VOICE": "nova"}, "nova of gpt-4o-mini-tts at https://api.openai.com/v1"),
+    ],
+)
+def test_the_voice_is_the_apis_that_the_settings_name(environ: dict[str, str], description: str) -> None:
+    services = Services(settings(**environ))
+
+    assert (services.synthesis.name, services.synthesis.description) == ("api", description)
+    assert services.has_voice and "k" not in services.synthesis.__dict__.values()
+
+
+@pytest.mark.parametrize(("mode", "has_voice"), [("assets", False), ("speech", True), ("relay", False)])
+def test_without_an_apis_voice_only_speech_has_one(mode: str, has_voice: bool) -> None:
+    assert Services(settings(AUDIO_MODE=mode)).has_voice == has_voice
+
+
+def test_the_voices_rate_is_that_of_the_audio() -> None:
+    assert Services(settings(TTS_API_KEY="k", AUDIO_SAMPLE_RATE="8000")).synthesis.rate == 8000
+
+
+@pytest.mark.parametrize(("language", "english"), [("en", True), ("EN", True), ("de", False)])
+def test_readings_are_english_where_the_language_is(language: str, english: bool) -> None:
+    assert Services(settings(TTS_API_KEY="k", TTS_LANGUAGE=language)).synthesis.english == english

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from parley.answers import recorded, relayed
+from parley.answers import recorded, relayed, spoken
 from parley.services import Services
 from parley.turn import Batches
 from parley.wire.request import Asked
@@ -16,19 +16,25 @@ class Mode(NamedTuple):
     whole: Callable[[Asked, Services], bytes]
 
 
-RECORDED = Mode(recorded.stream, recorded.whole)
-MODES: Mapping[str, Mode] = {"assets": RECORDED, "relay": Mode(relayed.stream, relayed.whole)}
+SPOKEN = Mode(spoken.stream, spoken.whole)
+MODES: Mapping[str, Mode] = {
+    "assets": Mode(recorded.stream, recorded.whole),
+    "speech": SPOKEN,
+    "relay": Mode(relayed.stream, relayed.whole),
+}
 
 
 def audio(asked: Asked, services: Services) -> Batches:
     """A transcript and the sound of it, in chunks at the pace of speech."""
-    return _mode(services).stream(asked, services)
+    return _mode(asked, services).stream(asked, services)
 
 
 def audio_json(asked: Asked, services: Services) -> bytes:
     """The sound in one piece, as OpenAI's `message.audio`: a WAV file unless `audio.format` is pcm16."""
-    return _mode(services).whole(asked, services)
+    return _mode(asked, services).whole(asked, services)
 
 
-def _mode(services: Services) -> Mode:
-    return MODES.get(services.settings.audio_mode, RECORDED)
+def _mode(asked: Asked, services: Services) -> Mode:
+    if asked.broadcast is not None and services.has_voice:
+        return SPOKEN  # where it has no recording it is said
+    return MODES[services.settings.audio_mode]

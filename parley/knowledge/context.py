@@ -83,7 +83,7 @@ _BRACKET_TOKEN = re.compile(r"\[(?=/?[A-Z_]{3,40}\])")
 # "### Instruction:", "Assistant:" at the head of a line: the turns of templates that are plain text
 _ROLE = re.compile(
     r"^([ \t]*(?:#{1,6}[ \t]*|[*_]{1,3})?(?:system|developer|user|human|assistant|ai|tool|instruction|input|response)"
-    r"[ \t]*[*_]{0,3}[ \t]*)[:：]",  # noqa: RUF001
+    r"[ \t]*[*_]{0,3}[ \t]*)[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
 

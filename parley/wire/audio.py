@@ -47,7 +47,12 @@ class AudioChunks:
     def spoken(self, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
         """A chunk with a piece of the transcript, and when its words are heard where that is known."""
         timed = [word_object(word) for word in words]
-        return self._chunk({"transcript": transcript, **({"words": timed} if timed else {})})
+        return self._chunk(
+            {
+                **({"transcript": transcript} if transcript or not timed else {}),
+                **({"words": timed} if timed else {}),
+            }
+        )
 
     def data(self, pcm: bytes) -> bytes:
         """A chunk with sound."""

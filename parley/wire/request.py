@@ -47,8 +47,9 @@ EXTENSION_FIELDS = frozenset(
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own, top level: no upstream knows them, and strict ones answer 400."""
-OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "waiting"})
+OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
 """Addressed to this server."""
+SOUND_FIELDS = frozenset({"audio", "modalities"})
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
 
@@ -137,6 +138,20 @@ class Asked:
         """The texts of the user's messages, the last one first."""
         return (text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user")
 
+    @property
+    def wants_knowledge(self) -> bool:
+        """Whether a spoken answer is to be grounded in the knowledge."""
+        return bool(self.body.get("rag") or self.body.get("kb"))
+
+    def for_text(self) -> "Asked":
+        """The same request, under an envelope of its own, for a model that answers in text and knows no sound.
+
+        What the assistant said in sound is a text of the conversation, too.
+        """
+        body = {name: value for name, value in self.body.items() if name not in SOUND_FIELDS}
+        body["messages"] = [_in_text(message) for message in self.messages]
+        return dataclasses.replace(self, body=body, envelope=Envelope.new(self.envelope.model))
+
     def waiting_ms(self, default: int | None) -> int | None:
         """Milliseconds without content after which to speak a waiting message; None for never."""
         wish = self.body.get("waiting")
@@ -181,6 +196,7 @@ def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked
     _check_type(body, "kb", str, "a string")
     _check_type(body, "include_citations", bool, "true or false")
     _check_filters(body.get("filters"))
+    _check_type(body, "rag", bool, "true or false")
     _check_modalities(body.get("modalities"))
     _check_waiting(body.get("waiting"))
     wish = body.get("stream")
@@ -207,6 +223,15 @@ def _surrounded(content: Any, before: str, after: str) -> str | list[Any]:
         parts = [{"type": "text", "text": text} if text else None for text in (before, after)]
         return [part for part in (parts[0], *content, parts[1]) if part is not None]
     return f"{before}{content or ''}{after}"
+
+
+def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message without its `audio`, whose transcript stands for a content that is missing."""
+    text = {name: value for name, value in message.items() if name != "audio"}
+    said = message.get("audio")
+    if text.get("content") is None and isinstance(said, dict) and isinstance(said.get("transcript"), str):
+        text["content"] = said["transcript"]
+    return text
 
 
 def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -502,3 +502,29 @@ def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
     request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, Trail("chat", "r"), "m")
 
     assert "secret" not in repr(request)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wants"),
+    [({}, False), ({"rag": True}, True), ({"rag": False}, False), ({"kb": "house"}, True), ({"kb": None}, False)],
+)
+def test_a_spoken_answer_is_grounded_where_the_body_says_so(fields: dict[str, Any], wants: bool) -> None:
+    assert asked(**fields).wants_knowledge == wants
+
+
+def test_what_is_for_a_model_of_text_holds_no_sound() -> None:
+    heard = {"role": "assistant", "audio": {"id": "audio_1", "transcript": "Hello!"}}
+    told = {"role": "assistant", "content": "Yes?", "audio": {"id": "audio_2", "transcript": "No."}}
+    question = {"role": "user", "content": "Hi"}
+    original = asked(messages=[heard, told, question], modalities=["audio"], audio={"voice": "alloy"}, rag=True)
+
+    text = original.for_text()
+
+    sent = text.for_upstream("m", frozenset({"*"}))
+    assert sent["messages"] == [
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "assistant", "content": "Yes?"},
+        question,
+    ]
+    assert not {"modalities", "audio", "rag"} & sent.keys()
+    assert text.envelope.id != original.envelope.id and original.messages[0] == heard

@@ -1,0 +1,67 @@
+"""Numbers as English words. Nothing here knows text around them.
+
+Own code: of the libraries one is under the LGPL (num2words), the other is a hundred times as long (inflect).
+"""
+
+ONES = """
+    zero one two three four five six seven eight nine
+    ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
+    """.split()  # noqa: SIM905 - read as the list that it is
+TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+MOST = 10**15
+ORDINALS = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
+
+
+def cardinal(number: int) -> str:
+    """1250 is "one thousand two hundred fifty"; from `MOST` on the digits are read one by one."""
+    if number < 0:
+        return f"minus {cardinal(-number)}"
+    if number >= MOST:
+        return digits(str(number))
+    for scale, name in SCALES:
+        if number >= scale:
+            head, tail = divmod(number, scale)
+            return f"{cardinal(head)} {name}" + (f" {cardinal(tail)}" if tail else "")
+    if number < 20:
+        return ONES[number]
+    tens, ones = divmod(number, 10)
+    return TENS[tens] + (f"-{ONES[ones]}" if ones else "")
+
+
+def ordinal(number: int) -> str:
+    """23 is "twenty-third"."""
+    words = cardinal(number)
+    cut = max(words.rfind(" "), words.rfind("-")) + 1
+    last = words[cut:]
+    regular = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
+    return words[:cut] + ORDINALS.get(last, regular)
+
+
+def year(number: int) -> str:
+    """1905 is "nineteen oh five", 2007 "two thousand seven", 2024 "twenty twenty-four"."""
+    century, rest = divmod(number, 100)
+    if not 10 < century < 100 or (century % 10 == 0 and rest < 10):
+        return cardinal(number)
+    if rest == 0:
+        return f"{cardinal(century)} hundred"
+    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+
+
+def decimal(text: str) -> str:
+    """ "1,250.50" is "one thousand two hundred fifty point five zero"; without a point it is a cardinal."""
+    whole, point, fraction = text.replace(",", "").partition(".")
+    return cardinal(int(whole or "0")) + (f" point {digits(fraction)}" if point else "")
+
+
+def digits(text: str) -> str:
+    """ "507" is "five zero seven"."""
+    return " ".join(ONES[int(digit)] for digit in text)

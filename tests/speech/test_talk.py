@@ -1,0 +1,175 @@
+"""A text said while it is written: order, how far ahead, errors behind what came before, and an end to all of it."""
+
+import gc
+from collections.abc import Generator, Iterator
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from parley.errors import Capped, UpstreamDisconnected, UpstreamError
+from parley.speech.speakable import Line
+from parley.speech.talk import MOST_CHARACTERS, Talk
+from parley.speech.utterances import Piece
+from parley.speech.words import Word
+
+RATE = 16_000
+SOUND = b"\1\0" * 1600
+LIMIT = 5
+
+
+class Speaker:
+    """Says each line in 100 ms of sound, once it is let; a line `with a fault` fails."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.urgent: list[bool] = []
+        self.ended = 0
+        self.go = Event()
+        self.go.set()
+
+    def say(self, line: Line, *, urgent: bool) -> Iterator[Piece]:
+        self.said.append(line.text)
+        self.urgent.append(urgent)
+        try:
+            self.go.wait()
+            if "fault" in line.text:
+                raise UpstreamError("the voice failed")
+            yield Piece(SOUND, line.text, (Word(line.text, 0, 100),))
+        finally:
+            self.ended += 1
+
+
+class Writer:
+    """A text whose end, or closing, is seen."""
+
+    def __init__(self, *pieces: str | Event | Exception) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    def text(self) -> Generator[str, None, None]:
+        try:
+            for piece in self.pieces:
+                if isinstance(piece, Exception):
+                    raise piece
+                if isinstance(piece, Event):
+                    piece.wait()
+                else:
+                    yield piece
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def speaker() -> Speaker:
+    return Speaker()
+
+
+def talk(writer: Writer, speaker: Speaker, tick: float = LIMIT) -> Talk:
+    return Talk(writer.text(), speaker.say, rate=RATE, english=True, tick=tick)
+
+
+def settle() -> None:
+    """Let every greenlet run as far as it can."""
+    for _ in range(10):
+        gevent.sleep(0)
+
+
+def test_lines_are_heard_in_order_and_timed_from_the_start(speaker: Speaker) -> None:
+    pieces = list(talk(Writer("Yes. We", " are op", "en. Come in"), speaker).pieces())
+
+    assert [piece.text for piece in pieces] == ["Yes. ", "We are open. ", "Come in "]
+    assert [piece.words[0][1:] for piece in pieces] == [(0, 100), (100, 200), (200, 300)]
+
+
+def test_the_first_line_is_heard_while_the_text_is_still_written(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(talk(Writer("Yes. We", Event()), speaker).pieces()).text == "Yes. "
+
+
+def test_one_line_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
+    pieces = talk(Writer("One. Two. Three. Four."), speaker).pieces()
+    first = next(pieces)
+    settle()
+
+    assert (first.text, speaker.said) == ("One. ", ["One.", "Two."])
+    assert next(pieces).text == "Two. "  # the first has been heard
+    settle()
+    assert speaker.said == ["One.", "Two.", "Three."]
+
+
+def test_a_line_is_urgent_where_nothing_is_left_to_hear(speaker: Speaker) -> None:
+    pause = Event()
+    pieces = talk(Writer("One. Two. ", pause, "Three. "), speaker, tick=0.001).pieces()
+    settle()
+    heard = [next(pieces), next(pieces), next(pieces)]
+    pause.set()
+    settle()
+
+    assert heard[2] == Piece() and next(pieces).text == "Three. "
+    assert speaker.urgent == [True, False, True]
+
+
+def test_the_text_is_read_on_while_nothing_is_taken(speaker: Speaker) -> None:
+    writer = Writer("One. Two. Three. Four.")
+    talking = talk(writer, speaker)
+    settle()
+
+    assert writer.closed
+    assert len(list(talking.pieces())) == 4
+
+
+def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(talk(Writer(Event()), speaker, tick=0.001).pieces()) == Piece()
+
+
+def test_a_text_without_words_wakes_whoever_listens(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(talk(Writer("", Event()), speaker).pieces()) == Piece()
+
+
+def test_a_text_that_breaks_is_heard_as_far_as_its_clauses_went(speaker: Speaker) -> None:
+    pieces = talk(Writer("One. Two. Thr", UpstreamDisconnected("broke")), speaker).pieces()
+
+    assert [next(pieces).text, next(pieces).text] == ["One. ", "Two. "]
+    with pytest.raises(UpstreamDisconnected):
+        next(pieces)
+
+
+def test_a_voice_that_fails_is_told_behind_what_it_said(speaker: Speaker) -> None:
+    pieces = talk(Writer("One. A fault. Three."), speaker).pieces()
+
+    assert next(pieces).text == "One. "
+    with pytest.raises(UpstreamError, match="the voice failed"):
+        next(pieces)
+    assert "Three." not in speaker.said
+
+
+def test_an_answer_without_end_is_capped(speaker: Speaker) -> None:
+    endless = "A sentence of words. " * (MOST_CHARACTERS // 21)
+
+    with pytest.raises(Capped):
+        list(talk(Writer(endless, "One more sentence, then. "), speaker).pieces())
+
+
+def test_a_text_without_words_is_no_sound(speaker: Speaker) -> None:
+    assert list(talk(Writer("😀", " ```x```"), speaker).pieces()) == []
+
+
+@pytest.mark.parametrize("moment", ["before_it_begins", "while_the_text_is_awaited", "while_a_line_is_made", "ahead"])
+def test_a_close_ends_the_text_and_the_voice_wherever_they_are(speaker: Speaker, moment: str) -> None:
+    writer = Writer("One. Two. Three.") if moment == "ahead" else Writer("One. Two", Event())
+    if moment == "while_a_line_is_made":
+        speaker.go.clear()
+    talking = talk(writer, speaker)
+    if moment != "before_it_begins":
+        settle()
+
+    talking.close()
+    settle()
+
+    assert all(greenlet.dead for greenlet in talking._greenlets)
+    assert writer.closed or moment == "before_it_begins"
+    gc.collect()
+    assert speaker.ended == len(speaker.said)
