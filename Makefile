@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench-knowledge requirements settings clean
+.PHONY: run test check soak promises bench bench-knowledge bench-retrieval requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -24,6 +24,13 @@ check: $(VENV)/.tested
 soak: $(VENV)/.tested
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
 
+# What Parley costs and how soon it speaks, beside other relays; writes docs/. For some of it: bench/README.md.
+bench: $(VENV)/.benched $(VENV)/deployment/.served
+	$(BIN)/python bench/relay.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/distance.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/scaling.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/startup.py --write-docs $(ROUNDS:%=--rounds %) --python $(VENV)/deployment/bin/python
+
 # The promised figures, measured.
 promises: $(VENV)/.tested
 	$(BIN)/python bench/promises.py
@@ -32,9 +39,13 @@ promises: $(VENV)/.tested
 bench-knowledge: $(VENV)/.tested
 	$(BIN)/python bench/knowledge.py
 
+# What looking something up costs, at three sizes of knowledge.
+bench-retrieval: $(VENV)/.tested
+	PYTHONPATH=. $(BIN)/python bench/retrieval.py
+
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-dev requirements-import; do \
+	for name in requirements requirements-local requirements-dev requirements-import requirements-bench; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -57,4 +68,14 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 
 $(VENV)/.tested: $(VENV)/.served requirements-dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.benched: $(VENV)/.served requirements-bench.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+# What a deployment installs, and nothing else.
+$(VENV)/deployment/.served: $(VENV)/bin/pip requirements.txt
+	$(PYTHON) -m venv $(VENV)/deployment
+	$(VENV)/deployment/bin/pip install -q --disable-pip-version-check -r requirements.txt
 	@touch $@

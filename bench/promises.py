@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bad_input import sent
 from planned_upstream import House, Plan
 from running_server import Held, RunningServer, held_by, post
 from talkers import CHAT, QUESTION, RAG, Heard, Log, Talker, broken_promise, open_streams, quantile, serving
@@ -35,9 +36,21 @@ class Sizes:
     refusals: int = 300
     stopping: int = 200
     disconnects: int = 1000
+    bodies: int = 100_000
+    heads: int = 5000
 
 
-QUICK = Sizes(held=300, held_seconds=5, leavers=60, flowing=50, refusals=200, stopping=50, disconnects=300)
+QUICK = Sizes(
+    held=300,
+    held_seconds=5,
+    leavers=60,
+    flowing=50,
+    refusals=200,
+    stopping=50,
+    disconnects=300,
+    bodies=2000,
+    heads=200,
+)
 
 
 @dataclass
@@ -236,12 +249,24 @@ async def settled(server: RunningServer) -> tuple[Held, float]:
     return held_by(*server.worker_pids()), seconds
 
 
+async def bad_input(table: Table, sizes: Sizes) -> None:
+    """What strange requests are answered with."""
+    statuses, lost, wrong = await asyncio.to_thread(sent, sizes.bodies, sizes.heads)
+    told = ", ".join(f"{status or 'closed'}: {count}" for status, count in sorted(statuses.items()))
+    table.row(
+        f"bad input: {sizes.bodies} bodies, {sizes.heads} raw requests",
+        "0 of 5xx but 501, 0 crashes",
+        wrong or f"{told}; {lost} crashes",
+        not wrong and not lost,
+    )
+
+
 async def measure(sizes: Sizes) -> int:
     """Measure everything; give the exit code."""
     table = Table()
     gc.disable()  # the pauses of this process would count as the server's
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
-    parts: list[Callable[[Table, Sizes], Awaitable[None]]] = [held_streams, leavers, stop, disconnects]
+    parts: list[Callable[[Table, Sizes], Awaitable[None]]] = [held_streams, leavers, stop, disconnects, bad_input]
     for part in parts:
         await part(table, sizes)
     print(f"{table.broken} broken" if table.broken else "all kept")

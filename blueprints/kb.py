@@ -7,7 +7,8 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import click
 from flask import Blueprint
 
 from blueprints.web import services
-from parley import logs
+from parley import embedding, logs
 from parley.errors import NotFound
-from parley.knowledge import context, importing, inspection
+from parley.knowledge import context, evaluation, importing, inspection
 from parley.knowledge.bases import is_base_name
 from parley.knowledge.excerpts import MORE_THAN_WANTED, excerpts
 from parley.knowledge.index import Hit, Query
+from parley.knowledge.semantic import EncoderFailed
 
 bp = Blueprint("kb", __name__, cli_group="kb")
 _WORD = re.compile(r"\w+")
@@ -66,6 +68,7 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
         index = services().knowledge.bases.get(kb).index
     except NotFound:
         raise click.BadParameter(f"there is no knowledge base {kb!r} in {settings.kb_dir}", param_hint="--kb") from None
+    embedding.complete(index)
     query = Query(question, before, dict(_pair(pair) for pair in pairs))
     hits = index.search(query, settings.rag_top_k * MORE_THAN_WANTED)
     shown = excerpts(hits, settings.rag_top_k)
@@ -107,6 +110,37 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
                 else f"{result['file']} -> {result['target']}: {result['entries']} entries"
             )
     sys.exit(1 if failed else 0)
+
+
+@bp.cli.command("eval")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--tier", type=click.Choice(["lexical", "semantic"]), default="lexical", show_default=True)
+@click.option("--history", is_flag=True, help="Let the user's turn before the question count, where there is one.")
+@AS_JSON
+def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -> None:
+    """Measure retrieval on labelled sets: folders of corpus.jsonl, queries.jsonl and qrels.tsv."""
+    if find_spec("ir_measures") is None:
+        raise click.ClickException("ir_measures is not installed; it comes with requirements-dev.txt")
+    rows: dict[str, dict[str, float]] = {}
+    for folder in folders:
+        try:
+            labelled = evaluation.LabelledSet.load(folder)
+            index, threshold = embedding.unrefusing(labelled.passages, tier, services().settings)
+        except (evaluation.NotASet, EncoderFailed) as exc:
+            raise click.ClickException(str(exc)) from exc
+        row = evaluation.evaluate(labelled, index, threshold, history=history)
+        rows[labelled.name] = {name: round(value, 4) for name, value in row.items()}
+        if not as_json:
+            click.echo(_figures(labelled.name, rows[labelled.name]))
+    macro = {name: round(value, 4) for name, value in evaluation.macro(list(rows.values())).items()}
+    if as_json:
+        click.echo(json.dumps({"tier": tier, "history": history, "sets": rows, "macro": macro}))
+    else:
+        click.echo(_figures("MACRO", macro))
+
+
+def _figures(name: str, row: Mapping[str, float]) -> str:
+    return f"{name:24} " + "  ".join(f"{measure} {value:g}" for measure, value in row.items())
 
 
 def _imported(file: Path, target: Path, force: bool) -> dict[str, Any]:

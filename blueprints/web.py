@@ -3,19 +3,18 @@
 import json
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gevent
 from flask import Flask, Response, current_app, g, request
 from flask_cors import CORS
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from parley import errors
+from parley import body, errors
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.logs import log
 from parley.services import Services
@@ -119,9 +118,9 @@ def _refuse_foreign_pages() -> None:
         raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; see CORS_ORIGINS")
 
 
-def json_response(body: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(answer: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     return Response(content, status, headers, content_type="application/json")
 
 
@@ -161,53 +160,35 @@ def _read(trail: Trail) -> Asked:
         _bearer_token(),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
-    body = _read_body()
+    raw = _read_body()
     model = services().default_model
-    if len(body) < LARGE_BODY_BYTES:
-        return parse(body, origin, trail, model)
+    if len(raw) < LARGE_BODY_BYTES:
+        return parse(raw, origin, trail, model)
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (body, origin, trail, model))
+    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, trail, model))
     if isinstance(asked, ParleyError):
         raise asked
     return asked
 
 
-def _parsed(body: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
+def _parsed(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
     """An error is handed over, not raised: gevent's thread pool would print its traceback."""
     try:
-        return parse(body, origin, trail, default_model)
+        return parse(raw, origin, trail, default_model)
     except ParleyError as error:
         return error
 
 
 def _read_body() -> bytes:
-    """The request's body, read to one byte beyond the limit, so that one too large is seen, not truncated."""
-    limit = services().settings.max_body
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise errors.UnsupportedEncoding("send the body without Content-Encoding")
-    if (request.content_length or 0) > limit:
-        raise errors.RequestTooLarge(f"the body is larger than {limit} bytes")
-    late = errors.RequestTimeout(f"the body did not arrive within {BODY_SECONDS} seconds")
     try:
-        with gevent.Timeout(BODY_SECONDS, late):
-            body: bytes = request.stream.read(limit + 1)
+        return body.read(request.stream, services().settings.max_body, BODY_SECONDS, request.content_length)
     except errors.RequestTimeout:
-        _read_no_more()
+        if client := request.environ.get("gunicorn.socket"):
+            body.refuse_more(client)
         raise
-    except (OSError, ParseException) as exc:
-        raise InvalidRequest("the body broke off or is badly framed", code="invalid_json") from exc
-    if len(body) > limit:
-        raise errors.RequestTooLarge(f"the body is larger than {limit} bytes")
-    if len(body) < (request.content_length or 0):
-        raise InvalidRequest("the body is shorter than its Content-Length", code="invalid_json")
-    return body
-
-
-def _read_no_more() -> None:
-    """Let gunicorn close the connection after this answer: what may still come can't be told from a next request."""
-    if client := request.environ.get("gunicorn.socket"):
-        client.shutdown(socket.SHUT_RD)
 
 
 def install(app: Flask) -> None:
@@ -216,6 +197,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error_response)
     app.register_error_handler(Exception, _internal_error_response)
     app.after_request(_with_common_headers)
+    app.after_request(_with_drained_body)
     settings: Settings = app.extensions["parley"].settings
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -232,6 +214,13 @@ def _with_common_headers(response: Response) -> Response:
         response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _with_drained_body(response: Response) -> Response:
+    """Most refusals come before the body has been read."""
+    if client := request.environ.get("gunicorn.socket"):
+        response.call_on_close(partial(body.drain, request.environ["wsgi.input"], request.content_length, client))
     return response
 
 

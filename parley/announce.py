@@ -22,7 +22,7 @@ def listening(settings: Settings, addresses: list[str]) -> None:
     else:
         log.info("listening", **facts)
     if settings.api_keys is None:
-        _warn_open(settings, public=reachable != addresses[0])
+        _warn_open(settings, public=any("0.0.0.0" in address or "[::]" in address for address in addresses))
 
 
 def _model(settings: Settings) -> str:

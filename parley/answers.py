@@ -18,6 +18,7 @@ from parley.knowledge.excerpts import MORE_THAN_WANTED, Excerpt, excerpts
 from parley.knowledge.index import Query
 from parley.logs import log
 from parley.lookup import Found
+from parley.rewriting import rewritten
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterances import Utterance
@@ -57,7 +58,7 @@ def rag(asked: Asked, services: Services) -> Batches:
 def rag_json(asked: Asked, services: Services) -> bytes:
     """The upstream's answer in one piece, with the passages that it was given as `citations`."""
     services.knowledge.require(asked.kb)
-    found = services.knowledge.search(asked.kb, _query(asked), _most_hits(services), asked.trail)
+    found = services.knowledge.search(asked.kb, _query(asked, services), _most_hits(services), asked.trail)
     shown = excerpts(found.hits, services.settings.rag_top_k)
     completion = services.upstream.complete(_with_context(asked, found, shown, services))
     return chunks.with_field(completion, "citations", _citations(shown))
@@ -102,7 +103,7 @@ def _waiting_message(asked: Asked, services: Services) -> list[bytes]:
 def _grounded(asked: Asked, services: Services, patience: float) -> Batches:
     """The upstream's answer with the context; an empty batch after `patience` seconds without content, if any."""
     started = time.monotonic()
-    looking = (asked.kb, _query(asked), _most_hits(services), asked.trail)
+    looking = (asked.kb, _query(asked, services), _most_hits(services), asked.trail)
     if patience:
         found = yield from services.knowledge.search_telling(*looking, patience)
     else:
@@ -131,8 +132,10 @@ def _note(found: Found, citations: list[dict[str, Any]]) -> sse.Comment | None:
     return sse.comment(f"citations {json.dumps(citations)}") if citations else None
 
 
-def _query(asked: Asked) -> Query:
-    return Query(asked.question, asked.question_before, asked.filters)
+def _query(asked: Asked, services: Services) -> Query:
+    query = Query(asked.question, asked.question_before, asked.filters)
+    patience_ms = services.settings.rag_rewrite_ms
+    return rewritten(query, asked, services.upstream, patience_ms / 1000) if patience_ms else query
 
 
 def _most_hits(services: Services) -> int:

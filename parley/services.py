@@ -19,6 +19,7 @@ from parley.upstream.http_upstream import Budgets, HttpUpstream
 from parley.upstream.relay import NoUpstream, Relay, Upstream
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+WARM_SECONDS = 20.0
 
 
 class Services:
@@ -52,9 +53,15 @@ class Services:
 
     def warm(self) -> None:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
-        gevent.spawn(self.upstream.warm)
+        gevent.spawn(self._keep_warm)
         self.knowledge.warm()
         _ = self.recordings
+
+    def _keep_warm(self) -> None:
+        """The upstream closes what is idle for long; the next caller shall not wait for a handshake all the same."""
+        while not self.draining:
+            self.upstream.warm()
+            gevent.sleep(WARM_SECONDS)
 
     def waiting_message(self) -> str:
         """A phrase for the time of looking something up: never the same twice running, ready to be spoken.

@@ -97,9 +97,14 @@ class Settings:
         "auto",
         "how passages are found: `auto` by words and, where there is an encoder, by meaning; `lexical` by words alone",
     )
+    rag_rewrite_ms: int | None = row(
+        kinds.HEDGE,
+        "off",
+        "milliseconds that the model may take to put a follow-up as a question of its own, before it is looked up",
+    )
     rag_min_coverage: float = row(
         kinds.SHARE,
-        "0.17",
+        "0.33",
         "share of a question's weight that the best passage must hold by its words; below it nothing was found",
     )
     rag_min_cosine: float = row(

@@ -88,6 +88,8 @@ class FakeTlsUpstream(FakeUpstream):
         super().__init__()
         self.certificate = certificate
         self.server_names: list[str | None] = []
+        self.resumed: list[bool] = []  # for each handshake, whether the caller went on with an earlier session
+        self._contexts: dict[Path, ssl.SSLContext] = {}
 
     def __enter__(self) -> "FakeTlsUpstream":
         super().__enter__()
@@ -108,17 +110,18 @@ class FakeTlsUpstream(FakeUpstream):
         if self.certificate:
             connection.socket.settimeout(HANDSHAKE_SECONDS)
             try:
-                context = _context(self.certificate, self)
+                context = self._context(self.certificate)
                 connection.socket = context.wrap_socket(connection.socket, True, do_handshake_on_connect=False)
                 connection.socket.do_handshake()
+                self.resumed.append(bool(connection.socket.session_reused))
             except OSError:  # the caller did not like the certificate, or is gone
                 connection.socket.close()
         super()._serve(connection, number)
 
-
-def _context(certificate: Path, upstream: FakeTlsUpstream) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.sslsocket_class = _Socket
-    context.sni_callback = lambda _socket, name, _context: upstream.server_names.append(name)
-    return context
+    def _context(self, certificate: Path) -> ssl.SSLContext:
+        if certificate not in self._contexts:
+            context = self._contexts[certificate] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            context.sslsocket_class = _Socket
+            context.sni_callback = lambda _socket, name, _context: self.server_names.append(name)
+        return self._contexts[certificate]

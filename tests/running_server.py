@@ -196,6 +196,10 @@ def hooked(directory: Path, code: str) -> tuple[str, str]:
     return ("-c", str(file))
 
 
+QUICK = {"RAG_TIER": "lexical"}
+"""The embedded encoder would be loaded by every server; tests that want it ask for it."""
+
+
 @contextlib.contextmanager
 def running_server(
     env: Mapping[str, str],
@@ -214,7 +218,7 @@ def running_server(
     gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}")
     names = setting_names() if blank is None else blank
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **env}
+    environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **QUICK, **env}
     server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd)
     try:
         server.wait_until_healthy()

@@ -46,10 +46,12 @@ OWNERS = {
 }
 GEVENT = {
     "blueprints/web.py",
+    "parley/body.py",
     "parley/drain.py",
     "parley/embedding.py",
     "parley/log_output.py",
     "parley/lookup.py",
+    "parley/rewriting.py",
     "parley/services.py",
     "parley/turn.py",
     "parley/upstream/answer.py",

@@ -95,6 +95,14 @@ BAD = [
     ("WAITING_MESSAGES", "phrases separated by |", ["|", " | ", "a|b\nc"]),
     ("WAITING", WAITING_FORM, ["never", "-1", "60001", "1.5", "1e3", "٣", "100ms"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
+    ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
+    ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
+    ("RAG_MIN_COVERAGE", "a number from 0 to 1 such as 0.25", ["-0.1", "1.1", "2", ".5", "nan", "0,5"]),
+    ("RAG_MIN_COSINE", "a number from 0 to 1 such as 0.25", ["1.01", "1e-1"]),
+    ("EMBEDDINGS_BASE_URL", URL_FORM, ["api.example.com", "ftp://x", "http://a@b"]),
+    ("EMBEDDINGS_API_KEY", KEY_FORM, ["a b"]),
+    ("EMBEDDINGS_MODEL", "text on one line", ["a\nb"]),
+    ("EMBEDDINGS_TIMEOUT", "seconds above 0, at most 10", ["0", "11", "400ms"]),
     ("AUDIO_SAMPLE_RATE", "a whole number from 8000 to 48000", ["7999", "48001", "16k"]),
     ("AUDIO_CHUNK_MS", "a whole number from 10 to 1000", ["9", "1001"]),
     ("AUDIO_LEAD_MS", "a whole number from 0 to 5000", ["-1", "5001"]),
@@ -169,7 +177,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "audio_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "llm_forward_fields"}
 
     assert {name.lower() for name, _, _ in BAD} | takes_anything == {row.name for row in dataclasses.fields(Settings)}
 

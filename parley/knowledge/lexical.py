@@ -20,9 +20,9 @@ MAX_QUERY_CHARACTERS = 1000
 TITLE_WEIGHT = 3
 """How often a title's words count: it says what its passage is about."""
 
-MIN_COVERAGE = 0.17
-"""Coverage below which nothing was found. On five collections 3 % of the questions that they answer lie there, and
-from 56 to 84 % of questions of another subject (docs/retrieval.md)."""
+MIN_COVERAGE = 0.33
+"""Coverage below which nothing was found. On seven collections 4 % of the questions that they answer lie there, and
+from 60 to 77 % of questions of another subject (docs/retrieval.md)."""
 
 STEM_SHARE = 0.5
 """Share of the stems in the score; the grams have the rest."""
@@ -39,8 +39,7 @@ class Scored:
     """What was found out about every passage.
 
     `fused` runs from 0 to 1 and is 0 where nothing is shared; `stems` and `grams` are its parts. `coverage` is
-    the share of the question's weight, by its content words' grams, that the best passage holds: the same
-    question may be asked of another collection and the number compared.
+    the share of the question's weight, by its content words' grams, that the best passage holds.
     """
 
     fused: Floats
@@ -67,42 +66,38 @@ class Lexicon:
             earlier = []
         stems = self._summed(self._stems, _stems(content), _stems(earlier), mask)
         grams = self._summed(self._grams, _grams(content), _grams(earlier), mask)
-        coverage = max(each.coverage for each in grams)
         if content:
-            small_talk = self._sum(self._grams, set(_grams(last)).difference(_grams(content)), mask).scores
+            small_talk = self._sum(self._grams, set(_grams(last)).difference(_grams(content)), mask)
             for each in {id(each): each for each in grams}.values():
-                each.scores += small_talk * (each.scores > 0)
+                each += small_talk * (each > 0)
         stem_scores, gram_scores = _joined(*stems), _joined(*grams)
         fused = STEM_SHARE * stem_scores + (1 - STEM_SHARE) * gram_scores
-        return Scored(fused, stem_scores, gram_scores, coverage)
+        return Scored(fused, stem_scores, gram_scores, self._coverage(fused, content, earlier))
+
+    def _coverage(self, fused: Floats, last: list[str], earlier: list[str]) -> float:
+        """The share of either turn's grams, or of both turns', by weight, that the best passage holds."""
+        top = int(fused.argmax()) if len(fused) else 0
+        if not len(fused) or not fused[top]:
+            return 0.0
+        questions = [last, last + earlier] if earlier else [last]
+        wanted = [self._grams.wanted(_grams(words)) for words in questions]
+        return max(self._grams.weight_in(each, top) / each.total for each in wanted)
 
     def _summed(
         self, postings: Postings, last: list[str], earlier: list[str], mask: NDArray[np.bool_] | None
-    ) -> tuple["_Sum", "_Sum"]:
+    ) -> tuple[Floats, Floats]:
         """The passages' scores by the last turn's terms, and by those of both turns."""
         alone = self._sum(postings, last, mask)
         if not earlier:
             return alone, alone
         added = self._sum(postings, set(earlier).difference(last), mask)
-        return alone, _Sum(alone.scores + added.scores, alone.weight + added.weight)
+        return alone, alone + added
 
-    def _sum(self, postings: Postings, wanted: Iterable[str], mask: NDArray[np.bool_] | None) -> "_Sum":
+    def _sum(self, postings: Postings, wanted: Iterable[str], mask: NDArray[np.bool_] | None) -> Floats:
         scores = np.zeros(self._passages, np.float32)
         found = postings.wanted(wanted)
         postings.add(found, scores)
-        return _Sum(scores if mask is None else scores * mask, found.total)
-
-
-@dataclass
-class _Sum:
-    """Scores by some terms, and the most that these terms could have given."""
-
-    scores: Floats
-    weight: float
-
-    @property
-    def coverage(self) -> float:
-        return float(self.scores.max(initial=0)) / self.weight if self.weight else 0.0
+        return scores if mask is None else scores * mask
 
 
 class _Numbers(dict[str, int]):
@@ -168,11 +163,11 @@ def _grams(words: list[str]) -> list[str]:
     return [gram for word in words for gram in terms.grams(word)]
 
 
-def _joined(alone: _Sum, both: _Sum) -> Floats:
+def _joined(alone: Floats, both: Floats) -> Floats:
     """Scores from 0 to 1: each kind divided by its best, then mixed."""
     if both is alone:
-        return _from_0_to_1(alone.scores)
-    return LAST_SHARE * _from_0_to_1(alone.scores) + (1 - LAST_SHARE) * _from_0_to_1(both.scores)
+        return _from_0_to_1(alone)
+    return LAST_SHARE * _from_0_to_1(alone) + (1 - LAST_SHARE) * _from_0_to_1(both)
 
 
 def _from_0_to_1(scores: Floats) -> Floats:

@@ -42,12 +42,24 @@ class _Segment:
 
     def add(self, ids: NDArray[np.int64], weights: Floats, scores: Floats) -> None:
         """Add the impacts of these terms, each times its weight, to the scores of this segment's passages."""
-        starts, ends = self.bounds[ids], self.bounds[ids + 1]
-        spans = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        spans, sizes = self._spans(ids)
         places = np.concatenate([self.places[span] for span in spans])
         impacts = np.concatenate([self.impacts[span] for span in spans])
         # Of numpy's ways to add at repeated places the quickest, by far, where all types fit.
-        np.add.at(scores, places.astype(np.intp), impacts * weights.repeat(ends - starts))
+        np.add.at(scores, places.astype(np.intp), impacts * weights.repeat(sizes))
+
+    def weight_in(self, ids: NDArray[np.int64], weights: Floats, place: int) -> float:
+        """The weights of those of these terms that the passage at a place holds, summed."""
+        if not len(ids):
+            return 0.0
+        spans, sizes = self._spans(ids)
+        places = np.concatenate([self.places[span] for span in spans])
+        return float(weights.repeat(sizes)[places == place].sum())
+
+    def _spans(self, ids: NDArray[np.int64]) -> tuple[list[slice], NDArray[np.int64]]:
+        starts, ends = self.bounds[ids], self.bounds[ids + 1]
+        spans = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return spans, ends - starts
 
 
 class Postings:
@@ -84,6 +96,11 @@ class Postings:
             for segment in self._segments:
                 segment.add(ids, weights / np.float32(_STEPS), scores[segment.start : segment.end])
 
+    def weight_in(self, wanted: "Wanted", passage: int) -> float:
+        """The sum of the weights of those terms that a passage holds."""
+        segment = next(each for each in self._segments if each.start <= passage < each.end)
+        return segment.weight_in(wanted.ids, wanted.weights, passage - segment.start)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -111,8 +128,11 @@ class _Batch:
 class PostingsBuilder:
     """Collects words, passage by passage, and makes `Postings` of them."""
 
-    def __init__(self, terms: Callable[[str], Iterable[str]], breathe: Callable[[], None]) -> None:
+    def __init__(
+        self, terms: Callable[[str], Iterable[str]], breathe: Callable[[], None], segment: int = SEGMENT
+    ) -> None:
         self._terms = terms
+        self._segment = segment
         self._breathe = breathe
         self._vocabulary: dict[str, int] = {}
         # The terms of word `w` are `_flat[_starts[w]:_starts[w + 1]]`.
@@ -134,7 +154,7 @@ class PostingsBuilder:
 
         The more at once, the less memory; no more than fit into a segment.
         """
-        if self._end + count - self._start > SEGMENT:
+        if self._end + count - self._start > self._segment:
             self._close_segment()
         starts = np.frombuffer(self._starts, np.intc)
         sizes = starts[words + 1] - starts[words]

@@ -128,7 +128,7 @@ class SemanticIndex:
         places = best(first, max(limit, CANDIDATES))
         # Each candidate: the mean of what it is like as a whole, and what its best window is like.
         whole = similar[:, places]
-        cosines = (whole + np.maximum(whole, _closest(vectors, np.array(places, np.int64), asked))) / np.float32(2)
+        cosines = (whole + _closest(vectors, np.array(places, np.int64), asked, whole)) / np.float32(2)
         if cosines.max(initial=0) < self._min_cosine:
             return []
         meaning = _mixed(cosines)
@@ -170,9 +170,12 @@ def _texts(passage: Passage) -> list[str]:
 
 
 def _turns(query: Query) -> list[str]:
-    """What is encoded: the last turn, and the one before it with the last."""
+    """What is encoded: the last turn where it says anything by itself, and the one before it with the last."""
     last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
-    return [text for text in (last, f"{before} {last}" if before else "") if text]
+    if not before:
+        return [last]
+    both = f"{before} {last}"
+    return [last, both] if terms.content(terms.words(last)) else [both]
 
 
 def _arranged(held: Sequence[Floats]) -> _Vectors:
@@ -184,18 +187,19 @@ def _arranged(held: Sequence[Floats]) -> _Vectors:
     )
 
 
-def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats) -> Floats:
-    """For each turn, and each of these passages, the cosine of its best window; -1 where it has none."""
+def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats, whole: Floats) -> Floats:
+    """For each turn, and each of these passages, the cosine of its best window; the `whole`'s where it has none."""
     starts = vectors.bounds[places]
     counts = vectors.bounds[places + 1] - starts
-    closest = np.full((len(asked), len(places)), -1, np.float32)
+    closest = whole.copy()
     cut = counts > 0
     if not cut.any():
         return closest
     starts, counts = starts[cut], counts[cut]
     firsts = np.cumsum(counts) - counts
     rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
-    products = asked @ vectors.windows[rows].astype(np.float32).T
+    near = vectors.windows[rows].astype(np.float32)
+    products = np.stack([np.vecdot(near, query) for query in asked])
     closest[:, cut] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
     return closest
 

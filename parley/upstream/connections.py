@@ -22,6 +22,7 @@ class Connections:
         self._max_idle = max_idle
         self._connect_timeout = connect_timeout
         self._idle: deque[tuple[socket.socket, float]] = deque()
+        self._session: ssl.SSLSession | None = None
         self._common_headers = {
             "host": self._route.host_header,
             "user-agent": "parley",
@@ -46,8 +47,19 @@ class Connections:
             return self._exchange(self._dial(), request, timeout)
 
     def warm(self) -> None:
-        """Open a connection ahead of the first request."""
-        self._keep(self._dial())
+        """Let go of what the upstream has closed meanwhile, and have a connection open ahead of the next request.
+
+        Raises an UpstreamError.
+        """
+        kept = list(self._idle)
+        self._idle.clear()
+        for connection, since in kept:
+            if _is_open(connection):
+                self._idle.append((connection, since))
+            else:
+                connection.close()
+        if not self._idle:
+            self._keep(self._dial())
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -65,7 +77,7 @@ class Connections:
         return answer
 
     def _dial(self) -> socket.socket:
-        return dial(self._route, self._connect_timeout)
+        return dial(self._route, self._connect_timeout, self._session)
 
     def _take(self) -> socket.socket | None:
         while self._idle:
@@ -76,6 +88,8 @@ class Connections:
         return None
 
     def _keep(self, connection: socket.socket) -> None:
+        if isinstance(connection, ssl.SSLSocket):
+            self._session = connection.session
         now = time.monotonic()
         while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
             self._idle.popleft()[0].close()

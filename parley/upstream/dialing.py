@@ -20,6 +20,7 @@ import gevent
 
 from parley import tcp
 from parley.errors import ServerOverloaded, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
+from parley.upstream import names
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
 NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
@@ -67,9 +68,10 @@ class Route:
         return {"proxy-authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
-def dial(route: Route, timeout: float) -> socket.socket:
+def dial(route: Route, timeout: float, session: ssl.SSLSession | None = None) -> socket.socket:
     """An open connection, within `timeout` seconds for name, connection and handshake together.
 
+    With the TLS session of an earlier connection the handshake is shorter: no certificate has to be looked at again.
     Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded where no file is left to open.
     """
     late = UpstreamTimeout("connecting to the upstream took too long")
@@ -81,7 +83,9 @@ def dial(route: Route, timeout: float) -> socket.socket:
             if route.proxy:
                 _tunnel(connection, route)
             # The handshake by itself: until then nobody but us would know of the socket that TLS puts around ours.
-            connection = _context().wrap_socket(connection, server_hostname=route.host, do_handshake_on_connect=False)
+            connection = _context().wrap_socket(
+                connection, server_hostname=route.host, do_handshake_on_connect=False, session=session
+            )
             opened.callback(connection.close)
             connection.do_handshake()
         opened.pop_all()
@@ -89,19 +93,24 @@ def dial(route: Route, timeout: float) -> socket.socket:
 
 
 def _connected(host: str, port: int, timeout: float) -> socket.socket:
-    """A plain connection. An address needs no look-up, and must not queue behind names that hang in the resolver."""
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        return socket.create_connection((host, port), timeout=timeout)
-    connection = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
-    connection.settimeout(timeout)
-    try:
-        connection.connect((host, port))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    """A plain connection to the first address that takes one; each gets its share of the time."""
+    failure: OSError = OSError("the name has no address")
+    found = names.addresses(host, port)
+    for family, address in found:
+        connection = socket.socket(family)
+        try:
+            connection.settimeout(timeout / len(found))
+            connection.connect(address)
+            connection.settimeout(timeout)
+        except BaseException as exc:
+            connection.close()
+            if not isinstance(exc, OSError):
+                raise
+            failure = exc
+        else:
+            return connection
+    names.forget(host, port)
+    raise failure
 
 
 @contextlib.contextmanager

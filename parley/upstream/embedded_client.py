@@ -7,7 +7,7 @@ from typing import Any
 from parley.errors import ParleyError, UpstreamError, WarmingUp
 from parley.upstream.connections import Connections
 from parley.upstream.embedded import MODEL, Running
-from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm
+from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm, Whole
 from parley.wire.request import Asked
 
 POLL_SECONDS = 0.05
@@ -31,7 +31,7 @@ class EmbeddedUpstream(HttpUpstream):
         self._await()
         return super().open(asked)
 
-    def whole(self, asked: Asked) -> bytes:
+    def whole(self, asked: Asked) -> Whole:
         """As `HttpUpstream.whole`; raises WarmingUp where it is not ready within the budget."""
         self._await()
         return super().whole(asked)

@@ -45,6 +45,14 @@ class Budgets:
     tick: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A whole answer, a `chat.completion` object as the upstream wrote it; `request_id` as for `Opened`."""
+
+    body: bytes
+    request_id: str | None
+
+
 class Opened:
     """A stream that has come to its commit point, or to its end: `held` is everything up to there.
 
@@ -55,8 +63,7 @@ class Opened:
         self._answer = answer
         self._reader = reader
         self._batches = batches
-        given = redactor.redact(answer.headers.get("x-request-id", ""))
-        self.request_id = given if _CLEAN_ID.fullmatch(given) else None
+        self.request_id = _request_id(answer, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
             self.held += batch
@@ -130,8 +137,8 @@ class HttpUpstream:
                 answer.close()
                 raise
 
-    def whole(self, asked: Asked) -> bytes:
-        """The whole answer, a `chat.completion` object as the upstream wrote it.
+    def whole(self, asked: Asked) -> Whole:
+        """The whole answer.
 
         Its first byte comes when it has finished: only the budgets for connecting and for all apply.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
@@ -144,7 +151,7 @@ class HttpUpstream:
         ):
             body = answer.read(total)
         chunks.check_completion(body)
-        return body
+        return Whole(body, _request_id(answer, self._redactor(asked)))
 
     def obstacle(self) -> ParleyError | None:
         """What keeps it from answering right now, if anything is known to: nothing, until it is asked."""
@@ -231,3 +238,8 @@ def _event_stream(answer: Answer, timeout: float) -> Receive:
         raise UpstreamBadResponse("the upstream answered with something other than an event stream")
     converted = iter([chunks.completion_as_stream(answer.read(timeout))])
     return lambda _timeout: next(converted, b"")
+
+
+def _request_id(answer: Answer, redactor: Redactor) -> str | None:
+    given = redactor.redact(answer.headers.get("x-request-id", ""))
+    return given if _CLEAN_ID.fullmatch(given) else None

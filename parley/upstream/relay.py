@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.upstream.attempts import Attempts, Member
-from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm
+from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm, Whole
 from parley.upstream.retries import RetryBudget
 from parley.wire.request import Asked
 
@@ -127,7 +127,9 @@ class Relay:
         """
         attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), _forget, self.budgets.total)
         with contextlib.closing(attempts):
-            return _without_ticks(attempts.run(tells_of_silence=False))[1]
+            _, whole = _without_ticks(attempts.run(tells_of_silence=False))
+        asked.trail.upstream_request_id = whole.request_id
+        return whole.body
 
     def warm(self) -> None:
         """Open a connection to each upstream ahead of the first question; one that can't be reached is left."""
@@ -181,7 +183,7 @@ class Relay:
         )
 
 
-def _forget(_answer: bytes) -> None:
+def _forget(_answer: Whole) -> None:
     """A whole answer holds nothing open."""
 
 

@@ -1,23 +1,23 @@
 """JSON from strangers: what the standard decoder lets through or chokes on is refused here with a reason.
 
 The standard library's decoder, because its hooks show duplicate keys; msgspec keeps the last silently. Nothing here
-takes more than linear time, or walks the value in Python, unless the request is going to be refused.
+takes more than linear time, or walks the value in Python, unless the request is going to be refused. Nor does any one
+step hold the interpreter for long: a large body is decoded in a thread, beside streams that must flow on.
 """
 
 import json
 import math
-import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from parley.errors import InvalidRequest
 
 MAX_DEPTH = 64
-MOST_LOOKED_AT = 100_000
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ALIKE = bytes.maketrans(b"{}", b"[]")
+MAX_VALUES = 100_000
+"""More than 4096 messages of many parts hold, and few enough to be decoded without a long hold of the interpreter."""
+_NO_MARKS = bytes(set(range(256)) - set(b"[]{},"))
+_STEP = bytes.maketrans(b"[]{},", bytes([1, 255, 1, 255, 0]))
+"""Each mark becomes a byte: one level down, one up (-1), or none."""
 
 
 class _NotFinite(ValueError):
@@ -29,6 +29,7 @@ def parse(raw: bytes) -> Any:
 
     Raises InvalidRequest with the place (line and column, or the field), never with the body's text.
     """
+    _check_structure(raw)
     value = _decoded(raw)
     if b"\\ud" in raw.lower():
         _refuse_lone_surrogates(value)
@@ -38,29 +39,26 @@ def parse(raw: bytes) -> Any:
 def _decoded(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
     except UnicodeDecodeError as exc:
         raise _invalid(f"the body is not UTF-8 (byte {exc.start})") from exc
     except json.JSONDecodeError as exc:
         raise _invalid(f"the body is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
-    except RecursionError as exc:
-        raise _too_deep() from exc
     except _NotFinite as exc:
-        path = None if _is_deeper_than(raw, MAX_DEPTH) else _path_of_not_finite(json.loads(text))
+        path = _path_of_not_finite(text)
         raise _invalid(f"{path or 'the body'} is not a finite number", path) from exc
     except ValueError as exc:  # an integer of more digits than Python converts (4300)
         raise _invalid("the body holds a number that is too long") from exc
-    if _is_deeper_than(raw, MAX_DEPTH):
-        raise _too_deep()
-    return value
 
 
 def _invalid(message: str, param: str | None = None) -> InvalidRequest:
     return InvalidRequest(message, code="invalid_json", param=param)
 
 
-def _too_deep() -> InvalidRequest:
-    return _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
+def _whole(text: str) -> int:
+    return int(text)  # in Python, where other threads get their turn: very many, or very long, take a while
 
 
 def _finite(text: str) -> float:
@@ -79,21 +77,29 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _is_deeper_than(raw: bytes, depth: int) -> bool:
-    """Whether well-formed JSON is nested deeper, by its brackets alone."""
-    if raw.count(b"[") + raw.count(b"{") <= depth:
-        return False
-    import numpy as np  # here, because only a body with many brackets needs it
+def _check_structure(raw: bytes) -> None:
+    """Refuse what is nested too deep, or holds too many values, by its punctuation alone, before it is decoded."""
+    opening = raw.count(b"[") + raw.count(b"{")
+    if opening <= MAX_DEPTH and opening + raw.count(b",") <= MAX_VALUES:
+        return
+    import numpy as np  # here, because only a body with much punctuation needs it
 
-    brackets = np.frombuffer(_STRING.sub(b"", raw).translate(_ALIKE, _NO_BRACKETS), np.uint8)
-    steps = np.where(brackets == ord("["), 1, -1)
-    return bool(steps.cumsum().max(initial=0) > depth)
+    unescaped = np.frombuffer(raw.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    quotes = np.cumsum(unescaped == ord('"'), dtype=np.uint8)  # may overflow: an odd count is inside of a string
+    marks = np.frombuffer(unescaped[quotes & 1 == 0].tobytes().translate(_STEP, _NO_MARKS), np.int8)
+    if np.count_nonzero(marks >= 0) > MAX_VALUES:
+        raise _invalid(f"the body holds more than {MAX_VALUES} values")
+    if marks.cumsum(dtype=np.int32).max(initial=0) > MAX_DEPTH:
+        raise _invalid(f"the body is nested more than {MAX_DEPTH} levels deep")
 
 
-def _path_of_not_finite(value: Any) -> str | None:
-    """Where the first number is that JSON does not have; None where it is not among the first things looked at."""
-    looked_at = islice(_leaves(value, ""), MOST_LOOKED_AT)
-    return next((path or None for path, leaf in looked_at if isinstance(leaf, float) and not math.isfinite(leaf)), None)
+def _path_of_not_finite(text: str) -> str | None:
+    """Where the first number is that JSON does not have; None where it is all there is, or more is wrong behind it."""
+    try:
+        leaves = _leaves(json.loads(text, parse_int=_whole), "")
+    except ValueError:
+        return None
+    return next((path or None for path, leaf in leaves if isinstance(leaf, float) and not math.isfinite(leaf)), None)
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -106,7 +106,7 @@ def test_chinese_is_found_without_spaces_between_words() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", " ", "?!", "\x00", "\ud800", "🚲" * 1000, "x" * 2**20, "word " * 200_000, "ﷺ" * 2**20, "。" * 2**20],
+    ["", " ", "?!", "\x00", "\ud800", "🚲" * 1000, "x" * 2**20, "xyzzy " * 200_000, "ﷺ" * 2**20, "。" * 2**20],
     ids=["empty", "space", "marks", "NUL", "surrogate", "emoji", "long word", "words", "ligature", "CJK"],
 )
 def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> None:
@@ -123,3 +123,79 @@ def test_of_a_very_long_query_the_end_counts() -> None:
 @pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])
 def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
     assert found(index(*texts), "the 🚲 chain") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("ร้านเปิดทุกวันจันทร์ถึงวันศุกร์", "เปิดวันจันทร์ไหม"),
+        ("دراجة جديدة تكلف مئة دولار", "كم تكلف الدراجة"),
+        ("साइकिल की मरम्मत दस डॉलर में", "मरम्मत कितने की है"),
+        ("자전거 수리는 하루 걸립니다", "자전거 수리"),
+        ("Ремонт велосипеда занимает день", "ремонт велосипедов"),
+        ("お店は九時から開いています", "何時に開きますか"),
+    ],
+    ids=["Thai", "Arabic", "Hindi", "Korean", "Russian", "Japanese"],
+)
+def test_any_script_is_found(text: str, query: str) -> None:
+    assert found(index("Parking is free.", text, "Öffnungszeiten"), query, limit=1) == ["1"]
+
+
+def test_a_misheard_word_is_found_by_its_parts() -> None:
+    searched = index("Cleaning and washing.", "Adjusting the derailleur costs 40 dollars.", "Opening hours")
+
+    assert found(searched, "can you adjust the derailer", limit=1) == ["1"]
+
+
+def test_a_follow_up_is_understood_from_the_turn_before() -> None:
+    searched = index("A tune-up costs 65 dollars.", "A tune-up takes one day.", "An overhaul takes three days.")
+
+    assert [
+        hit.passage.id for hit in searched.search(Query("And how long does it take?", "What is a tune-up?"), 1)
+    ] == ["1"]
+
+
+def test_a_follow_up_of_small_words_alone_repeats_the_question_before() -> None:
+    searched = index("A tune-up costs 65 dollars.", "Parking is free.")
+
+    assert [hit.passage.id for hit in searched.search(Query("What about that one?", "And parking?"), 5)] == ["1"]
+
+
+def test_what_the_knowledge_does_not_hold_is_not_found(house: Index) -> None:
+    assert found(house, "Who won the world cup in nineteen ninety?") == []
+
+
+def test_only_passages_with_the_wanted_metadata_are_found() -> None:
+    wheels = [("en", True, 1), ("de", True, 2), ("en", False, 1)]
+    searched = build(
+        [
+            Passage(str(at), "", "A wheel.", "a.json", {"language": language, "new": new, "size": size, "tags": []})
+            for at, (language, new, size) in enumerate(wheels)
+        ]
+    )
+
+    def ids(**filters: str | int | bool) -> list[str]:
+        return [hit.passage.id for hit in searched.search(Query("wheel", filters=filters), 5)]
+
+    assert (ids(), ids(language="en"), ids(language="en", new=True)) == (["0", "1", "2"], ["0", "2"], ["0"])
+    assert (ids(size=1), ids(new=1), ids(colour="red"), ids(language="fr")) == (["0", "2"], [], [], [])
+
+
+def test_what_a_filter_keeps_out_does_not_pass_for_an_answer() -> None:
+    searched = build(
+        [
+            Passage("0", "", "A new chain costs 35 dollars.", "a.json", {"tenant": "a"}),
+            Passage("1", "", "Parking is free behind the house.", "a.json", {"tenant": "b"}),
+        ]
+    )
+
+    assert searched.search(Query("new chain", filters={"tenant": "b"}), 5) == []
+
+
+def test_building_lets_others_run_in_between() -> None:
+    breaths = []
+    build(
+        [Passage(str(number), "", f"Part {number}.", "a.json", {}) for number in range(500)], lambda: breaths.append(1)
+    )
+
+    assert len(breaths) > 500 / 8

@@ -165,6 +165,19 @@ def test_a_connection_opened_ahead_serves_the_first_question(connections: Connec
     assert ask(connections) == b"hello" and upstream.connections == 1
 
 
+def test_one_is_kept_open_though_the_upstream_closes_what_is_idle(
+    connections: Connections, upstream: FakeUpstream
+) -> None:
+    connections.warm()
+    connections.warm()
+    upstream.wait_until(lambda: upstream.connections == 1)
+    for open_connection in list(upstream.open_connections):
+        open_connection.socket.shutdown(socket.SHUT_RDWR)
+    upstream.wait_until(lambda: not upstream.open_connections)
+    connections.warm()
+    upstream.wait_until(lambda: len(upstream.open_connections) == 1)
+
+
 def test_closing_closes_the_idle_ones(connections: Connections, upstream: FakeUpstream) -> None:
     ask(connections)
     connections.warm()

@@ -236,13 +236,15 @@ def test_plain_http_on_a_tls_port_is_a_fault_of_tls(upstream: FakeUpstream) -> N
 
 
 TRUSTING = """
-import sys
+import os, sys
 from parley.upstream.connections import Connections
 connections = Connections(sys.argv[1], max_idle=1, connect_timeout=5)
 for _ in range(2):
     answer = connections.request("POST", "/chat/completions", headers={"authorization": "Bearer sk-1"}, timeout=5)
     print(answer.status, answer.read(5).decode())
     answer.close()
+    if "AGAIN" in os.environ:
+        connections.close()
 connections.close()
 """
 
@@ -254,6 +256,15 @@ def run_trusting(authority: Path, base_url: str, **variables: str) -> str:
     return subprocess.run(
         command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=20
     ).stdout
+
+
+def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(certificates: Certificates) -> None:
+    with FakeTlsUpstream(certificates.good) as fake:
+        fake.script = whole(b"hello", headers={"connection": "close"})
+        run_trusting(certificates.authority, fake.base_url)
+        fake.script = whole(b"hello")
+        assert run_trusting(certificates.authority, fake.base_url, AGAIN="1") == "200 hello\n200 hello\n"
+        assert fake.resumed == [False, False, False, True]
 
 
 def test_a_good_certificate_is_trusted_and_its_connection_serves_again(certificates: Certificates) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import InvalidRequest
-from parley.wire.strict_json import MAX_DEPTH, parse
+from parley.wire.strict_json import MAX_DEPTH, MAX_VALUES, parse
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -56,7 +56,7 @@ def test_equal_names_in_different_objects_are_fine() -> None:
 
 def test_a_field_that_occurs_twice_among_very_many_is_found() -> None:
     # In linear time, that is: with a search for each name this would take minutes.
-    names = [*map(str, range(100_000)), "z", "z"]
+    names = [*map(str, range(MAX_VALUES - 10)), "z", "z"]
     raw = b"{%b}" % ",".join(f'"{name}":1' for name in names).encode()
 
     assert refusal(raw).param == "z"
@@ -183,3 +183,26 @@ def test_broken_json_is_told_by_its_place_and_never_by_its_text(raw: bytes, plac
     assert error.message.startswith("the body is not JSON: ")
     assert place in error.message
     assert "secret" not in error.message
+
+
+@pytest.mark.parametrize("value", [b"0", b"[]", b"{}", b'""', b"null", b'{"a":"b"}'])
+def test_a_body_may_hold_a_hundred_thousand_values_and_not_many_more(value: bytes) -> None:
+    marks = 1 + value.count(b"[") + value.count(b"{")
+    most = MAX_VALUES // marks - 1
+
+    assert len(parse(b"[" + b",".join([value] * most) + b"]")) == most
+    assert refusal(b"[" + b",".join([value] * (most + 3)) + b"]").message == "the body holds more than 100000 values"
+
+
+@pytest.mark.parametrize(
+    "text", ["[{,", '"[', "\\[", '\\"[', "]"], ids=["marks", "quote", "backslash", "both", "closing"]
+)
+def test_what_stands_in_a_string_is_not_counted(text: str) -> None:
+    value = {"a": [text * MAX_VALUES, text], "b": [[]] * MAX_DEPTH}
+
+    assert parse(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("raw", [b"NaNnull", b"[NaN", b'{"a":NaN,}', b'{"a":1e999,"b":' + b"9" * 5000 + b"}"])
+def test_a_number_that_json_does_not_have_may_be_the_first_of_several_faults(raw: bytes) -> None:
+    assert refusal(raw).message == "the body is not a finite number"

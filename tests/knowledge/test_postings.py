@@ -1,0 +1,60 @@
+"""Sums over postings, in one segment and in several."""
+
+import numpy as np
+import pytest
+
+from parley.knowledge.postings import Postings, PostingsBuilder
+
+WORDS = ["red", "green", "blue", "rare"]
+
+
+def postings(held: list[list[str]], segment: int = 100) -> Postings:
+    """The postings of passages that hold these words; a word is its own term."""
+    builder = PostingsBuilder(lambda word: [word], lambda: None, segment)
+    for word in WORDS:
+        builder.add_word(word)
+    for words in held:
+        numbers = np.array([WORDS.index(word) for word in words], np.int64)
+        builder.add_passages(1, np.zeros(len(words), np.int64), numbers)
+    return builder.finish()
+
+
+def scores(of: Postings, count: int, *terms: str) -> list[float]:
+    summed = np.zeros(count, np.float32)
+    of.add(of.wanted(terms), summed)
+    return summed.tolist()
+
+
+HELD = [["red", "red", "green"], ["red", "blue", "blue"], ["blue", "green", "green"], ["rare", "red", "green"]]
+
+
+def test_more_of_a_term_and_rarer_terms_count_more() -> None:
+    found = postings(HELD)
+
+    often, once, never, _ = scores(found, 4, "red")
+    assert often > once > never == 0
+    assert scores(found, 4, "rare")[3] > scores(found, 4, "red")[3] > 0
+
+
+def test_a_term_counts_once_however_often_it_is_asked_for() -> None:
+    found = postings(HELD)
+
+    assert scores(found, 4, "red", "red") == scores(found, 4, "red")
+
+
+@pytest.mark.parametrize("segment", [1, 2, 3])
+def test_segments_change_nothing(segment: int) -> None:
+    whole, cut = postings(HELD), postings(HELD, segment)
+
+    for term in WORDS:
+        assert scores(cut, 4, term, "red") == scores(whole, 4, term, "red")
+
+
+def test_an_unknown_term_weighs_as_much_as_the_rarest() -> None:
+    found = postings(HELD)
+
+    assert found.wanted(["unheard"]).total == pytest.approx(found.wanted(["rare"]).total)
+
+
+def test_no_passage_no_score() -> None:
+    assert scores(postings([]), 0, "red") == []

@@ -1,0 +1,149 @@
+"""Ranking by meaning, with an encoder that knows the meaning of a few words; and the vectors' cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parley.knowledge.documents import Passage
+from parley.knowledge.index import Query, build
+from parley.knowledge.postings import Floats
+from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.vector_cache import VectorCache, content_key
+
+MEANINGS = {"price": 0, "cost": 0, "dog": 1, "pet": 1, "parking": 2, "car": 2}
+
+
+class FewWords:
+    """An encoder by the words in `MEANINGS`; counts the texts that it was given."""
+
+    name = "few words"
+    batch = 2
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.fails = False
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        if self.fails:
+            raise EncoderFailed("out of order")
+        self.encoded += len(texts)
+        rows = np.full((len(texts), 4), 0.01, np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word, meaning in MEANINGS.items():
+                row[meaning] += word in text.lower()
+            row[3] += not row.max() > 1
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    query = passages
+
+    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
+        return queries @ vectors.T
+
+
+PASSAGES = [
+    Passage("price", "", "The price of a chain.", "a.json", {"kind": "money"}),
+    Passage("dog", "", "Our dog likes bones.", "a.json", {"kind": "house"}),
+    Passage("parking", "", "Parking behind the shop.", "a.json", {"kind": "house"}),
+]
+
+
+def semantic(encoder: FewWords, passages: Sequence[Passage] = PASSAGES, cache: Path | None = None) -> SemanticIndex:
+    return SemanticIndex(build(passages), encoder, VectorCache(cache))
+
+
+def filled(encoder: FewWords, passages: Sequence[Passage] = PASSAGES, cache: Path | None = None) -> SemanticIndex:
+    index = semantic(encoder, passages, cache)
+    while not index.ready:
+        index.fill()
+    return index
+
+
+def ids(index: SemanticIndex, text: str, before: str = "", **filters: str) -> list[str]:
+    return [hit.passage.id for hit in index.search(Query(text, before, filters), 1)]
+
+
+def test_other_words_of_the_same_meaning_find_the_passage() -> None:
+    assert ids(filled(FewWords()), "have you got a pet") == ["dog"]
+
+
+def test_until_the_vectors_are_there_words_alone_decide() -> None:
+    index = semantic(FewWords())
+
+    assert not index.ready and (ids(index, "have you got a pet"), ids(index, "the chain")) == ([], ["price"])
+
+
+def test_an_encoder_that_fails_leaves_the_words() -> None:
+    encoder, told = FewWords(), []
+    index = SemanticIndex(build(PASSAGES), encoder, VectorCache(None), told=told.append)
+    while not index.ready:
+        index.fill()
+    encoder.fails = True
+
+    assert ids(index, "the chain") == ["price"] and [str(failure) for failure in told] == ["out of order"]
+
+
+def test_what_no_passage_is_like_is_not_found() -> None:
+    index = SemanticIndex(build(PASSAGES), FewWords(), VectorCache(None), min_cosine=0.5)
+    while not index.ready:
+        index.fill()
+
+    assert ids(index, "who won the world cup") == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "?!", "\U0001f914", "\ud800"])
+def test_without_a_word_nothing_is_found(text: str) -> None:
+    assert ids(filled(FewWords()), text) == []
+
+
+def test_the_turn_before_counts() -> None:
+    assert ids(filled(FewWords()), "and what about that", "where do i leave my car") == ["parking"]
+
+
+def test_filters_hold_for_meanings_too() -> None:
+    assert ids(filled(FewWords()), "what does your pet cost", kind="money") == ["price"]
+
+
+def test_the_best_window_of_a_long_passage_speaks_for_it() -> None:
+    long = "Nothing of interest stands here at all. " * 12
+    passages = [*PASSAGES, Passage("long", "", long + "Hidden here: a car. " + long, "a.json", {})]
+
+    parts = filled(FewWords(), passages).search(Query("my car"), 2)[1].parts
+
+    assert parts["cosine"] > 0.5
+
+
+def test_vectors_are_made_once(tmp_path: Path) -> None:
+    first, second = FewWords(), FewWords()
+    filled(first, cache=tmp_path / "inside" / "cache")
+
+    again = filled(second, cache=tmp_path / "inside" / "cache")
+
+    assert (first.encoded, second.encoded) == (3, 0) and ids(again, "have you got a pet") == ["dog"]
+
+
+def test_vectors_of_another_encoder_are_not_taken_for_ones_own(tmp_path: Path) -> None:
+    other = FewWords()
+    other.name = "another"
+    filled(FewWords(), cache=tmp_path / "cache")
+
+    filled(other, cache=tmp_path / "cache")
+
+    assert other.encoded == 3
+
+
+@pytest.mark.parametrize("content", [b"no database", None], ids=["not a database", "a folder"])
+def test_a_cache_that_is_out_of_order_costs_only_time(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "cache"
+    file.write_bytes(content) if content else file.mkdir()
+
+    assert ids(filled(FewWords(), cache=file), "have you got a pet") == ["dog"]
+
+
+def test_content_keys_tell_contents_apart() -> None:
+    assert content_key("a", "bc") != content_key("ab", "c")
+
+
+def test_an_empty_collection_is_ready_at_once() -> None:
+    assert filled(FewWords(), []).search(Query("dog"), 4) == []
