@@ -3,14 +3,17 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import Result
 
 from app import create_app
+from parley import logs
 from parley.knowledge import documents
 from parley.settings import Settings
 
@@ -151,6 +154,15 @@ def test_the_check_as_json_has_bases_findings_and_counts(tmp_path: Path) -> None
 
 
 # --- search ---
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command may choose what is logged in its process: here, that of all tests."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    vars(logs.log).pop("bind", None)  # what structlog remembers of the configuration on first use
 
 
 @pytest.fixture
