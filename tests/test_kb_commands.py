@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,19 @@ import pytest
 from click.testing import Result
 
 from app import create_app
+from parley import logs
 from parley.knowledge import documents
 from parley.settings import Settings
 
 KEY = "sk-proj-" + "a1B2" * 8
 SAME = "Every repair that we do in our shop has a guarantee of six months from the day on which you collect it."
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The search silences the log of its process, which here is that of all tests."""
+    yield
+    logs.configure("info", None)
 
 
 def kb(folder: Path, *args: str) -> Result:
