@@ -21,6 +21,13 @@ KEY = "sk-proj-" + "a1B2" * 8
 SAME = "Every repair that we do in our shop has a guarantee of six months from the day on which you collect it."
 
 
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The search silences the log of its process, which here is that of all tests."""
+    yield
+    logs.configure("info", None)
+
+
 def kb(folder: Path, *args: str) -> Result:
     """`flask kb ...` on a folder."""
     return create_app(Settings(kb_dir=folder)).test_cli_runner().invoke(args=["kb", *args])
