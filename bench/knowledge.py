@@ -30,6 +30,7 @@ from parley.knowledge.documents import Passage
 STREAMS = 50
 CALLERS = 8
 WARM_UP = 50
+LEXICAL = {"RAG_TIER": "lexical"}
 PAUSE_SECONDS = 0.02
 
 
@@ -87,11 +88,11 @@ async def reloads(table: Table, count: int, size: int) -> None:
     """Change the knowledge again and again while callers ask and streams flow."""
     corpus = Corpus()
     passages = corpus.passages(size)
-    questions = [corpus.question(passage) for passage in passages[:200]]
+    questions = [" ".join(passage.text.split()[:12]) for passage in passages[:200]]  # such as are always found
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, passages)
-        async with serving({"KB_DIR": name, "KB_POLL": "0.01", "MAX_STREAMS": "500"}) as (server, house):
+        async with serving({**LEXICAL, "KB_DIR": name, "KB_POLL": "0.01"}) as (server, house):
             await ready(server)
             load, flow, log = Load(server, house), Load(server, house), Log(server)
             slow, quick = {"count": 400, "interval": 0.02}, {"count": 3, "interval": 0.0, "think": 0.0}
@@ -123,7 +124,7 @@ async def lookups(table: Table, rounds: int, size: int) -> None:
     passages = corpus.passages(size)
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), passages)
-        async with serving({"KB_DIR": name, "MAX_STREAMS": "500"}) as (server, house):
+        async with serving({**LEXICAL, "KB_DIR": name}) as (server, house):
             await ready(server)
             flow, log = Load(server, house), Log(server)
             slow = {"count": 400, "interval": 0.05}

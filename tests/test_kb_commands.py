@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import Result
 
 from app import create_app
@@ -20,11 +21,11 @@ KEY = "sk-proj-" + "a1B2" * 8
 SAME = "Every repair that we do in our shop has a guarantee of six months from the day on which you collect it."
 
 
-@pytest.fixture(scope="module", autouse=True)
-def the_log_of_other_tests() -> Iterator[None]:
-    """The commands make the log of their process a quiet one."""
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The search silences the log of its process, which here is that of all tests."""
     yield
-    logs.configure("info", "json")
+    logs.configure("info", None)
 
 
 def kb(folder: Path, *args: str) -> Result:
@@ -160,6 +161,15 @@ def test_the_check_as_json_has_bases_findings_and_counts(tmp_path: Path) -> None
 
 
 # --- search ---
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command may choose what is logged in its process: here, that of all tests."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    vars(logs.log).pop("bind", None)  # what structlog remembers of the configuration on first use
 
 
 @pytest.fixture

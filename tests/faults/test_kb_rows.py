@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def kb(folder: Path, first: FakeUpstream, servers: Servers) -> LivingKnowledge:
     """A server whose folder is empty, and which looks at it twenty times a second."""
-    knowledge = LivingKnowledge(servers(KB_DIR=str(folder), KB_POLL="0.05"), folder, first)
+    knowledge = LivingKnowledge(servers(KB_DIR=str(folder), KB_POLL="0.05", RAG_TIER="lexical"), folder, first)
     knowledge.clear()
     return knowledge
 
@@ -44,7 +44,8 @@ def started(first: FakeUpstream, servers: Servers) -> Iterator[Started]:
     running = []
 
     def start(folder: Path) -> LivingKnowledge:
-        context = running_server({"LLM_BASE_URL": first.base_url, "KB_DIR": str(folder), "KB_POLL": "0.05"})
+        settings = {"KB_DIR": str(folder), "KB_POLL": "0.05", "RAG_TIER": "lexical"}
+        context = running_server({"LLM_BASE_URL": first.base_url, **settings})
         running.append(context)
         return LivingKnowledge(context.__enter__(), folder, first)
 

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def kb(folder: Path, first: FakeUpstream, servers: Servers) -> LivingKnowledge:
-    return LivingKnowledge(servers(KB_DIR=str(folder)), folder, first)
+    return LivingKnowledge(servers(KB_DIR=str(folder), RAG_TIER="lexical"), folder, first)
 
 
 def sent(kb: LivingKnowledge, first: FakeUpstream, question: str, **fields: Any) -> tuple[Heard, dict[str, Any]]:
@@ -129,7 +129,7 @@ def test_pi_06_no_question_brings_out_more_than_its_share(
     kb: LivingKnowledge, first: FakeUpstream, servers: Servers, question: str, top_k: str | None
 ) -> None:
     if top_k:
-        kb = LivingKnowledge(servers(KB_DIR=str(kb.folder), RAG_TOP_K=top_k), kb.folder, first)
+        kb = LivingKnowledge(servers(KB_DIR=str(kb.folder), RAG_TIER="lexical", RAG_TOP_K=top_k), kb.folder, first)
     heard, body = sent(kb, first, question)
 
     inside = block(body["messages"][-1]["content"], question)
