@@ -170,7 +170,7 @@ def main() -> int:
     print(f"{os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}\n", flush=True)
     table = Table()
     if "lookups" in given.what:
-        asyncio.run(lookups(table, given.rounds, given.passages or 2000))
+        asyncio.run(lookups(table, given.rounds, given.passages or 5000))
     if "reloads" in given.what:
         asyncio.run(reloads(table, given.reloads, given.passages or 200))
     return 1 if table.broken else 0

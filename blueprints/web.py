@@ -60,7 +60,7 @@ def services() -> Services:
 def serve(endpoint: Endpoint) -> Response:
     """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
     settings = services().settings
-    trail = Trail(endpoint.name, request_id(), client=request.remote_addr)
+    trail = Trail(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by())
     turn = Turn(trail, fallback_text=settings.fallback_text, heartbeat=settings.heartbeat)
     try:
         response = _answer(endpoint, turn)
@@ -102,6 +102,12 @@ def _answer(endpoint: Endpoint, turn: Turn) -> Response:
     if turn.trail.upstream_request_id:
         response.headers["X-Upstream-Request-ID"] = turn.trail.upstream_request_id
     return response
+
+
+def _client_by() -> str:
+    """Who says where the caller is: the connection itself, or the proxies that are trusted to (TRUSTED_PROXIES)."""
+    original = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR", request.remote_addr)
+    return "peer" if original == request.remote_addr else "proxy"
 
 
 def _refuse_foreign_pages() -> None:

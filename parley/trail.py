@@ -9,6 +9,7 @@ from typing import Any
 class Trail:
     """The fields of a request's log line. Times are milliseconds since it arrived.
 
+    `client` is the caller's address, as its own end of the connection or else a trusted proxy gives it (`client_by`).
     `first_ms` is the first byte's, a waiting message included; `ttft_ms` that of the upstream's first content.
     `passages` were given to the model, found in `lookup_ms`.
     """
@@ -18,6 +19,7 @@ class Trail:
     model: str | None = None
     turn_id: int | None = None
     client: str | None = None
+    client_by: str = "peer"
     outcome: str | None = None
     code: str | None = None
     upstream: str | None = None

@@ -290,7 +290,8 @@ def test_hd_08_a_forwarded_address_is_believed_of_so_many_proxies(
     with Caller(running) as caller:
         length = b"content-length: %d" % len(JSON)
         caller.ask(framed(CHAT, *FORGED, b"x-request-id: " + id.encode(), length, body=JSON))
-    assert running.wait_for_end(id)["client"] == client
+    end = running.wait_for_end(id)
+    assert (end["client"], end["client_by"]) == (client, "peer" if client == "127.0.0.1" else "proxy")
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,15 @@ def test_in_11_unknown_fields_are_no_error_and_stay_here(server: RunningServer, 
     assert sent.keys() == {"messages", "model", "stream", "top_k", "seed"}
 
 
+def test_in_11_the_first_time_that_a_field_is_held_back_one_line_says_so(
+    server: RunningServer, first: FakeUpstream
+) -> None:
+    check_served(server, first, {**HELLO, "held_back_once": 1, "turn_id": 8})  # three times, on three routes
+    lines = [json.loads(line) for line in server.lines() if '"field_held_back"' in line]
+    assert [line["field"] for line in lines].count("held_back_once") == 1
+    assert "turn_id" not in [line["field"] for line in lines]  # known to be the platform's own
+
+
 UPSTREAMS_OWN = {"temperature": "hot", "max_tokens": -1, "n": 5, "tools": "none", "stop": {}, "user": 7, "seed": None}
 
 
