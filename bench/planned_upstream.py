@@ -41,6 +41,8 @@ class Plan:
     fault_at: int = 3
     status: int = 500
     calls: int = 0
+    called_at: float = 0.0
+    """time.monotonic() when the upstream had the whole of the last call."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     left_at: float = 0.0
     """time.monotonic() when the upstream saw the server leave."""
@@ -94,6 +96,7 @@ class Upstream(asyncio.Protocol):
             while True:
                 plan = self._house.plans[await self._request()]
                 plan.calls += 1
+                plan.called_at = time.monotonic()
                 self._house.open_calls += 1
                 self._plan = plan
                 try:
