@@ -10,10 +10,9 @@ import pytest
 
 from parley.errors import InvalidRequest
 from parley.trail import Trail
+from parley.wire.checks import MAX_MESSAGES, ROLES
 from parley.wire.request import (
-    MAX_MESSAGES,
     OPENAI_FIELDS,
-    ROLES,
     UPSTREAM_FIELDS,
     Asked,
     Origin,
