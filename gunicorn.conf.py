@@ -135,7 +135,8 @@ def post_worker_init(worker: Any) -> None:
     services = worker.app.wsgi().extensions["parley"]
     services.admission.limit = streams
     drain.drain_at_the_end(worker, services)
-    services.warm()
+    if worker.cfg.worker_class_str == "gevent":
+        services.warm()  # other classes have no event loop beside their callers: the first of these waits
     _collect_garbage_rarely()
 
 

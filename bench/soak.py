@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planned_upstream import EARLY, LATE, STATUSES, House, Plan
-from running_server import RunningServer, held_by, hooked
+from running_server import GATHERED_SECONDS, RunningServer, held_by, hooked
 from talkers import AUDIO, CHAT, QUESTION, RAG, Log, Talker, broken_promise, open_streams, quantile, serving
 
 BUDGETS = {"TTFT_TIMEOUT": "2", "PRECOMMIT_TIMEOUT": "3", "IDLE_TIMEOUT": "3"}
@@ -166,6 +166,7 @@ class Soak:
             await asyncio.sleep(0.1)
         else:
             self.broken["streams left open"] += 1
+        await asyncio.sleep(GATHERED_SECONDS)
         self.read_log()
         if twice := [name for name, count in self.ended.items() if count > 1]:
             self.broken["two log lines for one turn"] += len(twice)

@@ -62,8 +62,9 @@ class Heard:
 
     @property
     def comments(self) -> list[bytes]:
-        """What stands behind the colons."""
-        return [frame.removeprefix(b": ") for frame in self.frames if frame.startswith(b":")]
+        """What stands behind the colons, but for the passages that /rag names."""
+        behind = [frame.removeprefix(b": ") for frame in self.frames if frame.startswith(b":")]
+        return [comment for comment in behind if not comment.startswith(b"citations ")]
 
     @property
     def chunks(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from parley.services import Services
 from parley.speech.talk import Say, Talk
 from parley.speech.utterances import Piece
 from parley.turn import Apologised, Batches
-from parley.wire import chunks
+from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import Asked
 
@@ -145,6 +145,9 @@ class _Reading:
         return taken
 
     def _said(self, payload: bytes) -> str:
+        if isinstance(payload, sse.Comment):
+            self._aside.append(payload)
+            return ""
         seen = chunks.look(payload)
         if not seen.choices:
             self.behind.append(self._envelope.restamp(payload))  # the usage

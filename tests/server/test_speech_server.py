@@ -7,9 +7,11 @@ has left. The embedded voice is in test_embedded_speech_server.py.
 import asyncio
 import base64
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +34,7 @@ from fake_upstream import (
     whole,
 )
 from fake_voice import PCM_HEAD, begins, by_text, says, tone
-from running_server import RunningServer, held_by
+from running_server import ROOT, RunningServer, held_by
 
 from parley.speech import wav
 
@@ -190,8 +192,11 @@ def test_a_model_of_text_is_asked_for_text(server: RunningServer, upstream: Fake
 
 @pytest.mark.parametrize("wish", [{"rag": True}, {"kb": "house"}])
 def test_with_the_knowledge_the_waiting_message_is_said_first(
-    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, wish: dict[str, Any]
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream, wish: dict[str, Any], tmp_path: Path
 ) -> None:
+    for folder in (tmp_path / "kb", tmp_path / "kb" / "house"):
+        shutil.copytree(ROOT / "kb_data", folder)
+    server = start(KB_DIR=str(tmp_path / "kb"))
     upstream.script = answer("It costs five.")
 
     found = heard(ask(server, **wish))
