@@ -152,6 +152,7 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
                 budgets,
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
+                spare=settings.spare_connections,
                 # A key that opens our door is never sent upstream.
                 forward_token=not settings.llm_api_key and not settings.api_keys,
                 secrets=settings.secrets,
@@ -173,6 +174,7 @@ def _fallbacks(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
+            spare=settings.spare_connections,
             secrets=settings.secrets,
         )
         for number, fallback in enumerate(settings.llm_fallbacks, start=1)

@@ -152,6 +152,9 @@ class Settings:
     connect_timeout: float = row(kinds.seconds(60), "2", "seconds to connect to the upstream")
     ttft_timeout: float = row(kinds.seconds(300), "6", "seconds until the first content of one attempt")
     precommit_timeout: float = row(kinds.seconds(300), "9", "seconds until the first content, all attempts together")
+    spare_connections: int = row(
+        kinds.whole(1, 1000), "8", "idle connections held open to each upstream: so many calls at once need no handshake"
+    )
     idle_timeout: float = row(kinds.seconds(600), "15", "seconds of silence inside an upstream's answer")
     stream_timeout: float = row(kinds.seconds(3600), "300", "seconds that an upstream's answer may take in all")
     heartbeat: float = row(

@@ -196,7 +196,7 @@ def hooked(directory: Path, code: str) -> tuple[str, str]:
     return ("-c", str(file))
 
 
-QUICK = {"RAG_TIER": "lexical"}
+QUICK = {"RAG_TIER": "lexical", "SPARE_CONNECTIONS": "1"}
 """The embedded encoder would be loaded by every server; tests that want it ask for it."""
 
 

@@ -46,11 +46,12 @@ class Connections:
         except NoAnswer:
             return self._exchange(self._dial(), request, timeout)
 
-    def warm(self) -> None:
-        """Let go of what the upstream has closed meanwhile, and have a connection open ahead of the next request.
+    def open_ahead(self) -> None:
+        """Open a connection for a later request. Raises an UpstreamError."""
+        self._keep(self._dial())
 
-        Raises an UpstreamError.
-        """
+    def missing(self, wanted: int) -> int:
+        """How many idle connections are missing until so many are there; those that the upstream closed are let go."""
         kept = list(self._idle)
         self._idle.clear()
         for connection, since in kept:
@@ -58,8 +59,7 @@ class Connections:
                 self._idle.append((connection, since))
             else:
                 connection.close()
-        if not self._idle:
-            self._keep(self._dial())
+        return max(0, min(wanted, self._max_idle) - len(self._idle))
 
     def close(self) -> None:
         """Close the idle connections."""

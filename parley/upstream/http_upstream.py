@@ -87,6 +87,7 @@ class HttpUpstream:
 
     `name` stands for it in logs and metrics; `model` is asked for where a request names none, `fixed_model`
     whatever the request names. `secrets` are never to be passed on, whoever tells them.
+    `spare` connections are held open ahead of the next questions.
     """
 
     prompt_form: PromptForm = "reference"
@@ -104,11 +105,13 @@ class HttpUpstream:
         forward_token: bool = False,
         fixed_model: str | None = None,
         secrets: Collection[str] = (),
+        spare: int = 1,
     ) -> None:
         self.name = name
         self.model = model
         self._fixed_model = fixed_model
         self._held_back: set[str] = set()
+        self._spare = spare
         self._base_url = base_url
         self._key = key
         self._budgets = budgets
@@ -181,8 +184,13 @@ class HttpUpstream:
             return []
 
     def warm(self) -> None:
-        """Open a connection ahead of the first question. Raises an UpstreamError."""
-        self._connections.warm()
+        """Hold connections open ahead of the next questions; where the upstream can't be reached, later."""
+        missing = self._connections.missing(self._spare)
+        gevent.joinall([gevent.spawn(self._open_ahead) for _ in range(missing)])
+
+    def _open_ahead(self) -> None:
+        with contextlib.suppress(UpstreamError):
+            self._connections.open_ahead()
 
     def close(self) -> None:
         """Close the connections that are kept."""

@@ -132,10 +132,9 @@ class Relay:
         return whole.body
 
     def warm(self) -> None:
-        """Open a connection to each upstream ahead of the first question; one that can't be reached is left."""
+        """Hold connections to each upstream open ahead of the next questions."""
         for member in self.members:
-            with contextlib.suppress(UpstreamError):
-                member.upstream.warm()
+            member.upstream.warm()
 
     def models(self) -> list[dict[str, Any]]:
         """The first upstream's own list, kept for a minute; never raises."""

@@ -160,27 +160,29 @@ def test_a_stream_that_was_read_to_its_end_costs_nothing(connections: Connection
 
 
 def test_a_connection_opened_ahead_serves_the_first_question(connections: Connections, upstream: FakeUpstream) -> None:
-    connections.warm()
+    connections.open_ahead()
     upstream.wait_until(lambda: upstream.connections == 1)
     assert ask(connections) == b"hello" and upstream.connections == 1
 
 
-def test_one_is_kept_open_though_the_upstream_closes_what_is_idle(
-    connections: Connections, upstream: FakeUpstream
-) -> None:
-    connections.warm()
-    connections.warm()
+def test_what_the_upstream_has_closed_is_missing(connections: Connections, upstream: FakeUpstream) -> None:
+    assert connections.missing(2) == 2
+    connections.open_ahead()
+    assert connections.missing(2) == 1 and connections.missing(1) == 0
     upstream.wait_until(lambda: upstream.connections == 1)
     for open_connection in list(upstream.open_connections):
         open_connection.socket.shutdown(socket.SHUT_RDWR)
     upstream.wait_until(lambda: not upstream.open_connections)
-    connections.warm()
-    upstream.wait_until(lambda: len(upstream.open_connections) == 1)
+    assert connections.missing(2) == 2
+
+
+def test_no_more_are_missing_than_are_kept(upstream: FakeUpstream) -> None:
+    assert Connections(upstream.base_url, max_idle=3, connect_timeout=5).missing(8) == 3
 
 
 def test_closing_closes_the_idle_ones(connections: Connections, upstream: FakeUpstream) -> None:
     ask(connections)
-    connections.warm()
+    connections.open_ahead()
     connections.close()
     upstream.wait_until(lambda: not upstream.open_connections)
 
