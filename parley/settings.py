@@ -153,7 +153,9 @@ class Settings:
     ttft_timeout: float = row(kinds.seconds(300), "6", "seconds until the first content of one attempt")
     precommit_timeout: float = row(kinds.seconds(300), "9", "seconds until the first content, all attempts together")
     spare_connections: int = row(
-        kinds.whole(1, 1000), "8", "idle connections held open to each upstream: so many calls at once need no handshake"
+        kinds.whole(1, 1000),
+        "8",
+        "idle connections held open to each upstream: so many calls at once need no handshake",
     )
     idle_timeout: float = row(kinds.seconds(600), "15", "seconds of silence inside an upstream's answer")
     stream_timeout: float = row(kinds.seconds(3600), "300", "seconds that an upstream's answer may take in all")

@@ -255,7 +255,8 @@ def test_sd_05_workers_that_are_replaced_after_some_requests_cost_nobody_an_answ
         upstream.script = answer("Hello there", interval=0.02)
         answers = pool.map(lambda _: requests.post(server.url + CHAT, json=HELLO, timeout=20).content, range(80))
         assert all(DONE_EVENT in answered for answered in answers)
-        assert "Autorestarting worker" in server.output() and set(server.worker_pids()) != first
+        wait_until(lambda: set(server.worker_pids()) != first)
+        assert "Autorestarting worker" in server.output()
         assert {end["outcome"] for end in server.request_ends()} == {"ok"}
 
 
