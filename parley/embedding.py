@@ -124,6 +124,8 @@ def builder_of(settings: Settings) -> Builder:
         tell_tier()
         if encoder is None:
             return lexical
+        if isinstance(encoder, EmbeddedEncoder):
+            gevent.spawn(encoder.passages, ["Good morning."])  # loads it, though all vectors may be in the cache
         built = SemanticIndex(lexical, encoder, cache, settings.rag_min_cosine, _tell)
         gevent.spawn(_fill, weakref.ref(built), len(passages))
         return built
