@@ -445,11 +445,13 @@ def test_a_failed_json_answer_is_a_true_status(
     check_error(ask(server, stream=False), status, code)
 
 
-def test_connections_are_held_open_before_anybody_asks(upstream: FakeUpstream) -> None:
-    with running_server({"LLM_BASE_URL": upstream.base_url, "SPARE_CONNECTIONS": "3"}) as server:
-        upstream.wait_until(lambda: len(upstream.open_connections) >= 3)
-        opened = upstream.connections
-        upstream.script = answer("Hello there")
+def test_connections_are_held_open_before_anybody_asks() -> None:
+    with (
+        FakeUpstream() as alone,
+        running_server({"LLM_BASE_URL": alone.base_url, "SPARE_CONNECTIONS": "3"}) as server,
+    ):
+        alone.wait_until(lambda: alone.connections == 3)
+        alone.script = answer("Hello there")
         for _ in range(3):
             requests.post(f"{server.url}/chat/completions", json=HELLO, timeout=9)
-        assert upstream.connections == opened
+        assert alone.connections == 3
