@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 import gevent
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app
+from flask import request as current_request
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -57,13 +58,20 @@ def services() -> Services:
     return found
 
 
+def _request() -> Request:
+    """The current request itself: through Flask's proxy each look at it costs a microsecond."""
+    found: Request = current_request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
 def serve(endpoint: Endpoint) -> Response:
     """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
-    settings = services().settings
-    trail = Trail(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by())
-    turn = Turn(trail, fallback_text=settings.fallback_text, heartbeat=settings.heartbeat)
+    request = _request()
+    within = services()
+    trail = Trail(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by(request))
+    turn = Turn(trail, fallback_text=within.settings.fallback_text, heartbeat=within.settings.heartbeat)
     try:
-        response = _answer(endpoint, turn)
+        response = _answer(endpoint, turn, request, within)
     except ClientGone:
         response = Response(status=CLIENT_CLOSED_REQUEST)
     except BaseException as error:
@@ -85,16 +93,16 @@ class Body:
         return self._pieces
 
 
-def _answer(endpoint: Endpoint, turn: Turn) -> Response:
-    _refuse_foreign_pages()
-    turn.admit(services().admission, check_key())
-    asked = _read(turn.trail)
-    if "gunicorn.socket" in request.environ:
-        turn.watch(request.environ["gunicorn.socket"])
+def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
+    _refuse_foreign_pages(request, within)
+    turn.admit(within.admission, within.keyring.check(_presented_keys(request)))
+    asked = _read(request, within, turn.trail)
+    if client := request.environ.get("gunicorn.socket"):
+        turn.watch(client)
     if not asked.stream:
-        response = json_response(turn.whole(lambda: endpoint.whole(asked, services())))
+        response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))
     else:
-        pieces = turn.stream(endpoint.stream(asked, services()), asked.envelope)
+        pieces = turn.stream(endpoint.stream(asked, within), asked.envelope)
         # Not through werkzeug's two iterators: they cost a twentieth of each chunk.
         response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
     if turn.trail.attempts:
@@ -104,21 +112,21 @@ def _answer(endpoint: Endpoint, turn: Turn) -> Response:
     return response
 
 
-def _client_by() -> str:
+def _client_by(request: Request) -> str:
     """Who says where the caller is: the connection itself, or the proxies that are trusted to (TRUSTED_PROXIES)."""
     original = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR", request.remote_addr)
     return "peer" if original == request.remote_addr else "proxy"
 
 
-def _refuse_foreign_pages() -> None:
+def _refuse_foreign_pages(request: Request, within: Services) -> None:
     """In open mode a page of any site could have its visitor's browser ask; simple requests need no leave (CORS).
 
     Anything but a simple request is preceded by the browser's own question, which goes unanswered.
     """
     origin = request.headers.get("Origin")
-    if origin is None or not services().keyring.is_open:
+    if origin is None or not within.keyring.is_open:
         return
-    allowed = services().settings.cors_origins or ()
+    allowed = within.settings.cors_origins or ()
     own = f"{request.scheme}://{request.host}"
     if origin != own and origin not in allowed and "*" not in allowed:
         raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; see CORS_ORIGINS")
@@ -132,42 +140,43 @@ def json_response(answer: bytes | dict[str, Any], status: int = 200, headers: di
 
 def request_id() -> str:
     """The caller's X-Request-ID where it is clean, else one of ours; the same for the whole request."""
-    if "request_id" not in g:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _CLEAN_ID.fullmatch(given) else os.urandom(16).hex()
-    return str(g.request_id)
+    environ = _request().environ
+    if "parley.request_id" not in environ:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ["parley.request_id"] = given if _CLEAN_ID.fullmatch(given) else os.urandom(16).hex()
+    return str(environ["parley.request_id"])
 
 
 def check_key() -> str:
     """Who asks, by the name of the key. Raises InvalidApiKey unless it is one of ours, or none is needed."""
-    return services().keyring.check(_presented_keys())
+    return services().keyring.check(_presented_keys(_request()))
 
 
 def may_see_details() -> bool:
     """Whether the request may see more than a status."""
-    return services().keyring.holder(_presented_keys()) is not None
+    return services().keyring.holder(_presented_keys(_request())) is not None
 
 
-def _presented_keys() -> list[str]:
-    return [key for key in (_bearer_token(), request.headers.get("x-api-key")) if key]
+def _presented_keys(request: Request) -> list[str]:
+    return [key for key in (_bearer_token(request), request.headers.get("x-api-key")) if key]
 
 
-def _bearer_token() -> str | None:
+def _bearer_token(request: Request) -> str | None:
     found = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
     return found[1] if found else None
 
 
-def _read(trail: Trail) -> Asked:
+def _read(request: Request, within: Services, trail: Trail) -> Asked:
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         trail.id,
         "v1" in request.path.split("/"),
         request.args,
-        _bearer_token(),
+        _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
-    raw = _read_body()
-    model = services().default_model
+    raw = _read_body(request, within.settings.max_body)
+    model = within.default_model
     if len(raw) < LARGE_BODY_BYTES:
         return parse(raw, origin, trail, model)
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
@@ -185,12 +194,12 @@ def _parsed(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Ask
         return error
 
 
-def _read_body() -> bytes:
+def _read_body(request: Request, limit: int) -> bytes:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise errors.UnsupportedEncoding("send the body without Content-Encoding")
     try:
-        return body.read(request.stream, services().settings.max_body, BODY_SECONDS, request.content_length)
+        return body.read(request.stream, limit, BODY_SECONDS, request.content_length)
     except errors.RequestTimeout:
         if client := request.environ.get("gunicorn.socket"):
             body.refuse_more(client)
@@ -202,8 +211,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(ParleyError, _error_response)
     app.register_error_handler(HTTPException, _http_error_response)
     app.register_error_handler(Exception, _internal_error_response)
-    app.after_request(_with_common_headers)
-    app.after_request(_with_drained_body)
+    app.after_request(_finished)
     settings: Settings = app.extensions["parley"].settings
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -214,17 +222,14 @@ def install(app: Flask) -> None:
         )
 
 
-def _with_common_headers(response: Response) -> Response:
+def _finished(response: Response) -> Response:
+    """The headers that every answer bears; behind it the body is drained, for most refusals come before it is read."""
     allowed = services().settings.cors_origins
     if allowed and "*" not in allowed:
         response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-def _with_drained_body(response: Response) -> Response:
-    """Most refusals come before the body has been read."""
+    request = _request()
     if client := request.environ.get("gunicorn.socket"):
         response.call_on_close(partial(body.drain, request.environ["wsgi.input"], request.content_length, client))
     return response
@@ -237,10 +242,10 @@ def _error_response(error: ParleyError) -> Response:
 def _http_error_response(error: HTTPException) -> Response:
     """Flask's own 404, 405 and the like, in our shape."""
     if error.code == 404:
-        return _error_response(errors.NotFound(f"there is no route {request.path}"))
+        return _error_response(errors.NotFound(f"there is no route {_request().path}"))
     headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
     if error.code == 405:
-        message = f"{request.method} is not allowed on {request.path}"
+        message = f"{_request().method} is not allowed on {_request().path}"
         return _error_response(errors.MethodNotAllowed(message, headers=headers))
     refusal = InvalidRequest(error.name)
     refusal.status = error.code or 400

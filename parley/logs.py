@@ -58,9 +58,9 @@ def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None
         processors=[
             structlog.processors.add_log_level,
             _Seldom().held_back,
-            structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             cleaned,
+            structlog.processors.TimeStamper(fmt="iso"),
             as_text if is_text(form) else _as_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

@@ -37,6 +37,9 @@ Batches = Generator[list[bytes], None, None]
 """An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
 
 
+_NOTHING_MORE = sse.Last()
+
+
 class Apologised(Exception):
     """Raised by an answer that has said FALLBACK_TEXT itself, to the finish chunk: `error` is what it stands for."""
 
@@ -65,7 +68,7 @@ class Turn:
         """Take a place for the turn's life. Raises ServerOverloaded, RateLimited."""
         admission.admit(self, holder)
         self._held.append(functools.partial(admission.release, self))
-        streams = observe.OPEN_STREAMS.labels(self.trail.endpoint)
+        streams = observe.series(observe.OPEN_STREAMS, self.trail.endpoint)
         streams.inc()
         self._held.append(streams.dec)
 
@@ -123,13 +126,13 @@ class Turn:
     def _pieces(self, answer: Batches, envelope: Envelope) -> Generator[bytes, None, None]:
         with contextlib.closing(answer):
             try:
-                while (batch := self._next(answer)) is not None:
+                while not isinstance(batch := self._next(answer), sse.Last):
                     if batch:
                         yield sse.frames(batch)
                     elif self._is_silent():
                         yield sse.KEEP_ALIVE
                 self.trail.outcome = "ok"
-                yield sse.DONE
+                yield sse.frames(batch) + sse.DONE
             except Capped:
                 self.trail.outcome = "capped"
                 yield sse.frame(envelope.finish("length")) + sse.DONE
@@ -142,12 +145,13 @@ class Turn:
                 message = f"an internal error occurred (request {self.trail.id})"
                 yield self._ending(InternalError(message), envelope)
 
-    def _next(self, answer: Batches) -> list[bytes] | None:
+    def _next(self, answer: Batches) -> list[bytes]:
+        """The next batch; at the answer's end an empty `Last` one."""
         if self._interruption is not None:
             raise self._interruption
         self._waits_inside = True  # not `_interruptible`: a context manager costs a microsecond, for each chunk
         try:
-            batch = next(answer, None)
+            batch = next(answer, _NOTHING_MORE)
         finally:
             self._waits_inside = False
         if batch:
@@ -210,4 +214,5 @@ class Turn:
     def _report(self) -> None:
         if isinstance(self._interruption, ClientGone):
             observe.CANCEL.observe(time.monotonic() - self._interrupted_at)
+        self._interruption = None  # it bears the frames that it ended, and they bear this turn: memory held for long
         observe.request_ended(self.trail)

@@ -13,10 +13,13 @@ import gevent.socket
 from gevent import get_hub
 
 from parley import tcp
+from parley.wire import sse
 
 READ = 1
 _CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n"
 """A head that bears this is always followed by more: by the end of the chunks at least."""
+_LAST_EVENT = sse.DONE + b"\r\n"
+"""The end of the last chunk but the empty one: only a chunk ends like this."""
 POLL_SECONDS = 0.05
 _TCP_ESTABLISHED = 1
 
@@ -25,14 +28,15 @@ class PromptSocket(gevent.socket.socket):  # type: ignore[misc] # it carries no 
     """A client's connection whose `sendall` does the common case first: all that there is fits into the kernel.
 
     gevent's own asks for the size of the send buffer each time, a tenth of a chunk's cost. The head of a stream waits
-    in the kernel for its first events (MSG_MORE), so that both travel in one packet.
+    in the kernel for its first events (MSG_MORE), so that both travel in one packet, and the last events for the end
+    of the chunks, which gunicorn writes as soon as the turn is closed: a packet costs more than all else about a write.
     """
 
     __slots__ = ()
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
         """As the socket's own."""
-        if data.startswith(b"HTTP/1.") and _CHUNKED in data:
+        if data.endswith(_LAST_EVENT) or (data.startswith(b"HTTP/1.") and _CHUNKED in data):
             flags |= socket.MSG_MORE
         try:
             sent = self._sock.send(data, flags)

@@ -77,7 +77,7 @@ def _annotated(answer: Batches, asked: Asked, found: Found, citations: list[dict
             payloads = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in payloads]
         if payloads and note:
             payloads, note = [note, *payloads], None
-        yield payloads
+        yield type(batch)(payloads)
 
 
 def _note(found: Found, citations: list[dict[str, Any]]) -> sse.Comment | None:

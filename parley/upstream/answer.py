@@ -112,6 +112,7 @@ class Answer:
         if self._closed:
             return
         self._closed = True
+        del self._parser  # it holds this answer, too: both would stay until the next garbage collection
         self._arrivals.close()
         if self._complete and self._reusable:
             self._keep(self._connection)

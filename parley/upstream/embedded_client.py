@@ -26,15 +26,15 @@ class EmbeddedUpstream(HttpUpstream):
         self._patience = budgets.first_content
         self._ready = False
 
-    def open(self, asked: Asked) -> Opened:
+    def open(self, asked: Asked, seconds: float) -> Opened:
         """As `HttpUpstream.open`; raises WarmingUp where it is not ready within the budget."""
         self._await()
-        return super().open(asked)
+        return super().open(asked, seconds)
 
-    def whole(self, asked: Asked) -> Whole:
+    def whole(self, asked: Asked, seconds: float) -> Whole:
         """As `HttpUpstream.whole`; raises WarmingUp where it is not ready within the budget."""
         self._await()
-        return super().whole(asked)
+        return super().whole(asked, seconds)
 
     def models(self) -> list[dict[str, Any]]:
         """One model, labelled as what it is."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import gevent
+import msgspec
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
 from parley.logs import log
@@ -23,7 +24,6 @@ from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, Asked
 
 MODELS_TIMEOUT = 2.0
 MOST_FIELDS_TOLD = 100
-_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
@@ -66,7 +66,7 @@ class Opened:
         self.request_id = _request_id(answer, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held += batch
+            self.held = type(batch)([*self.held, *batch])
 
     def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
         """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or Capped."""
@@ -121,8 +121,8 @@ class HttpUpstream:
         self._discreet = Redactor(self._untold)
         self._connections = Connections(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
-    def open(self, asked: Asked) -> Opened:
-        """Ask for a stream and read it up to the commit point.
+    def open(self, asked: Asked, seconds: float) -> Opened:
+        """Ask for a stream and read it up to the commit point, in so many seconds at most.
 
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
@@ -132,8 +132,9 @@ class HttpUpstream:
             patience = patience.for_audio()
         reader = Reader(dataclasses.replace(asked.envelope, used=False), patience)
         late = UpstreamTimeout("the upstream said nothing in time")
-        with gevent.Timeout(budgets.first_content, late):
-            answer = self._ask(asked, timeout=budgets.first_content)
+        seconds = min(seconds, budgets.first_content)
+        with gevent.Timeout(seconds, late):
+            answer = self._ask(asked, timeout=seconds)
             try:
                 return Opened(
                     answer, reader, reader.batches(_event_stream(answer, budgets.idle)), self._redactor(asked)
@@ -142,19 +143,19 @@ class HttpUpstream:
                 answer.close()
                 raise
 
-    def whole(self, asked: Asked) -> Whole:
-        """The whole answer.
+    def whole(self, asked: Asked, seconds: float) -> Whole:
+        """The whole answer, in so many seconds at most.
 
         Its first byte comes when it has finished: only the budgets for connecting and for all apply.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
-        total = self._budgets.total
         late = UpstreamTimeout("the upstream did not finish in time")
+        seconds = min(seconds, self._budgets.total)
         with (
-            gevent.Timeout(total, late),
-            contextlib.closing(self._ask(asked, timeout=total)) as answer,
+            gevent.Timeout(seconds, late),
+            contextlib.closing(self._ask(asked, timeout=seconds)) as answer,
         ):
-            body = answer.read(total)
+            body = answer.read(seconds)
         chunks.check_completion(body)
         return Whole(body, _request_id(answer, self._redactor(asked)))
 
@@ -202,7 +203,7 @@ class HttpUpstream:
         self._tell_of_held_back(asked.body.keys() - question.keys())
         if self._fixed_model:
             question["model"] = self._fixed_model
-        body = _as_json(question).encode()
+        body = msgspec.json.encode(question)
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",

@@ -63,7 +63,7 @@ class Reader:
         self.done = False
 
     def batches(self, receive: Receive) -> Iterator[list[bytes]]:
-        """What each receive completed, as a list of payloads; DONE itself is not among them.
+        """What each receive completed, as a list of payloads, `Last` where it ends the answer; DONE is not among them.
 
         An empty list says that nothing came for a while. Ends where the answer is complete. Raises
         Capped above the caps, an UpstreamError otherwise.
@@ -72,7 +72,7 @@ class Reader:
             yield from self._until_done(receive)
             if not self.done:
                 yield from self._batch(self._decoder.end())
-                yield from self._ending()
+                self._ending()
         except (UpstreamError, Capped):
             if not self._is_finished:
                 raise
@@ -115,7 +115,7 @@ class Reader:
 
     def _batch(self, payloads: list[bytes]) -> Iterator[list[bytes]]:
         """The good payloads of one receive, in one piece, before the failure that may follow them."""
-        good = []
+        good: list[bytes] = []
         for payload in payloads:
             if payload == sse.DONE_PAYLOAD:
                 self.done = True
@@ -126,12 +126,12 @@ class Reader:
                 self._failure = error
                 break
             good.append(payload)
+        if self.done:
+            good = sse.Last([*good, *self._ending()])
         if good:
             yield good
         if self._failure:
             raise self._failure
-        if self.done:
-            yield from self._ending()
 
     def _look(self, payload: bytes) -> None:
         seen = chunks.look(payload)
@@ -147,13 +147,13 @@ class Reader:
         self._any_finished = self._any_finished or seen.finishes
         self.committed = self.committed or seen.commits
 
-    def _ending(self) -> Iterator[list[bytes]]:
-        """Judge a stream that is over; add the finish chunk where the upstream left it out (Ollama may)."""
+    def _ending(self) -> list[bytes]:
+        """Judge a stream that is over; give the finish chunk where the upstream left it out (Ollama may)."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
         if self._is_finished or (self.done and self._any_finished):
-            return
+            return []
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
         self._unfinished = frozenset()
-        yield [self.envelope.finish("stop")]
+        return [self.envelope.finish("stop")]

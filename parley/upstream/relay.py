@@ -125,7 +125,11 @@ class Relay:
 
         Raises an UpstreamError, or UpstreamRefused for the upstream's own 4xx.
         """
-        attempts = self._attempts(asked, lambda upstream: upstream.whole(asked), _forget, self.budgets.total)
+
+        def ask(upstream: HttpUpstream, seconds: float) -> Whole:
+            return upstream.whole(asked, seconds)
+
+        attempts = self._attempts(asked, ask, _forget, self.budgets.total)
         with contextlib.closing(attempts):
             _, whole = _without_ticks(attempts.run(tells_of_silence=False))
         asked.trail.upstream_request_id = whole.request_id
@@ -156,7 +160,10 @@ class Relay:
             member.upstream.close()
 
     def _opened(self, asked: Asked, wake_after: float | None) -> Generator[list[bytes], None, tuple[Member, Opened]]:
-        attempts = self._attempts(asked, lambda upstream: upstream.open(asked), Opened.close, self.budgets.precommit)
+        def ask(upstream: HttpUpstream, seconds: float) -> Opened:
+            return upstream.open(asked, seconds)
+
+        attempts = self._attempts(asked, ask, Opened.close, self.budgets.precommit)
         attempts.hedge_and_wake(self.hedge_after, wake_after)
         with contextlib.closing(attempts):
             # Silence concerns nobody until something has been sent: a waiting message under our envelope.
@@ -165,7 +172,7 @@ class Relay:
     def _attempts(
         self,
         asked: Asked,
-        ask: Callable[[HttpUpstream], Answered],
+        ask: Callable[[HttpUpstream, float], Answered],
         discard: Callable[[Answered], None],
         seconds: float,
     ) -> Attempts[Answered]:

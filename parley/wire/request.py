@@ -4,6 +4,7 @@ Only the fields that we use are checked; an unknown field is never an error, and
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,6 +44,7 @@ PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own, top level: no upstream knows them, and strict ones answer 400."""
 OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
 """Addressed to this server."""
+MOST_FIELDS_REMEMBERED = 256
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
@@ -165,11 +167,7 @@ class Asked:
 
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """The body that goes upstream: the values that came, less what no upstream should see."""
-        known = (UPSTREAM_FIELDS | forward) - OUR_FIELDS
-        own = PRIVATE_FIELDS | OUR_FIELDS
-        kept = {
-            name: value for name, value in self.body.items() if name in known or ("*" in forward and name not in own)
-        }
+        kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
         if not self.stream:
             kept.pop("stream_options", None)
         messages = [_clean_message(message) for message in self.messages]
@@ -190,6 +188,13 @@ def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked
     turn_id = body.get("turn_id")
     trail.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
     return Asked(body, stream, envelope, origin, trail)
+
+
+@functools.lru_cache(MOST_FIELDS_REMEMBERED)
+def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
+    if name in OUR_FIELDS:
+        return False
+    return name in UPSTREAM_FIELDS or name in forward or ("*" in forward and name not in PRIVATE_FIELDS)
 
 
 def text_of(content: Any) -> str:

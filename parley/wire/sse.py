@@ -19,6 +19,10 @@ class Comment(bytes):
     """A line that every client ignores, ready to stand among payloads."""
 
 
+class Last(list[bytes]):
+    """The payloads that end a complete answer: DONE may leave with them, in one write."""
+
+
 def frame(payload: bytes) -> bytes:
     """One event on the wire. A payload of several lines becomes several `data:` lines of one event."""
     if b"\n" in payload:

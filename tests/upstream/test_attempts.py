@@ -66,14 +66,15 @@ class Asking:
         self.attempts = Attempts(self.members, self._ask, Opened.close, self.trail, self.budget, **chosen)
         self.attempts.hedge_and_wake(*moments)
 
-    def _ask(self, upstream: Any) -> Opened:
+    def _ask(self, upstream: Any, seconds: float) -> Opened:
         self.asked.append(upstream.name)
         script = self.scripts[upstream.name]
         try:
             while True:
                 step = script.pop(0) if len(script) > 1 else script[0]
                 if isinstance(step, Event):
-                    step.wait()
+                    with gevent.Timeout(seconds, UpstreamTimeout("")):
+                        step.wait()
                 elif isinstance(step, Exception):
                     raise step
                 else:
