@@ -263,13 +263,18 @@ class Deployments(Conversations):
         if not self.stopped:
             super().teardown()
             return
+        try:
+            self._finish_what_is_open()
+            self.each_ended_turn_has_its_one_line()
+            assert self.server.wait_for_exit() == 0 and "Traceback" not in self.server.output()
+        finally:
+            Deployments.server = self.start()
+
+    def _finish_what_is_open(self) -> None:
         for stream in list(self.open):
             stream.steps.extend([b"" if stream.words else head(), event(chunks("")[-1]), event(DONE), END, None])
             assert stream.rest().count(DONE_EVENT) == 1
             self._end(stream, "ok")
-        self.each_ended_turn_has_its_one_line()
-        assert self.server.wait_for_exit() == 0 and "Traceback" not in self.server.output()
-        Deployments.server = self.start()
 
     def _listens(self, pid: int) -> bool:
         try:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +32,7 @@ from fake_upstream import (
     text_chunk,
     whole,
 )
-from running_server import RunningServer, payloads, running_server
+from running_server import RunningServer, payloads, post, receive_until, running_server
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -81,6 +83,16 @@ def ask(server: RunningServer, path: str = "/chat/completions", headers: Any = N
 
 def frames(*payloads: bytes) -> bytes:
     return b"".join(b"data: " + payload + b"\n\n" for payload in payloads)
+
+
+DATA_SEGMENTS_IN = 152
+"""Where tcp_info has the number of packets with data that have come (linux/tcp.h)."""
+
+
+def packets_heard(connection: socket.socket) -> int:
+    """How many packets with data the other end has sent so far."""
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, DATA_SEGMENTS_IN + 4)
+    return int.from_bytes(told[DATA_SEGMENTS_IN:], sys.byteorder)
 
 
 def check_error(response: Any, status: int, code: str | None) -> dict[str, Any]:
@@ -140,6 +152,14 @@ def test_the_headers_are_those_of_an_event_stream(server: RunningServer, upstrea
     assert headers["cache-control"] == "no-cache, no-transform" and headers["x-accel-buffering"] == "no"
     assert headers["x-content-type-options"] == "nosniff" and headers["x-request-id"] == "turn-7"
     assert not headers.keys() & {"set-cookie", "x-powered-by", "content-length", "content-encoding"}
+
+
+def test_what_arrived_together_leaves_together_with_the_end(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [b"".join([head(), *map(event, (*chunks("Hello there"), DONE)), END])]
+    with server.connect() as connection:
+        connection.sendall(post("/chat/completions", HELLO))
+        heard = receive_until(connection, b"\r\n0\r\n\r\n")
+        assert heard.count(b"data: ") == 5 and packets_heard(connection) == 1
 
 
 @pytest.mark.parametrize(

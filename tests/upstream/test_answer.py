@@ -1,11 +1,13 @@
 """One HTTP answer from a real socket: its framing, its bounds, its end, and whether its connection serves again."""
 
 import contextlib
+import gc
 import gzip
 import itertools
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import gevent
@@ -238,6 +240,19 @@ def test_a_reset_breaks_it_wherever_it_stands(head: bytes, body: bytes | None, e
     with pytest.raises(error):
         answer.read_head(TIMEOUT) if body is None else answer.read(TIMEOUT)
     answer.close()
+
+
+def test_a_closed_answer_holds_no_memory_until_a_garbage_collection() -> None:
+    gc.disable()
+    try:
+        one = Wire(CHUNKED, b"5\r\nhello\r\n0\r\n\r\n")
+        assert one.read() == b"hello"
+        one.close()
+        answer = weakref.ref(one.answer)
+        del one
+        assert answer() is None
+    finally:
+        gc.enable()
 
 
 def test_a_close_without_a_byte_is_no_answer(wire: NewWire) -> None:
