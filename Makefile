@@ -29,6 +29,7 @@ bench: $(VENV)/.benched $(VENV)/deployment/.served
 	$(BIN)/python bench/relay.py --write-docs $(ROUNDS:%=--rounds %)
 	$(BIN)/python bench/distance.py --write-docs $(ROUNDS:%=--rounds %)
 	$(BIN)/python bench/scaling.py --write-docs $(ROUNDS:%=--rounds %)
+	$(BIN)/python bench/hotspots.py --write-docs
 	$(BIN)/python bench/startup.py --write-docs $(ROUNDS:%=--rounds %) --python $(VENV)/deployment/bin/python
 
 # The promised figures, measured.

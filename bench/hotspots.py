@@ -33,7 +33,7 @@ PARTS = {
     "gunicorn": ("gunicorn/",),
     "Flask, Werkzeug": ("flask/", "werkzeug/", "flask_cors/", "blinker/"),
     "gevent: greenlets, timers, sockets": ("gevent/",),
-    "log line, metrics": ("structlog/", "prometheus_client/", *(f"parley/{name}.py" for name in ("logs", "log_output"))),
+    "log line, metrics": ("structlog/", "prometheus_client/", "parley/logs.py", "parley/log_output.py"),
     "reading the request, its limits": ("parley/body.py", "parley/admission.py", "limits/", "parley/wire/request.py"),
     "the upstream: connections, HTTP": ("parley/upstream/",),
     "events and chunks": ("parley/wire/",),
@@ -41,7 +41,7 @@ PARTS = {
     "the turn, and what holds it together": ("parley/", "blueprints/"),
 }
 """Whose code it was: the innermost frame that belongs to one of these; the first that fits."""
-REST = "Python's start of all this"
+REST = "anything else"
 
 
 @dataclass(frozen=True)
@@ -92,22 +92,20 @@ def _samples(sampler: str, running: Running) -> collections.Counter[str]:
     assert running.tree
     worker = running.tree.pids()[-1]
     with tempfile.NamedTemporaryFile("r", suffix=".raw") as stacks:
-        command = [sampler, "record", "--threads", "--rate", str(RATE_HZ), "--duration", str(SECONDS)]
-        subprocess.run(
-            ["taskset", "-c", str(LOAD_CORE), *command, "--format", "raw", "--output", stacks.name, "--pid", str(worker)],
-            check=True,
-            capture_output=True,
-        )
+        how = ["--threads", "--rate", str(RATE_HZ), "--duration", str(SECONDS), "--format", "raw"]
+        command = [sampler, "record", *how, "--output", stacks.name, "--pid", str(worker)]
+        subprocess.run(["taskset", "-c", str(LOAD_CORE), *command], check=True, capture_output=True)
         counts: collections.Counter[str] = collections.Counter()
         for line in stacks:
             stack, _, count = line.rpartition(" ")
             thread, *frames = stack.split(";")
             if f"({worker})" in thread:  # its main thread bears its id; the others write the log, or wait
-                counts[_part(frames)] += int(count)
+                counts[part_of(frames)] += int(count)
     return counts
 
 
-def _part(frames: list[str]) -> str:
+def part_of(frames: list[str]) -> str:
+    """Whose code a stack stood in, outermost frame first, each as `function (file:line)`."""
     for frame in reversed(frames):
         file = frame.rpartition("(")[2]
         for part, prefixes in PARTS.items():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hotspots import REST, part_of
 from measuring import capacity, documents, figures, machine, tables
 from measuring.targets import KEY, TARGETS, running_target
 from measuring.upstream import running_upstream
@@ -152,3 +153,13 @@ def test_a_file_of_the_bench_has_at_most_three_hundred_lines() -> None:
     lines = {file.name: len(file.read_text().splitlines()) for file in BENCH.glob("**/*.py")}
 
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_a_sample_counts_for_the_innermost_code_that_is_somebodys() -> None:
+    serving = ["handle (gunicorn/workers/base_async.py:98)", "__call__ (flask/app.py:1536)"]
+    assert part_of(serving) == "Flask, Werkzeug"
+    assert part_of([*serving, "ip_address (ipaddress.py:45)"]) == "Flask, Werkzeug"
+    assert part_of([*serving, "complete (blueprints/basic.py:14)", "look (parley/wire/chunks.py:191)"]) == (
+        "events and chunks"
+    )
+    assert part_of(["run (threading.py:1)"]) == REST
