@@ -16,7 +16,7 @@ from measuring.targets import NotInstalled, find, litellm_command, running_targe
 from measuring.upstream import running_upstream
 from measuring.versions import about, of_command
 
-RELAYS = ["direct", "nginx", "parley", "tutorial", "litellm", "agora"]
+RELAYS = ["direct", "nginx", "bare", "parley", "tutorial", "litellm", "agora"]
 # The streams that S5 leaves behind spoil what comes after it, in relays that do not notice that callers have left.
 ORDER = ["S0", "S1", "S2", "S3", "S4", "S6", "leave", "S5"]
 

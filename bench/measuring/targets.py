@@ -156,6 +156,7 @@ TARGETS = {
     "direct": Target(None, VERSIONED),
     "nginx": Target(nginx),
     "parley": PARLEY,
+    "bare": Target(flask_peer("bare")),
     "tutorial": Target(flask_peer("tutorial")),
     "client-per-request": Target(flask_peer("client_per_request")),
     "litellm": Target(litellm, VERSIONED),
