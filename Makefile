@@ -72,8 +72,8 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 	@touch $@
 
 # The recogniser only where it installs: without it the tests that need one are skipped.
-$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-align.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-import.txt requirements-align.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -r requirements-import.txt
 	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -r requirements-align.txt
 	@touch $@
 

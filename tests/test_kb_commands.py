@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from click.testing import Result
+from office_files import write_docx, write_pdf
 
 from app import create_app
 from parley import logs
@@ -307,12 +309,11 @@ def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
     ]
 
 
-HAS_CONVERTER = find_spec("markitdown") is not None
-
-
-@pytest.mark.skipif(HAS_CONVERTER, reason="the converter is installed")
 @pytest.mark.parametrize("suffix", [".html", ".pdf", ".docx"])
-def test_without_the_converter_it_is_said_what_to_install(tmp_path: Path, suffix: str) -> None:
+def test_without_the_converter_it_is_said_what_to_install(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "markitdown", None)  # as where it is not installed
     write(tmp_path / f"a{suffix}", "x")
 
     result = kb(tmp_path / "kb", "import", str(tmp_path / f"a{suffix}"))
@@ -320,7 +321,10 @@ def test_without_the_converter_it_is_said_what_to_install(tmp_path: Path, suffix
     assert result.exit_code == 1 and "pip install -r requirements-import.txt" in result.output
 
 
-@pytest.mark.skipif(not HAS_CONVERTER, reason="needs requirements-import.txt")
+converter = pytest.mark.skipif(not find_spec("markitdown"), reason="needs requirements-import.txt")
+
+
+@converter
 @pytest.mark.filterwarnings("default")
 def test_html_becomes_entries_by_its_headings(tmp_path: Path) -> None:
     write(tmp_path / "a.html", "<html><body><h1>Hours</h1><p>We open at <b>9</b>.</p><h2>Sunday</h2><p>Closed.</p>")
@@ -328,20 +332,21 @@ def test_html_becomes_entries_by_its_headings(tmp_path: Path) -> None:
     assert imported(tmp_path / "kb", tmp_path / "a.html") == [("Hours", "We open at 9."), ("Sunday", "Closed.")]
 
 
-@pytest.mark.skipif(not HAS_CONVERTER, reason="needs requirements-import.txt")
+@converter
 @pytest.mark.filterwarnings("default")
-def test_word_and_pdf_files_are_read(tmp_path: Path) -> None:
-    docx, canvas = pytest.importorskip("docx"), pytest.importorskip("reportlab.pdfgen.canvas")
-    document = docx.Document()
-    document.add_heading("Hours", 1)
-    document.add_paragraph("We open at 9.")
-    document.save(tmp_path / "a.docx")
-    page = canvas.Canvas(str(tmp_path / "b.pdf"))
-    page.drawString(72, 720, "Parking is behind the shop.")
-    page.save()
+def test_a_word_document_becomes_entries_by_its_headings(tmp_path: Path) -> None:
+    write_docx(tmp_path / "a.docx", [("Hours", "We open at 9."), ("Sunday", "Closed.")])
 
-    assert imported(tmp_path / "kb", tmp_path / "a.docx") == [("Hours", "We open at 9.")]
-    assert ("b", "Parking is behind the shop.") in imported(tmp_path / "kb", tmp_path / "b.pdf")
+    assert imported(tmp_path / "kb", tmp_path / "a.docx") == [("Hours", "We open at 9."), ("Sunday", "Closed.")]
+
+
+@converter
+@pytest.mark.filterwarnings("default")
+def test_a_pdf_becomes_an_entry_named_after_its_file(tmp_path: Path) -> None:
+    write_pdf(tmp_path / "opening-hours.pdf", ["We open at 9.", "On Sundays we stay closed."])
+
+    entries = imported(tmp_path / "kb", tmp_path / "opening-hours.pdf")
+    assert entries == [("opening hours", "We open at 9.\nOn Sundays we stay closed.")]
 
 
 # --- the guide ---
