@@ -239,9 +239,9 @@ class Deployments(Conversations):
     @precondition(lambda self: self.open)
     @rule()
     def stop(self) -> None:
+        self.stopped = True
         self.server.signal(signal.SIGTERM)
         self._wait_until(self._is_refused)
-        self.stopped = True
 
     @is_stopped
     @rule()
