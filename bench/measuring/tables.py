@@ -116,10 +116,10 @@ def _own(name: str) -> Callable[[dict[str, Figures]], float | None]:
     return lambda figures: figures["parley"].get(name)
 
 
-def _times_nginx(name: str) -> Callable[[dict[str, Figures]], float | None]:
+def _times(other: str, name: str) -> Callable[[dict[str, Figures]], float | None]:
     def ratio(figures: dict[str, Figures]) -> float | None:
-        own, nginx = figures["parley"].get(name), figures.get("nginx", {}).get(name)
-        return own / nginx if own and nginx else None
+        own, others = figures["parley"].get(name), figures.get(other, {}).get(name)
+        return own / others if own and others else None
 
     return ratio
 
@@ -128,12 +128,16 @@ def _added(name: str) -> Callable[[dict[str, Figures]], float | None]:
     return lambda figures: added_to_direct(figures, "parley", name)
 
 
+BARE_US, BARE_MS = 21, 0.37
+"""What a bare relay took for a chunk (S3) and a request (S0) on the machine on which the limits were set."""
 GOALS = (
     Goal("S2: CPU µs a chunk", 26, None, _own("S2 us a chunk"), 1),
-    Goal("S2: the same, in times nginx's", 5.5, None, _times_nginx("S2 us a chunk"), 1),
+    Goal("S2: the same, in times nginx's", 5.5, None, _times("nginx", "S2 us a chunk"), 1),
     Goal("S3: CPU µs a chunk", 26, None, _own("S3 us a chunk"), 1),
-    Goal("S3: the same, in times nginx's", 5.5, 2, _times_nginx("S3 us a chunk"), 1),
+    Goal("S3: the same, in times nginx's", 5.5, 2, _times("nginx", "S3 us a chunk"), 1),
+    Goal("S3: the same, in times the bare relay's", 26 / BARE_US, None, _times("bare", "S3 us a chunk"), 2),
     Goal("S0: CPU ms a streamed request", 0.45, 0.25, _own("S0 ms a request"), 3),
+    Goal("S0: the same, in times the bare relay's", 0.45 / BARE_MS, None, _times("bare", "S0 ms a request"), 2),
     Goal("S1: first content, added to direct, p50 ms", 0.4, 0.2, _added("S1 first p50 ms")),
     Goal("S1: first content, added to direct, p99 ms", 0.8, None, _added("S1 first p99 ms")),
     Goal("S2: relay latency of an event, p50 ms", 0.05, None, _own("S2 relay p50 ms"), 3),
