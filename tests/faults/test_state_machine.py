@@ -17,6 +17,7 @@ import requests
 from fake_upstream import (
     DONE,
     END,
+    HANG,
     Call,
     FakeUpstream,
     Step,
@@ -75,7 +76,10 @@ class Conversations(RuleBasedStateMachine):
     def _script(self, call: Call) -> Iterator[Step]:
         """Whatever the rules have left for this call, as soon as they do."""
         name = call.headers["x-request-id"]
-        stream = next(stream for stream in self.open if stream.name == name)
+        stream = next((stream for stream in self.open if stream.name == name), None)
+        if stream is None:  # its caller has left meanwhile
+            yield HANG
+            return
         while not (stream.steps and stream.steps[0] is None):
             yield stream.steps.popleft() if stream.steps else 0.001
 
