@@ -20,6 +20,7 @@ import pytest
 import requests
 from fake_upstream import HANG, Call, FakeUpstream, Step, answer, chunks, event, events, head, text_chunk
 from running_server import RunningServer, ServerDidNotStart, held_by, post, receive_until, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -60,13 +61,6 @@ def metric(server: RunningServer, name: str) -> float:
     """The sum of a metric's series."""
     found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", get(server, "/metrics").text, re.MULTILINE)
     return sum(map(float, found))
-
-
-def wait_until(holds: Callable[[], bool], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 # --- a full house ---

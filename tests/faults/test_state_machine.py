@@ -33,6 +33,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from running_server import RunningServer, post, receive_until, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -232,7 +233,7 @@ class Deployments(Conversations):
         self.reloads += 1
         old = self.server.worker_pids()
         self.server.signal(signal.SIGHUP)
-        self._wait_until(lambda: set(self.server.worker_pids()) - set(old) and not any(map(self._listens, old)))
+        wait_until(lambda: set(self.server.worker_pids()) - set(old) and not any(map(self._listens, old)))
         self.behind = list(self.open)
 
     @is_settled
@@ -240,7 +241,7 @@ class Deployments(Conversations):
     @rule()
     def stop(self) -> None:
         self.server.signal(signal.SIGTERM)
-        self._wait_until(self._is_refused)
+        wait_until(self._is_refused)
         self.stopped = True
 
     @is_stopped
@@ -283,13 +284,6 @@ class Deployments(Conversations):
         except ConnectionRefusedError:
             return True
         return False
-
-    @staticmethod
-    def _wait_until(holds: Any) -> None:
-        deadline = time.monotonic() + 20
-        while not holds():
-            assert time.monotonic() < deadline, "not in time"
-            time.sleep(0.01)
 
 
 PATIENCE = {"TTFT_TIMEOUT": "60", "PRECOMMIT_TIMEOUT": "60", "IDLE_TIMEOUT": "60", "MAX_STREAMS": str(PLACES)}

@@ -18,6 +18,7 @@ import pytest
 from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import FakeUpstream, whole
 from running_server import ROOT, free_port
+from unreachable import black_hole
 
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.upstream.connections import Connections
@@ -185,20 +186,6 @@ def test_what_can_not_be_reached_is_called_so(base_url: str) -> None:
 def silent() -> Iterator[int]:
     """A port where connections are taken and nothing is said."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def black_hole() -> Iterator[int]:
-    """A port that answers no SYN: the queue of its listener is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
 
 
