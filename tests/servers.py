@@ -31,7 +31,7 @@ class Servers:
         return self._running[key]
 
     def stop(self) -> None:
-        """All at once, for each takes a second."""
+        """All at once."""
         if self._stacks:
             with ThreadPoolExecutor(len(self._stacks)) as pool:
                 list(pool.map(lambda stack: stack.close(), self._stacks))

@@ -200,6 +200,7 @@ def test_what_does_not_answer_in_time_is_a_timeout(
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("certificate", "reason"),
     [
@@ -245,6 +246,7 @@ def run_trusting(authority: Path, base_url: str, **variables: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello", headers={"connection": "close"})
@@ -254,6 +256,7 @@ def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(cer
         assert fake.resumed == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_a_good_certificate_is_trusted_and_its_connection_serves_again(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello")
@@ -286,6 +289,7 @@ def test_plain_http_goes_to_the_proxy_with_its_whole_url_and_our_name(
     assert f"proxy-authorization: Basic {base64.b64encode(b'us@er:p:ss').decode()}" in fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["", "user:secret@"])
 def test_https_goes_through_a_tunnel_and_only_the_proxy_sees_our_name(certificates: Certificates, user: str) -> None:
     with FakeTlsUpstream(certificates.good) as fake, Proxy(fake.port) as proxy:
@@ -304,6 +308,7 @@ def test_https_goes_through_a_tunnel_and_only_the_proxy_sees_our_name(certificat
         assert call.path == "/v1/chat/completions"
 
 
+@pytest.mark.slow
 def test_the_certificate_is_the_upstreams_not_the_proxys(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.wrong_host) as fake, Proxy(fake.port) as proxy:
         with pytest.raises(subprocess.CalledProcessError) as raised:
@@ -346,6 +351,7 @@ def test_a_proxy_that_says_nothing_is_a_timeout() -> None:
         dial(through(port, "https://upstream.test/v1"), 0.05)
 
 
+@pytest.mark.slow
 def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() -> None:
     code = (
         "import gevent, resource; gevent.sleep(0.001)\n"
