@@ -29,7 +29,7 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.errors", "parley.logs", "parley.tcp", "parley.trail"},
+    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -56,6 +56,7 @@ GEVENT = {
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/talk.py",
+    "parley/threads.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
     "parley/upstream/arrivals.py",

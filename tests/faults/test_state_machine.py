@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
