@@ -622,7 +622,7 @@ def test_up_18_a_wish_may_be_a_date(single: RunningServer, first: FakeUpstream) 
     assert heard.end["attempts"] == 2 and 500 <= heard.end["ms"] < 2500
 
 
-@pytest.mark.parametrize("wish", [http_date(3600), "1e300", "3", "9" * 300])
+@pytest.mark.parametrize("wish", [http_date(3600), "1e300", "3", "9" * 300], ids=["a date", "1e300", "3", "9s"])
 def test_up_18_a_wish_beyond_the_budget_is_never_waited_for(
     single: RunningServer, first: FakeUpstream, wish: str
 ) -> None:

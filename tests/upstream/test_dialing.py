@@ -176,6 +176,7 @@ def test_a_connection_sends_at_once_and_notices_a_peer_that_was_switched_off(ups
         "http://a..example",
         "http://255.255.255.255",
     ],
+    ids=["http", "https", "no such name", "a long name", "an empty label", "broadcast"],
 )
 def test_what_can_not_be_reached_is_called_so(base_url: str) -> None:
     with pytest.raises(UpstreamUnreachable):
