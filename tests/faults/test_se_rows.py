@@ -318,19 +318,19 @@ def test_se_08_a_reader_of_the_log_that_stops_delays_no_stream(upstream: FakeUps
         assert process.stdout
         while b'"knowledge_loaded"' not in process.stdout.readline():
             pass
-        slowest = 0.0
+        waits: list[float] = []
         with requests.Session() as session:
             for number in range(400):  # some 400 KB of lines, into a pipe that holds 64 KiB and that nobody reads
                 started = time.monotonic()
                 upstream.script = answer("Hello there") if number % 3 else refusal(400, {"message": "no"})
                 sent = {**HELLO, f"held{number}": 1}
                 assert session.post(f"http://127.0.0.1:{port}{CHAT}", json=sent, timeout=9).content
-                slowest = max(slowest, time.monotonic() - started)
+                waits.append(time.monotonic() - started)
                 if not number % 20:
                     bad = socket.create_connection(("127.0.0.1", port), timeout=5)
                     bad.sendall(b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\nbad header\r\n\r\n")
                     bad.close()
-        assert slowest < 5
+        assert sorted(waits)[-5] < 0.5  # all but one in a hundred: the machine may pause, a full pipe stays full
         os.set_blocking(process.stdout.fileno(), True)
         process.terminate()
         rest = process.stdout.read()
