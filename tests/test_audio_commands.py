@@ -193,6 +193,7 @@ def test_make_keeps_a_recording_that_is_there(folder: Path, voice: FakeUpstream)
     assert (folder / "welcome.txt").read_text() == "Hello.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["../x", "--text", "Hello."], ["x", "--text", "..."]])
 def test_make_refuses_what_can_be_no_recording(tmp_path: Path, voice: FakeUpstream, args: list[str]) -> None:
     result = run(tmp_path, "make", *args, tts_base_url=voice.base_url)

@@ -207,6 +207,7 @@ def test_a_search_that_finds_nothing_says_so_by_its_exit_code(shop: Path) -> Non
     assert (result.exit_code, "nothing was found" in result.output) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args", [["search", "x", "--kb", "south"], ["search", "x", "--filter", "language"], ["search"], ["import"]]
 )
