@@ -650,7 +650,7 @@ def test_up_19_after_five_failures_an_upstream_is_left_alone_until_one_probe_fin
         while not first.calls[5:]:
             asked = pool.submit(ask, server)
             first_or_done(first, asked)
-        assert 4 < time.monotonic() - opened < 8
+        assert 4 < time.monotonic() - opened < 9.5  # after 5 s; a second failure would make it 10
         for _ in range(5):
             ask(server).answered("From the second")  # beside the probe nobody goes there
         probed.set()
