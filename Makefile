@@ -6,13 +6,19 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings clean
+.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
 
+# In two processes, file by file: most of the time is spent waiting.
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# While you write: the tests that start no server and no process and load no model, with few examples of what is drawn.
+quick: $(VENV)/.tested
+	$(BIN)/python -m pytest -q -m "not (server or embedded or slow)" --hypothesis-profile quick \
+	  tests/knowledge tests/speech tests/upstream tests/wire tests/test_*.py
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -7,19 +7,17 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import gc
 import http.client
 import math
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from promises import Table
+from promises import Part, Table, measure
 from sentences import SENTENCES
 from stalls import Probe, ms
 from talkers import quantile
@@ -56,7 +54,6 @@ class Sizes:
 
 
 QUICK = Sizes(streams=50, seconds=5, questions=60, interruptions=15, relayed=8, sentences=15, rounds=1)
-Part = Callable[[Table, Sizes], Awaitable[None]]
 
 
 @contextlib.contextmanager
@@ -262,25 +259,14 @@ async def interrupted(server: RunningServer) -> float:
 PARTS: list[Part] = [pacing, first_sound, resampling, relaying, loading, words, speaking, barge_in]
 
 
-async def measure(sizes: Sizes, names: list[str]) -> int:
-    """Measure everything, or what is named; give the exit code."""
-    table = Table()
-    gc.disable()  # the pauses of this process would count as the server's
-    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
-    for part in PARTS:
-        if not names or part.__name__ in names:
-            await part(table, sizes)
-    print(f"{table.broken} broken" if table.broken else "all kept")
-    return 1 if table.broken else 0
-
-
 def main() -> int:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer streams, for a first look")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(part.__name__ for part in PARTS)}")
     asked = parser.parse_args()
-    return asyncio.run(measure(QUICK if asked.quick else Sizes(), asked.parts))
+    parts = [part for part in PARTS if not asked.parts or part.__name__ in asked.parts]
+    return asyncio.run(measure(parts, QUICK if asked.quick else Sizes()))
 
 
 if __name__ == "__main__":

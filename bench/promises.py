@@ -12,8 +12,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bad_input import sent
 from planned_upstream import House, Plan
@@ -63,6 +64,10 @@ class Table:
         """Print one promise."""
         self.broken += not kept
         print(f"{promise:<52} | {required:<28} | {measured:<58} | {'kept' if kept else 'BROKEN'}", flush=True)
+
+
+Part = Callable[[Table, Any], Awaitable[None]]
+"""It measures some promises, at its own sizes, and adds their rows."""
 
 
 def ms(values: list[float]) -> str:
@@ -261,12 +266,14 @@ async def bad_input(table: Table, sizes: Sizes) -> None:
     )
 
 
-async def measure(sizes: Sizes) -> int:
-    """Measure everything; give the exit code."""
+PARTS: list[Part] = [held_streams, leavers, stop, disconnects, bad_input]
+
+
+async def measure(parts: Sequence[Part], sizes: Any) -> int:
+    """Measure one part after the other, and print; give the exit code."""
     table = Table()
     gc.disable()  # the pauses of this process would count as the server's
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
-    parts: list[Callable[[Table, Sizes], Awaitable[None]]] = [held_streams, leavers, stop, disconnects, bad_input]
     for part in parts:
         await part(table, sizes)
     print(f"{table.broken} broken" if table.broken else "all kept")
@@ -277,7 +284,7 @@ def main() -> int:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer streams, for a first look")
-    return asyncio.run(measure(QUICK if parser.parse_args().quick else Sizes()))
+    return asyncio.run(measure(PARTS, QUICK if parser.parse_args().quick else Sizes()))
 
 
 if __name__ == "__main__":

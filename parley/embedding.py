@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import gevent
 import numpy as np
-from gevent.threadpool import ThreadPool
 
+from parley import threads
 from parley.errors import UpstreamError
 from parley.knowledge import index, minilm
 from parley.knowledge.bases import Builder
@@ -34,7 +34,7 @@ class Threads:
     """Two threads for what would hold up the event loop."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPool(2)
+        self._pool = threads.pool(2)
 
     def similarities(self, vectors: Floats, queries: Floats) -> Floats:
         """The product of all vectors and the queries'."""

@@ -20,6 +20,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SAMPLE_BYTES = 2
+REQUEST = """
+{"model":"gpt-4o-mini","stream":true,"max_tokens":200,"tenant":"acme",
+ "turn_id":3,"timestamp":1764000012345,"interruptable":true,
+ "context":{"presence":{"1002":{"selection":"Plan B"}}},
+ "messages":[
+  {"role":"system","content":"You are a concise voice assistant."},
+  {"role":"assistant","content":"Hello!","turn_id":1,"timestamp":1764000001000,"metadata":{"source":"greeting"}},
+  {"role":"user","content":"What plans are there?","turn_id":2,"timestamp":1764000004000,
+   "metadata":{"source":"asr","user":"1002"}},
+  {"role":"assistant","content":"We have three plans, the first ","turn_id":2,"timestamp":1764000005000,
+   "metadata":{"source":"llm","interrupted":true,"interrupt_timestamp":1764000009000,
+    "original":"We have three plans, the first costs ten dollars."}},
+  {"role":"user","content":"Just this one.","turn_id":3,"timestamp":1764000012000,
+   "metadata":{"source":"asr","user":"1002"}}]}
+"""
+"""As the engine sends it after an interruption, with all the fields that are its own."""
 
 
 @dataclasses.dataclass

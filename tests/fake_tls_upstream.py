@@ -111,6 +111,7 @@ class FakeTlsUpstream(FakeUpstream):
             connection.socket.settimeout(HANDSHAKE_SECONDS)
             try:
                 context = self._context(self.certificate)
+                connection.socket.getpeername()  # of one who is gone, wrap_socket would leave the socket open
                 connection.socket = context.wrap_socket(connection.socket, True, do_handshake_on_connect=False)
                 connection.socket.do_handshake()
                 self.resumed.append(bool(connection.socket.session_reused))

@@ -125,15 +125,11 @@ class RunningServer:
 
     def stop(self, timeout: float = 5.0) -> int:
         """SIGTERM, and SIGKILL for all that still lives after `timeout` seconds; gives the return code."""
-        self.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(timeout)
-        self._kill()
-        return self._process.wait()
+        return self._stop(signal.SIGTERM, timeout)
 
     def close(self) -> None:
         """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
-        self.stop()
+        self._stop(signal.SIGQUIT, 5.0)  # a second less than SIGTERM takes
         self._kill()
         printed = self.output()
         self._log.close()
@@ -156,6 +152,13 @@ class RunningServer:
             return False
         finally:
             connection.close()
+
+    def _stop(self, how: int, timeout: float) -> int:
+        self.signal(how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout)
+        self._kill()
+        return self._process.wait()
 
     def _kill(self) -> None:
         # The group outlives its leader while a worker lives, and only then.

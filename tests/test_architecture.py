@@ -29,7 +29,7 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.errors", "parley.logs", "parley.tcp", "parley.trail"},
+    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -56,6 +56,7 @@ GEVENT = {
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/talk.py",
+    "parley/threads.py",
     "parley/turn.py",
     "parley/upstream/answer.py",
     "parley/upstream/arrivals.py",
@@ -90,17 +91,23 @@ MODULES = {module_of(file) for file in PRODUCT}
 
 
 @functools.cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    """All that the tree holds."""
+    return list(ast.walk(tree))
+
+
+@functools.cache
 def imports(tree: ast.Module) -> list[Import]:
     """Every import, wherever it stands; `from package import module` is an import of the module."""
     for_annotations = {
         id(inner)
-        for block in ast.walk(tree)
+        for block in nodes(tree)
         if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
         for statement in block.body
         for inner in ast.walk(statement)
     }
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -136,8 +143,8 @@ def may_import(importer: str, imported: str) -> bool:
 @functools.cache
 def texts(tree: ast.Module) -> list[str]:
     """Every string and bytes constant but the docstrings (of attributes, too)."""
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    values = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    docstrings = {id(node.value) for node in nodes(tree) if isinstance(node, ast.Expr)}
+    values = [node.value for node in nodes(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
     return [
         value.decode("latin-1") if isinstance(value, bytes) else value
         for value in values
@@ -146,7 +153,7 @@ def texts(tree: ast.Module) -> list[str]:
 
 
 def reads_environment(tree: ast.Module) -> bool:
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
             if node.attr in ENVIRONMENT:
                 return True
@@ -249,7 +256,7 @@ def test_a_function_has_at_most_fifty_lines() -> None:
     lines = {
         (path_of(file), node.name): (node.end_lineno or 0) - node.lineno + 1
         for file, tree in TREES.items()
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 
@@ -267,6 +274,7 @@ def loaded_by_the_master(names: list[str], cwd: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

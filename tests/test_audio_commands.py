@@ -117,6 +117,7 @@ def test_a_folder_without_recordings_is_a_failure(tmp_path: Path, missing: bool)
     assert run(tmp_path / "absent" if missing else tmp_path, "check").exit_code == 1
 
 
+@pytest.mark.slow
 def test_align_writes_the_words_that_check_then_finds(folder: Path) -> None:
     pytest.importorskip("pocketsphinx", reason="pip install -r requirements-align.txt")
 
@@ -130,6 +131,7 @@ def test_align_writes_the_words_that_check_then_finds(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["welcome.txt", "welcome.wav", "welcome.words.json"]
 
 
+@pytest.mark.slow
 def test_align_refuses_a_text_that_is_not_what_is_said_and_writes_nothing(folder: Path) -> None:
     pytest.importorskip("pocketsphinx", reason="pip install -r requirements-align.txt")
     (folder / "welcome.txt").write_text("Welcome to Harbour Bicycle Works.")
@@ -155,6 +157,7 @@ def voice() -> Iterator[FakeUpstream]:
         yield api
 
 
+@pytest.mark.slow
 def test_make_writes_a_recording_that_is_whole(tmp_path: Path, voice: FakeUpstream) -> None:
     text = "Good morning. It is 9 am."
 
@@ -178,6 +181,7 @@ def test_make_speaks_with_the_embedded_voice(tmp_path: Path) -> None:
     assert checked(tmp_path)["welcome"]["problems"] == []
 
 
+@pytest.mark.slow
 def test_make_keeps_a_recording_that_is_there(folder: Path, voice: FakeUpstream) -> None:
     before = (folder / "welcome.wav").read_bytes()
 
@@ -189,6 +193,7 @@ def test_make_keeps_a_recording_that_is_there(folder: Path, voice: FakeUpstream)
     assert (folder / "welcome.txt").read_text() == "Hello.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["../x", "--text", "Hello."], ["x", "--text", "..."]])
 def test_make_refuses_what_can_be_no_recording(tmp_path: Path, voice: FakeUpstream, args: list[str]) -> None:
     result = run(tmp_path, "make", *args, tts_base_url=voice.base_url)
@@ -197,6 +202,7 @@ def test_make_refuses_what_can_be_no_recording(tmp_path: Path, voice: FakeUpstre
     assert list(tmp_path.iterdir()) == [] and voice.calls == []
 
 
+@pytest.mark.slow
 def test_make_tells_of_a_voice_that_fails_and_writes_nothing(tmp_path: Path, voice: FakeUpstream) -> None:
     voice.script = refusal(401, {"message": "no"})
 

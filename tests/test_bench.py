@@ -37,6 +37,7 @@ def ask(port: int, path: str, *arguments: str) -> dict[str, object]:
 
 
 @compiler
+@pytest.mark.slow
 def test_the_load_finds_the_upstreams_own_answers_whole_and_unaltered() -> None:
     machine.build()
     with running_upstream() as upstream:
@@ -49,6 +50,7 @@ def test_the_load_finds_the_upstreams_own_answers_whole_and_unaltered() -> None:
 
 
 @compiler
+@pytest.mark.slow
 def test_the_load_counts_a_stream_that_lacks_a_word_as_incomplete() -> None:
     machine.build()
     with running_upstream() as upstream:
@@ -60,6 +62,7 @@ def test_the_load_counts_a_stream_that_lacks_a_word_as_incomplete() -> None:
 
 
 @compiler
+@pytest.mark.slow
 def test_a_far_upstream_costs_a_round_trip_to_connect_and_one_to_ask() -> None:
     machine.build()
     port = machine.free_port()

@@ -7,6 +7,8 @@ import sys
 import pytest
 from running_server import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def carried(files: int, wanted: int) -> list[int]:
     """Streams, connections, and the soft limit after it was raised, in a process that may open so many files."""

@@ -183,6 +183,7 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_search_tells_what_was_found_why_and_what_would_be_sent(shop: Path) -> None:
     result = kb(shop, "search", "How much is a tune-up?")
 
@@ -192,6 +193,7 @@ def test_a_search_tells_what_was_found_why_and_what_would_be_sent(shop: Path) ->
     assert "[tune-up] Tune-up" in rest and "It costs 65 dollars." in rest and rest[-1] == "How much is a tune-up?"
 
 
+@pytest.mark.slow
 def test_a_search_as_json_is_json_alone(shop: Path) -> None:
     report = told(shop, "search", "How much is a tune-up?", "--kb", "north")
 
@@ -200,12 +202,14 @@ def test_a_search_as_json_is_json_alone(shop: Path) -> None:
     assert report["sent"].endswith("How much is a tune-up?") and "It costs 70 dollars." in report["sent"]
 
 
+@pytest.mark.slow
 def test_a_search_that_finds_nothing_says_so_by_its_exit_code(shop: Path) -> None:
     result = kb(shop, "search", "Xyzzy plugh?")
 
     assert (result.exit_code, "nothing was found" in result.output) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "args", [["search", "x", "--kb", "south"], ["search", "x", "--filter", "language"], ["search"], ["import"]]
 )
@@ -352,6 +356,7 @@ def test_a_pdf_becomes_an_entry_named_after_its_file(tmp_path: Path) -> None:
 # --- the guide ---
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_guide_do_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guide = (Path(__file__).parents[1] / "docs" / "knowledge.md").read_text()
     commands = re.findall(r"^flask (kb .*?)(?:\s+#.*)?$", guide, re.MULTILINE)

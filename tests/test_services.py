@@ -94,7 +94,7 @@ def test_creating_the_services_opens_no_folder() -> None:
 
 
 def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
-    services = Services(settings(KB_DIR=str(tmp_path), AUDIO_DIR=str(tmp_path)))
+    services = Services(settings(KB_DIR=str(tmp_path), AUDIO_DIR=str(tmp_path), RAG_TIER="lexical"))
 
     with capture_logs() as logged:
         services.warm()

@@ -256,6 +256,7 @@ def test_variables_of_others_are_passed_over() -> None:
     assert Settings.from_environ({"PATH": "/bin", "llm_model": "x", "SETTINGS": "x", "PORT": "y"}) == Settings()
 
 
+@pytest.mark.slow
 def test_importing_the_settings_loads_nothing_heavy(tmp_path: Path) -> None:
     heavy = ["ssl", "numpy", "openai", "flask", "gevent", "urllib3", "msgspec", "dotenv", "asyncio"]
 
@@ -264,6 +265,7 @@ def test_importing_the_settings_loads_nothing_heavy(tmp_path: Path) -> None:
     assert loaded == "[]\n"
 
 
+@pytest.mark.slow
 def test_the_app_imports_with_an_empty_environment(tmp_path: Path) -> None:
     code = "import app\nprint(type(app.app).__name__, app.app.extensions['parley'].settings.llm_model)"
 
@@ -271,6 +273,7 @@ def test_the_app_imports_with_an_empty_environment(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_set_variable_wins_over_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LLM_MODEL=from-file\nRAG_TOP_K=7\nWAITING=off\n")
     code = (

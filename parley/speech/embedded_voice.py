@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from gevent.lock import BoundedSemaphore
-from gevent.threadpool import ThreadPool
 
+from parley import threads
 from parley.errors import InternalError
 from parley.logs import log
 from parley.speech import embedded, estimation, simulated
@@ -51,7 +51,7 @@ class EmbeddedVoice:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._pool = ThreadPool(THREADS)
+        self._pool = threads.pool(THREADS)
         # Whoever is ended while it waits its turn has given the threads nothing to do.
         self._turns = BoundedSemaphore(THREADS)
         self._patient_turns = BoundedSemaphore(THREADS - 1)

@@ -4,51 +4,16 @@ A server remembers: its retry budget, its breakers. A test that counts calls ask
 `alone` with the test.
 """
 
-import contextlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fake_upstream import FakeUpstream, answer
 from heard import fallback_to
-from running_server import RunningServer, running_server
+from running_server import RunningServer
+from servers import Servers, shared_servers
 
 OUR_KEY = "sk-ours-0123456789abcdef"
-
-
-class Servers:
-    """`servers(TTFT_TIMEOUT="1")` is the running server with these settings; those not given are the usual ones.
-
-    One that is `alone` is nobody else's. No server may print a traceback, whatever its upstream did.
-    """
-
-    def __init__(self, base_url: str) -> None:
-        self._usual = {
-            "LLM_BASE_URL": base_url,
-            "LLM_API_KEY": OUR_KEY,
-            "TTFT_TIMEOUT": "0.5",
-            "PRECOMMIT_TIMEOUT": "2",
-            "IDLE_TIMEOUT": "0.5",
-            "WAITING_MESSAGES": "Wait.",
-        }
-        self._running: dict[tuple[str, frozenset[tuple[str, str]]], RunningServer] = {}
-        self._stacks: list[contextlib.ExitStack] = []
-
-    def __call__(self, *, alone: str = "", **settings: str) -> RunningServer:
-        key = (alone, frozenset(settings.items()))
-        if key not in self._running:
-            stack = contextlib.ExitStack()
-            self._running[key] = stack.enter_context(running_server({**self._usual, **settings}))
-            self._stacks.append(stack)
-        return self._running[key]
-
-    def stop(self) -> None:
-        """All at once."""
-        if self._stacks:
-            with ThreadPoolExecutor(len(self._stacks)) as pool:
-                list(pool.map(lambda stack: stack.close(), self._stacks))
-        for server in self._running.values():
-            assert "Traceback" not in server.output(), server.output()
+IMPATIENT = {"TTFT_TIMEOUT": "0.5", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "0.5"}
 
 
 @pytest.fixture(scope="session")
@@ -64,13 +29,17 @@ def _fakes() -> Iterator[tuple[FakeUpstream, FakeUpstream]]:
 
 
 @pytest.fixture(scope="session")
-def servers(_fakes: tuple[FakeUpstream, FakeUpstream]) -> Iterator[Servers]:
+def upstream_url(_fakes: tuple[FakeUpstream, FakeUpstream]) -> str:
+    """The base URL of the first upstream, for a server that a module starts itself."""
+    return _fakes[0].base_url
+
+
+@pytest.fixture(scope="session")
+def servers(upstream_url: str) -> Iterator[Servers]:
     """Servers by their settings."""
-    servers = Servers(_fakes[0].base_url)
-    try:
+    usual = {"LLM_BASE_URL": upstream_url, "LLM_API_KEY": OUR_KEY, "WAITING_MESSAGES": "Wait."}
+    with shared_servers({**usual, **IMPATIENT}) as servers:
         yield servers
-    finally:
-        servers.stop()
 
 
 def _as_new(fake: FakeUpstream) -> Iterator[FakeUpstream]:
@@ -90,6 +59,12 @@ def first(_fakes: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
 def second(_fakes: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
     """The upstream behind it, where a server has one."""
     yield from _as_new(_fakes[1])
+
+
+@pytest.fixture
+def upstream(first: FakeUpstream) -> FakeUpstream:
+    """The upstream of a server that has but one."""
+    return first
 
 
 @pytest.fixture

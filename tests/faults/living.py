@@ -6,7 +6,6 @@ kb.wait_until(lambda: "Behind" in kb.told("Where is parking?"))
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import requests
 from fake_upstream import FakeUpstream
 from heard import Heard, ask
 from running_server import RunningServer
+from waiting import wait_until
 
 
 class LivingKnowledge:
@@ -75,7 +75,4 @@ class LivingKnowledge:
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 30.0) -> None:
         """AssertionError if it does not become true in time."""
-        deadline = time.monotonic() + timeout
-        while not predicate():
-            assert time.monotonic() < deadline, self.server.output()[-3000:]
-            time.sleep(0.02)
+        wait_until(predicate, timeout, tell=lambda: self.server.output()[-3000:])

@@ -56,34 +56,19 @@ for listener in worker.sockets:  # accepted sockets inherit it: a client that do
 
 
 @pytest.fixture(scope="module")
-def _fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def upstream(_fake: FakeUpstream) -> Iterator[FakeUpstream]:
-    """The upstream of all servers here, without calls; a test leaves none open."""
-    _fake.calls.clear()
-    _fake.script = answer("Hello there")
-    yield _fake
-    _fake.wait_until(lambda: _fake.open_calls == 0)
-
-
-@pytest.fixture(scope="module")
-def server(_fake: FakeUpstream) -> Iterator[RunningServer]:
+def server(upstream_url: str) -> Iterator[RunningServer]:
     """The usual server."""
     patience = {"TTFT_TIMEOUT": "100", "PRECOMMIT_TIMEOUT": "100", "IDLE_TIMEOUT": "100"}
-    with running_server({"LLM_BASE_URL": _fake.base_url, "HEARTBEAT": "0.3", **patience}) as running:
+    with running_server({"LLM_BASE_URL": upstream_url, "HEARTBEAT": "0.3", **patience}) as running:
         yield running
         check_sound(running)
 
 
 @pytest.fixture(scope="module")
-def hurried(_fake: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def hurried(upstream_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose limits of 10 and 20 seconds are one second each, and whose send buffers are small."""
     argv = hooked(tmp_path_factory.mktemp("hurried"), HURRY)
-    with running_server({"LLM_BASE_URL": _fake.base_url, "AUDIO_LEAD_MS": "5000"}, argv=argv) as running:
+    with running_server({"LLM_BASE_URL": upstream_url, "AUDIO_LEAD_MS": "5000"}, argv=argv) as running:
         yield running
         check_sound(running)
 
@@ -338,9 +323,9 @@ def test_cl_08_the_limits_are_thirty_ten_three_and_twenty() -> None:
     assert tcp.CLIENT_SECONDS == 20
 
 
-def test_cl_08_every_connection_gets_these_limits(_fake: FakeUpstream, tmp_path: Path) -> None:
+def test_cl_08_every_connection_gets_these_limits(upstream_url: str, tmp_path: Path) -> None:
     tell = "print(['limits', *[listener.getsockopt(6, option) for listener in worker.sockets for option in (4, 18)]])"
-    with running_server({"LLM_BASE_URL": _fake.base_url}, argv=hooked(tmp_path, tell)) as running:
+    with running_server({"LLM_BASE_URL": upstream_url}, argv=hooked(tmp_path, tell)) as running:
         assert "['limits', 30, 20000]" in running.output()  # TCP_KEEPIDLE, TCP_USER_TIMEOUT
 
 
@@ -388,7 +373,7 @@ def check_trickle(upstream: FakeUpstream, running: RunningServer, limit: float) 
     with ThreadPoolExecutor(3) as pool:
         for received, lived in pool.map(lambda path: trickle(running, path), ENDPOINTS):
             assert received.startswith(b"HTTP/1.1 408") and b'"request_timeout"' in received
-            assert limit * 0.9 < lived < limit + 1
+            assert limit * 0.9 < lived < limit + 4
     assert upstream.calls == []
 
 

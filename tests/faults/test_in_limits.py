@@ -68,36 +68,36 @@ def conversation(count: int, size: int) -> bytes:
     return json.dumps({**HELLO, "messages": [{"role": "user", "content": "w" * size}] * count}).encode()
 
 
-HOSTILE = {
-    "1.8 MiB in 5 000 messages": (conversation(5000, 340), 400),
-    "1.8 MiB in 4 096 messages": (conversation(4096, 420), 200),
-    "1.8 MiB in one message": (conversation(1, 1_880_000), 200),
-    "open brackets": (b"[" * LIMIT, 400),
-    "closed brackets": (b"[" * MIB + b"]" * MIB, 400),
-    "brackets in a string": (field(b"[", b'"', b'"'), 200),
-    "empty lists": (field(b"[],"), 400),
-    "objects": (field(b'{"a":1},'), 400),
-    "zeros": (field(b"0,"), 400),
-    "floats": (field(b"1.5,"), 400),
-    "integers of 4 300 digits": (field(b"9" * 4300 + b","), 200),
-    "a float of two million digits": (field(b"1", b"0.", b""), 200),
-    "NaN at the end": (field(b"9" * 40 + b",", end=b"NaN]"), 400),
-    "a hundred thousand names": (field(b'"a":0,', b"{", b'"a":0}'), 400),
-    "escapes": (field(b"\\n", b'"', b'"'), 200),
-    "surrogates": (field(b"\\ud83d\\ude00", b'"', b'"'), 200),
-    "a lone surrogate at the end": (field(b"\\ud83d\\ude00", b'"', b'\\ud83d"'), 400),
-    "backslashes": (field(b"\\\\", b'"', b'\\"'), 400),
-    "quotes": (field(b'"', b"", b""), 400),
-    "spaces": (field(b" ", b"", b"0"), 200),
-    "not UTF-8 at the end": (field(b"x", b'"', b'\xff"'), 400),
+HOSTILE: dict[str, tuple[Callable[[], bytes], int]] = {
+    "1.8 MiB in 5 000 messages": (lambda: conversation(5000, 340), 400),
+    "1.8 MiB in 4 096 messages": (lambda: conversation(4096, 420), 200),
+    "1.8 MiB in one message": (lambda: conversation(1, 1_880_000), 200),
+    "open brackets": (lambda: b"[" * LIMIT, 400),
+    "closed brackets": (lambda: b"[" * MIB + b"]" * MIB, 400),
+    "brackets in a string": (lambda: field(b"[", b'"', b'"'), 200),
+    "empty lists": (lambda: field(b"[],"), 400),
+    "objects": (lambda: field(b'{"a":1},'), 400),
+    "zeros": (lambda: field(b"0,"), 400),
+    "floats": (lambda: field(b"1.5,"), 400),
+    "integers of 4 300 digits": (lambda: field(b"9" * 4300 + b","), 200),
+    "a float of two million digits": (lambda: field(b"1", b"0.", b""), 200),
+    "NaN at the end": (lambda: field(b"9" * 40 + b",", end=b"NaN]"), 400),
+    "a hundred thousand names": (lambda: field(b'"a":0,', b"{", b'"a":0}'), 400),
+    "escapes": (lambda: field(b"\\n", b'"', b'"'), 200),
+    "surrogates": (lambda: field(b"\\ud83d\\ude00", b'"', b'"'), 200),
+    "a lone surrogate at the end": (lambda: field(b"\\ud83d\\ude00", b'"', b'\\ud83d"'), 400),
+    "backslashes": (lambda: field(b"\\\\", b'"', b'\\"'), 400),
+    "quotes": (lambda: field(b'"', b"", b""), 400),
+    "spaces": (lambda: field(b" ", b"", b"0"), 200),
+    "not UTF-8 at the end": (lambda: field(b"x", b'"', b'\xff"'), 400),
 }
 
 
 @pytest.fixture(scope="module")
-def ticking(_fakes: tuple[FakeUpstream, FakeUpstream], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def ticking(upstream_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A server that says when its worker was held, which never loses patience."""
     argv = hooked(tmp_path_factory.mktemp("ticking"), TICKS)
-    with running_server({"LLM_BASE_URL": _fakes[0].base_url}, argv=argv) as running:
+    with running_server({"LLM_BASE_URL": upstream_url}, argv=argv) as running:
         yield running
         assert "Traceback" not in running.output()
 
@@ -114,7 +114,8 @@ def longest_hold(server: RunningServer, act: Callable[[], Any]) -> float:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_in_14_a_large_body_holds_up_no_other_stream(ticking: RunningServer, first: FakeUpstream, name: str) -> None:
-    body, status = HOSTILE[name]
+    make, status = HOSTILE[name]
+    body = make()
     first.script = says("Hello there")
     assert 1.75 * MIB < len(body) <= LIMIT
     for route in V1:
@@ -161,21 +162,21 @@ def hammer(server: RunningServer, request: bytes) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "statuses"),
+    ("make", "statuses"),
     [
-        (in_chunks(JSON.ljust(LIMIT // 8), 1), {200}),
-        (in_chunks(JSON.ljust(LIMIT), LIMIT), {200}),
-        (post(CHAT, b" " * 200 * MIB), {413, 0}),
-        (post("/nowhere", b" " * 200 * MIB), {404, 0}),
-        (in_chunks(b" " * 200 * MIB, 10 * MIB), {413, 0}),
+        (lambda: in_chunks(JSON.ljust(LIMIT // 8), 1), {200}),
+        (lambda: in_chunks(JSON.ljust(LIMIT), LIMIT), {200}),
+        (lambda: post(CHAT, b" " * 200 * MIB), {413, 0}),
+        (lambda: post("/nowhere", b" " * 200 * MIB), {404, 0}),
+        (lambda: in_chunks(b" " * 200 * MIB, 10 * MIB), {413, 0}),
     ],
     ids=["chunks of one byte", "one chunk", "200 MiB", "200 MiB to nowhere", "200 MiB in chunks"],
 )
 def test_in_14_however_a_large_body_comes_it_holds_up_no_other_stream(
-    ticking: RunningServer, first: FakeUpstream, request_bytes: bytes, statuses: set[int]
+    ticking: RunningServer, first: FakeUpstream, make: Callable[[], bytes], statuses: set[int]
 ) -> None:
-    answers: list[Answer] = []
-    held = longest_hold(ticking, lambda: answers.append(hammer(ticking, request_bytes)))
+    request, answers = make(), list[Answer]()
+    held = longest_hold(ticking, lambda: answers.append(hammer(ticking, request)))
     print(f"\nheld {held} ms", end="")
     assert answers[0].status in statuses and held < HELD_MS
 
@@ -204,8 +205,8 @@ def test_lm_04_another_stream_flows_on_while_hostile_bodies_are_read(
         listener = threading.Thread(target=listen)
         listener.start()
         first.wait_for_calls(1)
-        for body, _ in HOSTILE.values():
-            ask(ticking, post("/v1/chat/completions", body))
+        for make, _ in HOSTILE.values():
+            ask(ticking, post("/v1/chat/completions", make()))
         stop.set()
         listener.join(20)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 import requests
 from fake_upstream import HANG, Call, FakeUpstream, Step, answer, chunks, event, events, head, text_chunk
-from running_server import RunningServer, ServerDidNotStart, held_by, post, receive_until, running_server
+from running_server import RunningServer, ServerDidNotStart, held_by, hooked, post, receive_until, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -60,13 +61,6 @@ def metric(server: RunningServer, name: str) -> float:
     """The sum of a metric's series."""
     found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", get(server, "/metrics").text, re.MULTILINE)
     return sum(map(float, found))
-
-
-def wait_until(holds: Callable[[], bool], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 # --- a full house ---
@@ -178,6 +172,34 @@ def listen(connection: socket.socket, over: threading.Event) -> list[float]:
         assert connection.recv(1 << 16)
         times.append(time.monotonic())
     return [after - before for before, after in itertools.pairwise(times)]
+
+
+SLOW_PARSE = """
+import gevent.monkey
+from blueprints import web
+sleep, usual = gevent.monkey.get_original("time", "sleep"), web.parse
+def slowly(raw, *rest):
+    if len(raw) >= web.LARGE_BODY_BYTES:
+        sleep(1)  # of the thread in which it is
+    return usual(raw, *rest)
+web.parse = slowly
+"""
+
+
+def test_lm_04_a_large_body_is_parsed_beside_the_streams(
+    upstream_url: str, first: FakeUpstream, tmp_path: Path
+) -> None:
+    first.script = ticking
+    large = {"messages": [{"role": "user", "content": "x" * (1 << 20)}]}
+    env, over = {"LLM_BASE_URL": upstream_url, **PATIENT}, threading.Event()
+    with running_server(env, argv=hooked(tmp_path, SLOW_PARSE)) as server, speaking(server, first, 1) as (stream,):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            listener = pool.submit(listen, stream, over)
+            started = time.monotonic()
+            assert requests.post(server.url + CHAT, json=large, timeout=20).status_code == 200
+            assert time.monotonic() - started >= 1
+            over.set()
+        assert max(listener.result()) < 0.7
 
 
 def test_lm_07_a_stream_that_waits_takes_little_memory(servers: Servers, first: FakeUpstream) -> None:

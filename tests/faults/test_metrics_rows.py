@@ -16,6 +16,7 @@ import requests
 from fake_upstream import END, HANG, FakeUpstream, answer, chunks, completion, event, events, head, refusal
 from prometheus_client.parser import text_string_to_metric_families
 from running_server import RunningServer, held_by, post, receive_until, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -50,10 +51,10 @@ def total(found: Series, name: str, **labels: str) -> float:
 
 
 def wait_for(server: RunningServer, name: str, wanted: float, **labels: str) -> None:
-    deadline = time.monotonic() + 10
-    while (found := total(series(server), name, **labels)) != wanted:
-        assert time.monotonic() < deadline, f"{name} is {found}, not {wanted}"
-        time.sleep(0.05)
+    def found() -> float:
+        return total(series(server), name, **labels)
+
+    wait_until(lambda: found() == wanted, tell=lambda: f"{name} is {found()}, not {wanted}")
 
 
 def test_ob_02_health_asks_nobody_and_ready_says_what_is_in_the_way(upstream: FakeUpstream) -> None:
@@ -169,22 +170,18 @@ def folders(temporary: Path) -> set[Path]:
 
 
 def wait_until_ready(running: RunningServer) -> None:
-    deadline = time.monotonic() + 20
-    while requests.get(f"{running.url}/ready", timeout=9).status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: requests.get(f"{running.url}/ready", timeout=9).status_code == 200)
 
 
 def wait_for_new_workers(running: RunningServer, count: int) -> None:
-    deadline = time.monotonic() + 20
-    while "Booting worker" not in running.output() or len(running.worker_pids()) != count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    while True:
-        with contextlib.suppress(requests.ConnectionError):
-            if requests.get(f"{running.url}/health", timeout=9).status_code == 200:
-                return
-        assert time.monotonic() < deadline
+    wait_until(lambda: "Booting worker" in running.output() and len(running.worker_pids()) == count)
+    wait_until(lambda: answers(running))
+
+
+def answers(running: RunningServer) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(f"{running.url}/health", timeout=9).status_code == 200
+    return False
 
 
 def flood(running: RunningServer, numbers: range) -> None:

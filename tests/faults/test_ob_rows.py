@@ -39,33 +39,18 @@ DOOR = {"authorization": "Bearer door"}
 
 
 @pytest.fixture(scope="module")
-def _fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def upstream(_fake: FakeUpstream) -> Iterator[FakeUpstream]:
-    """The upstream of all servers here, without calls; a test leaves none open."""
-    _fake.calls.clear()
-    _fake.script = answer("Hello there")
-    yield _fake
-    _fake.wait_until(lambda: _fake.open_calls == 0)
-
-
-@pytest.fixture(scope="module")
-def server(_fake: FakeUpstream) -> Iterator[RunningServer]:
+def server(upstream_url: str) -> Iterator[RunningServer]:
     """A server that loses patience quickly."""
     patience = {"TTFT_TIMEOUT": "0.4", "PRECOMMIT_TIMEOUT": "1", "IDLE_TIMEOUT": "0.5", "STREAM_TIMEOUT": "1.5"}
-    with running_server({"LLM_BASE_URL": _fake.base_url, **patience}) as running:
+    with running_server({"LLM_BASE_URL": upstream_url, **patience}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def narrow(_fake: FakeUpstream) -> Iterator[RunningServer]:
+def narrow(upstream_url: str) -> Iterator[RunningServer]:
     """A server with one place, a small body limit and a key at its door."""
     limits = {"MAX_STREAMS": "1", "MAX_BODY": "2000", "API_KEYS": "door"}
-    with running_server({"LLM_BASE_URL": _fake.base_url, "LLM_API_KEY": "k", **limits}) as running:
+    with running_server({"LLM_BASE_URL": upstream_url, "LLM_API_KEY": "k", **limits}) as running:
         yield running
 
 

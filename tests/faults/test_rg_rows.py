@@ -38,9 +38,9 @@ def _settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def broken(_fakes: tuple[FakeUpstream, FakeUpstream], _settings: tuple[str, str]) -> Iterator[RunningServer]:
+def broken(upstream_url: str, _settings: tuple[str, str]) -> Iterator[RunningServer]:
     """A server whose search raises where the question says so, and else takes half a minute."""
-    env = {"LLM_BASE_URL": _fakes[0].base_url, "WAITING_MESSAGES": "Wait.", "RAG_TIMEOUT": "0.4"}
+    env = {"LLM_BASE_URL": upstream_url, "WAITING_MESSAGES": "Wait.", "RAG_TIMEOUT": "0.4"}
     with running_server(env, argv=_settings) as server:
         yield server
 

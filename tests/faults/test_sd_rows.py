@@ -31,6 +31,7 @@ from fake_upstream import (
     text_chunk,
 )
 from running_server import ROOT, RunningServer, post, receive_until, running_server
+from waiting import wait_until
 
 from parley.settings import Settings
 
@@ -76,13 +77,6 @@ def hear_all(connections: list[socket.socket]) -> list[bytes]:
     """What each of them receives up to its end."""
     with concurrent.futures.ThreadPoolExecutor(len(connections)) as pool:
         return list(pool.map(lambda connection: receive_until(connection, b"no such bytes"), connections))
-
-
-def wait_until(holds: Callable[[], bool], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
 
 
 def is_refused(server: RunningServer) -> bool:
@@ -331,7 +325,7 @@ def reload(server: RunningServer) -> None:
     """SIGHUP; comes back when new workers alone take connections."""
     before = set(server.worker_pids())
     server.signal(signal.SIGHUP)
-    wait_until(lambda: bool(starting(server)) and before.isdisjoint(starting(server)), timeout=20)
+    wait_until(lambda: bool(starting(server)) and before.isdisjoint(starting(server)))
     wait_until(lambda: requests.get(f"{server.url}/ready", timeout=20).status_code == 200)
 
 

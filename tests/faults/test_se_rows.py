@@ -16,6 +16,7 @@ import pytest
 import requests
 from fake_upstream import DONE, END, FakeUpstream, answer, chunks, completion, event, events, head, refusal
 from running_server import INHERITED, ROOT, RunningServer, free_port, hooked, receive_until, running_server
+from waiting import wait_until
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
 OUR_KEY = "sk-ours-CANARY0123456789"
@@ -39,26 +40,11 @@ TELLTALES = (PLAIN_KEY, OUR_KEY, ENCODED[6:-4], PLAIN_KEY.encode().hex(), PLAIN_
 
 
 @pytest.fixture(scope="module")
-def _fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def upstream(_fake: FakeUpstream) -> Iterator[FakeUpstream]:
-    """The upstream of the servers here, without calls; a test leaves none open."""
-    _fake.calls.clear()
-    _fake.script = answer("Hello there")
-    yield _fake
-    _fake.wait_until(lambda: _fake.open_calls == 0)
-
-
-@pytest.fixture(scope="module")
-def server(_fake: FakeUpstream) -> Iterator[RunningServer]:
+def server(upstream_url: str) -> Iterator[RunningServer]:
     """A server that tells all it may, with a key at its door; its fallback's key is `OUR_KEY`."""
-    fallback = json.dumps([{"base_url": _fake.base_url, "api_key": OUR_KEY}])
+    fallback = json.dumps([{"base_url": upstream_url, "api_key": OUR_KEY}])
     keys = {"LLM_API_KEY": PLAIN_KEY, "API_KEYS": DOOR_KEY, "LLM_FALLBACKS": fallback}
-    with running_server({"LLM_BASE_URL": _fake.base_url, "LOG_LEVEL": "debug", **keys}, argv=TALKATIVE) as running:
+    with running_server({"LLM_BASE_URL": upstream_url, "LOG_LEVEL": "debug", **keys}, argv=TALKATIVE) as running:
         yield running
 
 
@@ -221,8 +207,7 @@ def test_se_04_no_value_of_a_caller_makes_a_line_or_a_field_of_its_own(upstream:
                     connection.sendall(head)
                     receive_until(connection, b"no such bytes")
         requests.post(running.url + CHAT, json=HELLO, headers={"x-request-id": "last-of-all"}, timeout=9)
-        while "last-of-all" not in running.output():
-            time.sleep(0.01)
+        wait_until(lambda: "last-of-all" in running.output())
         lines = worker_lines(running) if form == "json" else running.output().split("\n")[:-1]
     assert len(lines) > 50
     assert not [line for line in lines if any(not mark.isprintable() for mark in line)]
@@ -333,19 +318,19 @@ def test_se_08_a_reader_of_the_log_that_stops_delays_no_stream(upstream: FakeUps
         assert process.stdout
         while b'"knowledge_loaded"' not in process.stdout.readline():
             pass
-        slowest = 0.0
+        waits: list[float] = []
         with requests.Session() as session:
             for number in range(400):  # some 400 KB of lines, into a pipe that holds 64 KiB and that nobody reads
                 started = time.monotonic()
                 upstream.script = answer("Hello there") if number % 3 else refusal(400, {"message": "no"})
                 sent = {**HELLO, f"held{number}": 1}
                 assert session.post(f"http://127.0.0.1:{port}{CHAT}", json=sent, timeout=9).content
-                slowest = max(slowest, time.monotonic() - started)
+                waits.append(time.monotonic() - started)
                 if not number % 20:
                     bad = socket.create_connection(("127.0.0.1", port), timeout=5)
                     bad.sendall(b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\nbad header\r\n\r\n")
                     bad.close()
-        assert slowest < 5
+        assert sorted(waits)[-5] < 0.5  # all but one in a hundred: the machine may pause, a full pipe stays full
         os.set_blocking(process.stdout.fileno(), True)
         process.terminate()
         rest = process.stdout.read()

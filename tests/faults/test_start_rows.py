@@ -14,6 +14,7 @@ import pytest
 import requests
 from fake_upstream import FakeUpstream, answer, chunks, close, events
 from running_server import INHERITED, ROOT, ServerDidNotStart, free_port, running_server, setting_names
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -155,9 +156,11 @@ def test_sd_11_flask_run_serves(upstream: FakeUpstream) -> None:
 
 
 def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.02)
-    raise AssertionError("nobody listens")
+    wait_until(lambda: not is_free(port))
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return False
+    return True

@@ -1,6 +1,5 @@
 """Upstream faults before the first content: the rows UP-01 to UP-21 of the bar, on the real server."""
 
-import contextlib
 import email.utils
 import itertools
 import json
@@ -37,6 +36,7 @@ from fake_upstream import (
 )
 from heard import DIFFERENT, FULL, STREAMS, WAYS, ask, ask_all, each, fallback_to, in_turn, noting, rested, says
 from running_server import RunningServer, free_port
+from unreachable import black_hole
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -205,19 +205,12 @@ def refusing() -> str:
 
 
 @pytest.fixture(scope="module")
-def black_hole() -> Iterator[str]:
-    """A base URL that answers no SYN: the queue of its listener is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
+def silent_url() -> Iterator[str]:
+    """A base URL that answers no SYN."""
+    with black_hole() as port:
         with pytest.raises(TimeoutError):
-            socket.create_connection(listener.getsockname(), timeout=0.3)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+            socket.create_connection(("127.0.0.1", port), timeout=0.3)
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 @every_way
@@ -239,16 +232,16 @@ def test_up_07_a_refused_connection_sends_the_question_to_the_next_upstream(
     assert heard.end["ms"] < 1000
 
 
-def test_up_08_a_black_hole_costs_the_connect_timeout_and_is_a_504(servers: Servers, black_hole: str) -> None:
-    for heard in ask_all(servers(LLM_BASE_URL=black_hole, CONNECT_TIMEOUT="0.3"), DIFFERENT):
+def test_up_08_a_black_hole_costs_the_connect_timeout_and_is_a_504(servers: Servers, silent_url: str) -> None:
+    for heard in ask_all(servers(LLM_BASE_URL=silent_url, CONNECT_TIMEOUT="0.3"), DIFFERENT):
         heard.failed(504, "upstream_timeout")
         assert heard.end["attempts"] <= 3 and 300 <= heard.end["ms"] < 3000
 
 
 def test_up_08_a_black_hole_sends_the_question_to_the_next_upstream_after_the_connect_timeout(
-    servers: Servers, second: FakeUpstream, black_hole: str
+    servers: Servers, second: FakeUpstream, silent_url: str
 ) -> None:
-    server = servers(LLM_BASE_URL=black_hole, CONNECT_TIMEOUT="0.3", LLM_FALLBACKS=fallback_to(second))
+    server = servers(LLM_BASE_URL=silent_url, CONNECT_TIMEOUT="0.3", LLM_FALLBACKS=fallback_to(second))
     second.script = says("From the second")
     for heard in ask_all(server, DIFFERENT):
         heard.answered("From the second")
@@ -629,7 +622,7 @@ def test_up_18_a_wish_may_be_a_date(single: RunningServer, first: FakeUpstream) 
     assert heard.end["attempts"] == 2 and 500 <= heard.end["ms"] < 2500
 
 
-@pytest.mark.parametrize("wish", [http_date(3600), "1e300", "3", "9" * 300])
+@pytest.mark.parametrize("wish", [http_date(3600), "1e300", "3", "9" * 300], ids=["a date", "1e300", "3", "9s"])
 def test_up_18_a_wish_beyond_the_budget_is_never_waited_for(
     single: RunningServer, first: FakeUpstream, wish: str
 ) -> None:
@@ -657,7 +650,7 @@ def test_up_19_after_five_failures_an_upstream_is_left_alone_until_one_probe_fin
         while not first.calls[5:]:
             asked = pool.submit(ask, server)
             first_or_done(first, asked)
-        assert 4 < time.monotonic() - opened < 8
+        assert 4 < time.monotonic() - opened < 9.5  # after 5 s; a second failure would make it 10
         for _ in range(5):
             ask(server).answered("From the second")  # beside the probe nobody goes there
         probed.set()

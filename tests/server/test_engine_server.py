@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from engine import Engine, Heard
 from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer
+from waiting import wait_until
 
 from parley.speech import simulated, wav, words
 
@@ -112,10 +112,7 @@ def test_the_two_commands_of_the_readme_add_a_greeting(
     subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
     before = server.worker_pids()
     server.signal(signal.SIGHUP)
-    deadline = time.monotonic() + 20
-    while set(before) & set(server.worker_pids()) or not server.worker_pids():
-        assert time.monotonic() < deadline, "the old worker stays"
-        time.sleep(0.02)
+    wait_until(lambda: server.worker_pids() and set(before).isdisjoint(server.worker_pids()))
 
     heard = asyncio.run(Engine(server.url).greet(greeting))
     assert (bytes(heard.pcm), heard.transcript) == (recorded("welcome"), greeting)

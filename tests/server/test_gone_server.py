@@ -30,7 +30,7 @@ from fake_upstream import (
     refusal,
     text_chunk,
 )
-from running_server import RunningServer, post
+from running_server import RunningServer, post, receive_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -50,14 +50,6 @@ HELLO = said("Hello?")
 
 def frames(*sent: bytes) -> bytes:
     return b"".join(b"data: " + payload + b"\n\n" for payload in sent)
-
-
-def receive_until(connection: socket.socket, wanted: bytes) -> bytes:
-    """What comes, up to these bytes or the connection's end."""
-    received = b""
-    while wanted not in received and (more := connection.recv(65536)):
-        received += more
-    return received
 
 
 class _Received:

@@ -34,7 +34,7 @@ from fake_upstream import (
     whole,
 )
 from fake_voice import PCM_HEAD, begins, by_text, says, tone
-from running_server import ROOT, RunningServer, held_by
+from running_server import ROOT, RunningServer, held_by, hooked, running_server
 
 from parley.speech import wav
 
@@ -526,6 +526,32 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
     assert after.rss_bytes - before.rss_bytes < 16 << 20
     metrics = requests.get(f"{server.url}/metrics", timeout=5).text
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
+
+
+SLOW_POOL = """
+import gevent
+from httpcore2._synchronization import ThreadLock
+usual = ThreadLock.__enter__
+def after_others(lock):
+    gevent.sleep(0.05)
+    return usual(lock)
+ThreadLock.__enter__ = after_others
+"""
+"""The lock of the connection pool is always somebody else's for a moment, as it is now and then on a busy server."""
+
+
+def test_a_barge_in_while_a_connection_is_given_back_loses_no_connection(
+    upstream: FakeUpstream, voice: FakeUpstream, tmp_path: Path
+) -> None:
+    upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.")
+    settings = {"LLM_BASE_URL": upstream.base_url, "TTS_BASE_URL": voice.base_url, "AUDIO_MODE": "speech"}
+    with running_server(settings, argv=hooked(tmp_path, SLOW_POOL)) as server:
+        for number in range(15):
+            asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=15 * number))
+        voice.wait_until(lambda: voice.open_calls == 0)
+        ask(server)
+        # A caller needs two or three, and finds those of the one before; each that is lost is open all the same.
+        voice.wait_until(lambda: len(voice.open_connections) <= 4)
 
 
 def test_no_key_and_no_word_of_a_caller_is_in_the_log(server: RunningServer, voice: FakeUpstream) -> None:

@@ -8,6 +8,8 @@ from parley.speech import alignment, estimation, wav
 from parley.speech.alignment import AlignmentError
 from parley.speech.words import is_mark
 
+pytestmark = pytest.mark.slow
+
 ASSETS = Path(__file__).parents[2] / "audio_assets"
 GREETING = "Welcome to Harbour Bicycle Works. How can I help you today?"
 needs_pocketsphinx = pytest.mark.usefixtures("_pocketsphinx")

@@ -26,6 +26,8 @@ from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.speakable import Line, line
 from parley.speech.utterances import Piece
 
+pytestmark = pytest.mark.slow
+
 Voices = Callable[..., ApiVoice]
 KEY = "sk-voice-0123456789"
 

@@ -1,6 +1,5 @@
 """A text said while it is written: order, how far ahead, errors behind what came before, and an end to all of it."""
 
-import gc
 from collections.abc import Generator, Iterator
 
 import gevent
@@ -171,5 +170,4 @@ def test_a_close_ends_the_text_and_the_voice_wherever_they_are(speaker: Speaker,
 
     assert all(greenlet.dead for greenlet in talking._greenlets)
     assert writer.closed or moment == "before_it_begins"
-    gc.collect()
     assert speaker.ended == len(speaker.said)

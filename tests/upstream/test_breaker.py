@@ -236,5 +236,5 @@ class Questions(RuleBasedStateMachine):
         assert self.breaker.state == "closed"
 
 
-Questions.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Questions.TestCase.settings = settings(stateful_step_count=40, deadline=None)
 TestQuestions = Questions.TestCase

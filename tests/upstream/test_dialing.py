@@ -18,6 +18,7 @@ import pytest
 from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import FakeUpstream, whole
 from running_server import ROOT, free_port
+from unreachable import black_hole
 
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.upstream.connections import Connections
@@ -175,6 +176,7 @@ def test_a_connection_sends_at_once_and_notices_a_peer_that_was_switched_off(ups
         "http://a..example",
         "http://255.255.255.255",
     ],
+    ids=["http", "https", "no such name", "a long name", "an empty label", "broadcast"],
 )
 def test_what_can_not_be_reached_is_called_so(base_url: str) -> None:
     with pytest.raises(UpstreamUnreachable):
@@ -185,20 +187,6 @@ def test_what_can_not_be_reached_is_called_so(base_url: str) -> None:
 def silent() -> Iterator[int]:
     """A port where connections are taken and nothing is said."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def black_hole() -> Iterator[int]:
-    """A port that answers no SYN: the queue of its listener is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
 
 
@@ -213,6 +201,7 @@ def test_what_does_not_answer_in_time_is_a_timeout(
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("certificate", "reason"),
     [
@@ -258,6 +247,7 @@ def run_trusting(authority: Path, base_url: str, **variables: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello", headers={"connection": "close"})
@@ -267,6 +257,7 @@ def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(cer
         assert fake.resumed == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_a_good_certificate_is_trusted_and_its_connection_serves_again(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello")
@@ -299,6 +290,7 @@ def test_plain_http_goes_to_the_proxy_with_its_whole_url_and_our_name(
     assert f"proxy-authorization: Basic {base64.b64encode(b'us@er:p:ss').decode()}" in fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["", "user:secret@"])
 def test_https_goes_through_a_tunnel_and_only_the_proxy_sees_our_name(certificates: Certificates, user: str) -> None:
     with FakeTlsUpstream(certificates.good) as fake, Proxy(fake.port) as proxy:
@@ -317,6 +309,7 @@ def test_https_goes_through_a_tunnel_and_only_the_proxy_sees_our_name(certificat
         assert call.path == "/v1/chat/completions"
 
 
+@pytest.mark.slow
 def test_the_certificate_is_the_upstreams_not_the_proxys(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.wrong_host) as fake, Proxy(fake.port) as proxy:
         with pytest.raises(subprocess.CalledProcessError) as raised:
@@ -359,6 +352,7 @@ def test_a_proxy_that_says_nothing_is_a_timeout() -> None:
         dial(through(port, "https://upstream.test/v1"), 0.05)
 
 
+@pytest.mark.slow
 def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() -> None:
     code = (
         "import gevent, resource; gevent.sleep(0.001)\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine import REQUEST
 
 from parley.errors import InvalidRequest
 from parley.trail import Trail
@@ -23,21 +24,6 @@ from parley.wire.request import (
 USER = {"role": "user", "content": "Hi"}
 NOTHING: frozenset[str] = frozenset()
 
-AGORA = """
-{"model":"gpt-4o-mini","stream":true,"max_tokens":200,"tenant":"acme",
- "turn_id":3,"timestamp":1764000012345,"interruptable":true,
- "context":{"presence":{"1002":{"selection":"Plan B"}}},
- "messages":[
-  {"role":"system","content":"You are a concise voice assistant."},
-  {"role":"assistant","content":"Hello!","turn_id":1,"timestamp":1764000001000,"metadata":{"source":"greeting"}},
-  {"role":"user","content":"What plans are there?","turn_id":2,"timestamp":1764000004000,
-   "metadata":{"source":"asr","user":"1002"}},
-  {"role":"assistant","content":"We have three plans, the first ","turn_id":2,"timestamp":1764000005000,
-   "metadata":{"source":"llm","interrupted":true,"interrupt_timestamp":1764000009000,
-    "original":"We have three plans, the first costs ten dollars."}},
-  {"role":"user","content":"Just this one.","turn_id":3,"timestamp":1764000012000,
-   "metadata":{"source":"asr","user":"1002"}}]}
-"""
 AGORA_FOR_OTHERS = {
     "model": "gpt-4o-mini",
     "stream": True,
@@ -352,17 +338,17 @@ def test_the_common_extensions_go_upstream_too() -> None:
 
 
 def test_of_agoras_request_nothing_private_goes_upstream() -> None:
-    request = parse(AGORA.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
 
     assert request.for_upstream("default", NOTHING) == AGORA_FOR_OTHERS
 
 
 def test_what_agora_said_stays_readable_here() -> None:
-    request = parse(AGORA.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
 
     request.for_upstream("default", NOTHING)
 
-    assert request.body == json.loads(AGORA)
+    assert request.body == json.loads(REQUEST)
 
 
 def test_each_field_of_the_closed_list_goes_upstream_as_it_came() -> None:

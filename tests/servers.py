@@ -1,0 +1,49 @@
+"""The servers that tests share: one for each choice of settings, started when a test first asks for it, then kept.
+
+servers = Servers({"LLM_BASE_URL": upstream.base_url})
+server = servers(MAX_STREAMS="1")
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from running_server import RunningServer, running_server
+
+
+class Servers:
+    """`servers(TTFT_TIMEOUT="1")` is the running server with these settings; those not given are the usual ones.
+
+    One that is `alone` is nobody else's. No server may print a traceback, whatever its upstream did.
+    """
+
+    def __init__(self, usual: Mapping[str, str]) -> None:
+        self._usual = usual
+        self._running: dict[tuple[str, frozenset[tuple[str, str]]], RunningServer] = {}
+        self._stacks: list[contextlib.ExitStack] = []
+
+    def __call__(self, *, alone: str = "", **settings: str) -> RunningServer:
+        key = (alone, frozenset(settings.items()))
+        if key not in self._running:
+            stack = contextlib.ExitStack()
+            self._running[key] = stack.enter_context(running_server({**self._usual, **settings}))
+            self._stacks.append(stack)
+        return self._running[key]
+
+    def stop(self) -> None:
+        """All at once."""
+        if self._stacks:
+            with ThreadPoolExecutor(len(self._stacks)) as pool:
+                list(pool.map(lambda stack: stack.close(), self._stacks))
+        for server in self._running.values():
+            assert "Traceback" not in server.output(), server.output()
+
+
+@contextlib.contextmanager
+def shared_servers(usual: Mapping[str, str]) -> Iterator[Servers]:
+    """The servers, for the length of a `with` block."""
+    servers = Servers(usual)
+    try:
+        yield servers
+    finally:
+        servers.stop()
