@@ -74,6 +74,7 @@ def test_ob_02_health_asks_nobody_and_ready_says_what_is_in_the_way(upstream: Fa
 def test_ob_02_ready_fails_while_draining_and_health_does_not(upstream: FakeUpstream) -> None:
     upstream.script = [*events(chunks("Hello there")[:2]), HANG]
     with running_server({"LLM_BASE_URL": upstream.base_url, "GRACEFUL_TIMEOUT": "5"}) as running:
+        wait_until_ready(running)
         with contextlib.ExitStack() as stack:
             call, *checks = [stack.enter_context(running.connect()) for _ in range(41)]
             call.sendall(post(CHAT, HELLO))
