@@ -90,7 +90,7 @@ def test_rl_01_a_thousand_random_disconnects_leave_nothing_behind(
 ) -> None:
     upstream.script = slowly
     with ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda number: disconnect(server, number), range(-1000, 0)))  # what the first ones cost once
+        list(pool.map(lambda number: disconnect(server, number), range(-200, 0)))
         before = settled(server, upstream)
         list(pool.map(lambda number: disconnect(server, number), range(1000)))
         check_nothing_grew(before, settled(server, upstream))
