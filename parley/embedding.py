@@ -6,9 +6,9 @@ The embedded encoder calculates in two threads of its own, never in the event lo
 import functools
 import weakref
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import gevent
-import numpy as np
 from gevent.threadpool import ThreadPool
 
 from parley.errors import UpstreamError
@@ -28,6 +28,7 @@ RETRY_SECONDS = 30.0
 
 PASSAGES_TIMEOUT = 30.0
 _CACHE_FILE = "embeddings.sqlite"
+Result = TypeVar("Result")
 
 
 class Threads:
@@ -36,11 +37,10 @@ class Threads:
     def __init__(self) -> None:
         self._pool = ThreadPool(2)
 
-    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
-        """The product of all vectors and the queries'."""
-        # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
-        product: Floats = self._pool.apply(lambda: np.stack([np.vecdot(vectors, query) for query in queries]))
-        return product
+    def aside(self, work: Callable[[], Result]) -> Result:
+        """What the work gives, done in one of them."""
+        result: Result = self._pool.apply(work)
+        return result
 
 
 class EmbeddedEncoder(Threads):
@@ -59,8 +59,7 @@ class EmbeddedEncoder(Threads):
 
     def passages(self, texts: Sequence[str]) -> Floats:
         """A vector for each text."""
-        rows: Floats = self._pool.apply(lambda: self._model.encode(texts))
-        return rows
+        return self.aside(lambda: self._model.encode(texts))
 
     def query(self, texts: Sequence[str]) -> Floats:
         """The same in time. Raises EncoderFailed."""

@@ -92,6 +92,7 @@ class LexicalIndex:
 
 
 _BLOCK = 256
+_LEAST = np.finfo(np.float32).tiny
 
 
 def best(scores: Floats, limit: int) -> list[int]:
@@ -100,9 +101,9 @@ def best(scores: Floats, limit: int) -> list[int]:
         return []
     if len(scores) > limit * _BLOCK:
         # The limit-th best of the blocks' best scores is a floor that most scores do not reach.
-        whole = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1)
-        floor = np.partition(whole, -limit)[-limit]
+        tops = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1)
     else:
-        floor = np.float32(0)
-    places = np.flatnonzero((scores >= floor) & (scores > 0))
+        tops = scores
+    floor = np.partition(tops, -limit)[-limit] if len(tops) > limit else np.float32(0)
+    places = np.flatnonzero(scores >= max(floor, _LEAST))
     return [int(place) for place in places[np.argsort(-scores[places], kind="stable")[:limit]]]
