@@ -99,11 +99,13 @@ def best(scores: Floats, limit: int) -> list[int]:
     """The places of the `limit` highest scores above 0, highest first, the earlier place first among equals."""
     if limit < 1:
         return []
-    if len(scores) > limit * _BLOCK:
-        # The limit-th best of the blocks' best scores is a floor that most scores do not reach.
-        tops = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1)
-    else:
-        tops = scores
-    floor = np.partition(tops, -limit)[-limit] if len(tops) > limit else np.float32(0)
-    places = np.flatnonzero(scores >= max(floor, _LEAST))
-    return [int(place) for place in places[np.argsort(-scores[places], kind="stable")[:limit]]]
+    # The limit-th best score is a floor; of many scores, that of the blocks' best is low enough.
+    many = len(scores) > limit * _BLOCK
+    tops = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1) if many else scores.copy()
+    floor = _LEAST
+    if len(tops) > limit:
+        tops.partition(-limit)
+        floor = max(floor, tops[-limit])
+    (places,) = (scores >= floor).nonzero()
+    found: list[int] = places[(-scores[places]).argsort(kind="stable")[:limit]].tolist()
+    return found

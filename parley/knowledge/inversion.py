@@ -19,7 +19,7 @@ B = 0.75
 SEGMENT = 1 << 16
 """Passages in a segment: as many as two bytes can number."""
 
-ROW_SHARE = 1 / 3
+ROW_SHARE = 1 / 6
 """Share of a segment's passages from which on a term's row is no larger than its postings."""
 
 _SLICE = 1 << 16
@@ -161,7 +161,7 @@ def _impacts(frequencies: NDArray[np.uint8], slowness: Floats) -> NDArray[np.uin
     """Saturated frequencies in steps, at least one."""
     saturated = frequencies.astype(np.float32)
     saturated /= saturated + slowness
-    return np.asarray(np.maximum(np.rint(saturated * STEPS), 1), np.uint8)
+    return np.asarray(np.maximum(np.rint(saturated * np.float32(STEPS)), 1), np.uint8)
 
 
 class _Layout:

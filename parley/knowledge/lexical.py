@@ -78,7 +78,8 @@ class Lexicon:
         pairs = _by_turn(self._read_pairs, [_pairs(turn) for turn in turns])
         grams = _by_turn(self._grams.read, wanted)
         whole, partial = self._sums(stems, pairs), self._sums(grams)
-        (small_talk,) = self._sums([self._grams.read(_without(_grams(last), wanted[0]))])
+        small_words = [word for word in last if word in terms.STOP_WORDS]
+        (small_talk,) = self._sums([self._grams.read(_without(_grams(small_words), wanted[0]))])
         for scores in partial:
             scores += small_talk * (scores > 0)
         stem_scores, gram_scores = _joined(whole, mask), _joined(partial, mask)

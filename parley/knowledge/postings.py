@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 MAX_POSTINGS = 200_000
 """Postings read for one search, rarest terms first: what bounds its time (about 3 ns each) on large collections."""
 
-STEPS = np.float32(255)
+STEPS = 255.0
 _ROW_COST = 8
 """Passages of a row that are read in the time of one posting."""
 
@@ -40,16 +40,16 @@ class Segment:
 
     def read(self, ids: NDArray[np.int64], weights: Floats) -> "_Read":
         """The impacts of these terms."""
-        starts, ends = self.bounds[ids], self.bounds[ids + 1]
-        spans = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        row_of = self.row_of[ids]
+        starts, ends = self.bounds.take(ids), self.bounds.take(ids + 1)
+        spans = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True) if end > start]
+        row_of = self.row_of.take(ids)
         common = row_of >= 0
         return _Read(
             slice(self.start, self.end),
-            np.concatenate([self.places[span] for span in spans]),
-            np.concatenate([self.impacts[span] for span in spans]),
+            np.concatenate([self.places[span] for span in spans]) if spans else self.places[:0],
+            np.concatenate([self.impacts[span] for span in spans]) if spans else self.impacts[:0],
             weights.repeat(ends - starts),
-            self.rows[row_of[common]],
+            self.rows.take(row_of[common], axis=0),
             weights[common],
         )
 
@@ -68,9 +68,9 @@ class _Read:
     def add_to(self, scores: Floats) -> None:
         mine = scores[self.passages]
         # Of numpy's ways to add at repeated places the quickest, by far, where all types fit.
-        np.add.at(mine, self.places.astype(np.intp), self.impacts * (self.weights / STEPS))
+        np.add.at(mine, self.places.astype(np.intp), self.impacts * self.weights)
         if len(self.rows):
-            mine += np.einsum("t,tp->p", self.row_weights / STEPS, self.rows)
+            mine += np.einsum("t,tp->p", self.row_weights, self.rows)
 
     def weight_in(self, place: int) -> float:
         listed, common = self.weights[self.places == place], self.row_weights[self.rows[:, place] > 0]
@@ -93,7 +93,7 @@ class Reading:
         """The sum of the weights of those terms that a passage holds."""
         for segment in self._segments:
             if segment.passages.start <= passage < segment.passages.stop:
-                return segment.weight_in(passage - segment.passages.start)
+                return segment.weight_in(passage - segment.passages.start) * STEPS
         return 0.0
 
 
@@ -102,6 +102,7 @@ class Postings:
 
     def __init__(self, segments: Sequence[Segment], terms: int, passages: int) -> None:
         self._segments = segments
+        self._passages = passages
         frequency = np.zeros(terms, np.int64)
         self._costs = np.zeros(terms, np.uint32)
         for segment in segments:
@@ -121,14 +122,20 @@ class Postings:
         `unknown` is how many more were asked for that no passage holds. Where too much would have to be read, the
         most frequent terms are left out.
         """
+        if not known:
+            return Reading((), weight * self._unknown * unknown)
         ids = np.array(known, np.int64)
-        costs = self._costs[ids]
-        if costs.sum() > MAX_POSTINGS:
-            cheapest = np.argsort(costs, kind="stable")
-            ids = ids[cheapest[: max(1, int(np.searchsorted(costs[cheapest].cumsum(), MAX_POSTINGS)))]]
-        weights = self._idf[ids] * np.float32(weight)
-        read = [segment.read(ids, weights) for segment in self._segments] if len(ids) else []
+        if len(known) * self._passages > MAX_POSTINGS:  # only then can it be too much
+            ids = self._affordable(ids)
+        weights = self._idf.take(ids) * np.float32(weight)
+        read = [segment.read(ids, weights / np.float32(STEPS)) for segment in self._segments]
         return Reading(read, float(weights.sum()) + weight * self._unknown * unknown)
+
+    def _affordable(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        costs = self._costs.take(ids)
+        cheapest = costs.argsort(kind="stable")
+        most = int(costs[cheapest].cumsum().searchsorted(MAX_POSTINGS))
+        return ids if most == len(ids) else ids[cheapest[: max(1, most)]]
 
 
 def _idf(frequency: NDArray[Any], passages: int) -> NDArray[np.float64]:

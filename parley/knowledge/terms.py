@@ -93,7 +93,7 @@ def grams(word: str) -> Sequence[str]:
     if not word.isascii() and _CJK_WORD.match(word):
         return tuple(word)
     padded = f" {word} "
-    return [padded[at : at + GRAM] for at in range(max(1, len(padded) - GRAM + 1))]
+    return [padded[at : at + GRAM] for at in range(len(padded) - GRAM + 1)] or (padded,)
 
 
 def head(word: str) -> int:
