@@ -16,8 +16,8 @@ K1 = 1.2
 B = 0.75
 """BM25's constants, as in Lucene and the textbooks (docs/retrieval.md)."""
 
-SEGMENT = 1 << 16
-"""Passages in a segment: as many as two bytes can number."""
+SEGMENT = 1 << 15
+"""Passages in a segment: no more than two bytes can number. While one is made, it takes twice its memory."""
 
 ROW_SHARE = 1 / 6
 """Share of a segment's passages from which on a term's row is no larger than its postings."""
@@ -77,10 +77,10 @@ class FieldBuilder:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Postings of a few passages, in runs of one term."""
+    """Postings of a few passages, less than 256, in runs of one term."""
 
     terms: NDArray[np.int32]
-    counts: NDArray[np.int32]
+    counts: NDArray[np.uint8]
     places: NDArray[np.uint16]
     frequencies: NDArray[np.uint8]
 
@@ -93,6 +93,7 @@ class PostingsBuilder:
         self._segment = segment
         self._batches: list[_Batch] = []
         self._segments: list[Segment] = []
+        self._frequencies: list[NDArray[np.uint32]] = []
         self._lengths: list[Floats] = []
         self._start = self._end = 0
 
@@ -119,6 +120,7 @@ class PostingsBuilder:
         slowness = (K1 * (1 - B + B * lengths / (average or 1.0))).astype(np.float32)
         for segment in self._segments:
             self._saturate(segment, slowness[segment.start : segment.end])
+            self._breathe()
         # Terms first met in a later segment occur nowhere in the earlier ones.
         padded = [
             replace(
@@ -128,14 +130,20 @@ class PostingsBuilder:
             )
             for each in self._segments
         ]
-        return Postings(padded, terms, self._end)
+        frequency = np.zeros(terms, np.uint32)
+        for counted in self._frequencies:
+            frequency[: len(counted)] += counted
+        self._breathe()
+        return Postings(padded, frequency, self._end)
 
     def _close_segment(self) -> None:
         """Sort the batches' postings by term; each batch is let go as soon as it is copied."""
-        frequency = np.zeros(1 + max((int(batch.terms.max(initial=-1)) for batch in self._batches), default=-1), int)
+        terms = 1 + max((int(batch.terms.max(initial=-1)) for batch in self._batches), default=-1)
+        frequency = np.zeros(terms, np.uint32)
         for batch in self._batches:
             frequency[batch.terms] += batch.counts
             self._breathe()
+        self._frequencies.append(frequency)
         laid = _Layout(frequency, self._end - self._start, self._breathe)
         self._batches.reverse()
         while self._batches:
@@ -167,22 +175,24 @@ def _impacts(frequencies: NDArray[np.uint8], slowness: Floats) -> NDArray[np.uin
 class _Layout:
     """A segment's arrays, to be filled with frequencies."""
 
-    def __init__(self, frequency: NDArray[np.int64], size: int, breathe: Callable[[], None]) -> None:
+    def __init__(self, frequency: NDArray[np.uint32], size: int, breathe: Callable[[], None]) -> None:
         common = np.flatnonzero(frequency > size * ROW_SHARE)
         self.rows = np.zeros((len(common), size), np.uint8)
         self.row_of = np.full(len(frequency), -1, np.int32)
         self.row_of[common] = np.arange(len(common))
-        self.bounds = np.concatenate([[0], np.cumsum(np.where(self.row_of < 0, frequency, 0))])
+        self.bounds = np.zeros(1 + len(frequency), np.uint32)
+        self.bounds[1:] = np.cumsum(np.where(self.row_of < 0, frequency, 0))
         self.places, self.impacts = np.empty(self.bounds[-1], np.uint16), np.empty(self.bounds[-1], np.uint8)
+        breathe()
         for at in range(0, len(self.places), _PAGES):  # memory that is new takes time when it is first touched
             self.places[at : at + _PAGES], self.impacts[at : at + _PAGES] = 0, 0
             breathe()
-        self._cursor = self.bounds[:-1].copy()
+        self._cursor = self.bounds[:-1].astype(np.int64)
 
     def place(self, batch: _Batch) -> None:
         """Copy a batch to where it belongs: into the rows, or behind what each term has already."""
         row = self.row_of[batch.terms]
-        counts = np.where(row < 0, batch.counts, 0)
+        counts = np.where(row < 0, batch.counts, 0).astype(np.int64)
         rows = np.repeat(row, batch.counts)
         listed, held = rows < 0, rows >= 0
         self.rows[rows[held], batch.places[held]] = batch.frequencies[held]
@@ -201,7 +211,7 @@ def _batch(keys: NDArray[np.int64]) -> _Batch:
     runs = np.flatnonzero(np.diff(terms, prepend=-1))
     return _Batch(
         terms[runs].astype(np.int32),
-        np.diff(runs, append=len(terms)).astype(np.int32),
+        np.diff(runs, append=len(terms)).astype(np.uint8),
         (keys & 0xFFFF).astype(np.uint16),
         np.minimum(frequencies, 255).astype(np.uint8),
     )

@@ -83,7 +83,8 @@ class Lexicon:
         for scores in partial:
             scores += small_talk * (scores > 0)
         stem_scores, gram_scores = _joined(whole, mask), _joined(partial, mask)
-        fused = STEM_SHARE * stem_scores + (1 - STEM_SHARE) * gram_scores
+        fused = STEM_SHARE * stem_scores
+        fused += (1 - STEM_SHARE) * gram_scores
         return Scored(fused, stem_scores, gram_scores, _coverage(fused, grams))
 
     def _read_pairs(self, pairs: list[int]) -> Reading:
@@ -145,7 +146,11 @@ class LexiconBuilder:
         """The lexicon of all passages added. The builder is of no use afterwards."""
         self._flush()
         del self._numbers
-        return Lexicon(self._stems.finish(), self._pairs.finish(terms.PAIRS), self._grams.finish(), self._passages)
+        stems = self._stems.finish()
+        self._breathe()
+        pairs = self._pairs.finish(terms.PAIRS)
+        self._breathe()
+        return Lexicon(stems, pairs, self._grams.finish(), self._passages)
 
     def _flush(self) -> None:
         owners, words = (np.array(numbers, np.int64) for numbers in (self._owners, self._words))
@@ -195,11 +200,9 @@ def _coverage(fused: Floats, turns: list[Reading]) -> float:
 
 
 def _joined(turns: list[Floats], mask: NDArray[np.bool_] | None) -> Floats:
-    """Scores from 0 to 1: each kind divided by its best, then mixed."""
-    scaled = [_from_0_to_1(scores if mask is None else scores * mask) for scores in turns]
-    return LAST_SHARE * scaled[0] + (1 - LAST_SHARE) * scaled[1] if len(scaled) > 1 else scaled[0]
-
-
-def _from_0_to_1(scores: Floats) -> Floats:
-    best = scores.max(initial=0)
-    return scores / best if best else scores
+    """Scores from 0 to 1, where they stand: each turn's divided by their best, then mixed."""
+    for scores in turns:
+        if mask is not None:
+            scores *= mask
+        scores /= scores.max(initial=0) or 1
+    return LAST_SHARE * turns[0] + (1 - LAST_SHARE) * turns[1] if len(turns) > 1 else turns[0]
