@@ -177,16 +177,17 @@ class _Layout:
 
     def __init__(self, frequency: NDArray[np.uint32], size: int, breathe: Callable[[], None]) -> None:
         common = np.flatnonzero(frequency > size * ROW_SHARE)
-        self.rows = np.zeros((len(common), size), np.uint8)
+        self.rows = np.empty((len(common), size), np.uint8)
         self.row_of = np.full(len(frequency), -1, np.int32)
         self.row_of[common] = np.arange(len(common))
         self.bounds = np.zeros(1 + len(frequency), np.uint32)
         self.bounds[1:] = np.cumsum(np.where(self.row_of < 0, frequency, 0))
         self.places, self.impacts = np.empty(self.bounds[-1], np.uint16), np.empty(self.bounds[-1], np.uint8)
         breathe()
-        for at in range(0, len(self.places), _PAGES):  # memory that is new takes time when it is first touched
-            self.places[at : at + _PAGES], self.impacts[at : at + _PAGES] = 0, 0
-            breathe()
+        for fresh in (self.rows.reshape(-1), self.places, self.impacts):
+            for at in range(0, len(fresh), _PAGES):  # memory that is new takes time when it is first touched
+                fresh[at : at + _PAGES] = 0
+                breathe()
         self._cursor = self.bounds[:-1].astype(np.int64)
 
     def place(self, batch: _Batch) -> None:
