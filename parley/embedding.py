@@ -44,7 +44,7 @@ class Threads:
 
 
 class EmbeddedEncoder(Threads):
-    """all-MiniLM-L6-v2 on this machine. Loaded in the background, when it is first asked for."""
+    """all-MiniLM-L6-v2 on this machine. Loaded by `load`, or when it is first asked for."""
 
     name = minilm.NAME
     batch = 8
@@ -56,6 +56,11 @@ class EmbeddedEncoder(Threads):
     @functools.cached_property
     def _model(self) -> minilm.MiniLm:
         return minilm.MiniLm()
+
+    def load(self) -> None:
+        """Read the model and use it once, so that the first question does not wait for it."""
+        self.passages(["Good morning."])
+        log.info("encoder_loaded", encoder=self.name)
 
     def passages(self, texts: Sequence[str]) -> Floats:
         """A vector for each text."""
@@ -124,7 +129,7 @@ def builder_of(settings: Settings) -> Builder:
         if encoder is None:
             return lexical
         if isinstance(encoder, EmbeddedEncoder):
-            gevent.spawn(encoder.passages, ["Good morning."])  # loads it, though all vectors may be in the cache
+            gevent.spawn(encoder.load)  # though all vectors may be in the cache
         built = SemanticIndex(lexical, encoder, cache, settings.rag_min_cosine, _tell)
         gevent.spawn(_fill, weakref.ref(built), len(passages))
         return built
