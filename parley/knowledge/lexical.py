@@ -26,7 +26,7 @@ TITLE_WEIGHT = 3
 
 MIN_COVERAGE = 0.33
 """Coverage below which nothing was found. On seven collections 4 % of the questions that they answer lie there, and
-from 60 to 77 % of questions of another subject (docs/retrieval.md)."""
+from 58 to 78 % of questions of another subject (docs/retrieval.md)."""
 
 STEM_SHARE = 0.5
 """Share of the stems and pairs in the score; the grams have the rest."""
@@ -37,10 +37,10 @@ PAIR_WEIGHT = 0.6
 LAST_SHARE = 0.5
 """Share of the last turn in the score where there is one before it; both turns together have the rest."""
 
-Term = TypeVar("Term", int, str)
-
 BATCH = 96
 """Passages whose postings are made at once."""
+
+Term = TypeVar("Term", int, str)
 
 
 @dataclass(frozen=True)

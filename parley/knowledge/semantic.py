@@ -1,7 +1,8 @@
 """The semantic tier: passages ranked by what they mean, fused with the words that they share with the query.
 
 Each passage is held as one vector, and one for each window of some sentences where it is longer: a question is
-like the sentence that answers it more than like all that stands around. Vectors come from an `Encoder`, in the
+like the sentence that answers it more than like all that stands around. The parts are weighed by how far their best
+stand out, and passages that are alike draw each other's scores together. Vectors come from an `Encoder`, in the
 background; until they are there, and whenever a query's vector is not to be had, the lexical tier answers alone.
 """
 

@@ -114,6 +114,25 @@ def test_the_best_window_of_a_long_passage_speaks_for_it() -> None:
     assert parts["cosine"] > 0.5
 
 
+def test_of_equals_the_one_whose_like_are_found_too_comes_first() -> None:
+    texts = [
+        "The chain of a car.",
+        "The chain of a pet.",
+        "A chain, a pet.",
+        "A pet.",
+        "Any car.",
+        "A car.",
+    ]
+    index = SemanticIndex(
+        build([Passage(text, "", text, "a.json", {}) for text in texts]), FewWords(), VectorCache(None), min_cosine=0
+    )
+    words = [hit.passage.id for hit in index.search(Query("the chain"), 2)]
+    while not index.ready:
+        index.fill()
+
+    assert words == texts[:2] and ids(index, "the chain") == [texts[1]]
+
+
 def test_vectors_are_made_once(tmp_path: Path) -> None:
     first, second = FewWords(), FewWords()
     filled(first, cache=tmp_path / "inside" / "cache")
