@@ -107,8 +107,10 @@ class Postings:
 
     def __init__(self, segments: Sequence[Segment], frequency: NDArray[np.uint32], passages: int) -> None:
         self._segments = segments
-        self._frequency = frequency
         self._passages = passages
+        self._idf: Floats = _idf(frequency, passages).astype(np.float32)
+        # As rare as a term of one passage. Even rarer, small collections would cover no question.
+        self._unknown = float(_idf(np.ones(1), passages)[0])
 
     def read(self, known: Sequence[int], unknown: int = 0, weight: float = 1.0) -> Reading:
         """Read these terms, no number given twice, each weighing `weight` times its IDF.
@@ -116,16 +118,14 @@ class Postings:
         `unknown` is how many more were asked for that no passage holds. Where too much would have to be read, the
         most frequent terms are left out.
         """
-        # As rare as a term of one passage. Even rarer, small collections would cover no question.
-        total = weight * unknown * self._idf(np.ones(1)).item()
         if not known:
-            return Reading((), total)
+            return Reading((), weight * unknown * self._unknown)
         ids = np.array(known, np.int64)
         if len(known) * self._passages > MAX_POSTINGS:  # only then can it be too much
             ids = self._affordable(ids)
-        weights = (weight * self._idf(self._frequency.take(ids))).astype(np.float32)
+        weights = self._idf.take(ids) * np.float32(weight)
         read = [segment.read(ids, weights / np.float32(STEPS)) for segment in self._segments]
-        return Reading(read, total + float(weights.sum()))
+        return Reading(read, float(weights.sum()) + weight * unknown * self._unknown)
 
     def _affordable(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         costs = np.sum([segment.costs(ids) for segment in self._segments], axis=0)
@@ -133,5 +133,6 @@ class Postings:
         most = int(np.cumsum(costs[cheapest]).searchsorted(MAX_POSTINGS))
         return ids if most == len(ids) else ids[cheapest[: max(1, most)]]
 
-    def _idf(self, frequency: NDArray[Any]) -> NDArray[np.float64]:
-        return np.log1p((self._passages - frequency + 0.5) / (frequency + 0.5))
+
+def _idf(frequency: NDArray[Any], passages: int) -> NDArray[np.float64]:
+    return np.log1p((passages - frequency + 0.5) / (frequency + 0.5))
