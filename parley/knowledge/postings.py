@@ -53,10 +53,10 @@ class Segment:
             weights[common],
         )
 
-    def costs(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What it takes to read each of these terms, in postings."""
-        listed = self.bounds.take(ids + 1).astype(np.int64) - self.bounds.take(ids)
-        return listed + (self.row_of.take(ids) >= 0) * ((self.end - self.start) // _ROW_COST)
+    def costs(self) -> NDArray[np.uint32]:
+        """What it takes to read each term, in postings."""
+        cost_of_row = np.uint32((self.end - self.start) // _ROW_COST)
+        return np.diff(self.bounds) + (self.row_of >= 0) * cost_of_row
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Postings:
     def __init__(self, segments: Sequence[Segment], frequency: NDArray[np.uint32], passages: int) -> None:
         self._segments = segments
         self._passages = passages
+        self._costs = sum((segment.costs() for segment in segments), np.zeros(len(frequency), np.uint32))
         self._idf: Floats = _idf(frequency, passages).astype(np.float32)
         # As rare as a term of one passage. Even rarer, small collections would cover no question.
         self._unknown = float(_idf(np.ones(1), passages)[0])
@@ -128,9 +129,9 @@ class Postings:
         return Reading(read, float(weights.sum()) + weight * unknown * self._unknown)
 
     def _affordable(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        costs = np.sum([segment.costs(ids) for segment in self._segments], axis=0)
-        cheapest = np.argsort(costs, kind="stable")
-        most = int(np.cumsum(costs[cheapest]).searchsorted(MAX_POSTINGS))
+        costs = self._costs.take(ids)
+        cheapest = costs.argsort(kind="stable")
+        most = int(costs[cheapest].cumsum().searchsorted(MAX_POSTINGS))
         return ids if most == len(ids) else ids[cheapest[: max(1, most)]]
 
 
