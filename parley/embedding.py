@@ -3,12 +3,13 @@
 The embedded encoder calculates in two threads of its own, never in the event loop; an API is asked from a greenlet.
 """
 
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import gevent
-import numpy as np
 
 from parley import threads
 from parley.errors import UpstreamError
@@ -28,6 +29,7 @@ RETRY_SECONDS = 30.0
 
 PASSAGES_TIMEOUT = 30.0
 _CACHE_FILE = "embeddings.sqlite"
+Result = TypeVar("Result")
 
 
 class Threads:
@@ -36,15 +38,14 @@ class Threads:
     def __init__(self) -> None:
         self._pool = threads.pool(2)
 
-    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
-        """The product of all vectors and the queries'."""
-        # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
-        product: Floats = self._pool.apply(lambda: np.stack([np.vecdot(vectors, query) for query in queries]))
-        return product
+    def aside(self, work: Callable[[], Result]) -> Result:
+        """What the work gives, done in one of them."""
+        result: Result = self._pool.apply(work)
+        return result
 
 
 class EmbeddedEncoder(Threads):
-    """all-MiniLM-L6-v2 on this machine. Loaded in the background, when it is first asked for."""
+    """all-MiniLM-L6-v2 on this machine. Loaded by `load`, or when it is first asked for."""
 
     name = minilm.NAME
     batch = 8
@@ -57,10 +58,14 @@ class EmbeddedEncoder(Threads):
     def _model(self) -> minilm.MiniLm:
         return minilm.MiniLm()
 
+    def load(self) -> None:
+        """Read the model and use it once, so that the first question does not wait for it."""
+        self.passages(["Good morning."])
+        log.info("encoder_loaded", encoder=self.name)
+
     def passages(self, texts: Sequence[str]) -> Floats:
         """A vector for each text."""
-        rows: Floats = self._pool.apply(lambda: self._model.encode(texts))
-        return rows
+        return self.aside(lambda: self._model.encode(texts))
 
     def query(self, texts: Sequence[str]) -> Floats:
         """The same in time. Raises EncoderFailed."""
@@ -125,7 +130,7 @@ def builder_of(settings: Settings) -> Builder:
         if encoder is None:
             return lexical
         if isinstance(encoder, EmbeddedEncoder):
-            gevent.spawn(encoder.passages, ["Good morning."])  # loads it, though all vectors may be in the cache
+            gevent.spawn(encoder.load)  # though all vectors may be in the cache
         built = SemanticIndex(lexical, encoder, cache, settings.rag_min_cosine, _tell)
         gevent.spawn(_fill, weakref.ref(built), len(passages))
         return built
@@ -147,7 +152,7 @@ def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tu
     lexical = index.build(passages, min_coverage=0)
     if tier == "lexical":
         return lexical, settings.rag_min_coverage
-    encoder = encoder_of(settings)
+    encoder = encoder_of(dataclasses.replace(settings, embeddings_timeout=PASSAGES_TIMEOUT))  # nobody waits
     if encoder is None:
         raise EncoderFailed("there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL")
     built = SemanticIndex(lexical, encoder, VectorCache(settings.embeddings_cache / _CACHE_FILE), 0)

@@ -92,17 +92,20 @@ class LexicalIndex:
 
 
 _BLOCK = 256
+_LEAST = np.finfo(np.float32).tiny
 
 
 def best(scores: Floats, limit: int) -> list[int]:
     """The places of the `limit` highest scores above 0, highest first, the earlier place first among equals."""
     if limit < 1:
         return []
-    if len(scores) > limit * _BLOCK:
-        # The limit-th best of the blocks' best scores is a floor that most scores do not reach.
-        whole = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1)
-        floor = np.partition(whole, -limit)[-limit]
-    else:
-        floor = np.float32(0)
-    places = np.flatnonzero((scores >= floor) & (scores > 0))
-    return [int(place) for place in places[np.argsort(-scores[places], kind="stable")[:limit]]]
+    # The limit-th best score is a floor; of many scores, that of the blocks' best is low enough.
+    many = len(scores) > limit * _BLOCK
+    tops = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1) if many else scores.copy()
+    floor = _LEAST
+    if len(tops) > limit:
+        tops.partition(-limit)
+        floor = max(floor, tops[-limit])
+    (places,) = (scores >= floor).nonzero()
+    found: list[int] = places[(-scores[places]).argsort(kind="stable")[:limit]].tolist()
+    return found

@@ -1,18 +1,22 @@
 """The lexical tier's numbers: how well each passage fits a question by its words, whole and in part.
 
-Two BM25 scores, by stems and by grams, each divided by its best, are averaged; so are those of what the user
-said last, and of that together with what the user said before. Places in arrays here, no `Passage`.
+Two BM25 scores, by stems with pairs of neighbouring words, and by grams, each divided by its best, are averaged; so
+are those of what the user said last, and of that together with what the user said before. Places in arrays here, no
+`Passage`.
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
-from parley.knowledge.postings import Floats, Postings, PostingsBuilder
+from parley.knowledge.inversion import Field, FieldBuilder, PostingsBuilder
+from parley.knowledge.postings import Floats, Postings, Reading
 
 MAX_QUERY_CHARACTERS = 1000
 """Of a longer turn only the end is searched, a minute of speech: what was said last."""
@@ -22,16 +26,21 @@ TITLE_WEIGHT = 3
 
 MIN_COVERAGE = 0.33
 """Coverage below which nothing was found. On seven collections 4 % of the questions that they answer lie there, and
-from 60 to 77 % of questions of another subject (docs/retrieval.md)."""
+from 58 to 78 % of questions of another subject (docs/retrieval.md)."""
 
 STEM_SHARE = 0.5
-"""Share of the stems in the score; the grams have the rest."""
+"""Share of the stems and pairs in the score; the grams have the rest."""
+
+PAIR_WEIGHT = 0.6
+"""What a pair of neighbours counts beside a stem that is as rare: its words are counted already."""
 
 LAST_SHARE = 0.5
 """Share of the last turn in the score where there is one before it; both turns together have the rest."""
 
 BATCH = 96
 """Passages whose postings are made at once."""
+
+Term = TypeVar("Term", int, str)
 
 
 @dataclass(frozen=True)
@@ -49,66 +58,60 @@ class Scored:
 
 
 class Lexicon:
-    """Stems and grams of all passages."""
+    """Stems, pairs and grams of all passages."""
 
-    def __init__(self, stems: Postings, grams: Postings, passages: int) -> None:
+    def __init__(self, stems: Field, pairs: Postings, grams: Field, passages: int) -> None:
         self._stems = stems
+        self._pairs = pairs
         self._grams = grams
         self._passages = passages
 
     def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scored:
         """Score all passages against a turn and the one before it; those outside the mask get nothing."""
         last = terms.words(text[-MAX_QUERY_CHARACTERS:])
-        earlier = terms.content(terms.words(before[-MAX_QUERY_CHARACTERS:])) if before else []
-        content = terms.content(last)
-        if not content:  # "And how much is that?" asks nothing by itself
-            last = content = earlier
-            earlier = []
-        stems = self._summed(self._stems, _stems(content), _stems(earlier), mask)
-        grams = self._summed(self._grams, _grams(content), _grams(earlier), mask)
-        if content:
-            small_talk = self._sum(self._grams, set(_grams(last)).difference(_grams(content)), mask)
-            for each in {id(each): each for each in grams}.values():
-                each += small_talk * (each > 0)
-        stem_scores, gram_scores = _joined(*stems), _joined(*grams)
-        fused = STEM_SHARE * stem_scores + (1 - STEM_SHARE) * gram_scores
-        return Scored(fused, stem_scores, gram_scores, self._coverage(fused, content, earlier))
+        earlier = terms.words(before[-MAX_QUERY_CHARACTERS:]) if before else []
+        if not terms.content(last):  # "And how much is that?" asks nothing by itself
+            last, earlier = earlier, []
+        turns = [last, earlier] if earlier else [last]
+        wanted = [_grams(terms.content(turn)) for turn in turns]
+        stems = _by_turn(self._stems.read, [_stems(turn) for turn in turns])
+        pairs = _by_turn(self._read_pairs, [_pairs(turn) for turn in turns])
+        grams = _by_turn(self._grams.read, wanted)
+        whole, partial = self._sums(stems, pairs), self._sums(grams)
+        small_words = [word for word in last if word in terms.STOP_WORDS]
+        (small_talk,) = self._sums([self._grams.read(_without(_grams(small_words), wanted[0]))])
+        for scores in partial:
+            scores += small_talk * (scores > 0)
+        stem_scores, gram_scores = _joined(whole, mask), _joined(partial, mask)
+        fused = STEM_SHARE * stem_scores
+        fused += (1 - STEM_SHARE) * gram_scores
+        return Scored(fused, stem_scores, gram_scores, _coverage(fused, grams))
 
-    def _coverage(self, fused: Floats, last: list[str], earlier: list[str]) -> float:
-        """The share of either turn's grams, or of both turns', by weight, that the best passage holds."""
-        top = int(fused.argmax()) if len(fused) else 0
-        if not len(fused) or not fused[top]:
-            return 0.0
-        questions = [last, last + earlier] if earlier else [last]
-        wanted = [self._grams.wanted(_grams(words)) for words in questions]
-        return max(self._grams.weight_in(each, top) / each.total for each in wanted)
+    def _read_pairs(self, pairs: list[int]) -> Reading:
+        return self._pairs.read(pairs, weight=PAIR_WEIGHT)
 
-    def _summed(
-        self, postings: Postings, last: list[str], earlier: list[str], mask: NDArray[np.bool_] | None
-    ) -> tuple[Floats, Floats]:
-        """The passages' scores by the last turn's terms, and by those of both turns."""
-        alone = self._sum(postings, last, mask)
-        if not earlier:
-            return alone, alone
-        added = self._sum(postings, set(earlier).difference(last), mask)
-        return alone, alone + added
-
-    def _sum(self, postings: Postings, wanted: Iterable[str], mask: NDArray[np.bool_] | None) -> Floats:
-        scores = np.zeros(self._passages, np.float32)
-        found = postings.wanted(wanted)
-        postings.add(found, scores)
-        return scores if mask is None else scores * mask
+    def _sums(self, *kinds: list[Reading]) -> list[Floats]:
+        """The passages' scores by the terms of the last turn, and by those of both turns."""
+        summed: list[Floats] = []
+        for turn in zip(*kinds, strict=True):
+            scores = summed[-1].copy() if summed else np.zeros(self._passages, np.float32)
+            for reading in turn:
+                reading.add_to(scores)
+            summed.append(scores)
+        return summed
 
 
 class _Numbers(dict[str, int]):
     """Words by number, in the order in which they are met."""
 
-    def __init__(self, fields: list[PostingsBuilder]) -> None:
+    def __init__(self, fields: list[FieldBuilder]) -> None:
         super().__init__()
+        self.heads = array("I")
         self._fields = fields
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self)
+        self.heads.append(terms.head(word))
         for field in self._fields:
             field.add_word(word)
         return number
@@ -119,8 +122,9 @@ class LexiconBuilder:
 
     def __init__(self, breathe: Callable[[], None]) -> None:
         self._breathe = breathe
-        self._fields = [PostingsBuilder(terms.stems, breathe), PostingsBuilder(terms.grams, breathe)]
-        self._numbers = _Numbers(self._fields)
+        self._stems, self._grams = FieldBuilder(terms.stems, breathe), FieldBuilder(terms.grams, breathe)
+        self._pairs = PostingsBuilder(breathe)
+        self._numbers = _Numbers([self._stems, self._grams])
         self._passages = 0
         self._waiting = 0
         self._owners = array("q")
@@ -142,14 +146,22 @@ class LexiconBuilder:
         """The lexicon of all passages added. The builder is of no use afterwards."""
         self._flush()
         del self._numbers
-        stems, grams = (field.finish() for field in self._fields)
-        return Lexicon(stems, grams, self._passages)
+        stems = self._stems.finish()
+        self._breathe()
+        pairs = self._pairs.finish(terms.PAIRS)
+        self._breathe()
+        return Lexicon(stems, pairs, self._grams.finish(), self._passages)
 
     def _flush(self) -> None:
         owners, words = (np.array(numbers, np.int64) for numbers in (self._owners, self._words))
-        for field in self._fields:
-            field.add_passages(self._waiting, owners, words)
+        lengths = np.bincount(owners, minlength=self._waiting).astype(np.float32)
+        for field in (self._stems, self._grams):
+            field.add(lengths, owners, words)
             self._breathe()
+        pairs = terms.pairs(np.frombuffer(self._numbers.heads, np.uint32)[words]) if len(words) else words
+        kept = (pairs >= 0) & (owners[1:] == owners[:-1]) if len(words) else np.empty(0, np.bool_)
+        self._pairs.add(lengths, owners[:-1][kept], pairs[kept])
+        self._breathe()
         self._passages += self._waiting
         self._waiting = 0
         self._owners, self._words = array("q"), array("q")
@@ -163,13 +175,34 @@ def _grams(words: list[str]) -> list[str]:
     return [gram for word in words for gram in terms.grams(word)]
 
 
-def _joined(alone: Floats, both: Floats) -> Floats:
-    """Scores from 0 to 1: each kind divided by its best, then mixed."""
-    if both is alone:
-        return _from_0_to_1(alone)
-    return LAST_SHARE * _from_0_to_1(alone) + (1 - LAST_SHARE) * _from_0_to_1(both)
+def _pairs(words: list[str]) -> list[int]:
+    numbers = terms.pairs(np.array([terms.head(word) for word in words], np.uint32)).tolist()
+    return list(dict.fromkeys(number for number in numbers if number >= 0))
 
 
-def _from_0_to_1(scores: Floats) -> Floats:
-    best = scores.max(initial=0)
-    return scores / best if best else scores
+def _by_turn(read: Callable[[list[Term]], Reading], turns: list[list[Term]]) -> list[Reading]:
+    """What is read for the last turn and, where there is one before it, for what that adds."""
+    return [read(turns[0]), *(read(_without(turn, turns[0])) for turn in turns[1:])]
+
+
+def _without(these: list[Term], those: list[Term]) -> list[Term]:
+    known = set(those)
+    return [each for each in these if each not in known]
+
+
+def _coverage(fused: Floats, turns: list[Reading]) -> float:
+    """The share of the last turn's grams, or of both turns', by weight, that the best passage holds."""
+    top = int(fused.argmax()) if len(fused) else 0
+    if not len(fused) or not fused[top]:
+        return 0.0
+    held = accumulate(turn.weight_in(top) for turn in turns)
+    return max(part / total for part, total in zip(held, accumulate(turn.total for turn in turns), strict=True))
+
+
+def _joined(turns: list[Floats], mask: NDArray[np.bool_] | None) -> Floats:
+    """Scores from 0 to 1, where they stand: each turn's divided by their best, then mixed."""
+    for scores in turns:
+        if mask is not None:
+            scores *= mask
+        scores /= scores.max(initial=0) or 1
+    return LAST_SHARE * turns[0] + (1 - LAST_SHARE) * turns[1] if len(turns) > 1 else turns[0]

@@ -1,13 +1,14 @@
 """The semantic tier: passages ranked by what they mean, fused with the words that they share with the query.
 
 Each passage is held as one vector, and one for each window of some sentences where it is longer: a question is
-like the sentence that answers it more than like all that stands around. Vectors come from an `Encoder`, in the
+like the sentence that answers it more than like all that stands around. The parts are weighed by how far their best
+stand out, and passages that are alike draw each other's scores together. Vectors come from an `Encoder`, in the
 background; until they are there, and whenever a query's vector is not to be had, the lexical tier answers alone.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, LexicalIndex, Query, best
-from parley.knowledge.lexical import LAST_SHARE, MAX_QUERY_CHARACTERS, Scored
+from parley.knowledge.lexical import LAST_SHARE, MAX_QUERY_CHARACTERS
 from parley.knowledge.postings import Floats
 from parley.knowledge.sentences import windows
 from parley.knowledge.vector_cache import VectorCache, content_key
@@ -23,8 +24,18 @@ from parley.knowledge.vector_cache import VectorCache, content_key
 WINDOW_WORDS = 50
 """Words in a window: two or three sentences."""
 
-MEANING_SHARE = 0.55
-"""Share of the meaning in the score; the words have the rest."""
+MEANING_SHARE = 0.65
+"""Share of the meaning in the score where both parts stand out alike; the words have the rest."""
+
+RIVALS = 9
+"""Passages behind the best that it has to stand out from."""
+
+CLUSTER = 16
+"""Passages, the best, whose scores are smoothed over those that say the like."""
+
+NEIGHBOURS = 3
+NEIGHBOURS_SHARE = 0.1
+"""Share of its nearest neighbours among the best in a passage's score."""
 
 MIN_COSINE = 0.28
 """Cosine of the best passage below which nothing was found (docs/retrieval.md)."""
@@ -32,6 +43,7 @@ MIN_COSINE = 0.28
 CANDIDATES = 64
 """Passages whose windows are looked at: more change no collection's figures."""
 
+Result = TypeVar("Result")
 
 _STEPS = np.float32(127)
 
@@ -56,8 +68,8 @@ class Encoder(Protocol):
         """The same for what somebody waits for. Raises EncoderFailed, soon."""
         ...
 
-    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
-        """The product of all vectors and the queries', a row for each query: work, off the event loop."""
+    def aside(self, work: Callable[[], Result]) -> Result:
+        """What numerical work of some milliseconds gives, done off the event loop."""
         ...
 
 
@@ -114,25 +126,28 @@ class SemanticIndex:
             return self._lexical.search(query, limit)
         try:
             asked = self._encoder.query(turns)
-            similar = self._encoder.similarities(vectors.passages, asked)
         except EncoderFailed as exc:
             self._told(exc)
             return self._lexical.search(query, limit)
+        return self._encoder.aside(lambda: self._ranked(vectors, asked, query, limit))
+
+    def _ranked(self, vectors: _Vectors, asked: Floats, query: Query, limit: int) -> list[Hit]:
+        # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
+        similar = np.stack([np.vecdot(vectors.passages, turn) for turn in asked])
         mask = self._lexical.filters.mask(query.filters)
         if mask is not None:
             similar *= mask
-        return self._fused(vectors, asked, similar, self._lexical.score(query), limit)
-
-    def _fused(self, vectors: _Vectors, asked: Floats, similar: Floats, words: Scored, limit: int) -> list[Hit]:
-        first = (1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar)
-        places = best(first, max(limit, CANDIDATES))
+        words = self._lexical.score(query)
+        places = best((1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar), max(limit, CANDIDATES))
         # Each candidate: the mean of what it is like as a whole, and what its best window is like.
         whole = similar[:, places]
         cosines = (whole + _closest(vectors, np.array(places, np.int64), asked, whole)) / np.float32(2)
         if cosines.max(initial=0) < self._min_cosine:
             return []
         meaning = _mixed(cosines)
-        scores = (1 - MEANING_SHARE) * words.fused[places] + MEANING_SHARE * meaning
+        scores = _fused(words.fused[places], meaning)
+        cluster = best(scores, max(limit, CLUSTER))
+        scores[cluster] = _smoothed(scores[cluster], vectors.passages[[places[at] for at in cluster]])
         return [
             Hit(
                 self._lexical.passages[places[at]],
@@ -145,7 +160,7 @@ class SemanticIndex:
                     "coverage": words.coverage,
                 },
             )
-            for at in best(scores.astype(np.float32), limit)
+            for at in best(scores, limit)
         ]
 
     def _encoded(self, passages: Sequence[Passage]) -> list[Floats]:
@@ -211,3 +226,30 @@ def _mixed(cosines: Floats) -> Floats:
     if len(scaled) == 1:
         return np.asarray(scaled[0], np.float32)
     return np.asarray(LAST_SHARE * scaled[0] + (1 - LAST_SHARE) * scaled[1], np.float32)
+
+
+def _fused(words: Floats, meaning: Floats) -> Floats:
+    """Both parts in one; the one whose best stands out more from its rivals counts for more."""
+    words = words / (words.max(initial=0) or 1)
+    for_words = (1 - MEANING_SHARE) * _standing_out(words)
+    for_meaning = MEANING_SHARE * _standing_out(meaning)
+    return np.asarray((for_words * words + for_meaning * meaning) / (for_words + for_meaning), np.float32)
+
+
+def _standing_out(scores: Floats) -> float:
+    """From 0 to 1, without the ends: 0 where the best's rivals are as good, 1 where they have nothing."""
+    ordered = np.sort(scores)[::-1]
+    top, rivals = ordered[:1].sum(), ordered[1 : 1 + RIVALS].sum() / RIVALS
+    return max(0.001, 1 - float(rivals / top)) if top > 0 else 0.001
+
+
+def _smoothed(scores: Floats, vectors: Floats) -> Floats:
+    """The scores, each drawn a little towards those of the passages that are most alike."""
+    if len(scores) <= NEIGHBOURS:
+        return scores
+    alike = np.maximum(np.vecdot(vectors[:, None], vectors), 0)
+    np.fill_diagonal(alike, 0)
+    alike[alike < np.partition(alike, -NEIGHBOURS, axis=1)[:, [-NEIGHBOURS]]] = 0
+    near = (alike * scores).sum(axis=1) / np.maximum(alike.sum(axis=1), 1e-9)
+    drawn = (1 - NEIGHBOURS_SHARE) * scores + NEIGHBOURS_SHARE * near
+    return np.where(alike.any(axis=1), drawn, scores)

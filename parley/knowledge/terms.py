@@ -2,20 +2,30 @@
 
 English words are compared by their stems; all words also by grams, the runs of four letters in them, which
 outlive a misheard ending and need no language. Scripts written without spaces are cut into single characters
-and pairs of them.
+and pairs of them. What order words stand in is told by pairs of neighbours.
 """
 
 import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+from zlib import crc32
 
+import numpy as np
 import Stemmer
+from numpy.typing import NDArray
 
 from parley.knowledge.sentences import CJK
 
 GRAM = 4
 """Letters in a gram: of 3, 4 and 5 the best on every collection tried."""
+
+HEAD = 4
+"""Letters of a word that count in a pair: endings, and what is misheard in them, do not matter."""
+
+_PAIR_BITS = 18
+PAIRS = 1 << _PAIR_BITS
+"""Pairs are numbered below this, by a hash: a vocabulary of them would be the largest part of an index."""
 
 MAX_WORD = 64
 """A longer run of letters is compared in pieces of this size."""
@@ -46,7 +56,7 @@ _WORD = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[{_MARKS}]){{1,{MAX_WORD}}}")
 _ASCII_WORD = re.compile(f"[a-z0-9]{{1,{MAX_WORD}}}")
 _CJK_WORD = re.compile(f"[{CJK}]")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_STEMMER = Stemmer.Stemmer("english")
+_STEMMER = Stemmer.Stemmer("english")  # for all threads: a call never lets go of the interpreter's lock
 
 
 def words(text: str) -> list[str]:
@@ -83,7 +93,19 @@ def grams(word: str) -> Sequence[str]:
     if not word.isascii() and _CJK_WORD.match(word):
         return tuple(word)
     padded = f" {word} "
-    return [padded[at : at + GRAM] for at in range(max(1, len(padded) - GRAM + 1))]
+    return [padded[at : at + GRAM] for at in range(len(padded) - GRAM + 1)] or (padded,)
+
+
+def head(word: str) -> int:
+    """A number for what `pairs` compares of a word; odd for a stop word."""
+    return crc32(word[:HEAD].encode()) & ~1 | (word in STOP_WORDS)
+
+
+def pairs(heads: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """For each two neighbours the number of their pair; -1 where both are stop words."""
+    first, second = heads[:-1], heads[1:]
+    numbers = (first * np.uint32(0x9E3779B1) + second) >> np.uint32(32 - _PAIR_BITS)
+    return np.where(first & second & 1, -1, numbers.astype(np.int64))
 
 
 def _folded(text: str) -> str:

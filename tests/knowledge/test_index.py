@@ -147,12 +147,26 @@ def test_a_misheard_word_is_found_by_its_parts() -> None:
     assert found(searched, "can you adjust the derailer", limit=1) == ["1"]
 
 
+def test_words_that_stand_together_as_in_the_question_count_more() -> None:
+    searched = index("The spare key opens the wheel lock.", "The key wheel is a spare with a lock.", "A bell.")
+
+    assert found(searched, "spare key", limit=1) == ["0"]
+    assert found(searched, "key wheel", limit=1) == ["1"]
+
+
 def test_a_follow_up_is_understood_from_the_turn_before() -> None:
     searched = index("A tune-up costs 65 dollars.", "A tune-up takes one day.", "An overhaul takes three days.")
 
     assert [
         hit.passage.id for hit in searched.search(Query("And how long does it take?", "What is a tune-up?"), 1)
     ] == ["1"]
+
+
+@pytest.mark.parametrize("before", ["yes", "well, yes please", "?", "Lamps?"])
+def test_a_turn_before_that_says_little_changes_nothing(before: str) -> None:
+    searched = index("The tyre costs ten.", "Lamps are behind the door.", "A bell.")
+
+    assert searched.search(Query("the price of a tyre", before), 1)[0].passage.id == "0"
 
 
 def test_a_follow_up_of_small_words_alone_repeats_the_question_before() -> None:

@@ -3,25 +3,25 @@
 import numpy as np
 import pytest
 
-from parley.knowledge.postings import Postings, PostingsBuilder
+from parley.knowledge.inversion import Field, FieldBuilder
 
 WORDS = ["red", "green", "blue", "rare"]
 
 
-def postings(held: list[list[str]], segment: int = 100) -> Postings:
+def postings(held: list[list[str]], segment: int = 100) -> Field:
     """The postings of passages that hold these words; a word is its own term."""
-    builder = PostingsBuilder(lambda word: [word], lambda: None, segment)
+    builder = FieldBuilder(lambda word: [word], lambda: None, segment)
     for word in WORDS:
         builder.add_word(word)
     for words in held:
         numbers = np.array([WORDS.index(word) for word in words], np.int64)
-        builder.add_passages(1, np.zeros(len(words), np.int64), numbers)
+        builder.add(np.array([len(words)], np.float32), np.zeros(len(words), np.int64), numbers)
     return builder.finish()
 
 
-def scores(of: Postings, count: int, *terms: str) -> list[float]:
+def scores(of: Field, count: int, *terms: str) -> list[float]:
     summed = np.zeros(count, np.float32)
-    of.add(of.wanted(terms), summed)
+    of.read(terms).add_to(summed)
     return summed.tolist()
 
 
@@ -42,6 +42,22 @@ def test_a_term_counts_once_however_often_it_is_asked_for() -> None:
     assert scores(found, 4, "red", "red") == scores(found, 4, "red")
 
 
+def test_a_term_is_summed_up_alike_as_postings_and_as_a_row() -> None:
+    many = [*HELD, *[["blue"]] * 5]  # by now few hold the red and the green
+
+    frequent = scores(postings(many), 9, "red", "green")
+
+    assert [score > 0 for score in frequent] == [True] * 4 + [False] * 5
+    assert np.argsort(frequent[:4]).tolist() == np.argsort(scores(postings(HELD), 4, "red", "green")).tolist()
+
+
+def test_the_weight_that_a_passage_holds_is_that_of_its_terms() -> None:
+    found = postings(HELD)
+
+    assert found.read(WORDS).weight_in(3) == pytest.approx(found.read(["rare", "red", "green"]).total)
+    assert found.read(["unheard", "blue"]).weight_in(3) == 0
+
+
 @pytest.mark.parametrize("segment", [1, 2, 3])
 def test_segments_change_nothing(segment: int) -> None:
     whole, cut = postings(HELD), postings(HELD, segment)
@@ -53,7 +69,7 @@ def test_segments_change_nothing(segment: int) -> None:
 def test_an_unknown_term_weighs_as_much_as_the_rarest() -> None:
     found = postings(HELD)
 
-    assert found.wanted(["unheard"]).total == pytest.approx(found.wanted(["rare"]).total)
+    assert found.read(["unheard"]).total == pytest.approx(found.read(["rare"]).total)
 
 
 def test_no_passage_no_score() -> None:

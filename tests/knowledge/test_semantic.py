@@ -1,6 +1,6 @@
 """Ranking by meaning, with an encoder that knows the meaning of a few words; and the vectors' cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Query, build
 from parley.knowledge.postings import Floats
-from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EncoderFailed, Result, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache, content_key
 
 MEANINGS = {"price": 0, "cost": 0, "dog": 1, "pet": 1, "parking": 2, "car": 2}
@@ -38,8 +38,8 @@ class FewWords:
 
     query = passages
 
-    def similarities(self, vectors: Floats, queries: Floats) -> Floats:
-        return queries @ vectors.T
+    def aside(self, work: Callable[[], Result]) -> Result:
+        return work()
 
 
 PASSAGES = [
@@ -112,6 +112,25 @@ def test_the_best_window_of_a_long_passage_speaks_for_it() -> None:
     parts = filled(FewWords(), passages).search(Query("my car"), 2)[1].parts
 
     assert parts["cosine"] > 0.5
+
+
+def test_of_equals_the_one_whose_like_are_found_too_comes_first() -> None:
+    texts = [
+        "The chain of a car.",
+        "The chain of a pet.",
+        "A chain, a pet.",
+        "A pet.",
+        "Any car.",
+        "A car.",
+    ]
+    index = SemanticIndex(
+        build([Passage(text, "", text, "a.json", {}) for text in texts]), FewWords(), VectorCache(None), min_cosine=0
+    )
+    words = [hit.passage.id for hit in index.search(Query("the chain"), 2)]
+    while not index.ready:
+        index.fill()
+
+    assert words == texts[:2] and ids(index, "the chain") == [texts[1]]
 
 
 def test_vectors_are_made_once(tmp_path: Path) -> None:
