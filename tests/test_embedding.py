@@ -123,6 +123,7 @@ def test_an_index_that_nobody_holds_any_more_is_not_filled(api: FakeUpstream, tm
     assert [len(call.json["input"]) for call in api.calls] == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not minilm.installed(), reason="the embedded encoder is not installed")
 def test_the_embedded_encoder_is_loaded_before_the_first_question(tmp_path: Path) -> None:
     with capture_logs() as logged:

@@ -212,6 +212,7 @@ def test_utf_16_without_a_mark_is_named_too(tmp_path: Path) -> None:
     assert complaints(tmp_path, a='{"x": "y"}'.encode("utf-16-le")) == ["a.json: is UTF-16; save it as UTF-8"]
 
 
+@pytest.mark.slow
 def test_no_step_of_a_long_text_is_long(tmp_path: Path) -> None:
     steps: list[int] = []
     for text in ("word " * 100_000, "x" * 500_000, "我们今天" * 100_000):

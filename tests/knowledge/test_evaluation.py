@@ -30,7 +30,11 @@ def sample(tmp_path: Path) -> LabelledSet:
     ("tier", "least"),
     [
         ("lexical", 0.93),
-        pytest.param("semantic", 0.95, marks=pytest.mark.skipif(not minilm.installed(), reason="no encoder")),
+        pytest.param(
+            "semantic",
+            0.95,
+            marks=[pytest.mark.slow, pytest.mark.skipif(not minilm.installed(), reason="no encoder")],
+        ),
     ],
 )
 def test_the_sample_knowledge_is_found(sample: LabelledSet, tmp_path: Path, tier: str, least: float) -> None:
