@@ -162,16 +162,16 @@ async def _in_turn(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["reloads", "lookups"], default=["reloads", "lookups"])
+    parser.add_argument("what", nargs="?", choices=["reloads", "lookups"], help="default: both")
     parser.add_argument("--reloads", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--passages", type=int, default=0, help="default: 200 for reloads, 5000 for lookups")
     given = parser.parse_args()
     print(f"{os.cpu_count()} processors, {time.strftime('%Y-%m-%d')}\n", flush=True)
     table = Table()
-    if "lookups" in given.what:
+    if given.what in (None, "lookups"):
         asyncio.run(lookups(table, given.rounds, given.passages or 5000))
-    if "reloads" in given.what:
+    if given.what in (None, "reloads"):
         asyncio.run(reloads(table, given.reloads, given.passages or 200))
     return 1 if table.broken else 0
 
