@@ -4,7 +4,7 @@ Everything is done in steps of a few milliseconds, with a breath after each, bes
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,21 @@ class Field:
         unique = dict.fromkeys(terms)
         known = [number for term in unique if (number := self.vocabulary.get(term)) is not None]
         return self.postings.read(known, len(unique) - len(known))
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Postings by numbers that are given from outside: those that occur, in order, of which there may be few."""
+
+    numbers: NDArray[np.int64]
+    postings: Postings
+
+    def read(self, wanted: Sequence[int], weight: float) -> Reading:
+        """Read those of the numbers that occur, none given twice, each weighing `weight` times its IDF."""
+        asked = np.array(wanted, np.int64)
+        places = np.searchsorted(self.numbers, asked)
+        occurs = np.append(self.numbers, -1)[places] == asked
+        return self.postings.read(places[occurs].tolist(), weight=weight)
 
 
 class FieldBuilder:
@@ -114,6 +129,18 @@ class PostingsBuilder:
 
     def finish(self, terms: int) -> Postings:
         """The postings of all passages added, whose terms' numbers are below `terms`."""
+        return Postings(*self._finished(terms), self._end)
+
+    def finish_numbered(self, terms: int) -> Numbered:
+        """The same, but of those numbers alone that occur: of a small collection, few."""
+        segments, frequency = self._finished(terms)
+        occurring = np.flatnonzero(frequency)
+        ends = np.append(occurring, terms)
+        kept = [replace(each, bounds=each.bounds[ends], row_of=each.row_of[occurring]) for each in segments]
+        return Numbered(occurring, Postings(kept, frequency[occurring], self._end))
+
+    def _finished(self, terms: int) -> tuple[list[Segment], NDArray[np.uint32]]:
+        """All segments, and how many passages hold each of so many terms."""
         self._close_segment()
         lengths = np.concatenate([*self._lengths, np.empty(0, np.float32)])
         average = float(lengths.mean()) if lengths.size else 0.0
@@ -134,7 +161,7 @@ class PostingsBuilder:
         for counted in self._frequencies:
             frequency[: len(counted)] += counted
         self._breathe()
-        return Postings(padded, frequency, self._end)
+        return padded, frequency
 
     def _close_segment(self) -> None:
         """Sort the batches' postings by term; each batch is let go as soon as it is copied."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
-from parley.knowledge.inversion import Field, FieldBuilder, PostingsBuilder
-from parley.knowledge.postings import Floats, Postings, Reading
+from parley.knowledge.inversion import Field, FieldBuilder, Numbered, PostingsBuilder
+from parley.knowledge.postings import Floats, Reading
 
 MAX_QUERY_CHARACTERS = 1000
 """Of a longer turn only the end is searched, a minute of speech: what was said last."""
@@ -60,7 +60,7 @@ class Scored:
 class Lexicon:
     """Stems, pairs and grams of all passages."""
 
-    def __init__(self, stems: Field, pairs: Postings, grams: Field, passages: int) -> None:
+    def __init__(self, stems: Field, pairs: Numbered, grams: Field, passages: int) -> None:
         self._stems = stems
         self._pairs = pairs
         self._grams = grams
@@ -88,7 +88,7 @@ class Lexicon:
         return Scored(fused, stem_scores, gram_scores, _coverage(fused, grams))
 
     def _read_pairs(self, pairs: list[int]) -> Reading:
-        return self._pairs.read(pairs, weight=PAIR_WEIGHT)
+        return self._pairs.read(pairs, PAIR_WEIGHT)
 
     def _sums(self, *kinds: list[Reading]) -> list[Floats]:
         """The passages' scores by the terms of the last turn, and by those of both turns."""
@@ -148,7 +148,7 @@ class LexiconBuilder:
         del self._numbers
         stems = self._stems.finish()
         self._breathe()
-        pairs = self._pairs.finish(terms.PAIRS)
+        pairs = self._pairs.finish_numbered(terms.PAIRS)
         self._breathe()
         return Lexicon(stems, pairs, self._grams.finish(), self._passages)
 

@@ -211,8 +211,8 @@ def test_sd_03_readiness_ends_with_the_stop_while_a_stream_goes_on(upstream: Fak
     stop = threading.Event()
     upstream.script = until(stop)
     with running_server({"LLM_BASE_URL": upstream.base_url}) as server, contextlib.ExitStack() as stack:
+        wait_until(lambda: raw(server, READY).startswith(b"HTTP/1.1 200"))
         streams = begin(server, stack)
-        assert raw(server, READY).startswith(b"HTTP/1.1 200")
         server.signal(signal.SIGTERM)
         told = [received for received in iter(lambda: raw(server, READY), b"") if b" 200 " not in received[:13]]
         assert told and all(received.startswith(b"HTTP/1.1 503") for received in told)

@@ -10,6 +10,7 @@ import pytest
 import requests
 from fake_upstream import FakeUpstream, completion, whole
 from running_server import RunningServer, post
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -98,8 +99,8 @@ def test_models_answer_also_where_the_upstream_lists_none(upstream: FakeUpstream
 
 @pytest.mark.parametrize("path", ["/health", "/healthz", "/ready", "/readyz", "/health/", "/ready/"])
 def test_health_and_readiness_are_open_to_all(locked: RunningServer, path: str) -> None:
-    response = requests.get(f"{locked.url}{path}", timeout=20)
-    assert response.status_code == 200 and response.json() == {"status": "ready" if "ready" in path else "ok"}
+    wait_until(lambda: requests.get(f"{locked.url}{path}", timeout=20).status_code == 200)
+    assert requests.get(f"{locked.url}{path}", timeout=20).json() == {"status": "ready" if "ready" in path else "ok"}
 
 
 def test_readiness_shows_details_to_those_with_a_key(locked: RunningServer, server: RunningServer) -> None:

@@ -6,6 +6,7 @@ has left. The embedded voice is in test_embedded_speech_server.py.
 
 import asyncio
 import base64
+import contextlib
 import json
 import shutil
 import threading
@@ -542,11 +543,14 @@ ThreadLock.__enter__ = after_others
 
 
 def test_a_barge_in_while_a_connection_is_given_back_loses_no_connection(
-    upstream: FakeUpstream, voice: FakeUpstream, tmp_path: Path
+    upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.")
-    settings = {"LLM_BASE_URL": upstream.base_url, "TTS_BASE_URL": voice.base_url, "AUDIO_MODE": "speech"}
-    with running_server(settings, argv=hooked(tmp_path, SLOW_POOL)) as server:
+    with contextlib.ExitStack() as stack:
+        voice = stack.enter_context(FakeUpstream())  # its own: other servers keep connections, too
+        voice.script = says(SOUND)
+        settings = {"LLM_BASE_URL": upstream.base_url, "TTS_BASE_URL": voice.base_url, "AUDIO_MODE": "speech"}
+        server = stack.enter_context(running_server(settings, argv=hooked(tmp_path, SLOW_POOL)))
         for number in range(15):
             asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=15 * number))
         voice.wait_until(lambda: voice.open_calls == 0)
