@@ -49,9 +49,9 @@ class Numbered:
 
     def read(self, wanted: Sequence[int], weight: float) -> Reading:
         """Read those of the numbers that occur, none given twice, each weighing `weight` times its IDF."""
-        asked = np.array(wanted, np.int64)
+        asked = np.array(wanted if len(self.numbers) else [], np.int64)
         places = np.searchsorted(self.numbers, asked)
-        occurs = np.append(self.numbers, -1)[places] == asked
+        occurs = self.numbers.take(places, mode="clip") == asked
         return self.postings.read(places[occurs].tolist(), weight=weight)
 
 
