@@ -80,10 +80,10 @@ class Lookup:
         trail.lookup_ms = round(seconds * 1000, 1)
         observe.LOOKUP.observe(seconds)
         if hits is None:
-            observe.LOOKUPS.labels("degraded").inc()
+            observe.series(observe.LOOKUPS, "degraded").inc()
             log.warning("rag_degraded", id=trail.id, ms=trail.lookup_ms)
             return Found([], degraded=True)
-        observe.LOOKUPS.labels("found" if hits else "nothing").inc()
+        observe.series(observe.LOOKUPS, "found" if hits else "nothing").inc()
         return Found(hits)
 
     def search_telling(

@@ -63,7 +63,7 @@ def request_ended(trail: Trail) -> None:
 def upstreams_are(states: Mapping[str, str]) -> None:
     """Note the state of each upstream's breaker; time alone changes it, so this is to be told now and then."""
     for upstream, state in states.items():
-        BREAKER.labels(upstream).set(state == "open")
+        series(BREAKER, upstream).set(state == "open")
 
 
 def metrics() -> bytes:

@@ -4,7 +4,6 @@ Only the fields that we use are checked; an unknown field is never an error, and
 """
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,7 +43,6 @@ PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own, top level: no upstream knows them, and strict ones answer 400."""
 OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
 """Addressed to this server."""
-MOST_FIELDS_REMEMBERED = 256
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
@@ -190,7 +188,6 @@ def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked
     return Asked(body, stream, envelope, origin, trail)
 
 
-@functools.lru_cache(MOST_FIELDS_REMEMBERED)
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
     if name in OUR_FIELDS:
         return False
