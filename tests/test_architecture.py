@@ -29,7 +29,7 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
+    {"parley.concurrency", "parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -47,6 +47,7 @@ OWNERS = {
 GEVENT = {
     "blueprints/web.py",
     "parley/body.py",
+    "parley/concurrency.py",
     "parley/drain.py",
     "parley/embedding.py",
     "parley/log_output.py",

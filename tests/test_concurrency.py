@@ -1,0 +1,91 @@
+"""`checkpoint()`: one time for all who share the event loop, in the order in which they came."""
+
+import time
+import types
+from collections.abc import Callable, Iterator
+
+import gevent
+import pytest
+from gevent import get_hub
+
+from parley import concurrency
+from parley.concurrency import checkpoint
+
+STEP_SECONDS = 0.0021
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Time that passes only when a test says so, by the returned function."""
+    now = time.monotonic()
+
+    def advance(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(concurrency, "_thread", types.SimpleNamespace())
+    monkeypatch.setattr(concurrency.time, "monotonic", lambda: now)
+    yield advance
+
+
+def passes_of(work: Callable[[], None], workers: int) -> int:
+    """Passes of the event loop that `workers` greenlets take for this work."""
+    before = get_hub().loop.iteration
+    gevent.joinall([gevent.spawn(work) for _ in range(workers)])
+    return int(get_hub().loop.iteration - before)
+
+
+def test_work_that_takes_no_time_goes_straight_through() -> None:
+    order: list[str] = []
+
+    def work() -> None:
+        for _ in range(1000):
+            checkpoint()
+        order.append("work")
+
+    working, other = gevent.spawn(work), gevent.spawn(order.append, "other")
+    gevent.joinall([working, other])
+    assert order == ["work", "other"]
+
+
+@pytest.mark.parametrize("workers", [1, 20])
+def test_the_loop_runs_as_often_for_many_workers_as_for_one(clock: Callable[[float], None], workers: int) -> None:
+    steps = 100 // workers
+
+    def work() -> None:
+        for _ in range(steps):
+            checkpoint()
+            clock(STEP_SECONDS)
+
+    passes = passes_of(work, workers)
+    # 100 steps of 2.1 ms, two of them in a pass of 4 ms.
+    assert 49 <= passes <= 55
+
+
+def test_whoever_waited_longest_goes_first(clock: Callable[[float], None]) -> None:
+    order: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            checkpoint()
+            order.append(number)
+            clock(concurrency.PASS_SECONDS)
+
+    gevent.joinall([gevent.spawn(work, number) for number in range(4)])
+    # The first to come goes straight through, and is the first to wait.
+    assert order == [0, *[0, 1, 2, 3] * 2, 1, 2, 3]
+
+
+def test_an_interrupted_wait_leaves_no_place_behind(clock: Callable[[float], None]) -> None:
+    def work() -> None:
+        while True:
+            checkpoint()
+            clock(concurrency.PASS_SECONDS)
+
+    working = [gevent.spawn(work) for _ in range(3)]
+    gevent.sleep(0.01)
+    gevent.killall(working)
+    done = gevent.spawn(checkpoint)
+    done.join(timeout=5)
+    assert done.successful()
+    assert not concurrency._thread.line._waiting
