@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import gevent
@@ -15,7 +16,7 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from parley import body, errors
+from parley import client_connection, errors
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.logs import log
 from parley.services import Services
@@ -95,7 +96,9 @@ class Body:
 
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
     _refuse_foreign_pages(request, within)
-    turn.admit(within.admission, within.keyring.check(_presented_keys(request)))
+    holder = within.keyring.check(_presented_keys(request))
+    client_connection.current().accepted()
+    turn.admit(within.admission, holder)
     asked = _read(request, within, turn.trail)
     if client := request.environ.get("gunicorn.socket"):
         turn.watch(client)
@@ -198,12 +201,7 @@ def _read_body(request: Request, limit: int) -> bytes:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise errors.UnsupportedEncoding("send the body without Content-Encoding")
-    try:
-        return body.read(request.stream, limit, BODY_SECONDS, request.content_length)
-    except errors.RequestTimeout:
-        if client := request.environ.get("gunicorn.socket"):
-            body.refuse_more(client)
-        raise
+    return client_connection.read_body(request.stream, limit, BODY_SECONDS, request.content_length)
 
 
 def install(app: Flask) -> None:
@@ -223,16 +221,29 @@ def install(app: Flask) -> None:
 
 
 def _finished(response: Response) -> Response:
-    """The headers that every answer bears; behind it the body is drained, for most refusals come before it is read."""
+    """Give an answer the headers that all bear; see to the body of a request that was refused before it was read."""
     allowed = services().settings.cors_origins
     if allowed and "*" not in allowed:
         response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    request = _request()
-    if client := request.environ.get("gunicorn.socket"):
-        response.call_on_close(partial(body.drain, request.environ["wsgi.input"], request.content_length, client))
+    if 400 <= response.status_code < 500:
+        client_connection.current().refused()
+    _discard_unread_body(response, _request().environ)
     return response
+
+
+def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
+    connection = client_connection.current()
+    in_chunks = "HTTP_TRANSFER_ENCODING" in environ
+    has_body = in_chunks or environ.get("CONTENT_LENGTH", "0") != "0"
+    client = environ.get("gunicorn.socket")
+    if connection.body_is_read or not has_body or client is None:
+        return
+    if (in_chunks and not connection.is_known) or response.status_code == HTTPStatus.REQUEST_TIMEOUT:
+        # The body's end is not worth finding: a stranger's chunks are work, and a slow sender may never come to it.
+        connection.close_after_answer()
+    response.call_on_close(partial(client_connection.discard_body, environ["wsgi.input"], client))
 
 
 def _error_response(error: ParleyError) -> Response:

@@ -26,10 +26,10 @@ from gevent import get_hub, getcurrent
 
 from parley import observe
 from parley.admission import Admission
+from parley.client_connection import ClientWatcher
 from parley.errors import Capped, ClientGone, InternalError, ParleyError, ServerShuttingDown
 from parley.logs import log
 from parley.trail import Trail
-from parley.watcher import ClientWatcher
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 

@@ -76,16 +76,29 @@ def test_whoever_waited_longest_goes_first(clock: Callable[[float], None]) -> No
     assert order == [0, *[0, 1, 2, 3] * 2, 1, 2, 3]
 
 
-def test_an_interrupted_wait_leaves_no_place_behind(clock: Callable[[float], None]) -> None:
-    def work() -> None:
-        while True:
-            checkpoint()
+def test_background_work_goes_on_behind_all_other(clock: Callable[[float], None]) -> None:
+    order: list[str] = []
+
+    def work(name: str, background: bool) -> None:
+        for _ in range(3):
+            checkpoint(background=background)
+            order.append(name)
             clock(concurrency.PASS_SECONDS)
 
-    working = [gevent.spawn(work) for _ in range(3)]
+    gevent.joinall([gevent.spawn(work, "background", True), gevent.spawn(work, "call", False)])
+    assert order == ["background", "call", "call", "call", "background", "background"]
+
+
+def test_an_interrupted_wait_leaves_no_place_behind(clock: Callable[[float], None]) -> None:
+    def work(background: bool) -> None:
+        while True:
+            checkpoint(background=background)
+            clock(concurrency.PASS_SECONDS)
+
+    working = [gevent.spawn(work, background) for background in (True, False, True)]
     gevent.sleep(0.01)
     gevent.killall(working)
     done = gevent.spawn(checkpoint)
     done.join(timeout=5)
     assert done.successful()
-    assert not concurrency._thread.line._waiting
+    assert not concurrency._thread.line._waiting and not concurrency._thread.line._background
