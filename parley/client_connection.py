@@ -27,7 +27,7 @@ from parley.concurrency import checkpoint
 from parley.errors import InvalidRequest, RequestTimeout, RequestTooLarge
 from parley.wire import sse
 
-MOST_REFUSALS = 3
+MOST_REFUSALS = 10
 """Refused requests in a row that one connection may send before it is closed."""
 DISCARD_BYTES = 1 << 24
 """Largest rest of a refused body that is read away, for the sake of a client that reads its answer only then."""

@@ -191,15 +191,15 @@ def test_on_a_connection_that_closes_the_rest_is_not_taken_apart(
     assert source.read_bytes == 0 and client.recv(10) == b"" and server.recv(10) == b""
 
 
-def test_a_connection_closes_after_three_refusals_in_a_row(connection: ClientConnection) -> None:
-    for closing in (False, False, True):
+def test_a_connection_closes_after_a_few_refusals_in_a_row(connection: ClientConnection) -> None:
+    for closing in [False] * (client_connection.MOST_REFUSALS - 1) + [True]:
         connection.begin(Request())
         connection.refused()
         assert connection.is_closing is closing
 
 
 def test_an_accepted_request_forgives_the_refusals_before(connection: ClientConnection) -> None:
-    for _ in range(3):
+    for _ in range(client_connection.MOST_REFUSALS):
         connection.begin(Request())
         connection.refused()
         connection.begin(Request())
