@@ -35,7 +35,7 @@ def passes_of(work: Callable[[], None], workers: int) -> int:
     return int(get_hub().loop.iteration - before)
 
 
-def test_work_that_takes_no_time_goes_straight_through() -> None:
+def test_work_that_takes_no_time_goes_straight_through(clock: Callable[[float], None]) -> None:
     order: list[str] = []
 
     def work() -> None:
