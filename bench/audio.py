@@ -30,7 +30,7 @@ from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer, held_by, hooked, running_server
 from speaking import measure_speech, measure_words
 
-from parley.speech import alignment, estimation, wav
+from parley.speech import alignment, estimation, sound_file, wav
 from parley.speech.resampling import to_int16
 from parley.speech.words import is_mark
 
@@ -138,8 +138,9 @@ def health_seconds(server: RunningServer) -> float:
 
 async def resampling(table: Table, sizes: Sizes) -> None:
     """The purity of a tone through the conversion at load."""
-    tone = wav.parse(wav_files.wav(wav_files.tone(44_100, 3.0), 44_100))
-    spurious = spurious_db(wav.to_pcm16(tone, RATE), RATE)
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        Path(file.name).write_bytes(wav_files.wav(wav_files.tone(44_100, 3.0), 44_100))
+        spurious = spurious_db(sound_file.read(Path(file.name), RATE).pcm, RATE)
     table.row("1 kHz from 44.1 to 16 kHz: beside it", "<= -60 dB", f"{spurious:.1f} dB", spurious <= -60)
 
 

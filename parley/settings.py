@@ -76,7 +76,9 @@ class Settings:
     kb_poll: float = row(
         kinds.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
     )
-    audio_dir: Path = row(kinds.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` + `NAME.txt`")
+    audio_dir: Path = row(
+        kinds.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` (or .flac, .ogg, .opus, .mp3) + `NAME.txt`"
+    )
     waiting: int | None = row(
         kinds.WAITING,
         "always",

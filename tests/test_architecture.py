@@ -41,6 +41,7 @@ OWNERS = {
     "click": ("blueprints/",),
     "httptools": ("parley/upstream/",),
     "markitdown": ("parley/knowledge/importing.py",),
+    "soundfile": ("parley/speech/sound_file.py",),
     "openai": ("parley/upstream/", "parley/speech/"),
     "dotenv": ("parley/settings.py",),
 }

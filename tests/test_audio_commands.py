@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import wav_files
 from click.testing import Result
 from fake_upstream import FakeUpstream, refusal
@@ -43,7 +44,7 @@ def checked(folder: Path, exit_code: int = 0) -> dict[str, dict[str, Any]]:
 def test_a_good_recording_is_told_with_its_format_words_and_level(folder: Path) -> None:
     report = checked(folder)["welcome"]
 
-    assert report["format"] == "PCM 16 bits, 16000 Hz, mono" and report["treatment"] == "sent bit for bit"
+    assert report["format"] == "WAV, Signed 16 bit PCM, 16000 Hz, mono" and report["treatment"] == "sent bit for bit"
     assert (report["seconds"], report["words"]) == (3.71, "13 timed by estimate")
     assert -25 < report["level_db"] < -12 and -6 < report["peak_db"] <= 0
     assert report["problems"] == report["advice"] == [] and report["mend"] is None
@@ -53,7 +54,7 @@ def test_the_same_for_a_person(folder: Path) -> None:
     result = run(folder, "check")
 
     assert result.exit_code == 0
-    assert "sound       PCM 16 bits, 16000 Hz, mono, 3.71 s: sent bit for bit" in result.output
+    assert "sound       WAV, Signed 16 bit PCM, 16000 Hz, mono, 3.71 s: sent bit for bit" in result.output
     assert "transcript  Welcome to Harbour" in result.output
 
 
@@ -63,7 +64,7 @@ def test_what_is_done_with_another_format_is_said(folder: Path) -> None:
 
     report = checked(folder)["welcome"]
 
-    assert report["format"] == "float 32 bits, 44100 Hz, stereo"
+    assert report["format"] == "WAV, 32 bit float, 44100 Hz, stereo"
     assert report["treatment"] == "converted to PCM 16 bits, 2 channels averaged, resampled to 16000 Hz"
 
 
@@ -93,15 +94,44 @@ def test_what_would_make_it_better_is_advised_and_is_no_failure(
 
 
 def test_what_can_not_be_heard_is_a_failure_with_the_command_that_mends_it(folder: Path) -> None:
-    (folder / "welcome.wav").write_bytes(b"ID3\4" + bytes(99))
+    (folder / "welcome.wav").rename(folder / "welcome.mp3")
+    (folder / "welcome.mp3").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
     (folder / "alone.txt").write_text("Alone.")
+    (folder / "text.wav").write_bytes(b"Nothing makes this a sound.")
 
     reports = checked(folder, exit_code=1)
 
-    assert "MP3 data" in reports["welcome"]["problems"][0]
-    assert reports["welcome"]["mend"] == "ffmpeg -i welcome.wav -ac 1 -ar 16000 -c:a pcm_s16le welcome.new.wav"
-    assert "there is no alone.wav" in reports["alone"]["problems"][0]
-    assert "problem     welcome.wav: MP3 data" in run(folder, "check").output
+    command = "ffmpeg -i welcome.mp3 -ac 1 -c:a pcm_s16le welcome.new.wav"
+    assert reports["welcome"]["problems"] == [f"welcome.mp3: an MP4 file, which is not played; mend it with: {command}"]
+    assert reports["welcome"]["mend"] == command
+    assert "there is no alone.wav" in reports["alone"]["problems"][0] and reports["alone"]["mend"] is None
+    assert "not a sound file" in reports["text"]["problems"][1] and reports["text"]["mend"] is None
+    assert "problem     welcome.mp3: an MP4 file" in run(folder, "check").output
+
+
+def test_a_second_sound_file_of_a_name_is_told_and_is_no_failure(folder: Path) -> None:
+    samples, rate = soundfile.read(folder / "welcome.wav", dtype="int16")
+    soundfile.write(folder / "welcome.flac", samples, rate, subtype="PCM_16")
+    (folder / "welcome.mp3").write_bytes(b"not even an MP3 file")
+
+    report = checked(folder)["welcome"]
+
+    assert report["format"].startswith("WAV, ") and report["problems"] == []
+    order = "welcome.wav comes first (the order is .wav .flac .ogg .opus .mp3)"
+    assert report["advice"] == [f"welcome.{kind} is not played: {order}" for kind in ("flac", "mp3")]
+    (folder / "welcome.wav").unlink()
+    report = checked(folder)["welcome"]
+    assert report["format"] == "FLAC, Signed 16 bit PCM, 16000 Hz, mono" and report["treatment"] == "sent bit for bit"
+    assert "welcome.mp3 is not played: welcome.flac comes first" in run(folder, "check").output
+
+
+def test_advice_on_a_compressed_file_names_it(folder: Path) -> None:
+    (folder / "welcome.wav").unlink()
+    soundfile.write(folder / "welcome.ogg", wav_files.tone(16000, level=0.01), 16000)
+
+    report = checked(folder)["welcome"]
+
+    assert report["mend"].startswith("ffmpeg -i welcome.ogg -af ") and report["mend"].endswith(" welcome.new.wav")
 
 
 def test_words_that_do_not_fit_are_a_problem(folder: Path) -> None:

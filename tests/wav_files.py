@@ -1,7 +1,9 @@
 """WAV files written byte by byte, right and wrong. Nothing here knows Parley."""
 
+import io
 import math
 import struct
+import wave
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +46,13 @@ def wav(
         extra = struct.pack("<HHIH", 22, bits, 0, tag) + SUBFORMAT_TAIL
         named = head(EXTENSIBLE, channels, rate, bits, extra=extra)
     return riff(named, chunk(b"data", ENCODERS[tag, bits](stored)))
+
+
+def pcm_in(content: bytes, rate: int = 16_000) -> bytes:
+    """The sound of a 16-bit mono file of this rate, read by the standard library."""
+    with wave.open(io.BytesIO(content)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, rate)
+        return file.readframes(file.getnframes())
 
 
 def _pcm24(samples: Floats) -> bytes:

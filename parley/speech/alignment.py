@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from parley.speech.estimation import FRAME_MS, loud_frames
+from parley.speech.numbers import cardinal, digits
 from parley.speech.resampling import Resampler, from_int16, to_int16
 from parley.speech.words import Word, is_mark, tokens, with_marks
 
@@ -22,11 +23,8 @@ SOUNDS = {
     "ou": "AW", "ai": "EY", "ay": "EY", "oa": "OW", "ph": "F", "ck": "K", "igh": "AY",
 }  # fmt: skip
 _SOUND = re.compile("|".join(sorted(SOUNDS, key=len, reverse=True)))
-ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-]  # fmt: skip
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+MOST_AS_ONE = 9999
+"""A number up to this is said as one, a longer one mostly digit by digit."""
 
 
 class AlignmentError(Exception):
@@ -103,22 +101,15 @@ def spellings(token: str) -> list[str]:
     """
     words: list[str] = []
     for part in re.findall(r"\d+|[^\W\d]+(?:['’][^\W\d]+)*", token.casefold()):
-        words += _read(int(part)) if part.isascii() and part.isdigit() else [part.replace("’", "'")]
+        if part.isascii() and part.isdigit():
+            # The dictionary has "sixty" and "five", not "sixty-five". Zeros in front are not said.
+            spoken = cardinal(int(part)) if int(part) <= MOST_AS_ONE else digits(part.lstrip("0"))
+            words += spoken.replace("-", " ").split()
+        else:
+            words.append(part.replace("’", "'"))
     if not words or not all(re.fullmatch(r"[a-z']+", word) for word in words):
         raise AlignmentError(f"{token!r} can't be sounded out in English; write NAME.words.json by other means")
     return words
-
-
-def _read(number: int) -> list[str]:
-    """A number as it is mostly read; a long one digit by digit."""
-    if number >= 10_000:
-        return [ONES[int(digit)] for digit in str(number)]
-    for size, name in ((1000, "thousand"), (100, "hundred")):
-        if number >= size:
-            return [*_read(number // size), name, *(_read(number % size) if number % size else [])]
-    if number < len(ONES):
-        return [ONES[number]]
-    return [TENS[number // 10 - 2], *([ONES[number % 10]] if number % 10 else [])]
 
 
 def _sounded(word: str) -> str:

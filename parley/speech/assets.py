@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from parley.errors import InvalidRequest
-from parley.speech import recording, simulated
+from parley.speech import recording, simulated, sound_file
 from parley.speech.utterances import Utterance
 
 __all__ = ["Library", "Utterance"]
@@ -32,7 +32,7 @@ class Library:
 
     @classmethod
     def load(cls, folder: Path, rate: int) -> "Library":
-        """Every NAME.wav and NAME.txt in `folder`, converted to PCM16 mono at `rate` Hz, with NAME.words.json.
+        """Every sound file with its NAME.txt in `folder`, converted to PCM16 mono at `rate` Hz, with NAME.words.json.
 
         Where one of the pair can't be used, the other is, and that one alone is simulated. Never raises for what is
         in the folder, nor for a folder that is missing: see `problems`.
@@ -44,7 +44,8 @@ class Library:
         recordings = [recording.read(folder, name, paths, rate) for name, paths in files.items()]
         problems = [problem for found in recordings for problem in found.problems]
         if not files:
-            problems.append(f"{folder}: no NAME.wav with a NAME.txt in it; audio answers are simulated")
+            kinds = ", ".join(sound_file.SUFFIXES)
+            problems.append(f"{folder}: no NAME.txt with a sound file ({kinds}) in it; audio answers are simulated")
         whole = [found.utterance for found in recordings if found.utterance and found.is_whole]
         parts = [found.utterance for found in recordings if found.utterance and not found.is_whole]
         return cls(whole, rate, problems, parts)
@@ -91,7 +92,7 @@ def find(folder: Path) -> dict[str, recording.Files]:
     found: dict[str, recording.Files] = {}
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if suffix in (".wav", ".txt") and not path.name.startswith("."):
+        if suffix in (*sound_file.SUFFIXES, ".txt") and not path.name.startswith("."):
             found.setdefault(path.stem, {})[suffix] = path
     return found
 

@@ -13,4 +13,4 @@ DESCRIPTION = "hibari, an embedded demonstration voice (English)"
 
 def installed() -> bool:
     """Whether the package and its engine are there; nothing is loaded."""
-    return all(importlib.util.find_spec(name) is not None for name in ("hibari", "onnxruntime"))
+    return all(importlib.util.find_spec(name) is not None for name in ("hibari", "onnx", "onnxruntime"))

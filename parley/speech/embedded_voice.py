@@ -36,8 +36,6 @@ ONSET_MS = 30
 PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ";": 200, ":": 200, ",": 140, "—": 140}
 """The silence behind a clause, by its last mark: the network's own is twice as long."""
 LONGEST_PHONEMES = 500
-GRAPH, OUTPUT, NAME = 7, 12, 1
-"""Field numbers of ModelProto.graph, GraphProto.output and ValueInfoProto.name (onnx.proto)."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -151,17 +149,17 @@ class _Engine:
 
 
 def _with_output(model: bytes, name: str) -> bytes:
-    """An ONNX model with an inner value as one more output, the last.
+    """Return an ONNX model with one of its inner values as one more output, the last.
 
-    A protobuf message may be written in parts: fields of a part that is appended are added to what is there.
+    Messages of protobuf merge where they are joined, so that the model itself need not be parsed (25 ms, 12 MiB).
     https://protobuf.dev/programming-guides/encoding/#last-one-wins
     """
+    # Imported here, for the voice alone needs it: 120 ms and 7 MiB of the 1.2 s and 170 MiB that its start takes.
+    import onnx
 
-    def field(number: int, content: bytes) -> bytes:
-        assert len(content) < 128, "a length of one byte"
-        return bytes([number << 3 | 2, len(content)]) + content
-
-    return model + field(GRAPH, field(OUTPUT, field(NAME, name.encode())))
+    output = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name)])
+    added: bytes = onnx.ModelProto(graph=output).SerializeToString()
+    return model + added
 
 
 def _is_latin(text: str) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from parley.speech import codecs, recording, wav
+from parley.speech import recording, sound_file
 from parley.speech.estimation import FRAME_MS, loud_frames
 from parley.speech.recording import Files
+from parley.speech.sound_file import Sound
 from parley.speech.utterances import Utterance
 
 QUIET_DB = -30.0
@@ -47,27 +48,29 @@ class Report:
 def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
     """The report on one name of a folder, as it would be heard at `rate` Hz."""
     found = recording.read(folder, name, files, rate)
-    report = Report(name, transcript=found.transcript, problems=found.problems)
+    report = Report(name, transcript=found.transcript, problems=found.problems, mend=found.mend)
+    sounds = recording.sounds(files)
     if found.sound is not None and found.utterance is not None:
-        report.format = str(found.sound.layout)
-        report.treatment = treatment(found.sound.layout, rate)
+        report.format = str(found.sound)
+        report.treatment = treatment(found.sound, rate)
         report.seconds = round(found.sound.seconds, 3)
         report.words = _words(found.utterance)
         _listen(report, found.utterance)
-        report.mend = _mend(report, rate)
-    elif ".wav" in files:
-        report.mend = _ffmpeg(name, [], rate)
+        report.mend = _mend(report, sounds[0], rate)
+    order = " ".join(sound_file.SUFFIXES)
+    for unused in sounds[1:]:
+        report.advice.append(f"{unused.name} is not played: {sounds[0].name} comes first (the order is {order})")
     return report
 
 
-def treatment(layout: wav.Layout, rate: int) -> str:
-    """What becomes of the sound before it is sent."""
+def treatment(sound: Sound, rate: int) -> str:
+    """Return what is done with the sound before it is sent."""
     steps = []
-    if (layout.tag, layout.bits) != (codecs.PCM, 16):
+    if not sound.is_pcm16:
         steps.append("converted to PCM 16 bits")
-    if layout.channels > 1:
-        steps.append(f"{layout.channels} channels averaged")
-    if layout.rate != rate:
+    if sound.channels > 1:
+        steps.append(f"{sound.channels} channels averaged")
+    if sound.source_rate != rate:
         steps.append(f"resampled to {rate} Hz")
     return ", ".join(steps) or "sent bit for bit"
 
@@ -114,14 +117,9 @@ def _db(level: float) -> float:
     return round(float(20 * np.log10(max(level, 1e-9) / 32768)), 1)
 
 
-def _mend(report: Report, rate: int) -> str | None:
-    """The command that does what the advice says, where a command can."""
+def _mend(report: Report, source: Path, rate: int) -> str | None:
+    """Return the command that does what the advice says, where a command can."""
     trims = max(report.silence_before_ms, report.silence_after_ms) > LONGEST_SILENCE_MS
     levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
-    filters = [TRIM_BOTH] * trims + [LEVEL] * levels
-    return _ffmpeg(report.name, filters, rate) if filters else None
-
-
-def _ffmpeg(name: str, filters: list[str], rate: int) -> str:
-    chain = f'-af "{",".join(filters)}" ' if filters else ""
-    return f"ffmpeg -i {name}.wav {chain}-ac 1 -ar {rate} -c:a pcm_s16le {name}.new.wav"
+    filters = ",".join([TRIM_BOTH] * trims + [LEVEL] * levels)
+    return recording.ffmpeg(source, f'-af "{filters}" -ac 1 -ar {rate}') if filters else None

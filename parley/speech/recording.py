@@ -1,4 +1,7 @@
-"""One recording: NAME.wav, its words in NAME.txt, and where it was made NAME.words.json with the words in time."""
+"""One recording: its sound in NAME.wav (or .flac, .ogg, .opus, .mp3), its words in NAME.txt.
+
+Where it was made, NAME.words.json has the words in time.
+"""
 
 import os
 import re
@@ -6,7 +9,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parley.speech import estimation, pacing, simulated, wav, words
+from parley.speech import estimation, pacing, simulated, sound_file, words
+from parley.speech.sound_file import Sound, SoundError
 from parley.speech.utterances import Utterance
 from parley.speech.words import Word
 
@@ -14,20 +18,22 @@ NAME_PATTERN = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 MAX_TEXT_BYTES = 64 * 1024
 MAX_WORDS_BYTES = 4 * 1024 * 1024
 Files = dict[str, Path]
-"""The files of one name by their ending, `.wav` and `.txt`."""
+"""The files of one name by their ending: `.txt`, and those of sound files."""
 
 
 @dataclass
 class Recording:
     """What was found under a name: `sound` as it lies in the file, and what can be said.
 
-    `problems` names each file that can't be used, and why. `is_whole`: neither sound nor text had to be simulated.
+    `problems` names each file that can't be used, and why; `mend` is a command that makes a good file of the sound,
+    where one does. `is_whole`: neither sound nor text had to be simulated.
     """
 
     name: str
     problems: list[str] = field(default_factory=list)
+    mend: str | None = None
     transcript: str | None = None
-    sound: wav.Sound | None = None
+    sound: Sound | None = None
     utterance: Utterance | None = None
 
     @property
@@ -37,7 +43,11 @@ class Recording:
 
 
 class _FileError(Exception):
-    """A file that can't be used; the text names it. Ends as a line of `problems`."""
+    """A file that can't be used; the text names it. Ends as a line of `problems`, and its command as `mend`."""
+
+    def __init__(self, text: str, mend: str | None = None) -> None:
+        super().__init__(text)
+        self.mend = mend
 
 
 def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
@@ -51,10 +61,11 @@ def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
     except _FileError as exc:
         found.problems.append(str(exc))
     try:
-        found.sound, pcm = _sound(_inside(folder, name, files, ".wav"), rate)
-        found.utterance = _spoken(folder, found, pcm, rate)
+        found.sound = _sound(_inside(folder, name, files, *sound_file.SUFFIXES), rate)
+        found.utterance = _spoken(folder, found, found.sound.pcm, rate)
     except _FileError as exc:
         found.problems.append(str(exc))
+        found.mend = exc.mend
         if found.transcript is not None:
             found.utterance = simulated.utterance(found.transcript, rate, name)
     return found
@@ -65,12 +76,23 @@ def sidecar(folder: Path, name: str) -> Path:
     return folder / f"{name}.words.json"
 
 
-def _sound(path: Path, rate: int) -> tuple[wav.Sound, bytes]:
+def sounds(files: Files) -> list[Path]:
+    """Return the sound files of a name. The first is played, whether or not it can be read."""
+    return [files[suffix] for suffix in sound_file.SUFFIXES if suffix in files]
+
+
+def ffmpeg(source: Path, arguments: str) -> str:
+    """Return the command that makes a 16-bit mono WAV file of a file of any format."""
+    return f"ffmpeg -i {source.name} {arguments} -c:a pcm_s16le {source.stem}.new.wav"
+
+
+def _sound(path: Path, rate: int) -> Sound:
     try:
-        sound = wav.read(path)
-        return sound, wav.to_pcm16(sound, rate)
-    except wav.WavError as exc:
-        raise _FileError(f"{path.name}: {exc}") from exc
+        return sound_file.read(path, rate)
+    except SoundError as exc:
+        mend = ffmpeg(path, "-ac 1") if exc.is_convertible else None
+        hint = f"; mend it with: {mend}" if mend else ""
+        raise _FileError(f"{path.name}: {exc}{hint}", mend) from exc
 
 
 def _spoken(folder: Path, found: Recording, pcm: bytes, rate: int) -> Utterance:
@@ -98,12 +120,13 @@ def _timed(folder: Path, found: Recording, total_ms: int) -> tuple[Word, ...] | 
     return None
 
 
-def _inside(folder: Path, name: str, files: Files, suffix: str) -> Path:
-    """The file with this ending. Raises _FileError where there is none, or none inside the folder."""
-    if suffix not in files:
-        (present,) = files.values()
-        raise _FileError(f"{present.name}: there is no {name}{suffix} beside it")
-    path = files[suffix]
+def _inside(folder: Path, name: str, files: Files, *suffixes: str) -> Path:
+    """Return the file with the first of these endings. Raises _FileError where none is there, or it is elsewhere."""
+    path = next((files[suffix] for suffix in suffixes if suffix in files), None)
+    if path is None:
+        present = (sounds(files) or list(files.values()))[0]
+        others = f" (nor {', '.join(suffixes[1:])})" if suffixes[1:] else ""
+        raise _FileError(f"{present.name}: there is no {name}{suffixes[0]} beside it{others}")
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise _FileError(f"{path.name}: a link that leaves the folder")
     return path

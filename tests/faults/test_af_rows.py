@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+import soundfile
 import wav_files
 from engine import Engine, Heard
 from fake_upstream import FakeUpstream
@@ -53,6 +54,21 @@ LYING_FILES = {
     "odd": riff(HEAD, b"data" + len(ODD).to_bytes(4, "little") + ODD),
     "list-first": riff(chunk(b"LIST", b"INFOodd"), HEAD, chunk(b"fact", bytes(4)), DATA, chunk(b"LIST", b"after")),
 }
+WRITERS_FILES = {
+    "no-pad-byte": riff(b"LIST" + (5).to_bytes(4, "little") + b"INFOa", HEAD, DATA),
+    "24-in-4": riff(
+        head(PCM, 1, RATE, 24, block=4),
+        chunk(b"data", (np.rint(tone(RATE) * 0x7FFFFF).astype("<i4") << 8).tobytes()),
+    ),
+    "id3-in-front": b"ID3\4\0\0\0\0\2\0" + bytes(256) + riff(HEAD, DATA),
+}
+COMPRESSED_FILES = {
+    "flac.flac": ("FLAC", "PCM_16"),
+    "vorbis.ogg": ("OGG", "VORBIS"),
+    "opus.opus": ("OGG", "OPUS"),
+    "mpeg.mp3": ("MP3", "MPEG_LAYER_III"),
+    "renamed.wav": ("MP3", "MPEG_LAYER_III"),
+}
 NO_SOUND = {
     "rifx": (b"RIFX" + riff(HEAD, DATA)[4:], "RIFX"),
     "rf64": (b"RF64" + riff(HEAD, DATA)[4:], "RF64"),
@@ -61,10 +77,10 @@ NO_SOUND = {
     "zero-length": (b"", "0 bytes"),
     "riff-only": (b"RIFF", "4 bytes"),
     "no-data": (riff(HEAD), "no data chunk"),
-    "text": (b"This is a text file, renamed by somebody in a hurry.", "not a RIFF WAV file"),
+    "text": (b"This is a text file, renamed by somebody in a hurry.", "not a sound file: begins with b'This'"),
     "rate-0": (riff(head(PCM, 1, 0, 16), DATA), "0 Hz"),
     "channels-0": (riff(head(PCM, 0, RATE, 16), DATA), "0 channels"),
-    "adpcm": (riff(head(2, 1, RATE, 4, block=256), DATA), "ADPCM"),
+    "adpcm": (riff(head(2, 1, RATE, 4, block=256), DATA), "WAV data that can't be decoded"),
     "eleven-minutes": (riff(head(PCM, 1, 1000, 8), chunk(b"data", bytes(660_000))), "660 s of sound are more"),
 }
 
@@ -81,6 +97,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     for name, sound in {**PCM_FILES, **OTHER_FILES, **LYING_FILES}.items():
         add(folder, name, sound)
+    for name, sound in WRITERS_FILES.items():
+        add(folder, name, sound)
+    for file, (container, subtype) in COMPRESSED_FILES.items():
+        soundfile.write(folder / file, tone(RATE), RATE, format=container, subtype=subtype)
+        (folder / file).with_suffix(".txt").write_text(f"The words of {file}.")
     for name, (sound, _) in NO_SOUND.items():
         add(folder, name, sound)
     add(folder, "plain", riff(HEAD, DATA))
@@ -150,6 +171,24 @@ def test_af_02_float_telephone_codes_and_the_extensible_form_are_heard_as_what_t
     server: RunningServer, name: str
 ) -> None:
     is_the_tone(bytes(play(server, name).pcm))
+
+
+@pytest.mark.parametrize("name", WRITERS_FILES)
+def test_af_02_what_real_writers_leave_wrong_in_a_header_is_heard(server: RunningServer, name: str) -> None:
+    is_the_tone(bytes(play(server, name).pcm))
+
+
+@pytest.mark.parametrize("file", COMPRESSED_FILES)
+def test_af_02_flac_ogg_and_mp3_are_heard_whatever_they_are_called(server: RunningServer, file: str) -> None:
+    heard = play(server, file.partition(".")[0])
+
+    assert heard.transcript == f"The words of {file}." and warnings_about(server, file) == []
+    # Codecs add some silence at the ends, and change the level a little.
+    samples = np.frombuffer(bytes(heard.pcm), "<i2")
+    assert len(samples) / RATE == pytest.approx(SECONDS, abs=0.1)
+    middle = samples[2400:4800] / 32768
+    assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(0.5, rel=0.1)
+    assert np.abs(np.fft.rfft(middle)).argmax() * RATE / len(middle) == pytest.approx(1000, abs=7)
 
 
 @pytest.mark.parametrize("name", NO_SOUND)

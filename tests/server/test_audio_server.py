@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import requests
+import wav_files
 from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer, payloads
 
-from parley.speech import simulated, wav
+from parley.speech import simulated, sound_file, wav
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -97,7 +98,7 @@ def heard(response: requests.Response) -> tuple[dict[str, Any], list[bytes]]:
 def test_a_sample_recording_is_heard_bit_for_bit_after_its_transcript(hasty: RunningServer, name: str | None) -> None:
     files = ROOT / "audio_assets" / (name or "default")
     audio, pieces = heard(ask(hasty, asset=name) if name else ask(hasty))
-    assert b"".join(pieces) == wav.to_pcm16(wav.read(files.with_suffix(".wav")), RATE)
+    assert b"".join(pieces) == sound_file.read(files.with_suffix(".wav"), RATE).pcm
     assert audio["transcript"] == files.with_suffix(".txt").read_text().strip()
 
 
@@ -134,9 +135,9 @@ def test_under_v1_the_audio_id_is_given_once(fresh: RunningServer) -> None:
         assert b"".join(pieces) == BEEP and response.content.count(audio["id"].encode()) == 1
 
 
-def test_a_recording_of_another_rate_and_two_channels_is_converted(fresh: RunningServer) -> None:
+def test_a_recording_of_another_rate_and_two_channels_is_converted(fresh: RunningServer, folder: Path) -> None:
     audio, pieces = heard(ask(fresh, asset="stereo"))
-    assert b"".join(pieces) == wav.to_pcm16(wav.parse(RECORDER + STEREO), RATE) and len(b"".join(pieces)) == RATE
+    assert b"".join(pieces) == sound_file.read(folder / "stereo.wav", RATE).pcm and len(b"".join(pieces)) == RATE
     assert audio["transcript"] == "Two  beeps,\nbr\u00e8ves."
 
 
@@ -182,11 +183,11 @@ def test_without_any_recording_the_answer_is_simulated(bare: RunningServer) -> N
 
 
 @pytest.mark.parametrize("said", ["Two beeps, br\u00e8ves.", "Two  beeps,\nbr\u00e8ves."])
-def test_a_broadcast_is_voiced_by_the_recording_with_its_words(fresh: RunningServer, said: str) -> None:
+def test_a_broadcast_is_voiced_by_the_recording_with_its_words(fresh: RunningServer, folder: Path, said: str) -> None:
     messages = [{"role": "assistant", "content": said, "turn_id": 0, "metadata": {"source": "greeting"}}]
     audio, pieces = heard(ask(fresh, messages=messages, asset="default"))
     assert audio["transcript"].split() == said.split()
-    assert b"".join(pieces) == wav.to_pcm16(wav.parse(RECORDER + STEREO), RATE)
+    assert b"".join(pieces) == sound_file.read(folder / "stereo.wav", RATE).pcm
 
 
 @pytest.mark.parametrize("said", ["Hi, I am your agent.", "\u4f60\u597d\uff01", 'a "quoted"\ndata: [DONE]\n\n'])
@@ -197,7 +198,7 @@ def test_a_broadcast_without_a_recording_gets_no_other_words(fresh: RunningServe
 
 def test_the_sample_greeting_is_a_broadcast_with_a_recording(hasty: RunningServer) -> None:
     audio, pieces = heard(ask(hasty, messages=[{"role": "assistant", "content": GREETING}]))
-    welcome = wav.to_pcm16(wav.read(ROOT / "audio_assets" / "welcome.wav"), RATE)
+    welcome = sound_file.read(ROOT / "audio_assets" / "welcome.wav", RATE).pcm
     assert (audio["transcript"], b"".join(pieces)) == (GREETING, welcome)
 
 
@@ -217,7 +218,7 @@ def test_a_json_answer_holds_the_whole_recording(fresh: RunningServer, form: str
     assert message == {"role": "assistant", "content": None, "refusal": None} and audio["transcript"] == "Beep."
     assert audio.keys() == {"id", "transcript", "expires_at", "words"} and audio["expires_at"] > time.time()
     assert [word["text"] for word in audio["words"]] == ["Beep", "."]
-    assert sound == BEEP if form == "pcm16" else wav.to_pcm16(wav.parse(sound), RATE) == BEEP
+    assert sound == BEEP if form == "pcm16" else wav_files.pcm_in(sound) == BEEP
 
 
 def test_audio_asks_no_upstream(fresh: RunningServer, upstream: FakeUpstream) -> None:

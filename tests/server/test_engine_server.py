@@ -14,7 +14,7 @@ from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer
 from waiting import wait_until
 
-from parley.speech import simulated, wav, words
+from parley.speech import simulated, sound_file, words
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -30,7 +30,7 @@ def server(upstream: FakeUpstream, servers: Servers) -> RunningServer:
 
 
 def recorded(name: str, rate: int = RATE) -> bytes:
-    return wav.to_pcm16(wav.read(ROOT / "audio_assets" / f"{name}.wav"), rate)
+    return sound_file.read(ROOT / "audio_assets" / f"{name}.wav", rate).pcm
 
 
 def is_in_time(heard: Heard) -> None:

@@ -13,7 +13,8 @@ from fake_upstream import FakeUpstream
 from recogniser import Recogniser, word_error_rate
 from running_server import ROOT, RunningServer
 
-from parley.speech import wav
+from parley.speech import sound_file
+from parley.speech.resampling import from_int16
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -31,7 +32,7 @@ def recogniser() -> Recogniser:
 def test_a_converted_recording_is_understood(
     recogniser: Recogniser, upstream: FakeUpstream, servers: Servers, tmp_path: Path, rate: int, kind: str
 ) -> None:
-    samples = wav.read(ROOT / "audio_assets" / "welcome.wav").samples
+    samples = from_int16(sound_file.read(ROOT / "audio_assets" / "welcome.wav", 16_000).pcm)
     stored_rate, tag, bits, channels = {
         "pcm24": (48_000, wav_files.PCM, 24, 2),
         "float": (44_100, wav_files.FLOAT, 32, 1),

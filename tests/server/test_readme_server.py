@@ -14,7 +14,7 @@ import pytest
 import requests
 from running_server import ROOT, RunningServer, running_server
 
-from parley.speech import wav
+from parley.speech import sound_file
 
 pytestmark = [pytest.mark.server, pytest.mark.embedded]
 
@@ -73,7 +73,7 @@ def test_the_audio_example_gives_the_recording_bit_for_bit(server: RunningServer
     audio = [chunk["choices"][0]["delta"].get("audio", {}) for chunk in chunks(stream)]
     pcm = b"".join(base64.b64decode(part["data"]) for part in audio if "data" in part)
     assert audio[0]["transcript"] in README
-    assert pcm == wav.to_pcm16(wav.read(ROOT / "audio_assets" / "welcome.wav"), 16_000)
+    assert pcm == sound_file.read(ROOT / "audio_assets" / "welcome.wav", 16_000).pcm
 
 
 def test_the_python_example_prints_the_owner(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:

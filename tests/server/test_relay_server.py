@@ -11,10 +11,11 @@ import fake_upstream as fake
 import numpy as np
 import pytest
 import requests
+import wav_files
 from fake_upstream import FakeUpstream, Step
 from running_server import RunningServer, payloads
 
-from parley.speech import simulated, wav
+from parley.speech import simulated
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -184,7 +185,7 @@ def test_a_json_answer_holds_the_converted_sound(
 
     heard = answer["choices"][0]["message"]["audio"]
     sound = base64.b64decode(heard.pop("data"))
-    pcm = sound if form == "pcm16" else wav.to_pcm16(wav.parse(sound), 16_000)
+    pcm = sound if form == "pcm16" else wav_files.pcm_in(sound)
     assert upstream.calls[0].json["audio"]["format"] == "pcm16"
     assert (heard["transcript"], answer["usage"]) == ("Good morning!", fake.USAGE)
     assert abs(len(pcm) - 2 * 16_000 * SECONDS) <= 4 and spurious_db(pcm, 16_000) < -60

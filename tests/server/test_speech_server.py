@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import requests
+import wav_files
 from engine import Engine, Heard
 from fake_upstream import (
     DONE,
@@ -36,8 +37,6 @@ from fake_upstream import (
 )
 from fake_voice import PCM_HEAD, begins, by_text, says, tone
 from running_server import ROOT, RunningServer, held_by, hooked, running_server
-
-from parley.speech import wav
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -316,7 +315,7 @@ def test_a_json_answer_holds_it_all(
     audio = body["choices"][0]["message"]["audio"]
     sound = base64.b64decode(audio["data"])
     assert audio["transcript"] == "Certainly, it costs **$45**." and body["usage"]["total_tokens"] == 7
-    assert near(sound if form == "pcm16" else wav.to_pcm16(wav.parse(sound), 16_000), 0.4)
+    assert near(sound if form == "pcm16" else wav_files.pcm_in(sound), 0.4)
     assert ("citations" in body) == bool(fields)
 
 

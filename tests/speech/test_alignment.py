@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from parley.speech import alignment, estimation, wav
+from parley.speech import alignment, estimation, sound_file
 from parley.speech.alignment import AlignmentError
 from parley.speech.words import is_mark
 
@@ -22,7 +22,7 @@ def _pocketsphinx() -> None:
 
 @pytest.fixture(scope="module")
 def welcome() -> bytes:
-    return wav.to_pcm16(wav.read(ASSETS / "welcome.wav"), 22050)
+    return sound_file.read(ASSETS / "welcome.wav", 22050).pcm
 
 
 @needs_pocketsphinx
@@ -66,6 +66,10 @@ def test_a_text_that_is_not_what_is_said_is_refused(welcome: bytes, text: str, s
         ("65", ["sixty", "five"]),
         ("1207", ["one", "thousand", "two", "hundred", "seven"]),
         ("3.50", ["three", "fifty"]),
+        ("10000", ["one", "zero", "zero", "zero", "zero"]),
+        ("9999", ["nine", "thousand", "nine", "hundred", "ninety", "nine"]),
+        ("007", ["seven"]),
+        ("0", ["zero"]),
         ("90210", ["nine", "zero", "two", "one", "zero"]),
         ("Don\u2019t", ["don't"]),
         ("tune-up", ["tune", "up"]),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from parley.errors import InvalidRequest
-from parley.speech import simulated, wav
+from parley.speech import simulated, sound_file, wav
 from parley.speech.assets import Library
 
 SOUND = {"default": b"\1\0" * 200, "welcome": b"\2\0" * 300, "goodbye": b"\3\0" * 100}
@@ -127,8 +127,9 @@ def test_a_broadcast_without_a_recording_is_simulated_and_never_gets_other_words
         (".txt", b" \r\n\t", "bad.txt: empty"),
         (".txt", b"Caf\xe9", "bad.txt: not UTF-8 (byte 3"),
         (".txt", b"x" * 70_000, "bad.txt: not a text file of at most 65536 bytes"),
-        (".wav", b"ID3\3" + bytes(99), "bad.wav: MP3 data, not a RIFF WAV file; mend it with: ffmpeg"),
-        (".wav", b"", "bad.wav: not a WAV file: 0 bytes"),
+        (".wav", b"ID3\3" + bytes(99), "bad.wav: MP3 data that can't be decoded"),
+        (".wav", b"RF64" + bytes(99), "bad.wav: an RF64 file, which is not played; mend it with: ffmpeg -i bad.wav "),
+        (".wav", b"", "bad.wav: not a sound file: 0 bytes"),
     ],
 )
 def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suffix: str, content: bytes, said: str):
@@ -164,12 +165,40 @@ def test_sound_without_its_text_is_heard_under_a_name_that_claims_nothing(tmp_pa
     assert library.choose(None, spoken=chosen.transcript).simulated
 
 
-@pytest.mark.parametrize(("lost", "left"), [(".wav", ".txt"), (".txt", ".wav")])
-def test_half_a_pair_is_named(tmp_path: Path, lost: str, left: str):
+def test_half_a_pair_is_named(tmp_path: Path):
     add(tmp_path, "alone")
-    (tmp_path / f"alone{lost}").unlink()
+    (tmp_path / "alone.wav").rename(tmp_path / "alone.mp3")
+    (tmp_path / "alone.txt").unlink()
+    assert only_problem(tmp_path) == "alone.mp3: there is no alone.txt beside it"
 
-    assert only_problem(tmp_path) == f"alone{left}: there is no alone{lost} beside it"
+    (tmp_path / "alone.mp3").unlink()
+    (tmp_path / "alone.txt").write_text("Alone.")
+    assert only_problem(tmp_path) == "alone.txt: there is no alone.wav beside it (nor .flac, .ogg, .opus, .mp3)"
+
+
+@pytest.mark.parametrize("suffix", sound_file.SUFFIXES)
+def test_sound_files_of_every_ending_are_found_and_read_for_what_they_are(tmp_path: Path, suffix: str):
+    add(tmp_path, "welcome")
+    (tmp_path / "welcome.wav").rename(tmp_path / f"welcome{suffix.upper()}")
+
+    assert Library.load(tmp_path, 16000).choose("welcome").pcm == SOUND["welcome"]
+
+
+def test_of_several_sound_files_the_first_kind_is_played_even_if_it_is_broken(tmp_path: Path):
+    add(tmp_path, "welcome")
+    files = [tmp_path / f"welcome{suffix}" for suffix in sound_file.SUFFIXES]
+    for number, file in enumerate(files):
+        file.write_bytes(wav.encode(bytes([number, 0]) * 100, 16000))
+
+    for number, file in enumerate(files):
+        library = Library.load(tmp_path, 16000)
+        assert library.choose("welcome").pcm == bytes([number, 0]) * 100 and library.problems == []
+        file.unlink()
+
+    files[1].write_bytes(wav.encode(SOUND["welcome"], 16000))
+    files[0].write_bytes(b"RIFF")
+    library = Library.load(tmp_path, 16000)
+    assert library.choose("welcome").simulated and library.problems == ["welcome.wav: not a sound file: 4 bytes"]
 
 
 def test_a_link_that_leaves_the_folder_is_not_followed(tmp_path: Path):

@@ -1,5 +1,7 @@
 """The embedded voice, for real: it speaks English, at once, and knows when."""
 
+import importlib.util
+
 import gevent
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from structlog.testing import capture_logs
 
 from parley.errors import InternalError
 from parley.speech import embedded
-from parley.speech.embedded_voice import EmbeddedVoice
+from parley.speech.embedded_voice import EmbeddedVoice, _with_output
 from parley.speech.speakable import Line, line
 from parley.speech.utterances import Piece
 from parley.speech.words import is_mark
@@ -145,3 +147,28 @@ def test_odd_texts_are_said_too(voice: EmbeddedVoice, text: str) -> None:
     piece = say(voice, text)
 
     assert seconds(piece) > 0.1 and piece.words
+
+
+def test_an_inner_value_of_a_network_becomes_its_last_output() -> None:
+    import onnx
+    import onnxruntime
+
+    doubled = onnx.helper.make_node("Add", ["x", "x"], ["doubled"])
+    result = onnx.helper.make_node("Neg", ["doubled"], ["result"])
+    floats = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "result")]
+    graph = onnx.helper.make_graph([doubled, result], "graph", floats[:1], floats[1:])
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)])
+
+    changed = _with_output(model.SerializeToString(), "doubled")
+
+    session = onnxruntime.InferenceSession(changed, providers=["CPUExecutionProvider"])
+    assert [float(value[0]) for value in session.run(None, {"x": np.ones(1, np.float32)})] == [-2, 2]
+
+
+@pytest.mark.parametrize("missing", ["hibari", "onnx", "onnxruntime"])
+def test_without_one_of_its_packages_the_voice_is_not_there(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    assert embedded.installed()
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+
+    assert not embedded.installed()
