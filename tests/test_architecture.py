@@ -49,6 +49,8 @@ GEVENT = {
     "parley/body.py",
     "parley/drain.py",
     "parley/embedding.py",
+    "parley/knowledge/semantic.py",
+    "parley/knowledge/vector_cache.py",
     "parley/log_output.py",
     "parley/lookup.py",
     "parley/rewriting.py",

@@ -11,7 +11,7 @@ import pytest
 from fake_upstream import HANG, Call, FakeUpstream, Step, refusal, whole
 from structlog.testing import capture_logs
 
-from parley.embedding import ApiEncoder, builder_of
+from parley.embedding import ApiEncoder, builder_of, complete
 from parley.knowledge import minilm
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Index, Query
@@ -102,6 +102,18 @@ def test_vectors_that_are_in_the_cache_are_not_asked_for_again(api: FakeUpstream
     wait(lambda: isinstance(again, SemanticIndex) and again.ready)
 
     assert api.calls == []
+
+
+def test_a_command_that_waits_for_the_vectors_fills_the_index_with_the_background(
+    api: FakeUpstream, tmp_path: Path
+) -> None:
+    index = built(settings(api, tmp_path))
+
+    with gevent.Timeout(10):
+        complete(index)
+
+    assert isinstance(index, SemanticIndex) and index.ready and ids(index, "a pet") == ["0"]
+    assert sum(len(call.json["input"]) for call in api.calls) == len(PASSAGES) + 1
 
 
 def test_while_the_api_refuses_passages_words_answer_and_the_log_says_so(api: FakeUpstream, tmp_path: Path) -> None:

