@@ -9,7 +9,7 @@ import gevent
 
 from parley.admission import Admission, Keyring
 from parley.embedding import builder_of
-from parley.errors import UpstreamError
+from parley.errors import ParleyError
 from parley.knowledge.bases import Bases
 from parley.logs import log
 from parley.lookup import Breath, Lookup
@@ -83,7 +83,7 @@ class Services:
             gevent.spawn(self._rehearse)
 
     def _rehearse(self) -> None:
-        with contextlib.suppress(UpstreamError):  # the voice tells of it in the log; it is said when it is needed
+        with contextlib.suppress(ParleyError):  # the voice has logged it; the phrases are said when they are needed
             self.synthesis.rehearse()
 
     def _keep_warm(self) -> None:
