@@ -13,7 +13,7 @@ from parley.errors import ParleyError
 from parley.knowledge.bases import Bases
 from parley.logs import log
 from parley.lookup import Breath, Lookup
-from parley.settings import Settings
+from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import embedded as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.assets import Library
@@ -24,7 +24,6 @@ from parley.upstream.embedded_client import EmbeddedUpstream
 from parley.upstream.http_upstream import Budgets, HttpUpstream
 from parley.upstream.relay import NoUpstream, Relay, Upstream
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
 WARM_SECONDS = 20.0
 
 

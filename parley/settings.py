@@ -14,6 +14,10 @@ from typing import Any
 
 from parley import setting_kinds as kinds
 
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+"""Base URL of the model and of the voice where a key is set for them, and no URL."""
+PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+
 
 class SettingsError(Exception):
     """One line for the operator: the variable, and the form that it accepts (never a secret's value)."""
@@ -199,6 +203,14 @@ class Settings:
         return cls(**values)
 
     @property
+    def base_urls(self) -> list[str]:
+        """The base URLs of all upstreams: models, embeddings, voice."""
+        model = self.llm_base_url or (OPENAI_BASE_URL if self.llm_api_key else None)
+        voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
+        fallbacks = [fallback.base_url for fallback in self.llm_fallbacks]
+        return [url for url in (model, *fallbacks, self.embeddings_base_url, voice) if url]
+
+    @property
     def secrets(self) -> list[str]:
         """Every key: what must never leave the process."""
         fallbacks = [fallback.key for fallback in self.llm_fallbacks]
@@ -224,6 +236,11 @@ def load() -> Settings:
 
     load_dotenv(Path(".env"), override=False)
     return Settings.from_environ(os.environ)
+
+
+def names_proxies() -> bool:
+    """Return whether the environment names a proxy for upstreams."""
+    return any(name.lower() in PROXY_VARIABLES for name, value in os.environ.items() if value)
 
 
 def share_metrics(folder: str) -> None:

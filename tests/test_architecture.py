@@ -29,7 +29,7 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
+    {"parley.errors", "parley.logs", "parley.proxies", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
