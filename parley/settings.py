@@ -180,6 +180,12 @@ class Settings:
     cors_origins: tuple[str, ...] | None = row(
         kinds.ORIGINS, None, "origins whose pages may call from a browser, separated by commas; `*` = any"
     )
+    trusted_hosts: frozenset[str] = row(
+        kinds.HOSTS,
+        "",
+        "names of this server (`name` or `name:port`, separated by commas) whose own pages may call from a browser "
+        "where `API_KEYS` is unset; its addresses and `localhost` need not be named",
+    )
     trusted_proxies: int = row(
         kinds.whole(0, 10), "0", "proxies in front whose `X-Forwarded-For` and `-Proto` are believed"
     )
