@@ -1,4 +1,4 @@
-"""The rules of the layout (docs, DESIGN 2), read from the source: who imports whom, and who owns what.
+"""The rules of the layout, read from the source: who imports whom, and who owns what.
 
 Pure `ast`: nothing of the product is imported. New files are found by themselves; a new flat module of `parley` belongs
 to the layer of `turn` and `services` unless it is named here.

@@ -1,4 +1,4 @@
-"""Who may ask: the rows AU-01 to AU-08 of the list of faults, on every route."""
+"""Who may ask: the rows AU-01 to AU-08 of docs/reliability.md, on every route."""
 
 import hashlib
 import hmac

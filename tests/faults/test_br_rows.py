@@ -1,4 +1,4 @@
-"""Browsers and their pages: the rows BR-01 to BR-06 of the list of faults."""
+"""Browsers and their pages: the rows BR-01 to BR-06 of docs/reliability.md."""
 
 import json
 from collections.abc import Iterator, Mapping

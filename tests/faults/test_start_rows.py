@@ -1,4 +1,4 @@
-"""The start, and other ways to start it: the rows SD-05 and SD-08 to SD-11 of the list of faults."""
+"""The start, and other ways to start it: the rows SD-05 and SD-08 to SD-11 of docs/reliability.md."""
 
 import concurrent.futures
 import contextlib
