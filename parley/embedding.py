@@ -159,9 +159,14 @@ def builder_of(settings: Settings) -> Builder:
 
 
 def complete(built: Index) -> None:
-    """Bring an index its vectors now, for whoever can wait: a command. Raises EncoderFailed."""
-    while isinstance(built, SemanticIndex) and not built.ready:
+    """Get an index its vectors and its encoder ready now, for a command. Raises EncoderFailed."""
+    if not isinstance(built, SemanticIndex):
+        return
+    while not built.ready:
         built.fill()
+    if isinstance(built.encoder, EmbeddedEncoder):
+        # With all vectors in the cache it is still being loaded, for longer than a question may wait.
+        built.encoder.load()
 
 
 def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tuple[Index, float]:

@@ -182,6 +182,22 @@ def test_the_embedded_model_is_loaded_once_though_two_threads_ask_for_it(monkeyp
     assert minilm.MiniLm.loaded == 1  # type: ignore[attr-defined]
 
 
+def test_a_command_waits_for_the_embedded_model_though_all_vectors_are_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minilm, "MiniLm", type("Loaded", (Model,), {}))
+    monkeypatch.setattr(minilm, "installed", lambda: True)
+    chosen = Settings.from_environ({"EMBEDDINGS_CACHE": str(tmp_path), "EMBEDDINGS_TIMEOUT": "0.1"})
+    complete(built(chosen))
+    index = built(chosen)  # with an encoder of its own, as in another process
+
+    complete(index)
+    with capture_logs() as logged:
+        hits = index.search(Query("the price"), 1)
+
+    assert "meaning" in hits[0].parts and logged == []
+
+
 def test_an_embedded_model_that_fails_is_told_once_and_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
