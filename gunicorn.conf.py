@@ -12,7 +12,7 @@ import tempfile
 from typing import Any
 
 from parley import file_limit
-from parley.settings import SettingsError, load, share_metrics
+from parley.settings import SettingsError, load, names_proxies, share_metrics
 from parley.upstream import embedded
 
 MOST_PORT = 65_535
@@ -71,6 +71,20 @@ def _fault(cfg: Any) -> str | None:
         return f"PORT (or --bind): expected a port from 0 to {MOST_PORT}"
     if worker_tmp_dir is None and not _has_temporary_folder():
         return "no folder for temporary files can be written, and gunicorn needs one: set TMPDIR, or mount /dev/shm"
+    return _proxy_fault()
+
+
+def _proxy_fault() -> str | None:
+    """Return the fault of a proxy that an upstream would be reached through."""
+    if not names_proxies():
+        return None
+    from parley import proxies  # perf: saves 25 ms of other starts (it loads the standard library's HTTP client)
+
+    try:
+        for url in settings.base_urls:
+            proxies.proxy_for(url)
+    except proxies.BadProxy as fault:
+        return str(fault)
     return None
 
 

@@ -25,7 +25,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
     """Tell of each recording: its format, what is done with it, its words, its level, what is wrong with it.
 
-    Exits with 1 where something can't be heard as it should be.
+    Exits with 1 where something can't be heard as it should be; a folder without recordings is not at fault.
     """
     settings = _settings()
     reports = [
@@ -35,8 +35,8 @@ def check(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False, indent=2))
     else:
-        click.echo("\n\n".join(_told(report) for report in reports))
-    if not reports or any(report.problems for report in reports):
+        click.echo("\n\n".join(map(_told, reports)) or f"{settings.audio_dir}: there are no recordings")
+    if any(report.problems for report in reports):
         raise SystemExit(1)
 
 

@@ -68,7 +68,10 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
         index = services().knowledge.bases.get(kb).index
     except NotFound:
         raise click.BadParameter(f"there is no knowledge base {kb!r} in {settings.kb_dir}", param_hint="--kb") from None
-    embedding.complete(index)
+    try:
+        embedding.complete(index)
+    except EncoderFailed as exc:
+        click.echo(f"the passages are not encoded, words alone decide: {exc}", err=True)
     query = Query(question, before, dict(_pair(pair) for pair in pairs))
     hits = index.search(query, settings.rag_top_k * MORE_THAN_WANTED)
     shown = excerpts(hits, settings.rag_top_k)

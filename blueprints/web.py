@@ -16,7 +16,7 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from parley import client_connection, errors
+from parley import client_connection, errors, origins
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.logs import log
 from parley.services import Services
@@ -122,17 +122,20 @@ def _client_by(request: Request) -> str:
 
 
 def _refuse_foreign_pages(request: Request, within: Services) -> None:
-    """In open mode a page of any site could have its visitor's browser ask; simple requests need no leave (CORS).
+    """In open mode, raise ForbiddenOrigin where a browser asks for a page that is neither our own nor named.
 
-    Anything but a simple request is preceded by the browser's own question, which goes unanswered.
+    A page of any site could have its visitor's browser ask: simple requests need no leave (CORS), and anything but a
+    simple request is preceded by the browser's own question, which goes unanswered. What is no browser sends no Origin.
     """
     origin = request.headers.get("Origin")
     if origin is None or not within.keyring.is_open:
         return
     allowed = within.settings.cors_origins or ()
-    own = f"{request.scheme}://{request.host}"
-    if origin != own and origin not in allowed and "*" not in allowed:
-        raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; see CORS_ORIGINS")
+    if origin in allowed or "*" in allowed:
+        return
+    if not origins.is_own(origin, request.scheme, request.host, within.settings.trusted_hosts):
+        hint = "see CORS_ORIGINS and TRUSTED_HOSTS"
+        raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; {hint}")
 
 
 def json_response(answer: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:

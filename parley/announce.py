@@ -1,5 +1,9 @@
 """What the server says when it starts: where it listens, which model answers, who may come in."""
 
+import ipaddress
+import shlex
+from urllib.parse import urlsplit
+
 from parley import logs
 from parley.logs import log
 from parley.settings import Settings
@@ -8,6 +12,7 @@ from parley.upstream import embedded
 
 WANTED = "LLM_API_KEY (and LLM_BASE_URL for any API other than OpenAI's)"
 WANTED_VOICE = "TTS_API_KEY (and TTS_BASE_URL for any API other than OpenAI's)"
+UNIX = "unix:"
 BANNER = """\
 Parley listens on {url}
   model  {model}
@@ -17,20 +22,22 @@ Parley listens on {url}
 
 
 def listening(settings: Settings, addresses: list[str]) -> None:
-    """Say it once, in the master: as lines to read on a terminal, as one log line elsewhere."""
-    reachable = addresses[0].replace("0.0.0.0", "127.0.0.1")
+    """Say it once, in the master: as lines to read on a terminal, as one log line elsewhere.
+
+    `addresses` are gunicorn's listeners: URLs of IP addresses, or `unix:` and the path of a socket.
+    """
     facts = {
         "url": addresses[0],
         "model": _model(settings),
         "voice": _voice(settings),
-        "command": _curl(settings, reachable),
+        "command": _curl(settings, addresses[0]),
     }
     if logs.is_text(settings.log_format):
         print(BANNER.format(**facts), flush=True)
     else:
         log.info("listening", **facts)
     if settings.api_keys is None:
-        _warn_open(settings, public=any("0.0.0.0" in address or "[::]" in address for address in addresses))
+        _warn_open(settings, public=any(map(_is_public, addresses)))
 
 
 def _model(settings: Settings) -> str:
@@ -53,10 +60,27 @@ def _voice(settings: Settings) -> str:
     return f"none, so soft tones stand for it; set {WANTED_VOICE}"
 
 
-def _curl(settings: Settings, url: str) -> str:
+def _is_public(address: str) -> bool:
+    """Return whether other machines may reach a listener: by any address but a loopback one."""
+    if address.startswith(UNIX):
+        return False
+    return not ipaddress.ip_address(urlsplit(address).hostname or "").is_loopback
+
+
+def _curl(settings: Settings, address: str) -> str:
     key = "-H 'Authorization: Bearer ONE_OF_API_KEYS' " if settings.api_keys else ""
     question = '{"messages":[{"role":"user","content":"When are you open?"}]}'
-    return f"curl -N {url}/rag/chat/completions {key}-H 'Content-Type: application/json' -d '{question}'"
+    return f"curl -N {_reached(address)}/rag/chat/completions {key}-H 'Content-Type: application/json' -d '{question}'"
+
+
+def _reached(address: str) -> str:
+    """Return curl's arguments for the root of a listener, from this machine."""
+    if address.startswith(UNIX):
+        # The kernel's own names begin with a NUL, which no command line can hold.
+        path = address.removeprefix(UNIX)
+        option = "--abstract-unix-socket" if path.startswith("\0") else "--unix-socket"
+        return f"{option} {shlex.quote(path.removeprefix(chr(0)))} http://localhost"
+    return address.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
 
 
 def _warn_open(settings: Settings, *, public: bool) -> None:

@@ -3,6 +3,7 @@
 The embedded encoder calculates in two threads of its own, never in the event loop; an API is asked from a greenlet.
 """
 
+import contextlib
 import dataclasses
 import functools
 import weakref
@@ -12,7 +13,7 @@ from typing import TypeVar
 import gevent
 
 from parley import threads
-from parley.errors import UpstreamError
+from parley.errors import ParleyError
 from parley.knowledge import index, minilm
 from parley.knowledge.bases import Builder
 from parley.knowledge.documents import Passage
@@ -53,24 +54,43 @@ class EmbeddedEncoder(Threads):
     def __init__(self, timeout: float) -> None:
         super().__init__()
         self._timeout = timeout
-
-    @functools.cached_property
-    def _model(self) -> minilm.MiniLm:
-        return minilm.MiniLm()
+        self._loading = threads.lock()
+        self._loaded: minilm.MiniLm | None = None
 
     def load(self) -> None:
         """Read the model and use it once, so that the first question does not wait for it."""
-        self.passages(["Good morning."])
-        log.info("encoder_loaded", encoder=self.name)
+        with contextlib.suppress(EncoderFailed):  # it is in the log
+            self.passages(["Good morning."])
+            log.info("encoder_loaded", encoder=self.name)
 
     def passages(self, texts: Sequence[str]) -> Floats:
-        """A vector for each text."""
-        return self.aside(lambda: self._model.encode(texts))
+        """Return a vector for each text, as rows. Raises EncoderFailed."""
+        encoded = self.aside(lambda: self._encoded(texts))
+        if isinstance(encoded, EncoderFailed):
+            raise encoded
+        return encoded
 
     def query(self, texts: Sequence[str]) -> Floats:
         """The same in time. Raises EncoderFailed."""
         with gevent.Timeout(self._timeout, EncoderFailed("the encoder took too long")):
             return self.passages(texts)
+
+    def _encoded(self, texts: Sequence[str]) -> Floats | EncoderFailed:
+        """Runs in a thread. A failure is returned, not raised: gevent's pool would print its traceback."""
+        try:
+            return self._model().encode(texts)
+        except Exception:  # noqa: BLE001 - the boundary to the network's libraries
+            log.exception("encoder_failed", encoder=self.name)
+            return EncoderFailed("the embedded encoder failed")
+
+    def _model(self) -> minilm.MiniLm:
+        """Return the model, loaded by the first of the threads that asks for it."""
+        # The first passages and `load` ask at the same time, in both threads; `cached_property` has no lock any more
+        # (Python 3.12), and the model would be loaded twice.
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = minilm.MiniLm()
+            return self._loaded
 
 
 class ApiEncoder(Threads):
@@ -102,7 +122,7 @@ class ApiEncoder(Threads):
         with gevent.Timeout(seconds, EncoderFailed("the embeddings API took too long")):
             try:
                 return self._api.encode(texts, seconds)
-            except UpstreamError as exc:
+            except ParleyError as exc:  # also ServerOverloaded, where no file is left for a connection
                 raise EncoderFailed(str(exc)) from exc
 
 
@@ -139,9 +159,14 @@ def builder_of(settings: Settings) -> Builder:
 
 
 def complete(built: Index) -> None:
-    """Bring an index its vectors now, for whoever can wait: a command. Raises EncoderFailed."""
-    while isinstance(built, SemanticIndex) and not built.ready:
+    """Get an index its vectors and its encoder ready now, for a command. Raises EncoderFailed."""
+    if not isinstance(built, SemanticIndex):
+        return
+    while not built.ready:
         built.fill()
+    if isinstance(built.encoder, EmbeddedEncoder):
+        # With all vectors in the cache it is still being loaded, for longer than a question may wait.
+        built.encoder.load()
 
 
 def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tuple[Index, float]:

@@ -9,11 +9,11 @@ import gevent
 
 from parley.admission import Admission, Keyring
 from parley.embedding import builder_of
-from parley.errors import UpstreamError
+from parley.errors import ParleyError
 from parley.knowledge.bases import Bases
 from parley.logs import log
 from parley.lookup import Breath, Lookup
-from parley.settings import Settings
+from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import embedded as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.assets import Library
@@ -24,7 +24,6 @@ from parley.upstream.embedded_client import EmbeddedUpstream
 from parley.upstream.http_upstream import Budgets, HttpUpstream
 from parley.upstream.relay import NoUpstream, Relay, Upstream
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
 WARM_SECONDS = 20.0
 
 
@@ -83,7 +82,7 @@ class Services:
             gevent.spawn(self._rehearse)
 
     def _rehearse(self) -> None:
-        with contextlib.suppress(UpstreamError):  # the voice tells of it in the log; it is said when it is needed
+        with contextlib.suppress(ParleyError):  # the voice has logged it; the phrases are said when they are needed
             self.synthesis.rehearse()
 
     def _keep_warm(self) -> None:

@@ -112,6 +112,13 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _hosts(value: str) -> frozenset[str]:
+    hosts = frozenset(host.strip().lower() for host in value.split(",") if host.strip())
+    if any(not re.fullmatch(r"[a-z0-9_.-]+(:[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError
+    return hosts
+
+
 def _upstreams(value: str) -> tuple["UpstreamSetting", ...]:
     listed = json.loads(value)
     if not isinstance(listed, list):
@@ -156,6 +163,7 @@ PHRASES = Kind(_phrases, "phrases separated by |")
 SHARE = Kind(_share, "a number from 0 to 1 such as 0.25")
 RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
 ORIGINS = Kind(_origins, "origins such as https://app.example.com separated by commas, or *")
+HOSTS = Kind(_hosts, "host names such as voice.example.com separated by commas")
 UPSTREAMS = Kind(_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]')
 LANGUAGE = Kind(_language, "a language such as en or de")
 HEDGE = Kind(

@@ -14,6 +14,10 @@ from typing import Any
 
 from parley import setting_kinds as kinds
 
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+"""Base URL of the model and of the voice where a key is set for them, and no URL."""
+PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+
 
 class SettingsError(Exception):
     """One line for the operator: the variable, and the form that it accepts (never a secret's value)."""
@@ -178,6 +182,12 @@ class Settings:
     cors_origins: tuple[str, ...] | None = row(
         kinds.ORIGINS, None, "origins whose pages may call from a browser, separated by commas; `*` = any"
     )
+    trusted_hosts: frozenset[str] = row(
+        kinds.HOSTS,
+        "",
+        "names of this server (`name` or `name:port`, separated by commas) whose own pages may call from a browser "
+        "where `API_KEYS` is unset; its addresses and `localhost` need not be named",
+    )
     trusted_proxies: int = row(
         kinds.whole(0, 10), "0", "proxies in front whose `X-Forwarded-For` and `-Proto` are believed"
     )
@@ -199,6 +209,14 @@ class Settings:
                     values[field.name] = _parsed(name, text, field.metadata["kind"])
                     break
         return cls(**values)
+
+    @property
+    def base_urls(self) -> list[str]:
+        """The base URLs of all upstreams: models, embeddings, voice."""
+        model = self.llm_base_url or (OPENAI_BASE_URL if self.llm_api_key else None)
+        voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
+        fallbacks = [fallback.base_url for fallback in self.llm_fallbacks]
+        return [url for url in (model, *fallbacks, self.embeddings_base_url, voice) if url]
 
     @property
     def secrets(self) -> list[str]:
@@ -226,6 +244,11 @@ def load() -> Settings:
 
     load_dotenv(Path(".env"), override=False)
     return Settings.from_environ(os.environ)
+
+
+def names_proxies() -> bool:
+    """Return whether the environment names a proxy for upstreams."""
+    return any(name.lower() in PROXY_VARIABLES for name, value in os.environ.items() if value)
 
 
 def share_metrics(folder: str) -> None:

@@ -1,11 +1,13 @@
 """Threads for work that would hold up the event loop."""
 
 import atexit
+import contextlib
 
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
 _sleep = monkey.get_original("time", "sleep")
+_allocate_lock = monkey.get_original("_thread", "allocate_lock")
 
 
 def pool(count: int) -> ThreadPool:
@@ -16,6 +18,12 @@ def pool(count: int) -> ThreadPool:
     """
     made = ThreadPool(count)
     atexit.register(_finish, made)
+    return made
+
+
+def lock() -> contextlib.AbstractContextManager[bool]:
+    """Return a lock between threads of the operating system; the one that gevent puts in its place is for greenlets."""
+    made: contextlib.AbstractContextManager[bool] = _allocate_lock()
     return made
 
 

@@ -178,10 +178,10 @@ def whole(body: bytes, status: int = 200, headers: Mapping[str, str] | None = No
     return [head(status, {**framing, **(headers or {})}), body]
 
 
-def completion(text: str) -> list[Step]:
+def completion(text: str, headers: Mapping[str, str] | None = None) -> list[Step]:
     """The answer to `stream: false`."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return whole(encode({**ENVELOPE, "object": "chat.completion", "choices": [choice], "usage": USAGE}))
+    return whole(encode({**ENVELOPE, "object": "chat.completion", "choices": [choice], "usage": USAGE}), 200, headers)
 
 
 def refusal(status: int, error: Any, headers: Mapping[str, str] | None = None) -> list[Step]:
@@ -189,10 +189,10 @@ def refusal(status: int, error: Any, headers: Mapping[str, str] | None = None) -
     return whole(encode({"error": error}), status, headers)
 
 
-def models(names: Iterable[str]) -> list[Step]:
+def models(names: Iterable[str], headers: Mapping[str, str] | None = None) -> list[Step]:
     """The answer to `GET /models`."""
     listed = [{"id": name, "object": "model", "created": 0, "owned_by": "fake"} for name in names]
-    return whole(encode({"object": "list", "data": listed}))
+    return whole(encode({"object": "list", "data": listed}), 200, headers)
 
 
 class FakeUpstream:
@@ -241,8 +241,9 @@ class FakeUpstream:
             for connection in self.open_connections:
                 with contextlib.suppress(OSError):  # closed already
                     connection.socket.shutdown(socket.SHUT_RDWR)
-        # Closing a listener wakes no thread that waits in accept(); one more connection does.
-        socket.create_connection(("127.0.0.1", self.port)).close()
+        # Closing a listener wakes no thread that waits in accept(); one more connection does, if none came just now.
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
         self.wait_until(lambda: not self.open_connections and self._listener.fileno() == -1)
 
     __exit__ = stop

@@ -1,4 +1,4 @@
-"""The rules of the layout (docs, DESIGN 2), read from the source: who imports whom, and who owns what.
+"""The rules of the layout, read from the source: who imports whom, and who owns what.
 
 Pure `ast`: nothing of the product is imported. New files are found by themselves; a new flat module of `parley` belongs
 to the layer of `turn` and `services` unless it is named here.
@@ -29,7 +29,15 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.concurrency", "parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
+    {
+        "parley.concurrency",
+        "parley.errors",
+        "parley.logs",
+        "parley.proxies",
+        "parley.tcp",
+        "parley.threads",
+        "parley.trail",
+    },
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -52,6 +60,8 @@ GEVENT = {
     "parley/server/connections.py",
     "parley/server/worker.py",
     "parley/embedding.py",
+    "parley/knowledge/semantic.py",
+    "parley/knowledge/vector_cache.py",
     "parley/log_output.py",
     "parley/lookup.py",
     "parley/rewriting.py",

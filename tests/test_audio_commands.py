@@ -142,9 +142,17 @@ def test_words_that_do_not_fit_are_a_problem(folder: Path) -> None:
     assert problem == "welcome.words.json: they are not the words of the transcript; its words are timed by estimate"
 
 
-@pytest.mark.parametrize("missing", [True, False])
-def test_a_folder_without_recordings_is_a_failure(tmp_path: Path, missing: bool) -> None:
-    assert run(tmp_path / "absent" if missing else tmp_path, "check").exit_code == 1
+def test_a_folder_without_recordings_is_told_and_is_no_failure(tmp_path: Path) -> None:
+    result = run(tmp_path, "check")
+
+    assert (result.exit_code, result.output) == (0, f"{tmp_path}: there are no recordings\n")
+    assert checked(tmp_path) == {}
+
+
+def test_a_folder_that_is_missing_is_a_failure(tmp_path: Path) -> None:
+    result = run(tmp_path / "absent", "check")
+
+    assert result.exit_code == 1 and "the folder can't be read" in result.output
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from click.testing import Result
+from fake_upstream import FakeUpstream, refusal
 from office_files import write_docx, write_pdf
 
 from app import create_app
@@ -215,6 +216,21 @@ def test_a_search_that_finds_nothing_says_so_by_its_exit_code(shop: Path) -> Non
 )
 def test_a_command_that_makes_no_sense_ends_with_2(shop: Path, args: list[str]) -> None:
     assert kb(shop, *args).exit_code == 2
+
+
+def test_a_search_without_an_encoder_says_so_and_goes_by_words(shop: Path, tmp_path: Path) -> None:
+    with FakeUpstream() as api:
+        api.script = refusal(500, {"message": "out of order"}, {"connection": "close"})
+        settings = Settings(
+            kb_dir=shop, rag_tier="auto", embeddings_base_url=api.base_url, embeddings_cache=tmp_path / "cache"
+        )
+        result = create_app(settings).test_cli_runner().invoke(args=["kb", "search", "How much is a tune-up?"])
+
+    assert result.exit_code == 0 and "[tune-up] Tune-up (a.json)" in result.stdout
+    assert (
+        result.stderr
+        == "the passages are not encoded, words alone decide: the embeddings API answered with status 500\n"
+    )
 
 
 # --- import ---

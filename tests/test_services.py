@@ -1,22 +1,27 @@
 """What a worker keeps for its life: the waiting messages, and which upstream the settings name."""
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
-from fake_upstream import Call, FakeUpstream, completion
+from fake_upstream import Call, FakeUpstream, completion, models, refusal
 from structlog.testing import capture_logs
 
-from parley.errors import NotConfigured, ServerOverloaded
+from parley.errors import InternalError, NotConfigured, ParleyError, ServerOverloaded, UpstreamError
 from parley.services import Services, upstream_of
 from parley.settings import Settings
+from parley.speech.speakable import Line
+from parley.speech.synthesis import Remembering, Simulated
+from parley.speech.utterances import Piece
 from parley.trail import Trail
 from parley.turn import Turn
+from parley.upstream import connections, relay
 from parley.upstream.relay import NoUpstream, Relay, Upstream
 from parley.wire.request import Asked, Origin, parse
 
+NOT_KEPT = {"connection": "close"}
 QUESTION = b'{"messages":[{"role":"user","content":"Hi"}],"tenant":"acme","metadata":{}}'
 
 
@@ -31,14 +36,13 @@ def asked(token: str | None = None) -> Asked:
 @pytest.fixture
 def fake() -> Iterator[FakeUpstream]:
     with FakeUpstream() as upstream:
-        upstream.script = completion("Hello")
+        upstream.script = completion("Hello", NOT_KEPT)
         yield upstream
 
 
 def call_of(upstream: Upstream, fake: FakeUpstream, token: str | None = "callers-own") -> Call:
     """The call that reaches the upstream where a caller with this token asks."""
-    with contextlib.closing(upstream):
-        upstream.complete(asked(token))
+    upstream.complete(asked(token))
     return fake.wait_for_calls(1)[-1]
 
 
@@ -103,6 +107,69 @@ def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
 
     events = [line["event"] for line in logged]
     assert (events.count("knowledge_loaded"), events.count("recordings_loaded")) == (1, 1)
+
+
+@pytest.mark.parametrize("failure", [InternalError("the embedded voice failed"), UpstreamError("no voice")])
+def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failure: ParleyError
+) -> None:
+    class Failing(Simulated):
+        said = 0
+
+        def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
+            self.said += 1
+            raise failure
+
+    services = Services(
+        settings(KB_DIR=str(tmp_path), AUDIO_DIR=str(tmp_path), RAG_TIER="lexical", AUDIO_MODE="speech")
+    )
+    voice = Failing(16_000)
+    services.synthesis = Remembering(voice, ["One moment."])
+    services.warm()
+    with gevent.Timeout(10):
+        while not voice.said:
+            gevent.sleep(0.005)
+        gevent.sleep(0)
+
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_where_no_connection_can_be_opened_warming_prints_nothing(
+    fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the process has no file left to open."""
+
+    def full(*_: object, **__: object) -> None:
+        raise ServerOverloaded("the server has no file left for a connection to the upstream")
+
+    monkeypatch.setattr(connections, "dial", full)
+    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
+
+    upstream.warm()
+
+    assert upstream.models() == []
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_list_of_models_is_kept_but_not_that_a_request_failed(
+    fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(relay.time, "monotonic", lambda: now)
+    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
+    fake.models_script = refusal(500, {"message": "out of order"}, NOT_KEPT)
+    failed = upstream.models()
+    fake.models_script = models(["one"], NOT_KEPT)
+    asked_again = upstream.models()
+    fake.models_script = models(["two"], NOT_KEPT)
+    kept = upstream.models()
+    fake.models_script = refusal(500, {"message": "out of order"}, NOT_KEPT)
+    now += 61
+    last_known = upstream.models()
+    fake.models_script = models(["two"], NOT_KEPT)
+
+    lists = [failed, asked_again, kept, last_known, upstream.models()]
+    assert [[model["id"] for model in listed] for listed in lists] == [[], ["one"], ["one"], ["one"], ["two"]]
 
 
 def test_the_keys_and_the_limit_are_the_settings_own() -> None:

@@ -124,7 +124,7 @@ class _Shelf:
 
     def add_file(self, path: Path) -> None:
         try:
-            value, repeated = parse(read(path, self._home), self._breathe)
+            value, repeated = parse(read(path, self._home, self._breathe), self._breathe)
             if not isinstance(value, list | dict):
                 raise Faulty("must hold a list or an object")
         except Faulty as exc:
@@ -143,7 +143,7 @@ class _Shelf:
                 self._report(path, where, message, "entry")
                 break
             try:
-                self._add(self._cleaned(_document(entry, default_id)), path, where)
+                self._add(self._cleaned(_document(entry, default_id, self._breathe)), path, where)
             except Faulty as exc:
                 faulty += 1
                 if faulty <= MAX_PROBLEMS_A_FILE:
@@ -217,11 +217,11 @@ def _is_one_entry(value: dict[str, Any]) -> bool:
     return {"title", "text"} <= value.keys() or {"id", "text"} <= value.keys() or {"question", "answer"} <= value.keys()
 
 
-def _document(entry: Any, default_id: str) -> _Document:
+def _document(entry: Any, default_id: str, breathe: Callable[[], None]) -> _Document:
     if not isinstance(entry, dict):
         raise Faulty("the entry is not an object")
     for key, value in entry.items():
-        _check_storable(key, value)
+        _check_storable(key, value, breathe)
     asks = "text" not in entry and ("question" in entry or "answer" in entry)
     title_key, text_key = ("question", "answer") if asks else ("title", "text")
     return _Document(
@@ -251,10 +251,11 @@ def _string(entry: dict[str, Any], key: str, *, required: bool) -> str:
     return value.strip()
 
 
-def _check_storable(key: str, value: Any) -> None:
-    """Refuse what can't be written as JSON in UTF-8 again: NaN, infinities, half a surrogate pair."""
+def _check_storable(key: str, value: Any, breathe: Callable[[], None]) -> None:
+    """Refuse what can't be written as JSON in UTF-8 again: NaN, infinities, half a surrogate pair. Raises Faulty."""
     found = [key, value]
     while found:
+        breathe()
         item = found.pop()
         if isinstance(item, dict):
             found.extend([*item.keys(), *item.values()])

@@ -25,7 +25,7 @@ def installed() -> bool:
 
 
 class MiniLm:
-    """The model, loaded. For one thread at a time."""
+    """The model, loaded. Threads may encode at the same time: session and tokenizer keep nothing between calls."""
 
     def __init__(self) -> None:
         import onnxruntime

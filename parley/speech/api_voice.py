@@ -33,7 +33,11 @@ RATE = 24_000
 MOST_ATTEMPTS = 2
 LONGEST_MS = 60_000
 """Of sound for one clause; a voice that goes on for longer has lost its way."""
-FILE_STARTS = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"{", b"<")
+SOUND_FILES = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC")
+TEXTS = (b'{"', b"{ ", b"{\n", b"{\r", b"<!", b"<?", b"<h", b"<H")
+"""How JSON and HTML begin. Two bytes: as one sample they are loud; the first byte alone begins quiet sound, too."""
+FILE_STARTS = SOUND_FILES + TEXTS
+LONGEST_START = max(map(len, FILE_STARTS))
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,7 @@ class ApiVoice:
                 **wanted, extra_headers=as_it_is
             ).__enter__()
             try:
-                pieces = iter(response.http_response.stream)
-                first = next(pieces, b"")
-                if first.startswith(FILE_STARTS):
-                    raise UpstreamBadResponse("the speech synthesis sent a file or a text where PCM was asked for")
-                if first:
-                    yield first
-                yield from pieces
+                yield from _checked(iter(response.http_response.stream))
             finally:
                 # Aside, and not by `iter_bytes` at its end: closing may wait for a lock of the pool's, and a turn that
                 # is ended just then would leave the connection neither used nor free for ever.
@@ -163,6 +161,20 @@ class ApiVoice:
                 yield ready
         if ready := to_int16(resampler.rest()):
             yield ready
+
+
+def _checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a sound. Raises UpstreamBadResponse where it begins as a file or a text does."""
+    begun = b""
+    for piece in pieces:
+        begun += piece
+        if len(begun) >= LONGEST_START:
+            break
+    if begun.startswith(FILE_STARTS):
+        raise UpstreamBadResponse("the speech synthesis sent a file or a text where PCM was asked for")
+    if begun:
+        yield begun
+    yield from pieces
 
 
 def _verdict(status: int) -> UpstreamError:

@@ -127,13 +127,13 @@ class Remembering:
         self._voice.close()
 
     def rehearse(self) -> None:
-        """Say once what is known to recur. Raises an UpstreamError."""
+        """Say once what is known to recur. Raises a ParleyError where the voice fails."""
         for line in self._phrases:
             for _ in self.say(line):
                 pass
 
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
-        """A whole text, with this transcript. Raises an UpstreamError."""
+        """A whole text, with this transcript. Raises a ParleyError where the voice fails."""
         timeline = Timeline(self.rate)
         placed = []
         for line in lines(text, english=self.english):

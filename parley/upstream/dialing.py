@@ -1,24 +1,21 @@
 """Opening a connection to an upstream: address, proxy, TLS.
 
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured, in the meaning that Python's standard library gives them; loopback
-addresses are never reached through a proxy. Certificates are verified against the system's store, always.
+Which proxy is used: `parley/proxies.py`. Certificates are verified against the system's store, always.
 """
 
 import base64
 import contextlib
 import errno
 import functools
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 import gevent
 
-from parley import tcp
+from parley import proxies, tcp
 from parley.errors import ServerOverloaded, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.upstream import names
 
@@ -38,11 +35,11 @@ class Route:
 
     @classmethod
     def to(cls, base_url: str) -> "Route":
-        """The route to a base URL, by the environment's proxies."""
+        """Return the route to a base URL, by the environment's proxies. Raises BadProxy."""
         parts = urlsplit(base_url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return cls(parts.scheme, host, port, parts.path.rstrip("/"), _proxy_for(parts.scheme, host))
+        return cls(parts.scheme, host, port, parts.path.rstrip("/"), proxies.proxy_for(base_url))
 
     @property
     def host_header(self) -> str:
@@ -153,20 +150,3 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _proxy_for(scheme: str, host: str) -> SplitResult | None:
-    if _is_loopback(host) or proxy_bypass(host):
-        return None
-    proxies = getproxies_environment()
-    url = proxies.get(scheme) or proxies.get("all")
-    return urlsplit(url if "://" in url else f"http://{url}") if url else None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

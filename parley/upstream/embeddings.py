@@ -40,10 +40,6 @@ class EmbeddingsApi:
                 raise UpstreamBadResponse(f"the embeddings API answered with status {answer.status}")
             return _rows(answer.read(timeout), len(texts))
 
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        self._connections.close()
-
 
 def _rows(body: bytes, count: int) -> NDArray[np.float32]:
     try:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
-from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
+from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.logs import log
 from parley.redaction import Redactor
 from parley.upstream.answer import Answer
@@ -181,7 +181,7 @@ class HttpUpstream:
             ):
                 listed = json.loads(answer.read(MODELS_TIMEOUT))["data"] if answer.status == 200 else []
                 return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
-        except (UpstreamError, ValueError, KeyError, TypeError, RecursionError):
+        except (ParleyError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def warm(self) -> None:
@@ -190,12 +190,8 @@ class HttpUpstream:
         gevent.joinall([gevent.spawn(self._open_ahead) for _ in range(missing)])
 
     def _open_ahead(self) -> None:
-        with contextlib.suppress(UpstreamError):
+        with contextlib.suppress(ParleyError):  # also ServerOverloaded, where no file is left for a connection
             self._connections.open_ahead()
-
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        self._connections.close()
 
     def _ask(self, asked: Asked, *, timeout: float) -> Answer:
         """Send the question; return the answer if its status is a success."""

@@ -49,10 +49,6 @@ class Upstream(Protocol):
         """The upstreams by name, and whether each is asked: closed, half_open, or open (left alone)."""
         ...
 
-    def close(self) -> None:
-        """Let go of what is kept for the next question."""
-        ...
-
 
 class NoUpstream:
     """Stands where none is configured: every question is answered with what to set."""
@@ -86,9 +82,6 @@ class NoUpstream:
         """No upstreams."""
         return {}
 
-    def close(self) -> None:
-        """Nothing is kept."""
-
 
 class Relay:
     """The upstreams in the order of preference, asked as one."""
@@ -100,7 +93,8 @@ class Relay:
         self.budgets = budgets
         self.hedge_after = hedge_after
         self.retry_budget = RetryBudget()
-        self._models: tuple[float, list[dict[str, Any]]] | None = None
+        self._models: list[dict[str, Any]] = []
+        self._models_until = 0.0
 
     def stream(self, asked: Asked, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
         """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point.
@@ -141,10 +135,15 @@ class Relay:
             member.upstream.warm()
 
     def models(self) -> list[dict[str, Any]]:
-        """The first upstream's own list, kept for a minute; never raises."""
-        if self._models is None or time.monotonic() - self._models[0] > MODELS_KEPT_SECONDS:
-            self._models = (time.monotonic(), self.members[0].upstream.models())
-        return self._models[1]
+        """Return the first upstream's own list, kept for a minute; never raises.
+
+        An empty list is not kept: it says as a rule that this one request failed. Until another succeeds, the last list
+        that was received stands.
+        """
+        if time.monotonic() >= self._models_until and (listed := self.members[0].upstream.models()):
+            self._models = listed
+            self._models_until = time.monotonic() + MODELS_KEPT_SECONDS
+        return self._models
 
     def obstacle(self) -> ParleyError | None:
         """What the first upstream knows to be in its way."""
@@ -153,11 +152,6 @@ class Relay:
     def states(self) -> dict[str, str]:
         """The state of each upstream's breaker."""
         return {member.upstream.name: member.breaker.state for member in self.members}
-
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        for member in self.members:
-            member.upstream.close()
 
     def _opened(self, asked: Asked, wake_after: float | None) -> Generator[list[bytes], None, tuple[Member, Opened]]:
         def ask(upstream: HttpUpstream, seconds: float) -> Opened:

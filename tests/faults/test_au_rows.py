@@ -1,4 +1,4 @@
-"""Who may ask: the rows AU-01 to AU-08 of the list of faults, on every route."""
+"""Who may ask: the rows AU-01 to AU-08 of docs/reliability.md, on every route."""
 
 import hashlib
 import hmac
@@ -197,6 +197,10 @@ def test_au_05_an_open_door_is_said_aloud_and_shown(
         (["http://0.0.0.0:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "error"),
         (["http://127.0.0.1:8000", "http://0.0.0.0:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "error"),
         (["http://[::]:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "error"),
+        (["http://10.0.0.7:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "error"),
+        (["http://[fd00::7]:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "error"),
+        (["unix:/run/0.0.0.0.sock"], {"LLM_API_KEY": "sk-ours-0123456789"}, "warning"),
+        (["http://127.8.9.10:5000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "warning"),
         (["http://0.0.0.0:5000"], {}, "warning"),
         (["http://127.0.0.1:8000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "warning"),
         (["http://[::1]:8000"], {"LLM_API_KEY": "sk-ours-0123456789"}, "warning"),

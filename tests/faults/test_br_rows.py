@@ -1,4 +1,4 @@
-"""Browsers and their pages: the rows BR-01 to BR-06 of the list of faults."""
+"""Browsers and their pages: the rows BR-01 to BR-06 of docs/reliability.md."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -159,6 +159,35 @@ def test_br_04_its_own_page_a_named_one_and_what_is_no_browser_can(usual: Runnin
     for server, origin in ((usual, own), (usual, None), (one, GOOD), (one, one.url)):
         headers = {"content-type": "text/plain", **({"origin": origin} if origin else {})}
         assert requests.post(server.url + CHAT, data=HELLO, headers=headers, timeout=9).status_code == 200
+
+
+def rebound(server: RunningServer, name: str, scheme: str = "http") -> requests.Response:
+    """What a page gets whose host name leads to this server since it was loaded."""
+    headers = {"content-type": "text/plain", "host": name, "origin": f"{scheme}://{name}"}
+    return requests.post(server.url + CHAT, data=HELLO, headers=headers, timeout=9)
+
+
+def test_br_04_a_page_that_rebinds_its_name_cannot_ask(
+    usual: RunningServer, one: RunningServer, upstream: FakeUpstream
+) -> None:
+    upstream.calls.clear()
+    for server in (usual, one):
+        for name in ("evil.example", f"evil.example:{server.port}", f"127.0.0.1.evil.example:{server.port}"):
+            refused = rebound(server, name)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden_origin")
+            assert "TRUSTED_HOSTS" in refused.json()["error"]["message"]
+    assert upstream.calls == []
+
+
+def test_br_04_a_name_that_the_operator_trusts_can(upstream: FakeUpstream) -> None:
+    trusted = {"LLM_BASE_URL": upstream.base_url, "TRUSTED_HOSTS": "Voice.example.com, other.example:8443"}
+
+    with running_server(trusted) as server:
+        assert rebound(server, "voice.example.com").status_code == 200
+        assert rebound(server, f"localhost:{server.port}").status_code == 200
+        assert rebound(server, "other.example:8443").status_code == 200
+        assert rebound(server, "other.example").status_code == 403
+        assert rebound(server, "evil.example").status_code == 403
 
 
 def test_br_05_every_answer_forbids_guessing_its_type_and_streams_pass_unbuffered(usual: RunningServer) -> None:

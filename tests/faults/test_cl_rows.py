@@ -1,4 +1,4 @@
-"""Callers that leave, stall, trickle or vanish: the rows CL-01 to CL-13 of the list of faults, on each endpoint."""
+"""Callers that leave, stall, trickle or vanish: the rows CL-01 to CL-13 of docs/reliability.md, on each endpoint."""
 
 import contextlib
 import ctypes

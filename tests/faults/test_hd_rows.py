@@ -1,4 +1,4 @@
-"""Headers, framing and what may be smuggled in them: the rows HD-01 to HD-11 of the list of faults."""
+"""Headers, framing and what may be smuggled in them: the rows HD-01 to HD-11 of docs/reliability.md."""
 
 import json
 import re

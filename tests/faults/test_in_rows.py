@@ -1,4 +1,4 @@
-"""Bodies that can't be served, or only just: the rows IN-01 to IN-13 of the list of faults, on every route."""
+"""Bodies that can't be served, or only just: the rows IN-01 to IN-13 of docs/reliability.md, on every route."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""What an operator's instruments show: the rows OB-02 and OB-03, RL-04 to RL-06 of the list of faults."""
+"""What an operator's instruments show: the rows OB-02 and OB-03, RL-04 to RL-06 of docs/reliability.md."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What an operator sees of each answer and each fault: the rows OB-01, OB-04 and OB-05 of the list of faults."""
+"""What an operator sees of each answer and each fault: the rows OB-01, OB-04 and OB-05 of docs/reliability.md."""
 
 import collections
 import json

@@ -1,4 +1,4 @@
-"""Nothing is left behind: the rows RL-01, RL-03 and RL-07 of the list of faults. RL-02 is `make soak`."""
+"""Nothing is left behind: the rows RL-01, RL-03 and RL-07 of docs/reliability.md. RL-02 is `make soak`."""
 
 import contextlib
 import os

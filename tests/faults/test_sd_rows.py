@@ -1,4 +1,4 @@
-"""The stop, the reload and the sudden death of a worker: the rows SD-01 to SD-07 and SD-12 of the list of faults."""
+"""The stop, the reload and the sudden death of a worker: the rows SD-01 to SD-07 and SD-12 of docs/reliability.md."""
 
 import concurrent.futures
 import contextlib

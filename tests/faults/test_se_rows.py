@@ -1,4 +1,4 @@
-"""What must not show, and how log lines may not be abused: the rows SE-01 to SE-08 of the list of faults."""
+"""What must not show, and how log lines may not be abused: the rows SE-01 to SE-08 of docs/reliability.md."""
 
 import base64
 import json

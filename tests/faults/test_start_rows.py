@@ -1,4 +1,4 @@
-"""The start, and other ways to start it: the rows SD-05 and SD-08 to SD-11 of the list of faults."""
+"""The start, and other ways to start it: the rows SD-05 and SD-08 to SD-11 of docs/reliability.md."""
 
 import concurrent.futures
 import contextlib
@@ -62,6 +62,32 @@ def test_sd_08_a_bad_setting_in_a_file_is_named_too(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20)
     (line,) = ended.stderr.splitlines()
     assert line.startswith("parley: HEARTBEAT: expected seconds") and ended.returncode == 1
+
+
+SECRET_PROXY = "socks5://name:" + "hidden-0123@proxy.example"
+PROXIED = {
+    "the model": ("HTTPS_PROXY", SECRET_PROXY, {"LLM_BASE_URL": "https://api.example.com/v1"}),
+    "OpenAI": ("https_proxy", "https://proxy.example", {"LLM_BASE_URL": "", "LLM_API_KEY": "sk-ours-0123456789"}),
+    "a fallback": ("HTTP_PROXY", "http://p:99999", {"LLM_FALLBACKS": '[{"base_url": "http://api.example.com"}]'}),
+    "the embeddings": ("ALL_PROXY", SECRET_PROXY, {"EMBEDDINGS_BASE_URL": "https://api.example.com/v1"}),
+    "the voice": ("HTTPS_PROXY", "https://proxy.example", {"TTS_API_KEY": "sk-voice-0123456789"}),
+}
+
+
+@pytest.mark.parametrize("upstream", PROXIED)
+def test_sd_08_an_unusable_proxy_is_refused_by_its_name(upstream: str) -> None:
+    variable, proxy, settings = PROXIED[upstream]
+    end = refused({**settings, variable: proxy})
+    assert [line for line in end.output.splitlines() if f"parley: {variable.upper()}: expected" in line]
+    assert "hidden" not in end.output and "Traceback" not in end.output
+
+
+def test_sd_08_a_proxy_that_nothing_needs_is_no_fault() -> None:
+    with running_server({**UPSTREAM, "ALL_PROXY": "socks5://proxy.example"}) as server:
+        assert requests.get(f"{server.url}/health", timeout=20).status_code == 200
+    named = {"LLM_BASE_URL": "https://api.example.com/v1", "HTTPS_PROXY": "socks5://p", "NO_PROXY": ".example.com"}
+    with running_server(named) as server:
+        assert requests.get(f"{server.url}/health", timeout=20).status_code == 200
 
 
 @pytest.mark.parametrize(

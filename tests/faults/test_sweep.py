@@ -1,7 +1,7 @@
 """One server through a wide matrix of answers, errors and faults, with marked keys and marked words everywhere.
 
 Afterwards no mark may stand in its output, its metrics, its readiness or any error that it answered with: the rows
-SE-01 and SE-05 of the list of faults. Marked words in a *good* answer belong to the caller and are not looked for.
+SE-01 and SE-05 of docs/reliability.md. Marked words in a *good* answer belong to the caller and are not looked for.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Upstream faults inside the answer: the rows UM-01 to UM-18 and RG-01 of the bar, on the real server."""
+"""Upstream faults inside the answer: the rows UM-01 to UM-18 and RG-01 of docs/reliability.md, on the real server."""
 
 import gzip
 import json

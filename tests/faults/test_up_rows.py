@@ -1,4 +1,4 @@
-"""Upstream faults before the first content: the rows UP-01 to UP-21 of the bar, on the real server."""
+"""Upstream faults before the first content: the rows UP-01 to UP-21 of docs/reliability.md, on the real server."""
 
 import email.utils
 import itertools

@@ -297,3 +297,12 @@ def test_a_sentence_without_end_is_cut_between_words() -> None:
     passages = cut(" ".join(["bicycle"] * 500))
 
     assert {word for passage in passages for word in passage.split()} == {"bicycle"}
+
+
+def test_large_metadata_is_checked_with_pauses(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"text": "x", "prices": [[1.5] * 100] * 100}]))
+    pauses: list[int] = []
+
+    found = load(tmp_path, breathe=lambda: pauses.append(1))
+
+    assert len(found.passages) == 1 and len(pauses) > 10_000

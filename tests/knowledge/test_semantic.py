@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import gevent
 import numpy as np
 import pytest
 
@@ -166,3 +167,45 @@ def test_content_keys_tell_contents_apart() -> None:
 
 def test_an_empty_collection_is_ready_at_once() -> None:
     assert filled(FewWords(), []).search(Query("dog"), 4) == []
+
+
+class Waiting(FewWords):
+    """Lets other greenlets run while it encodes, as a thread or an API does; its vectors tell their texts apart."""
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        gevent.sleep(0.001)
+        self.encoded += len(texts)
+        angles = [float(text) for text in texts]
+        return np.array([[np.cos(angle), np.sin(angle)] for angle in angles], np.float32)
+
+    query = passages
+
+
+def test_of_two_greenlets_that_fill_an_index_one_waits() -> None:
+    texts = [f"{number / 50:.2f}" for number in range(1, 21)]
+    encoder = Waiting()
+    index = semantic(encoder, [Passage(text, "", text, "a.json", {}) for text in texts])
+
+    def fill() -> None:
+        while not index.ready:
+            index.fill()
+
+    with gevent.Timeout(10):
+        gevent.joinall([gevent.spawn(fill), gevent.spawn(fill)], raise_error=True)
+
+    assert encoder.encoded == len(texts)
+    assert [ids(index, text) for text in texts] == [[text] for text in texts]
+
+
+def test_the_last_step_of_a_filling_is_taken_aside() -> None:
+    class Aside(FewWords):
+        taken = 0
+
+        def aside(self, work: Callable[[], Result]) -> Result:
+            self.taken += 1
+            return work()
+
+    encoder = Aside()
+    filled(encoder)
+
+    assert encoder.taken == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import numpy as np
 import pytest
-from fake_upstream import END, FakeUpstream, Script, close, head, refusal, reset, whole
+from fake_upstream import END, FakeUpstream, Script, close, head, http_chunk, refusal, reset, whole
 from fake_voice import PCM_HEAD, begins, says, tone
 from structlog.testing import capture_logs
 
@@ -145,6 +145,26 @@ def test_its_failures_are_ours_and_keep_its_secrets(
     assert type(raised.value) is error and KEY not in raised.value.message
     assert [(entry["event"], entry["code"]) for entry in logged] == [("voice_failed", error.code)] or not logged
     assert KEY not in str(logged)
+
+
+@pytest.mark.parametrize(
+    "start", [b"RIFF\x00\x00\x00\x00WAVE", b"ID3\x04", b"OggS\x00", b'{"error": 1}', b"<!DOCTYPE html>"]
+)
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_a_file_is_recognised_however_short_its_first_piece_is(
+    voice: Voices, api: FakeUpstream, start: bytes, first: int
+) -> None:
+    api.script = [*begins(start[:first]), 0.05, http_chunk(start[first:] + tone(0.1)), END]
+
+    with pytest.raises(UpstreamBadResponse):
+        list(voice().say(prepared()))
+
+
+@pytest.mark.parametrize("sample", [0x7B, 0x3C, -1, 0x13C])
+def test_a_sound_may_begin_with_any_quiet_sample(voice: Voices, api: FakeUpstream, sample: int) -> None:
+    api.script = says(struct.pack("<h", sample) + tone(0.5), pieces=3)
+
+    assert len(said(list(voice().say(prepared())))) > 7000
 
 
 def test_an_api_that_is_not_there_is_unreachable(voice: Voices, api: FakeUpstream) -> None:

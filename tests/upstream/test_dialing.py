@@ -21,6 +21,7 @@ from running_server import ROOT, free_port
 from unreachable import black_hole
 
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
+from parley.proxies import BadProxy
 from parley.upstream.connections import Connections
 from parley.upstream.dialing import Route, dial
 
@@ -146,6 +147,31 @@ def test_the_environment_says_through_which_proxy(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Route.to(base_url).first_hop == first_hop
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "https://proxy.example:3128",
+        "socks5://proxy.example:1080",
+        "socks5h://proxy.example",
+        "http://proxy.example:port",
+        "http://proxy.example:99999",
+        "http://proxy.example:0",
+        "http://:3128",
+        "http://[::1",
+        "http://",
+    ],
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_of_another_kind_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+
+    with pytest.raises(BadProxy, match=f"^{variable}: expected a proxy such as http://"):
+        Route.to("https://a.example")
+    assert Route.to("https://localhost").proxy is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]"])

@@ -1,6 +1,5 @@
 """Embeddings by an API: what is asked, what is made of the answer, and of none."""
 
-import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,8 @@ from fake_upstream import FakeUpstream, refusal, whole
 from parley.errors import UpstreamBadResponse
 from parley.upstream.embeddings import EmbeddingsApi
 
+NOT_KEPT = {"connection": "close"}
+
 
 @pytest.fixture
 def upstream() -> Iterator[FakeUpstream]:
@@ -21,8 +22,7 @@ def upstream() -> Iterator[FakeUpstream]:
 
 
 def encoded(upstream: FakeUpstream, *texts: str) -> Any:
-    with contextlib.closing(EmbeddingsApi(upstream.base_url, "sk-secret", "m", 1.0)) as api:
-        return api.encode(texts, 2.0)
+    return EmbeddingsApi(upstream.base_url, "sk-secret", "m", 1.0).encode(texts, 2.0)
 
 
 def answer(*rows: Any) -> bytes:
@@ -30,7 +30,7 @@ def answer(*rows: Any) -> bytes:
 
 
 def test_vectors_come_in_the_order_of_the_texts_and_of_length_one(upstream: FakeUpstream) -> None:
-    upstream.script = whole(answer((1, [0, 2]), (0, [3, 4])))
+    upstream.script = whole(answer((1, [0, 2]), (0, [3, 4])), headers=NOT_KEPT)
 
     rows = encoded(upstream, "first", "second")
 
@@ -46,14 +46,14 @@ def test_vectors_come_in_the_order_of_the_texts_and_of_length_one(upstream: Fake
     ids=["a page", "no data", "one too few", "uneven", "words"],
 )
 def test_anything_else_is_an_error(upstream: FakeUpstream, body: bytes) -> None:
-    upstream.script = whole(body)
+    upstream.script = whole(body, headers=NOT_KEPT)
 
     with pytest.raises(UpstreamBadResponse):
         encoded(upstream, "first", "second")
 
 
 def test_a_refusal_is_an_error_without_the_apis_words(upstream: FakeUpstream) -> None:
-    upstream.script = refusal(401, {"message": "bad key sk-secret"})
+    upstream.script = refusal(401, {"message": "bad key sk-secret"}, NOT_KEPT)
 
     with pytest.raises(UpstreamBadResponse, match=r"^the embeddings API answered with status 401$"):
         encoded(upstream, "first")
