@@ -2,10 +2,13 @@
 
 from flask import Flask
 
-from blueprints import audio, audio_commands, basic, commands, health, kb, metrics, models, openapi, rag, web
-from parley import logs
+from blueprints import audio, basic, meta, metrics, models, openapi, rag, web
+from blueprints.cli import audio as audio_cli
+from blueprints.cli import kb as kb_cli
+from blueprints.cli import settings as settings_cli
 from parley.services import Services
 from parley.settings import Settings, load
+from parley.telemetry import logs
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
@@ -26,12 +29,12 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         rag.bp,
         audio.bp,
         models.bp,
-        health.bp,
+        meta.bp,
         metrics.bp,
         openapi.bp,
-        commands.bp,
-        kb.bp,
-        audio_commands.bp,
+        settings_cli.bp,
+        kb_cli.bp,
+        audio_cli.bp,
     ):
         app.register_blueprint(blueprint)
     return app

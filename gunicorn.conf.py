@@ -11,9 +11,9 @@ import sys
 import tempfile
 from typing import Any
 
-from parley import file_limit
+from parley.server import open_files
 from parley.settings import SettingsError, load, names_proxies, share_metrics
-from parley.upstream import embedded
+from parley.upstream.embedded import model_process
 
 MOST_PORT = 65_535
 METRICS_BYTES = 1 << 20
@@ -27,9 +27,9 @@ except SettingsError as error:
 # One greenlet a connection; `gunicorn app:app` without -k would otherwise serve one caller at a time.
 worker_class = "gevent"
 # Fewer streams than MAX_STREAMS where the operating system allows too few open files.
-streams = file_limit.streams(settings.max_streams)
-# Idle keep-alive connections and health checks take places too, and a full worker queues without a word.
-worker_connections = file_limit.connections(streams)
+streams = open_files.streams(settings.max_streams)
+# Idle keep-alive connections and health checks take slots too, and a full worker queues without a word.
+worker_connections = open_files.connections(streams)
 # Above the idle time of the routers in front (Heroku's: 90 s).
 keepalive = 95
 # How long open streams may run on after SIGTERM; Parley ends those that are left two seconds earlier.
@@ -56,7 +56,7 @@ def on_starting(server: Any) -> None:
         )
     if streams < settings.max_streams:
         server.log.warning("MAX_STREAMS is lowered to %s: more open files are not allowed (ulimit -n)", streams)
-    file_limit.raise_for(streams)
+    open_files.raise_for(streams)
     if server.cfg.workers > 1:
         _share_metrics(server)
 
@@ -124,26 +124,28 @@ def on_exit(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """The master listens: start the embedded model where one is wanted, say where and how to ask."""
-    from parley import announce, logs, tcp  # here, because the log's library takes a tenth of a second to load
+    from parley import tcp  # here, because the log's library takes a tenth of a second to load
+    from parley.server import banner
+    from parley.telemetry import logs
 
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)
     wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
-    if wants_embedded and (model := embedded.model_file()):
-        embedded.start(model)
-    announce.listening(settings, [str(listener) for listener in server.LISTENERS])
+    if wants_embedded and (model := model_process.model_file()):
+        model_process.start(model)
+    banner.announce(settings, [str(listener) for listener in server.LISTENERS])
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """A worker begins: it lets go of the master's end of the embedded model's pipe."""
-    embedded.disown()
+    model_process.disown()
 
 
 def post_worker_init(worker: Any) -> None:
     """A worker has loaded the app: load what its first caller would wait for, and prepare for the end."""
-    from parley import logs
     from parley.server import worker as parley_worker
+    from parley.telemetry import logs
 
     logs.write_aside()
     services = worker.app.wsgi().extensions["parley"]

@@ -1,6 +1,6 @@
 """`make bench-audio`: measures the voice, and prints what is required, measured, kept or broken.
 
-The server is the real one, one worker, on this machine; tests/engine.py listens. Ends with 1 where something is broken.
+The server is the real one, one worker, here; tests/support/engine.py listens. Ends with 1 where something is broken.
 """
 
 import argparse
@@ -30,9 +30,10 @@ from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer, held_by, hooked, running_server
 from speaking import measure_speech, measure_words
 
-from parley.speech import alignment, estimation, sound_file, wav
-from parley.speech.resampling import to_int16
-from parley.speech.words import is_mark
+from parley.operators import audio_align
+from parley.speech import sound_file, wav, word_estimation
+from parley.speech.pcm import to_int16
+from parley.speech.word_timing import is_mark
 
 LEAD_MS = 200
 RATE = 16_000
@@ -207,7 +208,7 @@ async def words(table: Table, sizes: Sizes) -> None:
 
         voice = hibari.Hibari()
         off = [each for text in SENTENCES[: sizes.sentences] for each in apart(text, voice(text), hibari.SAMPLE_RATE)]
-    except (ImportError, alignment.AlignmentError) as exc:
+    except (ImportError, audio_align.AlignmentError) as exc:
         table.row(what, required, f"not measured: {exc}", True)
         return
     constant = float(np.median(off))
@@ -218,7 +219,7 @@ async def words(table: Table, sizes: Sizes) -> None:
 def apart(text: str, samples: "np.typing.ArrayLike", rate: int) -> list[int]:
     """How far the estimate is from the measure, in ms for each word; nothing where the words aren't found."""
     pcm = to_int16(np.asarray(samples, np.float32))
-    measured, guessed = alignment.align(text, pcm, rate), estimation.estimate(text, pcm, rate)
+    measured, guessed = audio_align.align(text, pcm, rate), word_estimation.estimate(text, pcm, rate)
     pairs = zip(guessed, measured, strict=True)
     return [guess.start_ms - word.start_ms for guess, word in pairs if not is_mark(word.text)]
 

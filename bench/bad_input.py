@@ -1,6 +1,6 @@
 """Strange requests by the thousand for `make promises`: none may be answered with a fault, or bring a worker down.
 
-What is sent, and how answers are judged, is `tests/strange.py`'s; the tests send a share of it.
+What is sent, and how answers are judged, is `tests/support/strange.py`'s; the tests send a share of it.
 """
 
 from collections import Counter

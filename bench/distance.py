@@ -25,7 +25,7 @@ from measuring.targets import NotInstalled, Running, find, nginx_binary, running
 from measuring.upstream import Upstream, running_upstream
 from measuring.versions import about
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from fake_tls_upstream import Certificates
 
 ROUND_TRIP_MS = 40

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from corpus import Corpus
 
-from parley.embedding import EmbeddedEncoder
 from parley.knowledge import index, minilm
 from parley.knowledge.documents import Passage
+from parley.knowledge.encoders import EmbeddedEncoder
 from parley.knowledge.index import Index, LexicalIndex, Query
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import SemanticIndex

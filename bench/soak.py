@@ -1,9 +1,10 @@
 """`make soak`: many talkers with barge-in against a server whose upstream keeps failing, for minutes.
 
-Beside the talkers, strangers without a key flood, stall, trickle and reconnect (tests/hostile.py), in a process of
-their own with a lowered priority. Whoever talks knows what the upstream was told to do, so a wrong word, a truncation
-without a word, a hang or an error without a cause is seen at once. Ends with 1 where a promise is broken. The server's
-budgets are shortened (2 s to the first content, 3 s in all, 3 s of silence), so that more faults fit into the time.
+Beside the talkers, strangers without a key flood, stall, trickle and reconnect (tests/support/hostile.py), in a process
+of their own with a lowered priority. Whoever talks knows what the upstream was told to do, so a wrong word, a
+truncation without a word, a hang or an error without a cause is seen at once. Ends with 1 where a promise is broken.
+The server's budgets are shortened (2 s to the first content, 3 s in all, 3 s of silence), so that more faults fit into
+the time.
 """
 
 import argparse

@@ -21,10 +21,11 @@ from engine import Engine, Heard
 from fake_upstream import Call, FakeUpstream
 from running_server import RunningServer, hooked, running_server
 
-from parley.speech import alignment, embedded
+from parley.operators import audio_align
+from parley.speech import voice_package
 from parley.speech.embedded_voice import EmbeddedVoice
-from parley.speech.speakable import line
-from parley.speech.words import is_mark
+from parley.speech.speech_text import to_clause
+from parley.speech.word_timing import is_mark
 
 RATE = 16_000
 TOKEN_SECONDS = 0.02
@@ -131,13 +132,13 @@ def row(table: Table, what: str, required: str, seconds: list[float], share: flo
 def measure_words(table: Table, sentences: int) -> None:
     """The embedded voice's own times against forced alignment."""
     what, required = "the voice's own word starts against alignment", "median <= 60 ms"
-    if not embedded.installed():
+    if not voice_package.installed():
         table.row(what, required, "not measured: the embedded voice is not installed", True)
         return
     voice = EmbeddedVoice(RATE)
     try:
         off = np.array([each for text in SENTENCES[:sentences] for each in apart(voice, text)])
-    except alignment.AlignmentError as exc:
+    except audio_align.AlignmentError as exc:
         table.row(what, required, f"not measured: {exc}", True)
         return
     constant = float(np.median(off))
@@ -147,9 +148,9 @@ def measure_words(table: Table, sentences: int) -> None:
 
 def apart(voice: EmbeddedVoice, text: str) -> list[int]:
     """How far each word's start is from the measured one, in ms."""
-    said = line(text, english=True)
+    said = to_clause(text, english=True)
     assert said is not None
     (piece,) = voice.say(said)
-    measured = alignment.align(said.text, piece.pcm, RATE)
+    measured = audio_align.align(said.text, piece.pcm, RATE)
     pairs = zip(piece.words, measured, strict=True)
     return [own.start_ms - word.start_ms for own, word in pairs if not is_mark(own.text)]

@@ -4,13 +4,13 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from blueprints.web import check_key
-from parley import observe
+from parley.telemetry import metrics
 
 bp = Blueprint("metrics", __name__)
 
 
 @bp.get("/metrics")
-def metrics() -> Response:
+def show_metrics() -> Response:
     """The metrics of all workers, or of this one where they share no folder."""
     check_key()
-    return Response(observe.metrics(), content_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -18,13 +18,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from parley import client_connection, errors, origins
 from parley.errors import ClientGone, InvalidRequest, ParleyError
-from parley.logs import log
 from parley.services import Services
 from parley.settings import Settings
-from parley.trail import Trail
+from parley.telemetry.logs import log
 from parley.turn import Batches, Turn
+from parley.turn_record import TurnRecord
 from parley.wire import chunks
-from parley.wire.request import Asked, Origin, parse
+from parley.wire.request import ChatRequest, Origin, parse
 
 BODY_SECONDS = 10
 LARGE_BODY_BYTES = 1 << 16
@@ -49,8 +49,8 @@ class Endpoint:
     """A kind of answer: its name in the log, and how it is given as a stream and as JSON."""
 
     name: str
-    stream: Callable[[Asked, Services], Batches]
-    whole: Callable[[Asked, Services], bytes]
+    stream: Callable[[ChatRequest, Services], Batches]
+    whole: Callable[[ChatRequest, Services], bytes]
 
 
 def services() -> Services:
@@ -66,11 +66,11 @@ def _request() -> Request:
 
 
 def serve(endpoint: Endpoint) -> Response:
-    """Answer a completion request: key, place, body, answer, in this order. Raises ParleyError."""
+    """Answer a completion request: key, slot, body, answer, in this order. Raises ParleyError."""
     request = _request()
     within = services()
-    trail = Trail(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by(request))
-    turn = Turn(trail, fallback_text=within.settings.fallback_text, heartbeat=within.settings.heartbeat)
+    record = TurnRecord(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by(request))
+    turn = Turn(record, fallback_text=within.settings.fallback_text, heartbeat=within.settings.heartbeat)
     try:
         response = _answer(endpoint, turn, request, within)
     except ClientGone:
@@ -99,19 +99,19 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
     turn.admit(within.admission, holder)
-    asked = _read(request, within, turn.trail)
+    chat = _read(request, within, turn.record)
     if client := request.environ.get("gunicorn.socket"):
         turn.watch(client)
-    if not asked.stream:
-        response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))
+    if not chat.stream:
+        response = json_response(turn.whole(lambda: endpoint.whole(chat, within)))
     else:
-        pieces = turn.stream(endpoint.stream(asked, within), asked.envelope)
+        pieces = turn.stream(endpoint.stream(chat, within), chat.envelope)
         # Not through werkzeug's two iterators: they cost a twentieth of each chunk.
         response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
-    if turn.trail.attempts:
-        response.headers["X-Relay-Attempts"] = str(turn.trail.attempts)
-    if turn.trail.upstream_request_id:
-        response.headers["X-Upstream-Request-ID"] = turn.trail.upstream_request_id
+    if turn.record.attempts:
+        response.headers["X-Relay-Attempts"] = str(turn.record.attempts)
+    if turn.record.upstream_request_id:
+        response.headers["X-Upstream-Request-ID"] = turn.record.upstream_request_id
     return response
 
 
@@ -172,10 +172,10 @@ def _bearer_token(request: Request) -> str | None:
     return found[1] if found else None
 
 
-def _read(request: Request, within: Services, trail: Trail) -> Asked:
+def _read(request: Request, within: Services, record: TurnRecord) -> ChatRequest:
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
-        trail.id,
+        record.id,
         "v1" in request.path.split("/"),
         request.args,
         _bearer_token(request),
@@ -184,18 +184,18 @@ def _read(request: Request, within: Services, trail: Trail) -> Asked:
     raw = _read_body(request, within.settings.max_body)
     model = within.default_model
     if len(raw) < LARGE_BODY_BYTES:
-        return parse(raw, origin, trail, model)
+        return parse(raw, origin, record, model)
     # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, trail, model))
-    if isinstance(asked, ParleyError):
-        raise asked
-    return asked
+    chat: ChatRequest | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, record, model))
+    if isinstance(chat, ParleyError):
+        raise chat
+    return chat
 
 
-def _parsed(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
+def _parsed(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) -> ChatRequest | ParleyError:
     """An error is handed over, not raised: gevent's thread pool would print its traceback."""
     try:
-        return parse(raw, origin, trail, default_model)
+        return parse(raw, origin, record, default_model)
     except ParleyError as error:
         return error
 

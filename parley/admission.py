@@ -87,7 +87,7 @@ class Admission:
         self._by_holder[holder] += 1
 
     def release(self, turn: "Turn") -> None:
-        """Give an admitted turn's place back."""
+        """Give an admitted turn's slot back."""
         holder = self.running.pop(turn)
         self._by_holder[holder] -= 1
 

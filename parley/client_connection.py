@@ -1,7 +1,7 @@
 """The caller's connection: receiving and sending promptly, reading a body, noticing that the caller has left.
 
 gunicorn owns the socket and the framing of HTTP; this module adds what it lacks, a bound on each thing that a client
-may do with its connection. Which connections are ended when places run short is decided in `parley/server/`.
+may do with its connection. Which connections are ended when slots run short is decided in `parley/server/`.
 
 A connection is in one of three states:
 

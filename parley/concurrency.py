@@ -10,14 +10,18 @@ Everything in a worker runs in one thread, so whoever does not wait keeps every 
 Whoever waits goes on in the order of coming, background work behind all others. The time is one for all callers
 together, not one for each: a hundred peers cost the streams beside them no more than one does. Waiting for a socket
 needs no checkpoint; work that runs in a thread of its own needs none either.
+
+Work that can't be cut into steps is done in a `thread_pool`, which is drained before the interpreter exits.
 """
 
+import atexit
 import contextlib
 import time
 from collections import deque
 
 from gevent import get_hub, monkey
 from gevent.hub import Waiter
+from gevent.threadpool import ThreadPool
 
 PASS_SECONDS = 0.004
 """Seconds of checkpointed work in one pass of the event loop: so much later a stream's next chunk may leave."""
@@ -86,3 +90,29 @@ def checkpoint(*, background: bool = False) -> None:
     except AttributeError:
         line = _thread.line = _Line()
     line.step(background)
+
+
+_sleep = monkey.get_original("time", "sleep")
+_allocate_lock = monkey.get_original("_thread", "allocate_lock")
+
+
+def thread_pool(count: int) -> ThreadPool:
+    """So many threads. The process ends when they have done what they were given, and gives them nothing more then.
+
+    At its end Python unwinds the stack of a thread that wants the GIL again, and libraries in C++ abort the process at
+    that (https://github.com/python/cpython/issues/87135).
+    """
+    made = ThreadPool(count)
+    atexit.register(_finish, made)
+    return made
+
+
+def lock() -> contextlib.AbstractContextManager[bool]:
+    """Return a lock between threads of the operating system; the one that gevent puts in its place is for greenlets."""
+    made: contextlib.AbstractContextManager[bool] = _allocate_lock()
+    return made
+
+
+def _finish(made: ThreadPool) -> None:
+    while len(made):
+        _sleep(0.01)  # the whole thread's: no greenlet goes on and hands over more

@@ -30,7 +30,7 @@ whether another attempt may help. How it is written for a caller is `parley/wire
         ├── UpstreamIncomplete      502   the answer ended without an ending
         ├── UpstreamStalled         504   silence inside the answer
         └── UpstreamRefused         4xx   the upstream's own verdict on the caller's request, passed on
-    Capped                          –     an answer grew to its cap: an ending, not an error
+    AnswerCapped                          –     an answer grew to its cap: an ending, not an error
     ClientGone                      –     nobody listens any more; not an error, so not an `Exception`
 """
 
@@ -289,7 +289,7 @@ class UpstreamRefused(UpstreamError):
         self.code = "rate_limited" if status == 429 else "upstream_error"
 
 
-class Capped(Exception):
+class AnswerCapped(Exception):
     """An answer reached its cap of seconds or bytes: it ends in good order, with finish_reason `length`."""
 
 

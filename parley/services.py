@@ -8,21 +8,21 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
-from parley.embedding import builder_of
 from parley.errors import ParleyError
 from parley.knowledge.bases import Bases
-from parley.logs import log
-from parley.lookup import Breath, Lookup
+from parley.knowledge.encoders import builder_of
+from parley.knowledge.retriever import Breath, Retriever
 from parley.settings import OPENAI_BASE_URL, Settings
-from parley.speech import embedded as embedded_speech
+from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
-from parley.speech.assets import Library
 from parley.speech.embedded_voice import EmbeddedVoice
-from parley.speech.synthesis import Remembering, Simulated, Synthesiser
-from parley.upstream import embedded
-from parley.upstream.embedded_client import EmbeddedUpstream
-from parley.upstream.http_upstream import Budgets, HttpUpstream
-from parley.upstream.relay import NoUpstream, Relay, Upstream
+from parley.speech.recordings import Library
+from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
+from parley.telemetry.logs import log
+from parley.upstream.chat_api import Budgets, ChatApi
+from parley.upstream.embedded import model_process
+from parley.upstream.embedded.client import EmbeddedUpstream
+from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 
 WARM_SECONDS = 20.0
 
@@ -35,7 +35,7 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
-        self.knowledge = Lookup(
+        self.knowledge = Retriever(
             Bases(settings.kb_dir, builder_of(settings), Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
         )
         self.draining = False
@@ -65,10 +65,10 @@ class Services:
         return settings.audio_mode == "speech" or bool(settings.tts_base_url or settings.tts_api_key)
 
     @functools.cached_property
-    def synthesis(self) -> Remembering:
+    def synthesis(self) -> CachingSynthesiser:
         """The voice, which knows by heart what it has to say again and again."""
         phrases = [*map(_ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
-        return Remembering(voice_of(self.settings), phrases)
+        return CachingSynthesiser(voice_of(self.settings), phrases)
 
     def warm(self) -> None:
         """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
@@ -121,7 +121,7 @@ def voice_of(settings: Settings) -> Synthesiser:
             silence=settings.ttft_timeout,
         )
         return ApiVoice(api, rate)
-    return EmbeddedVoice(rate) if embedded_speech.installed() else Simulated(rate)
+    return EmbeddedVoice(rate) if embedded_speech.installed() else PlaceholderVoice(rate)
 
 
 def upstream_of(settings: Settings) -> Upstream:
@@ -137,13 +137,13 @@ def upstream_of(settings: Settings) -> Upstream:
     upstreams = [*_first_upstream(settings, budgets), *_fallbacks(settings, budgets)]
     if not upstreams:
         return NoUpstream()
-    return Relay(upstreams, budgets, settings.hedge_after / 1000 if settings.hedge_after else None)
+    return UpstreamRouter(upstreams, budgets, settings.hedge_after / 1000 if settings.hedge_after else None)
 
 
-def _first_upstream(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
+def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
     if settings.llm_base_url or settings.llm_api_key:
         return [
-            HttpUpstream(
+            ChatApi(
                 "primary",
                 settings.llm_base_url or OPENAI_BASE_URL,
                 settings.llm_api_key,
@@ -157,14 +157,14 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
                 secrets=settings.secrets,
             )
         ]
-    if embedded.running:
-        return [EmbeddedUpstream(embedded.running, budgets, max_idle=settings.max_streams)]
+    if model_process.running:
+        return [EmbeddedUpstream(model_process.running, budgets, max_idle=settings.max_streams)]
     return []
 
 
-def _fallbacks(settings: Settings, budgets: Budgets) -> list[HttpUpstream]:
+def _fallbacks(settings: Settings, budgets: Budgets) -> list[ChatApi]:
     return [
-        HttpUpstream(
+        ChatApi(
             f"fallback-{number}",
             fallback.base_url,
             fallback.key,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parley import setting_kinds as kinds
+from parley import setting_types as types
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice where a key is set for them, and no URL."""
@@ -24,7 +24,7 @@ class SettingsError(Exception):
 
 
 def row(
-    kind: kinds.Kind,
+    kind: types.SettingType,
     default: str | None,
     meaning: str,
     *,
@@ -43,157 +43,157 @@ class Settings:
     """What the operator decided. Durations are seconds unless a name says otherwise."""
 
     llm_api_key: str | None = row(
-        kinds.KEY, None, "key for the upstream", aliases=("OPENAI_API_KEY", "YOUR_LLM_API_KEY"), secret=True
+        types.KEY, None, "key for the upstream", aliases=("OPENAI_API_KEY", "YOUR_LLM_API_KEY"), secret=True
     )
     llm_base_url: str | None = row(
-        kinds.URL,
+        types.URL,
         None,
         "upstream base URL of an OpenAI-compatible API",
         aliases=("OPENAI_BASE_URL",),
         shown="OpenAI's when a key is set, else the embedded model",
     )
-    llm_model: str = row(kinds.TEXT, "gpt-4o-mini", "model when the request names none")
-    llm_fallbacks: tuple[kinds.UpstreamSetting, ...] = row(
-        kinds.UPSTREAMS,
+    llm_model: str = row(types.TEXT, "gpt-4o-mini", "model when the request names none")
+    llm_fallbacks: tuple[types.UpstreamSetting, ...] = row(
+        types.UPSTREAMS,
         "[]",
         'further upstreams, tried in this order before the first word: a JSON list of `{"base_url","api_key","model"}`',
         secret=True,
     )
     hedge_after: int | None = row(
-        kinds.HEDGE,
+        types.HEDGE,
         "off",
         "milliseconds without content after which the next upstream is asked beside the first (costs tokens)",
     )
     llm_forward_fields: frozenset[str] = row(
-        kinds.NAMES, "", "further request fields that may go upstream, separated by commas; `*` = all"
+        types.NAMES, "", "further request fields that may go upstream, separated by commas; `*` = all"
     )
     api_keys: tuple[str, ...] | None = row(
-        kinds.KEYS,
+        types.KEYS,
         None,
         "keys that callers may use (`Authorization: Bearer`, or `x-api-key`), separated by commas; "
         "unset: open to everybody",
         secret=True,
     )
     kb_dir: Path = row(
-        kinds.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files; its subfolders are bases of their own"
+        types.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files; its subfolders are bases of their own"
     )
     kb_poll: float = row(
-        kinds.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
+        types.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
     )
     audio_dir: Path = row(
-        kinds.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` (or .flac, .ogg, .opus, .mp3) + `NAME.txt`"
+        types.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` (or .flac, .ogg, .opus, .mp3) + `NAME.txt`"
     )
     waiting: int | None = row(
-        kinds.WAITING,
+        types.WAITING,
         "always",
         "the spoken waiting message of /rag: `always`, `off`, or the milliseconds without content after "
         "which it is spoken (per request: the body's `waiting`)",
     )
     waiting_messages: tuple[str, ...] = row(
-        kinds.PHRASES,
+        types.PHRASES,
         "Let me look that up for you.|One moment, I am checking.|Good question, let me see.",
         "waiting messages separated by `|`, never the same twice running",
     )
-    rag_top_k: int = row(kinds.whole(1, 20), "4", "passages sent to the model at most, of 1200 characters each")
+    rag_top_k: int = row(types.whole(1, 20), "4", "passages sent to the model at most, of 1200 characters each")
     rag_timeout: float = row(
-        kinds.seconds(60), "1.5", "seconds to look a question up; after them it is answered without context"
+        types.seconds(60), "1.5", "seconds to look a question up; after them it is answered without context"
     )
     rag_tier: str = row(
-        kinds.choice("auto", "lexical"),
+        types.choice("auto", "lexical"),
         "auto",
         "how passages are found: `auto` by words and, where there is an encoder, by meaning; `lexical` by words alone",
     )
     rag_rewrite_ms: int | None = row(
-        kinds.HEDGE,
+        types.HEDGE,
         "off",
         "milliseconds that the model may take to put a follow-up as a question of its own, before it is looked up",
     )
     rag_min_coverage: float = row(
-        kinds.SHARE,
+        types.SHARE,
         "0.33",
         "share of a question's weight that the best passage must hold by its words; below it nothing was found",
     )
     rag_min_cosine: float = row(
-        kinds.SHARE,
+        types.SHARE,
         "0.28",
         "cosine that the best passage must reach where there are embeddings; below it nothing was found",
     )
     embeddings_base_url: str | None = row(
-        kinds.URL,
+        types.URL,
         None,
         "base URL of an OpenAI-compatible API for the embeddings of passages and questions",
         shown="the embedded encoder where it is installed, else none",
     )
-    embeddings_api_key: str | None = row(kinds.KEY, None, "key for it", secret=True)
-    embeddings_model: str = row(kinds.TEXT, "text-embedding-3-small", "its model")
+    embeddings_api_key: str | None = row(types.KEY, None, "key for it", secret=True)
+    embeddings_model: str = row(types.TEXT, "text-embedding-3-small", "its model")
     embeddings_timeout: float = row(
-        kinds.seconds(10), "0.4", "seconds that a question's embedding may take; after them words alone decide"
+        types.seconds(10), "0.4", "seconds that a question's embedding may take; after them words alone decide"
     )
-    embeddings_cache: Path = row(kinds.FOLDER, ".cache", "folder in which the passages' embeddings are kept")
-    fallback_text: str | None = row(kinds.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
+    embeddings_cache: Path = row(types.FOLDER, ".cache", "folder in which the passages' embeddings are kept")
+    fallback_text: str | None = row(types.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
     audio_mode: str = row(
-        kinds.choice("assets", "speech", "relay"),
+        types.choice("assets", "speech", "relay"),
         "assets",
         "what /audio says: `assets` (recordings), `speech` (the model's answer, synthesised), "
         "`relay` (an upstream that answers in audio)",
     )
-    audio_sample_rate: int = row(kinds.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
-    audio_chunk_ms: int = row(kinds.whole(10, 1000), "40", "milliseconds of audio in a chunk")
-    audio_lead_ms: int = row(kinds.whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")
+    audio_sample_rate: int = row(types.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
+    audio_chunk_ms: int = row(types.whole(10, 1000), "40", "milliseconds of audio in a chunk")
+    audio_lead_ms: int = row(types.whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")
     tts_base_url: str | None = row(
-        kinds.URL,
+        types.URL,
         None,
         "base URL of an OpenAI-compatible `/audio/speech`, for `AUDIO_MODE=speech`",
         shown="OpenAI's when a key is set, else the embedded voice",
     )
-    tts_api_key: str | None = row(kinds.KEY, None, "key for that API", secret=True)
-    tts_model: str = row(kinds.TEXT, "gpt-4o-mini-tts", "model of that API")
-    tts_voice: str = row(kinds.TEXT, "alloy", "voice of that API")
+    tts_api_key: str | None = row(types.KEY, None, "key for that API", secret=True)
+    tts_model: str = row(types.TEXT, "gpt-4o-mini-tts", "model of that API")
+    tts_voice: str = row(types.TEXT, "alloy", "voice of that API")
     tts_language: str = row(
-        kinds.LANGUAGE,
+        types.LANGUAGE,
         "en",
         "language of the spoken answers: with `en` numbers, dates and money are read as English words, "
         "with any other they are left to the voice",
     )
-    connect_timeout: float = row(kinds.seconds(60), "2", "seconds to connect to the upstream")
-    ttft_timeout: float = row(kinds.seconds(300), "6", "seconds until the first content of one attempt")
-    precommit_timeout: float = row(kinds.seconds(300), "9", "seconds until the first content, all attempts together")
+    connect_timeout: float = row(types.seconds(60), "2", "seconds to connect to the upstream")
+    ttft_timeout: float = row(types.seconds(300), "6", "seconds until the first content of one attempt")
+    precommit_timeout: float = row(types.seconds(300), "9", "seconds until the first content, all attempts together")
     spare_connections: int = row(
-        kinds.whole(1, 1000),
+        types.whole(1, 1000),
         "8",
         "idle connections held open to each upstream: so many calls at once need no handshake",
     )
-    idle_timeout: float = row(kinds.seconds(600), "15", "seconds of silence inside an upstream's answer")
-    stream_timeout: float = row(kinds.seconds(3600), "300", "seconds that an upstream's answer may take in all")
+    idle_timeout: float = row(types.seconds(600), "15", "seconds of silence inside an upstream's answer")
+    stream_timeout: float = row(types.seconds(3600), "300", "seconds that an upstream's answer may take in all")
     heartbeat: float = row(
-        kinds.seconds(60, or_none=True), "5", "seconds of silence after which a begun stream gets a comment; 0 = none"
+        types.seconds(60, or_none=True), "5", "seconds of silence after which a begun stream gets a comment; 0 = none"
     )
-    max_streams: int = row(kinds.whole(1, 100_000), "1000", "turns at once in a worker; above it: 503")
+    max_streams: int = row(types.whole(1, 100_000), "1000", "turns at once in a worker; above it: 503")
     max_streams_per_key: int | None = row(
-        kinds.whole(1, 100_000), None, "turns at once for each key, in a worker; above it: 429"
+        types.whole(1, 100_000), None, "turns at once for each key, in a worker; above it: 429"
     )
     rate_limit: str | None = row(
-        kinds.RATE, None, "turns that each key may begin, in a worker, such as `60/minute`; above it: 429"
+        types.RATE, None, "turns that each key may begin, in a worker, such as `60/minute`; above it: 429"
     )
-    max_body: int = row(kinds.whole(1024, 1 << 30), str(2 << 20), "bytes of a request's body; above it: 413")
+    max_body: int = row(types.whole(1024, 1 << 30), str(2 << 20), "bytes of a request's body; above it: 413")
     graceful_timeout: int = row(
-        kinds.whole(3, 3600), "25", "seconds that open streams may run on after SIGTERM (ours end 2 s earlier)"
+        types.whole(3, 3600), "25", "seconds that open streams may run on after SIGTERM (ours end 2 s earlier)"
     )
     cors_origins: tuple[str, ...] | None = row(
-        kinds.ORIGINS, None, "origins whose pages may call from a browser, separated by commas; `*` = any"
+        types.ORIGINS, None, "origins whose pages may call from a browser, separated by commas; `*` = any"
     )
     trusted_hosts: frozenset[str] = row(
-        kinds.HOSTS,
+        types.HOSTS,
         "",
         "names of this server (`name` or `name:port`, separated by commas) whose own pages may call from a browser "
         "where `API_KEYS` is unset; its addresses and `localhost` need not be named",
     )
     trusted_proxies: int = row(
-        kinds.whole(0, 10), "0", "proxies in front whose `X-Forwarded-For` and `-Proto` are believed"
+        types.whole(0, 10), "0", "proxies in front whose `X-Forwarded-For` and `-Proto` are believed"
     )
-    log_level: str = row(kinds.choice("debug", "info", "warning", "error"), "info", "least level of a log line")
+    log_level: str = row(types.choice("debug", "info", "warning", "error"), "info", "least level of a log line")
     log_format: str | None = row(
-        kinds.choice("text", "json"), None, "`text` or `json`", shown="text on a terminal, JSON otherwise"
+        types.choice("text", "json"), None, "`text` or `json`", shown="text on a terminal, JSON otherwise"
     )
 
     @classmethod
@@ -226,7 +226,7 @@ class Settings:
         return [key for key in (*ours, *fallbacks, *(self.api_keys or ())) if key]
 
 
-def _parsed(name: str, text: str, kind: kinds.Kind) -> Any:
+def _parsed(name: str, text: str, kind: types.SettingType) -> Any:
     try:
         return kind.parse(text)
     except ValueError:

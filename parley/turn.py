@@ -24,12 +24,12 @@ from collections.abc import Callable, Generator, Iterator
 
 from gevent import get_hub, getcurrent
 
-from parley import observe
 from parley.admission import Admission
 from parley.client_connection import ClientWatcher
-from parley.errors import Capped, ClientGone, InternalError, ParleyError, ServerShuttingDown
-from parley.logs import log
-from parley.trail import Trail
+from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown
+from parley.telemetry import metrics
+from parley.telemetry.logs import log
+from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 
@@ -40,7 +40,7 @@ Batches = Generator[list[bytes], None, None]
 _NOTHING_MORE = sse.Last()
 
 
-class Apologised(Exception):
+class FallbackSpoken(Exception):
     """Raised by an answer that has said FALLBACK_TEXT itself, to the finish chunk: `error` is what it stands for."""
 
     def __init__(self, error: ParleyError) -> None:
@@ -49,10 +49,10 @@ class Apologised(Exception):
 
 
 class Turn:
-    """Owns what a request holds: its place, the watcher on its client, its answer, its log line."""
+    """Owns what a request holds: its slot, the watcher on its client, its answer, its log line."""
 
-    def __init__(self, trail: Trail, *, fallback_text: str | None = None, heartbeat: float = 0) -> None:
-        self.trail = trail
+    def __init__(self, record: TurnRecord, *, fallback_text: str | None = None, heartbeat: float = 0) -> None:
+        self.record = record
         self._fallback_text = fallback_text
         self._heartbeat = heartbeat
         self._written = 0.0
@@ -65,10 +65,10 @@ class Turn:
         self._held: list[Callable[[], object]] = [self._report]
 
     def admit(self, admission: Admission, holder: str) -> None:
-        """Take a place for the turn's life. Raises ServerOverloaded, RateLimited."""
+        """Take a slot for the turn's life. Raises ServerOverloaded, RateLimited."""
         admission.admit(self, holder)
         self._held.append(functools.partial(admission.release, self))
-        streams = observe.series(observe.OPEN_STREAMS, self.trail.endpoint)
+        streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()
         self._held.append(streams.dec)
 
@@ -89,8 +89,8 @@ class Turn:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
         with self._interruptible():
             body = answer()
-        self.trail.first_ms = self.trail.elapsed_ms
-        self.trail.outcome = "ok"
+        self.record.first_ms = self.record.elapsed_ms
+        self.record.outcome = "ok"
         self.close()
         return body
 
@@ -118,7 +118,7 @@ class Turn:
                 self.close()
 
     def _to_the_end(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        """All pieces; the place is free before the body ends, for a caller who asks again at once."""
+        """All pieces; the slot is free before the body ends, for a caller who asks again at once."""
         yield first
         yield from rest
         self.close()
@@ -131,18 +131,18 @@ class Turn:
                         yield sse.frames(batch)
                     elif self._is_silent():
                         yield sse.KEEP_ALIVE
-                self.trail.outcome = "ok"
+                self.record.outcome = "ok"
                 yield sse.frames(batch) + sse.DONE
-            except Capped:
-                self.trail.outcome = "capped"
+            except AnswerCapped:
+                self.record.outcome = "capped"
                 yield sse.frame(envelope.finish("length")) + sse.DONE
             except ClientGone:
-                self.trail.outcome = "client_closed"
-            except (ParleyError, Apologised) as error:
+                self.record.outcome = "client_closed"
+            except (ParleyError, FallbackSpoken) as error:
                 yield self._ending(error, envelope)
             except Exception:  # noqa: BLE001 - the boundary: a fault of ours must not end a stream in silence
-                log.exception("internal_error", id=self.trail.id, endpoint=self.trail.endpoint)
-                message = f"an internal error occurred (request {self.trail.id})"
+                log.exception("internal_error", id=self.record.id, endpoint=self.record.endpoint)
+                message = f"an internal error occurred (request {self.record.id})"
                 yield self._ending(InternalError(message), envelope)
 
     def _next(self, answer: Batches) -> list[bytes]:
@@ -156,25 +156,25 @@ class Turn:
             self._waits_inside = False
         if batch:
             self._written = time.monotonic()
-            self.trail.chunks += len(batch) - isinstance(batch[0], sse.Comment)
-            if self.trail.first_ms is None:
-                self.trail.first_ms = self.trail.elapsed_ms
+            self.record.chunks += len(batch) - isinstance(batch[0], sse.Comment)
+            if self.record.first_ms is None:
+                self.record.first_ms = self.record.elapsed_ms
         return batch
 
     def _is_silent(self) -> bool:
         """Whether a begun stream has been silent for a heartbeat; counts the one that is sent now."""
         now = time.monotonic()
         # A tick may come a little before its time.
-        if not self._heartbeat or self.trail.first_ms is None or now - self._written < 0.9 * self._heartbeat:
+        if not self._heartbeat or self.record.first_ms is None or now - self._written < 0.9 * self._heartbeat:
             return False
         self._written = now
         return True
 
-    def _ending(self, error: ParleyError | Apologised, envelope: Envelope) -> bytes:
+    def _ending(self, error: ParleyError | FallbackSpoken, envelope: Envelope) -> bytes:
         """The frames that tell of a failure. Raises it instead where nothing has been sent yet."""
-        if isinstance(error, Apologised):
+        if isinstance(error, FallbackSpoken):
             return self._spoken(error.error)
-        begun = self.trail.first_ms is not None
+        begun = self.record.first_ms is not None
         if self._fallback_text and error.speakable and not envelope.calls_tool:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
@@ -186,11 +186,11 @@ class Turn:
     def _spoken(self, error: ParleyError) -> bytes:
         """What follows a fallback text and its finish chunk."""
         self._note(error, "spoken_fallback")
-        return sse.comment(f"error code={error.code} request_id={self.trail.id}") + sse.DONE
+        return sse.comment(f"error code={error.code} request_id={self.record.id}") + sse.DONE
 
     def _note(self, error: ParleyError, outcome: str) -> None:
-        self.trail.code = error.code
-        self.trail.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
+        self.record.code = error.code
+        self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -213,6 +213,6 @@ class Turn:
 
     def _report(self) -> None:
         if isinstance(self._interruption, ClientGone):
-            observe.CANCEL.observe(time.monotonic() - self._interrupted_at)
+            metrics.CANCEL.observe(time.monotonic() - self._interrupted_at)
         self._interruption = None  # it bears the frames that it ended, and they bear this turn: memory held for long
-        observe.request_ended(self.trail)
+        metrics.request_ended(self.record)

@@ -5,12 +5,12 @@ from structlog.testing import capture_logs
 
 from parley.admission import Admission, Keyring
 from parley.errors import InvalidApiKey, ServerOverloaded
-from parley.trail import Trail
 from parley.turn import Turn
+from parley.turn_record import TurnRecord
 
 
 def turn() -> Turn:
-    return Turn(Trail("chat", "r"))
+    return Turn(TurnRecord("chat", "r"))
 
 
 @pytest.mark.parametrize("keys", [None, [], ()])

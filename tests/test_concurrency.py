@@ -1,5 +1,7 @@
 """`checkpoint()`: one time for all who share the event loop, in the order in which they came."""
 
+import subprocess
+import sys
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import pytest
 from gevent import get_hub
+from running_server import ROOT
 
 from parley import concurrency
 from parley.concurrency import checkpoint
@@ -102,3 +105,20 @@ def test_an_interrupted_wait_leaves_no_place_behind(clock: Callable[[float], Non
     done.join(timeout=5)
     assert done.successful()
     assert not concurrency._thread.line._waiting and not concurrency._thread.line._background
+
+
+CODE = """
+import time, gevent
+from parley import concurrency
+pool = concurrency.thread_pool(1)
+for name in ("first", "second", "third"):
+    gevent.spawn(pool.apply, lambda name=name: (time.sleep(0.2), print(name, flush=True)))
+gevent.sleep(0.05)
+"""
+
+
+@pytest.mark.slow
+def test_it_is_finished_and_the_one_that_waits_too_but_nothing_more_is_taken() -> None:
+    ended = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, timeout=20)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "first\nsecond\n", "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blueprints.commands import markdown_table
+from blueprints.cli.settings import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts)

@@ -10,16 +10,17 @@ from fake_upstream import Call, FakeUpstream, completion, models, refusal
 from structlog.testing import capture_logs
 
 from parley.errors import InternalError, NotConfigured, ParleyError, ServerOverloaded, UpstreamError
+from parley.http_client import pool
 from parley.services import Services, upstream_of
 from parley.settings import Settings
-from parley.speech.speakable import Line
-from parley.speech.synthesis import Remembering, Simulated
-from parley.speech.utterances import Piece
-from parley.trail import Trail
+from parley.speech.speech_text import Clause
+from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
+from parley.speech.utterance import AudioPiece
 from parley.turn import Turn
-from parley.upstream import connections, relay
-from parley.upstream.relay import NoUpstream, Relay, Upstream
-from parley.wire.request import Asked, Origin, parse
+from parley.turn_record import TurnRecord
+from parley.upstream import router
+from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.wire.request import ChatRequest, Origin, parse
 
 NOT_KEPT = {"connection": "close"}
 QUESTION = b'{"messages":[{"role":"user","content":"Hi"}],"tenant":"acme","metadata":{}}'
@@ -29,8 +30,8 @@ def settings(**environ: str) -> Settings:
     return Settings.from_environ(environ)
 
 
-def asked(token: str | None = None) -> Asked:
-    return parse(QUESTION, Origin("request-7", v1=True, token=token), Trail("chat", "request-7"), "m")
+def chat(token: str | None = None) -> ChatRequest:
+    return parse(QUESTION, Origin("request-7", v1=True, token=token), TurnRecord("chat", "request-7"), "m")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def fake() -> Iterator[FakeUpstream]:
 
 def call_of(upstream: Upstream, fake: FakeUpstream, token: str | None = "callers-own") -> Call:
     """The call that reaches the upstream where a caller with this token asks."""
-    upstream.complete(asked(token))
+    upstream.complete(chat(token))
     return fake.wait_for_calls(1)[-1]
 
 
@@ -113,10 +114,10 @@ def test_warming_loads_the_knowledge_and_the_recordings(tmp_path: Path) -> None:
 def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], failure: ParleyError
 ) -> None:
-    class Failing(Simulated):
+    class Failing(PlaceholderVoice):
         said = 0
 
-        def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
+        def say(self, line: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
             self.said += 1
             raise failure
 
@@ -124,7 +125,7 @@ def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
         settings(KB_DIR=str(tmp_path), AUDIO_DIR=str(tmp_path), RAG_TIER="lexical", AUDIO_MODE="speech")
     )
     voice = Failing(16_000)
-    services.synthesis = Remembering(voice, ["One moment."])
+    services.synthesis = CachingSynthesiser(voice, ["One moment."])
     services.warm()
     with gevent.Timeout(10):
         while not voice.said:
@@ -142,7 +143,7 @@ def test_where_no_connection_can_be_opened_warming_prints_nothing(
     def full(*_: object, **__: object) -> None:
         raise ServerOverloaded("the server has no file left for a connection to the upstream")
 
-    monkeypatch.setattr(connections, "dial", full)
+    monkeypatch.setattr(pool, "connect", full)
     upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
 
     upstream.warm()
@@ -155,7 +156,7 @@ def test_the_list_of_models_is_kept_but_not_that_a_request_failed(
     fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(relay.time, "monotonic", lambda: now)
+    monkeypatch.setattr(router.time, "monotonic", lambda: now)
     upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
     fake.models_script = refusal(500, {"message": "out of order"}, NOT_KEPT)
     failed = upstream.models()
@@ -177,9 +178,9 @@ def test_the_keys_and_the_limit_are_the_settings_own() -> None:
 
     assert services.keyring.holder(["two"]) == "key-2" and services.keyring.holder([]) is None
     assert Services(settings()).keyring.is_open
-    services.admission.admit(Turn(Trail("chat", "r")))
+    services.admission.admit(Turn(TurnRecord("chat", "r")))
     with pytest.raises(ServerOverloaded):
-        services.admission.admit(Turn(Trail("chat", "r")))
+        services.admission.admit(Turn(TurnRecord("chat", "r")))
 
 
 def test_a_given_upstream_is_used() -> None:
@@ -191,9 +192,9 @@ def test_a_given_upstream_is_used() -> None:
 def test_a_key_alone_means_openai() -> None:
     upstream = upstream_of(settings(LLM_API_KEY="k"))
 
-    assert isinstance(upstream, Relay)
+    assert isinstance(upstream, UpstreamRouter)
     # Nothing but a call to OpenAI would show it from outside.
-    assert upstream.members[0].upstream._base_url == "https://api.openai.com/v1"
+    assert upstream.candidates[0].upstream._base_url == "https://api.openai.com/v1"
 
 
 def test_key_and_base_url_go_together(fake: FakeUpstream) -> None:
@@ -265,16 +266,16 @@ def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) 
 def test_no_upstream_answers_everything_with_what_to_set() -> None:
     upstream = upstream_of(settings())
 
-    for ask in (lambda: upstream.complete(asked()), lambda: list(upstream.stream(asked()))):
+    for ask in (lambda: upstream.complete(chat()), lambda: list(upstream.stream(chat()))):
         with pytest.raises(NotConfigured) as raised:
             ask()
         assert (raised.value.status, raised.value.code) == (503, "not_configured")
         assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
-    assert isinstance(upstream.obstacle(), NotConfigured)
+    assert isinstance(upstream.unavailable_reason(), NotConfigured)
 
 
 def test_an_http_upstream_has_no_obstacle() -> None:
-    assert upstream_of(settings(LLM_API_KEY="k")).obstacle() is None
+    assert upstream_of(settings(LLM_API_KEY="k")).unavailable_reason() is None
 
 
 @pytest.mark.parametrize(

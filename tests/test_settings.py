@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parley.setting_kinds import UpstreamSetting
+from parley.setting_types import UpstreamSetting
 from parley.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]

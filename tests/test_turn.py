@@ -9,8 +9,8 @@ import pytest
 from gevent.event import Event
 
 from parley.errors import ClientGone, UpstreamStalled
-from parley.trail import Trail
 from parley.turn import Batches, Turn
+from parley.turn_record import TurnRecord
 from parley.wire.chunks import Envelope
 
 
@@ -33,7 +33,7 @@ def ended_turn(ending: type[UpstreamStalled] | None) -> weakref.ref[Turn]:
         waits.wait()
 
     def run() -> weakref.ref[Turn]:
-        turn = Turn(Trail("chat", "turn"))
+        turn = Turn(TurnRecord("chat", "turn"))
         pieces = turn.stream(answer(), Envelope("id", 0, "model"))
         next(pieces)
         if ending is None:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from parley.answers import recorded, relayed, spoken
 from parley.services import Services
 from parley.turn import Batches
-from parley.wire.request import Asked
+from parley.wire.request import ChatRequest
 
 
 class Mode(NamedTuple):
     """Who speaks: in a stream, and in one piece."""
 
-    stream: Callable[[Asked, Services], Batches]
-    whole: Callable[[Asked, Services], bytes]
+    stream: Callable[[ChatRequest, Services], Batches]
+    whole: Callable[[ChatRequest, Services], bytes]
 
 
 SPOKEN = Mode(spoken.stream, spoken.whole)
@@ -24,17 +24,17 @@ MODES: Mapping[str, Mode] = {
 }
 
 
-def audio(asked: Asked, services: Services) -> Batches:
+def audio(chat: ChatRequest, services: Services) -> Batches:
     """A transcript and the sound of it, in chunks at the pace of speech."""
-    return _mode(asked, services).stream(asked, services)
+    return _mode(chat, services).stream(chat, services)
 
 
-def audio_json(asked: Asked, services: Services) -> bytes:
+def audio_json(chat: ChatRequest, services: Services) -> bytes:
     """The sound in one piece, as OpenAI's `message.audio`: a WAV file unless `audio.format` is pcm16."""
-    return _mode(asked, services).whole(asked, services)
+    return _mode(chat, services).whole(chat, services)
 
 
-def _mode(asked: Asked, services: Services) -> Mode:
-    if asked.broadcast is not None and services.has_voice:
+def _mode(chat: ChatRequest, services: Services) -> Mode:
+    if chat.broadcast is not None and services.has_voice:
         return SPOKEN  # where it has no recording it is said
     return MODES[services.settings.audio_mode]

@@ -13,27 +13,27 @@ from typing import Any
 import msgspec
 
 from parley.answers import recorded
-from parley.answers.voice import Voice, give_way, whole_sound
+from parley.answers.playback import Player, give_way, whole_sound
 from parley.services import Services
-from parley.speech.resampling import Resampler, from_int16, to_int16
-from parley.speech.utterances import Piece
-from parley.speech.words import Word
+from parley.speech.pcm import Resampler, from_int16, to_int16
+from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import Word
 from parley.turn import Batches
 from parley.wire import audio, chunks
-from parley.wire.request import Asked
+from parley.wire.request import ChatRequest
 
 UPSTREAM_HZ = 24_000
 DEFAULT_VOICE = "alloy"
 A_SECOND = 2 * UPSTREAM_HZ
 
 
-def stream(asked: Asked, services: Services) -> Batches:
+def stream(chat: ChatRequest, services: Services) -> Batches:
     """The upstream's speech; a broadcast, or a recording asked for by name, asks no upstream."""
-    if _is_recorded(asked):
-        yield from recorded.stream(asked, services)
+    if _is_recorded(chat):
+        yield from recorded.stream(chat, services)
         return
-    relayed = _Relayed(asked, services)
-    with contextlib.closing(services.upstream.stream(_asking_for_audio(asked))) as answer:
+    relayed = _Relayed(chat, services)
+    with contextlib.closing(services.upstream.stream(_asking_for_audio(chat))) as answer:
         for batch in answer:
             if not batch:
                 yield batch
@@ -42,11 +42,11 @@ def stream(asked: Asked, services: Services) -> Batches:
     yield from relayed.rest()
 
 
-def whole(asked: Asked, services: Services) -> bytes:
+def whole(chat: ChatRequest, services: Services) -> bytes:
     """The upstream's answer in one piece, its sound converted; an answer without sound goes on as it came."""
-    if _is_recorded(asked):
-        return recorded.whole(asked, services)
-    body = services.upstream.complete(_asking_for_audio(asked))
+    if _is_recorded(chat):
+        return recorded.whole(chat, services)
+    body = services.upstream.complete(_asking_for_audio(chat))
     completion: dict[str, Any] = msgspec.json.decode(body)
     message = completion["choices"][0].get("message") or {}
     said = audio.spoken(message)
@@ -55,34 +55,34 @@ def whole(asked: Asked, services: Services) -> bytes:
     rate = services.settings.audio_sample_rate
     sound = _Converted(rate)
     pcm = b"".join([*sound.in_steps(said.pcm), sound.rest()])
-    message["audio"]["data"] = whole_sound(pcm, rate, asked)
+    message["audio"]["data"] = whole_sound(pcm, rate, chat)
     return msgspec.json.encode(completion)
 
 
 class _Relayed:
     """An answer on its way: speech is converted and paced, all else goes on at once, what ends it at the end."""
 
-    def __init__(self, asked: Asked, services: Services) -> None:
-        self._envelope = asked.envelope
-        self._voice = Voice(asked, services)
+    def __init__(self, chat: ChatRequest, services: Services) -> None:
+        self._envelope = chat.envelope
+        self._player = Player(chat, services)
         self._sound = _Converted(services.settings.audio_sample_rate)
         self._opening: list[bytes] = []
         self._ending: list[bytes] = []
 
     def say(self, payload: bytes) -> Batches:
         """One of the upstream's chunks."""
-        seen = chunks.look(payload)
-        said = audio.spoken(seen.delta)
+        view = chunks.look(payload)
+        said = audio.spoken(view.delta)
         if said is not None:
             self._opening.clear()  # the role: our own first chunk gives it
             if said.id:
-                self._voice.adopt(said.id)
+                self._player.adopt(said.id)
             if said.pcm or said.transcript or said.words:
                 timed = tuple(Word(*word) for word in said.words)
-                yield from self._voice.say(Piece(self._sound.more(said.pcm), said.transcript, timed))
-        if seen.finishes or not seen.choices:
-            self._ending.append(payload if said is None else self._envelope.finish(seen.finish_reason))
-        elif said is None and seen.commits:
+                yield from self._player.say(AudioPiece(self._sound.more(said.pcm), said.transcript, timed))
+        if view.finishes or not view.choices:
+            self._ending.append(payload if said is None else self._envelope.finish(view.finish_reason))
+        elif said is None and view.commits:
             yield [self._further(payload) for payload in (*self._opening, payload)]
             self._opening.clear()
         elif said is None:
@@ -90,8 +90,8 @@ class _Relayed:
 
     def rest(self) -> Batches:
         """The end of the sound, then the chunks that end the answer."""
-        yield from self._voice.say(Piece(self._sound.rest()))
-        yield from self._voice.rest()
+        yield from self._player.say(AudioPiece(self._sound.rest()))
+        yield from self._player.rest()
         yield [self._further(payload) for payload in (*self._opening, *self._ending)]
 
     def _further(self, payload: bytes) -> bytes:
@@ -123,11 +123,11 @@ class _Converted:
         return to_int16(self._resampler.rest())
 
 
-def _is_recorded(asked: Asked) -> bool:
-    return asked.broadcast is not None or asked.asset is not None
+def _is_recorded(chat: ChatRequest) -> bool:
+    return chat.broadcast is not None or chat.asset is not None
 
 
-def _asking_for_audio(asked: Asked) -> Asked:
+def _asking_for_audio(chat: ChatRequest) -> ChatRequest:
     """The request in the one form that streams: text and audio, PCM16; the voice stays the caller's choice."""
-    wanted = {"voice": DEFAULT_VOICE, **(asked.body.get("audio") or {}), "format": "pcm16"}
-    return dataclasses.replace(asked, body={**asked.body, "modalities": ["text", "audio"], "audio": wanted})
+    wanted = {"voice": DEFAULT_VOICE, **(chat.body.get("audio") or {}), "format": "pcm16"}
+    return dataclasses.replace(chat, body={**chat.body, "modalities": ["text", "audio"], "audio": wanted})

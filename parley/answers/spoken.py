@@ -12,94 +12,94 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from parley.answers import recorded, text
-from parley.answers.voice import Voice, utter_whole
+from parley.answers.playback import Player, play_whole
 from parley.errors import ParleyError, ServerShuttingDown
 from parley.services import Services
-from parley.speech.talk import Say, Talk
-from parley.speech.utterances import Piece
-from parley.turn import Apologised, Batches
+from parley.speech.speech_stream import SayClause, SpeechStream
+from parley.speech.utterance import AudioPiece
+from parley.turn import Batches, FallbackSpoken
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import Asked
+from parley.wire.request import ChatRequest
 
 SPOKEN_FIELDS = ("content", "refusal")
 TOOL_FIELDS = ("tool_calls", "function_call")
 
 
-def stream(asked: Asked, services: Services) -> Batches:
+def stream(chat: ChatRequest, services: Services) -> Batches:
     """Each clause's transcript and words, then its sound; a recording that is asked for is played instead."""
-    if _is_recorded(asked, services):
-        yield from recorded.stream(asked, services)
+    if _is_recorded(chat, services):
+        yield from recorded.stream(chat, services)
         return
-    voice = Voice(asked, services)
+    player = Player(chat, services)
     try:
-        yield from _answer(asked, services, voice) if asked.broadcast is None else _broadcast(asked, services, voice)
+        yield from _answer(chat, services, player) if chat.broadcast is None else _broadcast(chat, services, player)
     except ParleyError as error:
-        yield from _apology(error, asked, services, voice)
+        yield from _spoken_fallback(error, chat, services, player)
 
 
-def whole(asked: Asked, services: Services) -> bytes:
+def whole(chat: ChatRequest, services: Services) -> bytes:
     """The answer in one piece; one that calls tools goes on as it came."""
-    if _is_recorded(asked, services):
-        return recorded.whole(asked, services)
-    if asked.broadcast is not None:
-        return utter_whole(services.synthesis.utterance(asked.broadcast, recurs=True), asked)
-    ask = text.rag_json if asked.wants_knowledge else text.chat_json
-    body = ask(asked.for_text(), services)
+    if _is_recorded(chat, services):
+        return recorded.whole(chat, services)
+    if chat.broadcast is not None:
+        return play_whole(services.synthesis.utterance(chat.broadcast, recurs=True), chat)
+    ask = text.rag_json if chat.wants_knowledge else text.chat_json
+    body = ask(chat.for_text(), services)
     completion: dict[str, Any] = json.loads(body)
     message = completion["choices"][0].get("message") or {}
     if any(message.get(field) for field in TOOL_FIELDS):
         return body
     said = next((message[field] for field in SPOKEN_FIELDS if message.get(field)), "")
-    spoken: dict[str, Any] = json.loads(utter_whole(services.synthesis.utterance(said), asked))
+    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), chat))
     kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
     return json.dumps({**spoken, **kept}).encode()
 
 
-def _is_recorded(asked: Asked, services: Services) -> bool:
-    if asked.broadcast is not None:
-        return services.recordings.by_words(asked.broadcast) is not None
-    return asked.asset is not None
+def _is_recorded(chat: ChatRequest, services: Services) -> bool:
+    if chat.broadcast is not None:
+        return services.recordings.by_words(chat.broadcast) is not None
+    return chat.asset is not None
 
 
-def _answer(asked: Asked, services: Services, voice: Voice) -> Batches:
-    ask = text.rag if asked.wants_knowledge else text.chat
-    reading = _Reading(ask(asked.for_text(), services), asked.envelope)
-    with contextlib.closing(_talk(reading.text(), services, services.synthesis.say)) as talk:
-        for batch in voice.say_all(talk.pieces()):
+def _answer(chat: ChatRequest, services: Services, player: Player) -> Batches:
+    ask = text.rag if chat.wants_knowledge else text.chat
+    reading = _Reading(ask(chat.for_text(), services), chat.envelope)
+    with contextlib.closing(_speech_stream(reading.text(), services, services.synthesis.say)) as speech:
+        for batch in player.say_all(speech.pieces()):
             yield [*reading.aside(), *batch]
-    yield [*reading.aside(), asked.envelope.finish(reading.finish_reason), *reading.behind]
+    yield [*reading.aside(), chat.envelope.finish(reading.finish_reason), *reading.behind]
 
 
-def _broadcast(asked: Asked, services: Services, voice: Voice) -> Batches:
+def _broadcast(chat: ChatRequest, services: Services, player: Player) -> Batches:
     """The text as it is, for a platform compares it with its own; its sound is kept for the next time."""
     say = functools.partial(services.synthesis.say, recurs=True)
-    with contextlib.closing(_talk(_once(asked.broadcast or ""), services, say)) as talk:
-        yield from voice.say_all(_under(asked.broadcast or "", talk.pieces()))
-    yield [asked.envelope.finish("stop")]
+    with contextlib.closing(_speech_stream(_once(chat.broadcast or ""), services, say)) as speech:
+        yield from player.say_all(_under(chat.broadcast or "", speech.pieces()))
+    yield [chat.envelope.finish("stop")]
 
 
-def _apology(error: ParleyError, asked: Asked, services: Services, voice: Voice) -> Batches:
+def _spoken_fallback(error: ParleyError, chat: ChatRequest, services: Services, player: Player) -> Batches:
     """FALLBACK_TEXT in the error's place; raises the error where it may not be said, or can't."""
     apology = services.settings.fallback_text
-    if not apology or not error.speakable or asked.envelope.calls_tool:
+    if not apology or not error.speakable or chat.envelope.calls_tool:
         raise error
     if isinstance(error, ServerShuttingDown):
         error.speakable = False  # what is left of the grace may be too short to say it
         raise error
     try:
-        with contextlib.closing(_talk(_once(apology), services, services.synthesis.say)) as talk:
-            yield from voice.say_all(talk.pieces())
+        with contextlib.closing(_speech_stream(_once(apology), services, services.synthesis.say)) as speech:
+            yield from player.say_all(speech.pieces())
     except ParleyError:
         error.speakable = False
         raise error from None
-    yield [asked.envelope.finish("stop")]
-    raise Apologised(error)
+    yield [chat.envelope.finish("stop")]
+    raise FallbackSpoken(error)
 
 
-def _talk(written: Generator[str, None, None], services: Services, say: Say) -> Talk:
+def _speech_stream(written: Generator[str, None, None], services: Services, say: SayClause) -> SpeechStream:
     settings = services.settings
-    return Talk(
+    return SpeechStream(
         written,
         say,
         rate=settings.audio_sample_rate,
@@ -112,7 +112,7 @@ def _once(said: str) -> Generator[str, None, None]:
     yield said
 
 
-def _under(transcript: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _under(transcript: str, pieces: Iterator[AudioPiece]) -> Iterator[AudioPiece]:
     """The pieces, the first one with the whole transcript."""
     for piece in pieces:
         yield piece._replace(text=transcript) if piece.text and transcript else piece._replace(text="")
@@ -148,17 +148,17 @@ class _Reading:
         if isinstance(payload, sse.Comment):
             self._aside.append(payload)
             return ""
-        seen = chunks.look(payload)
-        if not seen.choices:
+        view = chunks.look(payload)
+        if not view.choices:
             self.behind.append(self._envelope.restamp(payload))  # the usage
-        elif seen.choices[0].index:
+        elif view.choices[0].index:
             return ""  # of several answers (`n`) one is said
-        calls = {field: seen.delta[field] for field in TOOL_FIELDS if seen.delta.get(field)}
+        calls = {field: view.delta[field] for field in TOOL_FIELDS if view.delta.get(field)}
         if calls:
             role = {} if self._envelope.used else {"role": "assistant"}
             self._aside.append(self._envelope.chunk({**role, **calls}))
             self._envelope.calls_tool = True
-        if seen.finishes:
-            self.finish_reason = seen.finish_reason
-        words = [seen.delta.get(field) for field in SPOKEN_FIELDS]
+        if view.finishes:
+            self.finish_reason = view.finish_reason
+        words = [view.delta.get(field) for field in SPOKEN_FIELDS]
         return "".join(word for word in words if isinstance(word, str))

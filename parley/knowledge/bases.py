@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from parley import observe
 from parley.errors import NotFound
 from parley.knowledge import documents, index
-from parley.knowledge.documents import Loaded, Passage, Problem
+from parley.knowledge.documents import LoadResult, Passage, Problem
 from parley.knowledge.index import Index
-from parley.knowledge.suspicions import suspicions
-from parley.logs import log
+from parley.knowledge.red_flags import red_flags
+from parley.telemetry import metrics
+from parley.telemetry.logs import log
 
 MOST_LOGGED = 20
 """Faults of one load that are logged one by one; `flask kb check` tells all."""
@@ -98,8 +98,8 @@ class Bases:
                 self._serving = dict(serving)
         if changed or gone:
             self._serving = {name: base for name, base in serving.items() if name in found}
-            observe.KB_PASSAGES.set(sum(base.passages for base in self.serving.values()))
-            self._log_suspicions(read)
+            metrics.KB_PASSAGES.set(sum(base.passages for base in self.serving.values()))
+            self._log_red_flags(read)
         if gone:
             log.info("knowledge_gone", bases=sorted(gone))
         return bool(changed or gone)
@@ -117,25 +117,25 @@ class Bases:
         _log_problems(loaded.problems)
         old = self.serving.get(name)
         if old is not None and old.passages and loaded.broken_files - old.broken_files:
-            observe.KB_RELOAD_FAILURES.inc()
+            metrics.KB_RELOAD_FAILURES.inc()
             log.warning(
                 "knowledge_kept", kb=name, passages=old.passages, broken=sorted(loaded.broken_files)[:MOST_LOGGED]
             )
             return replace(old, problems=tuple(loaded.problems), stale=True, fingerprint=fingerprint), ()
         built = self._build(loaded.passages, self._breathe)
         if old is not None:
-            observe.KB_RELOADS.inc()
+            metrics.KB_RELOADS.inc()
         _log_loaded(name, loaded, started)
         problems, broken = tuple(loaded.problems), loaded.broken_files
         return Base(built, len(loaded.passages), problems, broken, fingerprint=fingerprint), loaded.passages
 
-    def _log_suspicions(self, read: Mapping[str, Sequence[Passage]]) -> None:
+    def _log_red_flags(self, read: Mapping[str, Sequence[Passage]]) -> None:
         told = 0
         for name, passage in ((name, passage) for name, passages in read.items() for passage in passages):
             self._breathe()
-            for suspicion in suspicions(passage) if told < MOST_LOGGED else ():
+            for flag in red_flags(passage) if told < MOST_LOGGED else ():
                 told += 1
-                log.warning("knowledge_suspect", kb=name, file=passage.file, passage=passage.id, why=suspicion)
+                log.warning("knowledge_suspect", kb=name, file=passage.file, passage=passage.id, why=flag)
 
 
 def folders_of(home: Path) -> dict[str, Path]:
@@ -179,7 +179,7 @@ def _log_problems(problems: Sequence[Problem]) -> None:
         log.warning("knowledge_fault", fault=str(problem))
 
 
-def _log_loaded(name: str, loaded: Loaded, started: float) -> None:
+def _log_loaded(name: str, loaded: LoadResult, started: float) -> None:
     write = log.info if loaded.passages else log.warning
     write(
         "knowledge_loaded",

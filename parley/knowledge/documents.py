@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from parley.knowledge.chunking import blocks, cut
 from parley.knowledge.cleaning import clean
 from parley.knowledge.json_file import Faulty, parse, read
-from parley.knowledge.sentences import blocks, cut
 
 MAX_PASSAGES = 100_000
 MAX_PROBLEMS_A_FILE = 100
@@ -27,7 +27,7 @@ class Passage:
 
     `id` is unique in a load; `title` may be empty; `file` is the name of its file inside the folder;
     `metadata` is every other key of its entry, as it stands there. Where its document was cut, `parts` are the
-    texts of all the document's passages and `part` is this one's place among them, from 0.
+    texts of all the document's passages and `part` is this one's index among them, from 0.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault, with its place. `str()` gives the line to print.
+    """One fault, with its location. `str()` gives the line to print.
 
     `file` is the path as reached from the folder that was given; `where` goes straight behind it: `:12:5`
     (line and column), `[3]` (position from 0), `["key"]`, or nothing for the whole file. `lost` is what the
@@ -63,7 +63,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadResult:
     """What a folder held: passages in the order of the files, the faults met, invisible characters taken out."""
 
     passages: list[Passage]
@@ -84,7 +84,7 @@ class _Document:
     metadata: dict[str, Any]
 
 
-def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = lambda: None) -> Loaded:
+def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = lambda: None) -> LoadResult:
     """Every `*.json` directly in the folder, in the order of the names.
 
     Never raises for what it finds: a missing folder, an unreadable file, broken JSON or a faulty entry is a
@@ -94,11 +94,11 @@ def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = l
     try:
         paths = knowledge_files(folder)
     except OSError as exc:
-        return Loaded([], [Problem(str(folder), "", f"the folder can't be read: {exc.strerror}", "file")])
+        return LoadResult([], [Problem(str(folder), "", f"the folder can't be read: {exc.strerror}", "file")])
     shelf = _Shelf(home or folder, breathe)
     for path in paths:
         shelf.add_file(path)
-    return Loaded(shelf.passages, shelf.problems, shelf.invisible)
+    return LoadResult(shelf.passages, shelf.problems, shelf.invisible)
 
 
 def knowledge_files(folder: Path) -> list[Path]:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from parley.knowledge.chunking import joined
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit
-from parley.knowledge.sentences import joined
 
 EXCERPT_CHARACTERS = 1200
 """The budget for each excerpt that is allowed; what one leaves, others may use."""
@@ -30,7 +30,7 @@ class Excerpt:
     text: str
 
 
-def excerpts(hits: Sequence[Hit], most: int) -> list[Excerpt]:
+def select_excerpts(hits: Sequence[Hit], most: int) -> list[Excerpt]:
     """At most so many excerpts, the one with the best hit first, `EXCERPT_CHARACTERS` each on average at most."""
     kept = _different(hits, most)
     left = most * EXCERPT_CHARACTERS

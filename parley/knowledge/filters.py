@@ -23,16 +23,16 @@ class Filters:
         for key, value in metadata.items():
             if isinstance(value, str | int):
                 codes = self._codes.setdefault(key, {})
-                places, values = self._sparse.setdefault(key, ([], []))
-                places.append(self._passages)
+                positions, values = self._sparse.setdefault(key, ([], []))
+                positions.append(self._passages)
                 values.append(codes.setdefault((type(value), value), len(codes)))
         self._passages += 1
 
     def finish(self) -> "Filters":
         """The same filters, ready to be asked."""
-        for key, (places, values) in self._sparse.items():
+        for key, (positions, values) in self._sparse.items():
             column = np.full(self._passages, -1, np.int32)
-            column[places] = values
+            column[positions] = values
             self._columns[key] = column
         self._sparse.clear()
         return self

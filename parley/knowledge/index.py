@@ -1,7 +1,7 @@
 """Which passages answer a question: queries, hits, and the index that finds them, held in memory.
 
 Built once from passages, read only afterwards. Reading files lives in `documents.py`, and what the model is
-told of the hits in `context.py`; the scores come from `lexical.py`.
+told of the hits in `prompt.py`; the scores come from `lexical.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from parley.knowledge.documents import Passage
 from parley.knowledge.filters import Filters
-from parley.knowledge.lexical import MIN_COVERAGE, Lexicon, LexiconBuilder, Scored
+from parley.knowledge.lexical import MIN_COVERAGE, Lexicon, LexiconBuilder, Scores
 from parley.knowledge.postings import Floats
 
 
@@ -73,22 +73,22 @@ class LexicalIndex:
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """At most `limit` passages, best first; none where the best covers too little of the query."""
-        scored = self.score(query)
-        if scored.coverage < self._min_coverage:
+        scores = self.score(query)
+        if scores.coverage < self._min_coverage:
             return []
-        return [self._hit(place, scored) for place in best(scored.fused, limit)]
+        return [self._hit(position, scores) for position in best(scores.fused, limit)]
 
-    def score(self, query: Query) -> Scored:
+    def score(self, query: Query) -> Scores:
         """The scores of all passages, those of passages that the filters exclude being 0."""
         return self._lexicon.score(query.text, query.before, self.filters.mask(query.filters))
 
-    def _hit(self, place: int, scored: Scored) -> Hit:
+    def _hit(self, position: int, scores: Scores) -> Hit:
         parts = {
-            "stems": float(scored.stems[place]),
-            "grams": float(scored.grams[place]),
-            "coverage": scored.coverage,
+            "stems": float(scores.stems[position]),
+            "grams": float(scores.grams[position]),
+            "coverage": scores.coverage,
         }
-        return Hit(self.passages[place], float(scored.fused[place]), parts)
+        return Hit(self.passages[position], float(scores.fused[position]), parts)
 
 
 _BLOCK = 256
@@ -96,7 +96,7 @@ _LEAST = np.finfo(np.float32).tiny
 
 
 def best(scores: Floats, limit: int) -> list[int]:
-    """The places of the `limit` highest scores above 0, highest first, the earlier place first among equals."""
+    """The positions of the `limit` highest scores above 0, highest first, the earlier first among equals."""
     if limit < 1:
         return []
     # The limit-th best score is a floor; of many scores, that of the blocks' best is low enough.
@@ -106,6 +106,6 @@ def best(scores: Floats, limit: int) -> list[int]:
     if len(tops) > limit:
         tops.partition(-limit)
         floor = max(floor, tops[-limit])
-    (places,) = (scores >= floor).nonzero()
-    found: list[int] = places[(-scores[places]).argsort(kind="stable")[:limit]].tolist()
+    (positions,) = (scores >= floor).nonzero()
+    found: list[int] = positions[(-scores[positions]).argsort(kind="stable")[:limit]].tolist()
     return found

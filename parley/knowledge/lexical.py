@@ -1,7 +1,7 @@
 """The lexical tier's numbers: how well each passage fits a question by its words, whole and in part.
 
 Two BM25 scores, by stems with pairs of neighbouring words, and by grams, each divided by its best, are averaged; so
-are those of what the user said last, and of that together with what the user said before. Places in arrays here, no
+are those of what the user said last, and of that together with what the user said before. Positions in arrays here, no
 `Passage`.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
-from parley.knowledge.inversion import Field, FieldBuilder, Numbered, PostingsBuilder
+from parley.knowledge.index_builder import Field, FieldBuilder, Numbered, PostingsBuilder
 from parley.knowledge.postings import Floats, Reading
 
 MAX_QUERY_CHARACTERS = 1000
@@ -44,7 +44,7 @@ Term = TypeVar("Term", int, str)
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scores:
     """What was found out about every passage.
 
     `fused` runs from 0 to 1 and is 0 where nothing is shared; `stems` and `grams` are its parts. `coverage` is
@@ -66,7 +66,7 @@ class Lexicon:
         self._grams = grams
         self._passages = passages
 
-    def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scored:
+    def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scores:
         """Score all passages against a turn and the one before it; those outside the mask get nothing."""
         last = terms.words(text[-MAX_QUERY_CHARACTERS:])
         earlier = terms.words(before[-MAX_QUERY_CHARACTERS:]) if before else []
@@ -85,7 +85,7 @@ class Lexicon:
         stem_scores, gram_scores = _joined(whole, mask), _joined(partial, mask)
         fused = STEM_SHARE * stem_scores
         fused += (1 - STEM_SHARE) * gram_scores
-        return Scored(fused, stem_scores, gram_scores, _coverage(fused, grams))
+        return Scores(fused, stem_scores, gram_scores, _coverage(fused, grams))
 
     def _read_pairs(self, pairs: list[int]) -> Reading:
         return self._pairs.read(pairs, PAIR_WEIGHT)

@@ -1,9 +1,9 @@
 """Term statistics in lean arrays: which passages hold a term, and how much that says of them (BM25).
 
-A posting takes three bytes: the passage's place in its segment, and the saturated frequency of the term in it
-in steps of 1/255. A term that many of a segment's passages hold has a row instead, with a step for each of them: that
-takes no more memory, and is summed up many times as fast. Made by `inversion.py`, read only. Nothing here knows what a
-term is: it is a number.
+A posting takes three bytes: the passage's position in its segment, and the saturated frequency of the term in it in
+steps of 1/255. A term that many of a segment's passages hold has a row instead, with a step for each of them: that
+takes no more memory, and is summed up many times as fast. Made by `index_builder.py`, read only. Nothing here knows
+what a term is: it is a number.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Segment:
     start: int
     end: int
     bounds: NDArray[np.uint32]
-    places: NDArray[np.uint16]
+    positions: NDArray[np.uint16]
     impacts: NDArray[np.uint8]
     row_of: NDArray[np.int32]
     rows: NDArray[np.uint8]
@@ -46,7 +46,7 @@ class Segment:
         common = row_of >= 0
         return _Read(
             slice(self.start, self.end),
-            np.concatenate([self.places[span] for span in spans]) if spans else self.places[:0],
+            np.concatenate([self.positions[span] for span in spans]) if spans else self.positions[:0],
             np.concatenate([self.impacts[span] for span in spans]) if spans else self.impacts[:0],
             weights.repeat(ends - starts),
             self.rows.take(row_of[common], axis=0),
@@ -64,7 +64,7 @@ class _Read:
     """What a segment holds of some terms: postings each with its term's weight, and rows with theirs."""
 
     passages: slice
-    places: NDArray[np.uint16]
+    positions: NDArray[np.uint16]
     impacts: NDArray[np.uint8]
     weights: Floats
     rows: NDArray[np.uint8]
@@ -72,13 +72,13 @@ class _Read:
 
     def add_to(self, scores: Floats) -> None:
         mine = scores[self.passages]
-        # Of numpy's ways to add at repeated places the quickest, by far, where all types fit.
-        np.add.at(mine, self.places.astype(np.intp), self.impacts * self.weights)
+        # Of numpy's ways to add at repeated positions the quickest, by far, where all types fit.
+        np.add.at(mine, self.positions.astype(np.intp), self.impacts * self.weights)
         if len(self.rows):
             mine += np.einsum("t,tp->p", self.row_weights, self.rows)
 
-    def weight_in(self, place: int) -> float:
-        listed, common = self.weights[self.places == place], self.row_weights[self.rows[:, place] > 0]
+    def weight_in(self, position: int) -> float:
+        listed, common = self.weights[self.positions == position], self.row_weights[self.rows[:, position] > 0]
         return float(listed.sum() + common.sum())
 
 

@@ -15,11 +15,11 @@ from gevent.lock import BoundedSemaphore
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
+from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, LexicalIndex, Query, best
 from parley.knowledge.lexical import LAST_SHARE, MAX_QUERY_CHARACTERS
 from parley.knowledge.postings import Floats
-from parley.knowledge.sentences import windows
 from parley.knowledge.vector_cache import VectorCache, content_key
 
 WINDOW_WORDS = 50
@@ -133,36 +133,36 @@ class SemanticIndex:
         if vectors is None or not any(terms.words(turn) for turn in turns):
             return self._lexical.search(query, limit)
         try:
-            asked = self.encoder.query(turns)
+            queries = self.encoder.query(turns)
         except EncoderFailed as exc:
             self._told(exc)
             return self._lexical.search(query, limit)
-        return self.encoder.aside(lambda: self._ranked(vectors, asked, query, limit))
+        return self.encoder.aside(lambda: self._ranked(vectors, queries, query, limit))
 
-    def _ranked(self, vectors: _Vectors, asked: Floats, query: Query, limit: int) -> list[Hit]:
+    def _ranked(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> list[Hit]:
         # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
-        similar = np.stack([np.vecdot(vectors.passages, turn) for turn in asked])
+        similar = np.stack([np.vecdot(vectors.passages, turn) for turn in queries])
         mask = self._lexical.filters.mask(query.filters)
         if mask is not None:
             similar *= mask
         words = self._lexical.score(query)
-        places = best((1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar), max(limit, CANDIDATES))
+        positions = best((1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar), max(limit, CANDIDATES))
         # Each candidate: the mean of what it is like as a whole, and what its best window is like.
-        whole = similar[:, places]
-        cosines = (whole + _closest(vectors, np.array(places, np.int64), asked, whole)) / np.float32(2)
+        whole = similar[:, positions]
+        cosines = (whole + _closest(vectors, np.array(positions, np.int64), queries, whole)) / np.float32(2)
         if cosines.max(initial=0) < self._min_cosine:
             return []
         meaning = _mixed(cosines)
-        scores = _fused(words.fused[places], meaning)
+        scores = _fused(words.fused[positions], meaning)
         cluster = best(scores, max(limit, CLUSTER))
-        scores[cluster] = _smoothed(scores[cluster], vectors.passages[[places[at] for at in cluster]])
+        scores[cluster] = _smoothed(scores[cluster], vectors.passages[[positions[at] for at in cluster]])
         return [
             Hit(
-                self._lexical.passages[places[at]],
+                self._lexical.passages[positions[at]],
                 float(scores[at]),
                 {
-                    "stems": float(words.stems[places[at]]),
-                    "grams": float(words.grams[places[at]]),
+                    "stems": float(words.stems[positions[at]]),
+                    "grams": float(words.grams[positions[at]]),
                     "meaning": float(meaning[at]),
                     "cosine": float(cosines[:, at].max()),
                     "coverage": words.coverage,
@@ -210,10 +210,10 @@ def _arranged(held: Sequence[Floats]) -> _Vectors:
     )
 
 
-def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats, whole: Floats) -> Floats:
+def _closest(vectors: _Vectors, positions: NDArray[np.int64], queries: Floats, whole: Floats) -> Floats:
     """For each turn, and each of these passages, the cosine of its best window; the `whole`'s where it has none."""
-    starts = vectors.bounds[places]
-    counts = vectors.bounds[places + 1] - starts
+    starts = vectors.bounds[positions]
+    counts = vectors.bounds[positions + 1] - starts
     closest = whole.copy()
     cut = counts > 0
     if not cut.any():
@@ -222,7 +222,7 @@ def _closest(vectors: _Vectors, places: NDArray[np.int64], asked: Floats, whole:
     firsts = np.cumsum(counts) - counts
     rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
     near = vectors.windows[rows].astype(np.float32)
-    products = np.stack([np.vecdot(near, query) for query in asked])
+    products = np.stack([np.vecdot(near, query) for query in queries])
     closest[:, cut] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
     return closest
 

@@ -15,7 +15,7 @@ import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
-from parley.knowledge.sentences import CJK
+from parley.knowledge.chunking import CJK
 
 GRAM = 4
 """Letters in a gram: of 3, 4 and 5 the best on every collection tried."""

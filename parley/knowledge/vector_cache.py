@@ -16,9 +16,9 @@ from typing import TypeVar
 import numpy as np
 from gevent.threadpool import ThreadPool
 
-from parley import threads
+from parley import concurrency
 from parley.knowledge.postings import Floats
-from parley.logs import log
+from parley.telemetry.logs import log
 
 WAIT_SECONDS = 1.0
 """Longest wait for another process's lock, in seconds; ordinary commits hold it for milliseconds."""
@@ -65,7 +65,7 @@ class VectorCache:
 
     @functools.cached_property
     def _thread(self) -> ThreadPool:
-        return threads.pool(1)
+        return concurrency.thread_pool(1)
 
     def _in_thread(self, work: Callable[[sqlite3.Connection], Result], otherwise: Result) -> Result:
         if self._file is None:

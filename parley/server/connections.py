@@ -1,4 +1,4 @@
-"""All client connections of one worker: how long each may be silent, and which ends first when places run short.
+"""All client connections of one worker: how long each may be silent, and which ends first when slots run short.
 
 gunicorn accepts at most `worker_connections` and then nobody, health checks included, so a stranger who opens
 connections and says nothing would shut the door. Here the oldest silent connection ends for each new one above the
@@ -16,15 +16,15 @@ from parley.client_connection import ClientConnection, ConnectionEnded
 HEAD_SECONDS = 10.0
 """A request's head must be complete so many seconds after its first bytes."""
 RESERVED_SHARE = 0.1
-"""Share of the places that is kept free: gunicorn accepts up to a hundred connections in one pass of the loop."""
+"""Share of the slots that is kept free: gunicorn accepts up to a hundred connections in one pass of the loop."""
 MOST_RESERVED = 200
 
 
 class ConnectionTable:
-    """The connections of one worker. `places` is gunicorn's limit, `idle_seconds` the longest silence of each."""
+    """The connections of one worker. `limit` is gunicorn's, `idle_seconds` the longest silence of each."""
 
-    def __init__(self, places: int, idle_seconds: float) -> None:
-        self._most = max(1, places - min(MOST_RESERVED, int(places * RESERVED_SHARE)))
+    def __init__(self, limit: int, idle_seconds: float) -> None:
+        self._most = max(1, limit - min(MOST_RESERVED, int(limit * RESERVED_SHARE)))
         self._idle_seconds = idle_seconds
         self._open = 0
         # By the moment of monotonic time at which each began, so the oldest comes first.

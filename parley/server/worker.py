@@ -13,11 +13,12 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from parley import client_connection, observe
+from parley import client_connection
 from parley.concurrency import checkpoint
 from parley.errors import ServerShuttingDown
 from parley.server.connections import ConnectionTable
 from parley.services import Services
+from parley.telemetry import metrics
 
 POLL_SECONDS = 0.05
 """So soon after the signal /ready says no."""
@@ -80,11 +81,11 @@ def collect_garbage_rarely() -> None:
 
 def _measure(connections: ConnectionTable, services: Services) -> None:
     while True:
-        observe.upstreams_are(services.upstream.states())
+        metrics.upstreams_are(services.upstream.breaker_states())
         connections.end_overdue()
         due = time.monotonic() + MEASURE_SECONDS
         gevent.sleep(MEASURE_SECONDS)
-        observe.LOOP_LAG.observe(max(0.0, time.monotonic() - due))
+        metrics.LOOP_LAG.observe(max(0.0, time.monotonic() - due))
 
 
 def _drain(worker: ParleyWorker, services: Services) -> None:

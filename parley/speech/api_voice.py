@@ -22,11 +22,11 @@ from parley.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from parley.logs import log
-from parley.speech import estimation, pacing
-from parley.speech.resampling import Resampler, from_int16, to_int16
-from parley.speech.speakable import Line
-from parley.speech.utterances import Piece
+from parley.speech import pacing, word_estimation
+from parley.speech.pcm import Resampler, from_int16, to_int16
+from parley.speech.speech_text import Clause
+from parley.speech.utterance import AudioPiece
+from parley.telemetry.logs import log
 
 RATE = 24_000
 """Of the API's `pcm`: OpenAI's own, and that of the servers that follow it."""
@@ -64,18 +64,18 @@ class ApiVoice:
         self.english = api.language == "en"
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
 
-    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
+    def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
         """The clause as it arrives; its words come behind its sound, for only then is it known how long it lasts.
 
         Raises an UpstreamError.
         """
         pcm = bytearray()
-        for piece in self._resampled(self._received(line.spoken)):
-            yield Piece(piece, "" if pcm else line.text)
+        for piece in self._resampled(self._received(clause.spoken)):
+            yield AudioPiece(piece, "" if pcm else clause.text)
             pcm += piece
         if not pcm:
             raise UpstreamEmptyResponse("the speech synthesis gave no sound")
-        yield Piece(words=estimation.estimate(line.text, bytes(pcm), self.rate))
+        yield AudioPiece(words=word_estimation.estimate(clause.text, bytes(pcm), self.rate))
 
     def warm(self) -> None:
         """Import the client, which takes a second."""
@@ -136,7 +136,7 @@ class ApiVoice:
                 # is ended just then would leave the connection neither used nor free for ever.
                 gevent.spawn(response.close)
         except openai.APIStatusError as exc:
-            raise _verdict(exc.status_code) from exc
+            raise _error_for_status(exc.status_code) from exc
         except openai.APITimeoutError as exc:
             raise UpstreamTimeout("the speech synthesis did not begin in time") from exc
         except httpx2.TimeoutException as exc:
@@ -177,7 +177,7 @@ def _checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _verdict(status: int) -> UpstreamError:
+def _error_for_status(status: int) -> UpstreamError:
     """The error that stands for an answer with a status other than 200."""
     if status in (401, 403):
         return UpstreamAuthFailed("the speech synthesis refused the server's own key")

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from gevent.lock import BoundedSemaphore
 
-from parley import threads
+from parley import concurrency
 from parley.errors import InternalError
-from parley.logs import log
-from parley.speech import embedded, estimation, simulated
-from parley.speech.resampling import Resampler, to_int16
-from parley.speech.speakable import Line
-from parley.speech.utterances import Piece
-from parley.speech.words import Word, is_mark, tokens, with_marks
+from parley.speech import placeholder, voice_package, word_estimation
+from parley.speech.pcm import Resampler, to_int16
+from parley.speech.speech_text import Clause
+from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import Word, is_mark, tokens, with_marks
+from parley.telemetry.logs import log
 
 DURATIONS = "/Round_output_0"
 UNIT_MS = 25
@@ -44,35 +44,35 @@ class EmbeddedVoice:
     """A synthesiser; `rate` is that of the PCM it gives."""
 
     name = "embedded"
-    description = embedded.DESCRIPTION
+    description = voice_package.DESCRIPTION
     english = True
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
-        self._pool = threads.pool(THREADS)
+        self._pool = concurrency.thread_pool(THREADS)
         # Whoever is ended while it waits its turn has given the threads nothing to do.
         self._turns = BoundedSemaphore(THREADS)
         self._patient_turns = BoundedSemaphore(THREADS - 1)
 
-    def say(self, line: Line, *, urgent: bool = True) -> Iterator[Piece]:
+    def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
         """The clause in one piece, with its words; what is not in Latin letters becomes simulated sound.
 
         Raises InternalError.
         """
-        if not _is_latin(line.spoken):
+        if not _is_latin(clause.spoken):
             log.warning("voice_cannot_say", reason="the embedded voice speaks English only; set TTS_BASE_URL")
-            utterance = simulated.utterance(line.text, self.rate)
-            yield Piece(utterance.pcm, line.text, utterance.words)
+            utterance = placeholder.utterance(clause.text, self.rate)
+            yield AudioPiece(utterance.pcm, clause.text, utterance.words)
             return
         with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
-            said: Piece | InternalError = self._pool.apply(self._rendered, (line,))
+            said: AudioPiece | InternalError = self._pool.apply(self._rendered, (clause,))
         if isinstance(said, InternalError):
             raise said
         yield said
 
     def warm(self) -> None:
         """Load the network, and run it once: the first time takes longer."""
-        self._render(Line((("Hello", "Hello"),)))
+        self._render(Clause((("Hello", "Hello"),)))
 
     def close(self) -> None:
         """End the threads."""
@@ -82,24 +82,24 @@ class EmbeddedVoice:
     def _engine(self) -> "_Engine":
         return _Engine()
 
-    def _rendered(self, line: Line) -> Piece | InternalError:
+    def _rendered(self, clause: Clause) -> AudioPiece | InternalError:
         """The clause. An error is handed over, not raised: the thread pool would print its traceback, too."""
         try:
-            return self._render(line)
+            return self._render(clause)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
             log.exception("voice_failed", voice=self.name)
             return InternalError("the embedded voice failed")
 
-    def _render(self, line: Line) -> Piece:
-        samples, chunks = self._engine.say(line.spoken)
-        start, end = _bounds(samples, self._engine.rate, line.spoken)
+    def _render(self, clause: Clause) -> AudioPiece:
+        samples, chunks = self._engine.say(clause.spoken)
+        start, end = _bounds(samples, self._engine.rate, clause.spoken)
         resampler = Resampler(self._engine.rate, self.rate)
         cut = np.pad(samples, (0, max(0, end - len(samples))))[start:end]
         pcm = to_int16(np.concatenate([resampler.more(cut), resampler.rest()]))
         if chunks is None:
-            return Piece(pcm, line.text, estimation.estimate(line.text, pcm, self.rate))
+            return AudioPiece(pcm, clause.text, word_estimation.estimate(clause.text, pcm, self.rate))
         total_ms = len(pcm) // 2 * 1000 // self.rate
-        return Piece(pcm, line.text, _timed(line, chunks, start * 1000 // self._engine.rate, total_ms))
+        return AudioPiece(pcm, clause.text, _timed(clause, chunks, start * 1000 // self._engine.rate, total_ms))
 
 
 class _Engine:
@@ -110,13 +110,13 @@ class _Engine:
         from hibari import dsp
 
         path = Path(hibari.voices.voice_path(hibari.voices.DEFAULT, download_missing=False))
-        self._durations_known = importlib.metadata.version(embedded.PACKAGE) == embedded.VERSION
+        self._durations_known = importlib.metadata.version(voice_package.PACKAGE) == voice_package.VERSION
         model = _with_output(path.read_bytes(), DURATIONS) if self._durations_known else str(path)
         self._hibari = hibari.Hibari(model=model)
         self._synth = dsp.synth
         self.rate: int = hibari.SAMPLE_RATE
         if not self._durations_known:
-            known = f"{embedded.PACKAGE} {embedded.VERSION}"
+            known = f"{voice_package.PACKAGE} {voice_package.VERSION}"
             log.warning("voice_times_estimated", reason=f"{known} is the version whose durations are known")
 
     def say(self, text: str) -> tuple[Samples, list[tuple[int, int]] | None]:
@@ -132,7 +132,7 @@ class _Engine:
         return samples, [(int(ends[first - 1]), int(ends[last - 1])) for first, last in spans]
 
     def _phonemes(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The network's input, and for each word between blanks the places of its first sound and behind its last."""
+        """The network's input, and for each word the positions of its first sound and behind its last."""
         vocabulary = self._hibari.vocab
         ids, spans, first, last = [0], [], 1, 1
         for token in self._hibari.g2p.phonemize_tokens(self._hibari.g2p.tokenize(text)):
@@ -177,15 +177,15 @@ def _bounds(samples: Samples, rate: int, text: str) -> tuple[int, int]:
     return max(0, int(loud[0]) - ONSET_MS * rate // 1000), int(loud[-1]) + pause * rate // 1000
 
 
-def _timed(line: Line, spans: Sequence[tuple[int, int]], cut_ms: int, total_ms: int) -> tuple[Word, ...]:
+def _timed(clause: Clause, spans: Sequence[tuple[int, int]], cut_ms: int, total_ms: int) -> tuple[Word, ...]:
     """The tokens of the written words, each within the time of its reading."""
     spoken: list[Word] = []
-    place = 0
-    for written, reading in line.words:
-        first, place = place, place + len(reading.split())
+    position = 0
+    for written, reading in clause.words:
+        first, position = position, position + len(reading.split())
         heard = [token for token in tokens(written) if not is_mark(token)]
-        start, end = (max(0, at - cut_ms) for at in (spans[first][0], spans[place - 1][1]))
+        start, end = (max(0, at - cut_ms) for at in (spans[first][0], spans[position - 1][1]))
         for number, token in enumerate(heard):
             part = (end - start) / len(heard)
             spoken.append(Word(token, round(start + number * part), round(start + (number + 1) * part)))
-    return with_marks(spoken, tokens(line.text), total_ms)
+    return with_marks(spoken, tokens(clause.text), total_ms)

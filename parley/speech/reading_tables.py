@@ -10,7 +10,7 @@ CURRENCIES = {
     "₹": ("rupee", "rupees", "paisa", "paise"),
 }
 CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
-SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
 SCALE_WORDS = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
 UNITS = {
     "km": ("kilometer", "kilometers"),

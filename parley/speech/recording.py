@@ -9,10 +9,10 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parley.speech import estimation, pacing, simulated, sound_file, words
+from parley.speech import pacing, placeholder, sound_file, word_estimation, word_timing
 from parley.speech.sound_file import Sound, SoundError
-from parley.speech.utterances import Utterance
-from parley.speech.words import Word
+from parley.speech.utterance import Utterance
+from parley.speech.word_timing import Word
 
 NAME_PATTERN = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 MAX_TEXT_BYTES = 64 * 1024
@@ -67,7 +67,7 @@ def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
         found.problems.append(str(exc))
         found.mend = exc.mend
         if found.transcript is not None:
-            found.utterance = simulated.utterance(found.transcript, rate, name)
+            found.utterance = placeholder.utterance(found.transcript, rate, name)
     return found
 
 
@@ -102,7 +102,7 @@ def _spoken(folder: Path, found: Recording, pcm: bytes, rate: int) -> Utterance:
     timed = _timed(folder, found, round(pacing.duration_ms(len(pcm), rate)))
     if timed is not None:
         return Utterance(found.name, found.transcript, pcm, rate, False, timed)
-    guessed = estimation.estimate(found.transcript, pcm, rate)
+    guessed = word_estimation.estimate(found.transcript, pcm, rate)
     return Utterance(found.name, found.transcript, pcm, rate, False, guessed, words_estimated=True)
 
 
@@ -113,8 +113,8 @@ def _timed(folder: Path, found: Recording, total_ms: int) -> tuple[Word, ...] | 
         return None
     try:
         content = _content(_inside(folder, found.name, {"": path}, ""), MAX_WORDS_BYTES)
-        return words.from_json(content, found.transcript or "", total_ms)
-    except (_FileError, words.WordsError) as exc:
+        return word_timing.from_json(content, found.transcript or "", total_ms)
+    except (_FileError, word_timing.WordsError) as exc:
         reason = str(exc).removeprefix(f"{path.name}: ")
         found.problems.append(f"{path.name}: {reason}; its words are timed by estimate")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from parley.speech.resampling import Resampler, Samples, to_int16
+from parley.speech.pcm import Resampler, Samples, to_int16
 from parley.speech.wav import MendedWav, SoundError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The model behind us: connections, the reading of its streams, its verdicts, the embedded model.
+"""The model behind us: routing and attempts, the reading of its streams, its errors, the embedded model.
 
-Nothing here knows Flask, the knowledge or speech; they meet in `parley/answers.py`.
+Nothing here knows Flask, the knowledge or speech; they meet in `parley/answers/`.
 """

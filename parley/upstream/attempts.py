@@ -14,13 +14,13 @@ from typing import Generic, TypeVar
 import gevent
 from gevent.queue import Empty, SimpleQueue
 
-from parley import observe
-from parley.errors import Capped, ParleyError, UpstreamAuthFailed, UpstreamTimeout
-from parley.logs import log
-from parley.trail import Trail
+from parley.errors import AnswerCapped, ParleyError, UpstreamAuthFailed, UpstreamTimeout
+from parley.telemetry import metrics
+from parley.telemetry.logs import log
+from parley.turn_record import TurnRecord
 from parley.upstream import retries
 from parley.upstream.breaker import Breaker
-from parley.upstream.http_upstream import HttpUpstream
+from parley.upstream.chat_api import ChatApi
 from parley.upstream.retries import RetryBudget
 
 MOST_ATTEMPTS = 3
@@ -30,10 +30,10 @@ Answered = TypeVar("Answered")
 
 
 @dataclass(eq=False)
-class Member:
+class UpstreamHealth:
     """One of the upstreams, and what is known of its health."""
 
-    upstream: HttpUpstream
+    upstream: ChatApi
     breaker: Breaker = field(default_factory=Breaker)
     complained: float = -COMPLAINT_SECONDS
 
@@ -53,7 +53,7 @@ class Member:
         self._count(error.code)
 
     def _count(self, result: str) -> None:
-        observe.series(observe.ATTEMPTS, self.upstream.name, result).inc()
+        metrics.series(metrics.ATTEMPTS, self.upstream.name, result).inc()
 
     def _judge(self, error: ParleyError) -> None:
         if isinstance(error, UpstreamAuthFailed):
@@ -79,38 +79,38 @@ class Attempts(Generic[Answered]):
 
     def __init__(
         self,
-        members: Sequence[Member],
-        ask: Callable[[HttpUpstream, float], Answered],
+        candidates: Sequence[UpstreamHealth],
+        ask: Callable[[ChatApi, float], Answered],
         discard: Callable[[Answered], None],
-        trail: Trail,
+        record: TurnRecord,
         budget: RetryBudget,
         *,
         seconds: float,
         retry_within: float,
         tick: float,
     ) -> None:
-        self._members = members
+        self._candidates = candidates
         self._ask = ask
         self._discard = discard
         self._over = False
-        self._trail = trail
+        self._record = record
         self._budget = budget
         self._tick = tick
         self._started = started = time.monotonic()
         self._deadline = started + seconds
         self._last_retry = started + min(retry_within, seconds)
         self._hedge_at = self._wake_at = math.inf
-        self._tried: list[Member] = []
-        self._running: dict[gevent.Greenlet, Member] = {}
+        self._tried: list[UpstreamHealth] = []
+        self._running: dict[gevent.Greenlet, UpstreamHealth] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
-        self._next: tuple[float, Member] | None = None
+        self._next: tuple[float, UpstreamHealth] | None = None
 
     def hedge_and_wake(self, hedge_after: float | None, wake_after: float | None) -> None:
         """Seconds without an answer after which another upstream is asked beside, and an empty batch is given."""
         self._hedge_at = math.inf if hedge_after is None else self._started + hedge_after
         self._wake_at = math.inf if wake_after is None else self._started + wake_after
 
-    def run(self, *, tells_of_silence: bool) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+    def run(self, *, tells_of_silence: bool) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answered]]:
         """Give an empty batch for each tick of waiting; return who answered, and the answer.
 
         Where nobody needs the ticks of the first attempt (`tells_of_silence`), there may be none.
@@ -123,16 +123,16 @@ class Attempts(Generic[Answered]):
             return won
         return (yield from self._race())
 
-    def _race(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
+    def _race(self) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answered]]:
         """Wait for the attempts under way, and start those that fall due, until one of them wins."""
         while True:
             finished = self._wait()
             if finished is not None:
-                member = self._running.pop(finished)
+                candidate = self._running.pop(finished)
                 if finished.exception is not None:
-                    member.released()
+                    candidate.released()
                     raise finished.exception
-                if won := self._judged(member, finished.value):
+                if won := self._judged(candidate, finished.value):
                     return won
             elif time.monotonic() >= self._deadline:
                 raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
@@ -144,103 +144,105 @@ class Attempts(Generic[Answered]):
     def close(self) -> None:
         """End the attempts that still run, without waiting for their end: nothing here may be interrupted."""
         self._over = True
-        for attempt, member in self._running.items():
-            member.released()
+        for attempt, candidate in self._running.items():
+            candidate.released()
             if not attempt.ready():
                 attempt.kill(block=False)
             elif attempt.successful():
                 self._drop(attempt.value)
         self._running.clear()
 
-    def _judged(self, member: Member, answered: Answered | ParleyError | Capped) -> tuple[Member, Answered] | None:
+    def _judged(
+        self, candidate: UpstreamHealth, answered: Answered | ParleyError | AnswerCapped
+    ) -> tuple[UpstreamHealth, Answered] | None:
         """Who won with what; None where another attempt is planned. Raises the error where none makes sense."""
-        if isinstance(answered, ParleyError | Capped):
-            self._after_failure(member, answered)
+        if isinstance(answered, ParleyError | AnswerCapped):
+            self._after_failure(candidate, answered)
             return None
-        member.succeeded()
-        self._trail.upstream = member.upstream.name
-        return member, answered
+        candidate.succeeded()
+        self._record.upstream = candidate.upstream.name
+        return candidate, answered
 
-    def _after_failure(self, member: Member, error: ParleyError | Capped) -> None:
+    def _after_failure(self, candidate: UpstreamHealth, error: ParleyError | AnswerCapped) -> None:
         """Plan the next attempt, or raise the error where none makes sense and none is under way."""
-        if isinstance(error, Capped):
+        if isinstance(error, AnswerCapped):
             raise error
-        member.failed(error)
-        self._trail.upstream = member.upstream.name
+        candidate.failed(error)
+        self._record.upstream = candidate.upstream.name
         if len(self._tried) < MOST_ATTEMPTS and time.monotonic() < self._deadline:
             untried = self._untried()
             if error.may_fail_over and untried:
                 self._start(untried[0])
             elif error.retryable:
-                self._plan_retry(member, error)
+                self._plan_retry(candidate, error)
         if not self._running and self._next is None:
             raise self._counted(error)
 
-    def _plan_retry(self, member: Member, error: ParleyError) -> None:
+    def _plan_retry(self, candidate: UpstreamHealth, error: ParleyError) -> None:
         """The same upstream again, after the pause that it asks for or else a short one, if the budgets allow."""
         pause = retries.retry_after(error.headers) or retries.backoff(len(self._tried))
         at = time.monotonic() + pause
-        may = self._tried.count(member) < error.most_attempts and at < self._last_retry
+        may = self._tried.count(candidate) < error.most_attempts and at < self._last_retry
         if may and self._next is None and self._budget.spend():
-            self._next = (at, member)
+            self._next = (at, candidate)
 
     def _start_what_is_due(self) -> bool:
         """Start the planned retry or the hedge if its time has come."""
         now = time.monotonic()
         if self._next and now >= self._next[0]:
-            _, member = self._next
+            _, candidate = self._next
             self._next = None
         elif now >= self._hedge_at and self._may_hedge():
-            member = [*self._untried(), self._members[0]][0]
+            candidate = [*self._untried(), self._candidates[0]][0]
         else:
             return False
-        self._start(member)
+        self._start(candidate)
         return True
 
     def _may_hedge(self) -> bool:
         self._hedge_at = math.inf
         return len(self._tried) < MOST_ATTEMPTS and self._budget.spend()
 
-    def _untried(self) -> list[Member]:
+    def _untried(self) -> list[UpstreamHealth]:
         """Upstreams not asked yet, those in good health first: the last one that is left is never passed over."""
-        untried = [member for member in self._members if member not in self._tried]
-        return [member for member in untried if member.breaker.allows()] or untried
+        untried = [candidate for candidate in self._candidates if candidate not in self._tried]
+        return [candidate for candidate in untried if candidate.breaker.allows()] or untried
 
-    def _ask_here(self, member: Member) -> Answered | ParleyError | Capped:
+    def _ask_here(self, candidate: UpstreamHealth) -> Answered | ParleyError | AnswerCapped:
         """An attempt in the turn's own greenlet: where none can run beside it, that saves a tenth of a request."""
-        self._count(member)
+        self._count(candidate)
         try:
-            return self._ask(member.upstream, max(0.001, self._deadline - time.monotonic()))
-        except (ParleyError, Capped) as error:
+            return self._ask(candidate.upstream, max(0.001, self._deadline - time.monotonic()))
+        except (ParleyError, AnswerCapped) as error:
             return error
         except BaseException:
-            member.released()
+            candidate.released()
             raise
 
-    def _count(self, member: Member) -> None:
-        member.breaker.ask()
-        self._tried.append(member)
-        self._trail.attempts += 1
+    def _count(self, candidate: UpstreamHealth) -> None:
+        candidate.breaker.ask()
+        self._tried.append(candidate)
+        self._record.attempts += 1
 
-    def _start(self, member: Member) -> None:
-        self._count(member)
-        attempt = gevent.spawn(self._try, member.upstream)
-        self._running[attempt] = member
+    def _start(self, candidate: UpstreamHealth) -> None:
+        self._count(candidate)
+        attempt = gevent.spawn(self._try, candidate.upstream)
+        self._running[attempt] = candidate
         attempt.link(self._finished.put)
 
-    def _try(self, upstream: HttpUpstream) -> Answered | ParleyError | Capped | None:
+    def _try(self, upstream: ChatApi) -> Answered | ParleyError | AnswerCapped | None:
         # An error is handed over, not raised: a greenlet that dies of one is reported on standard error.
         try:
             answered = self._ask(upstream, math.inf)  # the race looks at the clock
-        except (ParleyError, Capped) as error:
+        except (ParleyError, AnswerCapped) as error:
             return error
         if self._over:
             self._drop(answered)
             return None
         return answered
 
-    def _drop(self, answered: Answered | ParleyError | Capped | None) -> None:
-        if answered is not None and not isinstance(answered, ParleyError | Capped):
+    def _drop(self, answered: Answered | ParleyError | AnswerCapped | None) -> None:
+        if answered is not None and not isinstance(answered, ParleyError | AnswerCapped):
             self._discard(answered)
 
     def _wait(self) -> gevent.Greenlet | None:

@@ -38,10 +38,10 @@ class Envelope:
         """An envelope of our own, with a fresh id."""
         return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
-    def adopt(self, seen: "Seen") -> None:
+    def adopt(self, view: "ChunkView") -> None:
         """Take over the envelope of an upstream's chunk."""
-        if isinstance(seen.id, str) and isinstance(seen.created, int) and isinstance(seen.model, str):
-            self.id, self.created, self.model = seen.id, seen.created, seen.model
+        if isinstance(view.id, str) and isinstance(view.created, int) and isinstance(view.model, str):
+            self.id, self.created, self.model = view.id, view.created, view.model
 
     def follow(self, other: "Envelope") -> None:
         """Go on as another, unless a chunk has left under this one: one id, from the first chunk to the last."""
@@ -105,7 +105,7 @@ class _Choice(msgspec.Struct):
     finish_reason: Any = None
 
 
-class Seen(msgspec.Struct):
+class ChunkView(msgspec.Struct):
     """What the relay needs to know of an upstream's chunk; the payload itself goes on as it came."""
 
     id: Any = None
@@ -180,25 +180,25 @@ class Seen(msgspec.Struct):
         return UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
 
 
-_seen = msgspec.json.Decoder(Seen)
+_view_decoder = msgspec.json.Decoder(ChunkView)
 
 
-def look(payload: bytes) -> Seen:
+def look(payload: bytes) -> ChunkView:
     """Read the few fields that matter. Raises UpstreamBadResponse for anything but a JSON chunk in UTF-8."""
     try:
         if not payload.isascii():
             payload.decode()  # fields that are not looked at go on, too
-        return _seen.decode(payload)
+        return _view_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
 
 
 def check_completion(body: bytes) -> None:
     """Raise the failure that an upstream's whole answer reports, or UpstreamBadResponse if it is none."""
-    seen = look(body)
-    if failure := seen.failure():
+    view = look(body)
+    if failure := view.failure():
         raise failure
-    if not seen.choices:
+    if not view.choices:
         raise UpstreamBadResponse("the upstream's answer has no choices")
 
 
@@ -229,7 +229,7 @@ def completion_as_stream(body: bytes) -> bytes:
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise UpstreamBadResponse("the upstream's answer has tool calls that are none")
     if calls:
-        delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
     payloads = [envelope.chunk(delta), envelope.finish(choice.get("finish_reason") or "stop")]
     return sse.frames(payloads) + sse.DONE
 

@@ -1,4 +1,4 @@
-"""The request: bytes to a checked `Asked`, and `Asked` to the body that goes upstream.
+"""The request: bytes to a checked `ChatRequest`, and `ChatRequest` to the body that goes upstream.
 
 Only the fields that we use are checked; an unknown field is never an error, and rarely goes further.
 """
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
-from parley.trail import Trail
-from parley.wire import checks, strict_json
+from parley.turn_record import TurnRecord
+from parley.wire import strict_json, validation
 from parley.wire.chunks import Envelope
 
 OPENAI_FIELDS = frozenset(
@@ -62,14 +62,14 @@ class Origin:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class ChatRequest:
     """A checked request."""
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     envelope: Envelope
     origin: Origin
-    trail: Trail
+    record: TurnRecord
 
     @property
     def model(self) -> str | None:
@@ -137,7 +137,7 @@ class Asked:
         """Whether a spoken answer is to be grounded in the knowledge."""
         return bool(self.body.get("rag") or self.body.get("kb"))
 
-    def for_text(self) -> "Asked":
+    def for_text(self) -> "ChatRequest":
         """The same request, under an envelope of its own, for a model that answers in text and knows no sound.
 
         What the assistant said in sound is a text of the conversation, too.
@@ -153,13 +153,13 @@ class Asked:
             return default
         return wish if isinstance(wish, int) else {"always": 0, "off": None}[wish]
 
-    def with_context(self, before: str, after: str) -> "Asked":
+    def with_context(self, before: str, after: str) -> "ChatRequest":
         """The same request with reference text around the last user message's own, unaltered content."""
         messages = list(self.messages)
-        for place in reversed(range(len(messages))):
-            if messages[place]["role"] == "user":
-                content = _surrounded(messages[place].get("content"), before, after)
-                messages[place] = {**messages[place], "content": content}
+        for index in reversed(range(len(messages))):
+            if messages[index]["role"] == "user":
+                content = _surrounded(messages[index].get("content"), before, after)
+                messages[index] = {**messages[index], "content": content}
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
@@ -172,20 +172,20 @@ class Asked:
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked:
+def parse(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) -> ChatRequest:
     """Check a request's body. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_value")
-    checks.check(body)
+    validation.check(body)
     wish = body.get("stream")
     # Where nothing is said: Agora's default on the bare paths, OpenAI's under /v1.
     stream = not origin.v1 if wish is None else wish
     envelope = Envelope.new(body.get("model") or default_model)
-    trail.model = envelope.model
+    record.model = envelope.model
     turn_id = body.get("turn_id")
-    trail.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
-    return Asked(body, stream, envelope, origin, trail)
+    record.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
+    return ChatRequest(body, stream, envelope, origin, record)
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

@@ -27,7 +27,7 @@ class _NotFinite(ValueError):
 def parse(raw: bytes) -> Any:
     """Decode a request's body: UTF-8 (a BOM is fine), no duplicate key, finite numbers, 64 levels at most.
 
-    Raises InvalidRequest with the place (line and column, or the field), never with the body's text.
+    Raises InvalidRequest with the location (line and column, or the field), never with the body's text.
     """
     _check_structure(raw)
     value = _decoded(raw)

@@ -1,6 +1,7 @@
 """What lies in the folder of recordings, good and bad: what of it is heard, and how it leaves.
 
-Each row runs on the real server; the engine that listens is tests/engine.py, the files are made by tests/wav_files.py.
+Each row runs on the real server; the engine that listens is tests/support/engine.py, the files are made by
+tests/support/wav_files.py.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from running_server import RunningServer, held_by, payloads
 from waiting import wait_until
 from wav_files import A_LAW, FLOAT, MU_LAW, PCM, chunk, head, riff, tone
 
-from parley.speech import simulated
+from parley.speech import placeholder
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -149,7 +150,7 @@ def is_the_tone(pcm: bytes, seconds: float = SECONDS) -> None:
 def is_simulated(heard: Heard, transcript: str) -> None:
     """It is a valid stream of the stand-in's tones, with these words."""
     assert heard.transcript == transcript
-    assert bytes(heard.pcm) == simulated.utterance(transcript, RATE).pcm
+    assert bytes(heard.pcm) == placeholder.utterance(transcript, RATE).pcm
 
 
 def warnings_about(server: RunningServer, file: str) -> list[str]:
@@ -259,7 +260,7 @@ def test_af_06_a_name_that_no_recording_could_have_is_refused(server: RunningSer
 
 @pytest.mark.parametrize("name", ["absent", "plain.wav", "...a", "linked"])
 def test_af_06_a_name_that_could_be_but_is_not_there_is_simulated(server: RunningServer, name: str) -> None:
-    is_simulated(play(server, name), simulated.TRANSCRIPT)
+    is_simulated(play(server, name), placeholder.TRANSCRIPT)
     assert name != "linked" or "a link that leaves the folder" in warnings_about(server, "linked.wav")[0]
 
 

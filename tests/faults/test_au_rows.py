@@ -15,8 +15,8 @@ from heard import fallback_to, says
 from running_server import RunningServer, post
 from structlog.testing import capture_logs
 
-from parley import announce
 from parley.admission import Keyring
+from parley.server import banner
 from parley.settings import Settings
 
 pytestmark = pytest.mark.server
@@ -211,7 +211,7 @@ def test_au_05_it_is_said_louder_where_strangers_would_spend_our_key(
     addresses: list[str], env: dict[str, str], level: str | None
 ) -> None:
     with capture_logs() as logged:
-        announce.listening(Settings.from_environ({**env, "LOG_FORMAT": "json"}), addresses)
+        banner.announce(Settings.from_environ({**env, "LOG_FORMAT": "json"}), addresses)
     assert [line["log_level"] for line in logged if line["event"] == "open_to_everybody"] == ([level] if level else [])
 
 

@@ -19,8 +19,8 @@ from waiting import wait_until
 
 from parley.admission import Admission
 from parley.errors import ServerOverloaded
-from parley.trail import Trail
 from parley.turn import Batches, Turn
+from parley.turn_record import TurnRecord
 from parley.wire.chunks import Envelope
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
@@ -176,7 +176,7 @@ def fails_at_its_close() -> Batches:
 def test_rl_07_a_generator_that_fails_at_its_close_gives_the_place_back_once(
     started: bool,
 ) -> None:
-    admission, turn = Admission(1), Turn(Trail("chat", "rl-07"))
+    admission, turn = Admission(1), Turn(TurnRecord("chat", "rl-07"))
     turn.admit(admission, "anybody")
     pieces = turn.stream(fails_at_its_close(), Envelope("model", "id", 0))
     if started:
@@ -185,18 +185,18 @@ def test_rl_07_a_generator_that_fails_at_its_close_gives_the_place_back_once(
         turn.close()
     assert not admission.running and [line["event"] for line in logged] == ["request_end"]
     turn.close()
-    admission.admit(Turn(Trail("chat", "next")))
+    admission.admit(Turn(TurnRecord("chat", "next")))
     with pytest.raises(ServerOverloaded):
-        admission.admit(Turn(Trail("chat", "one too many")))
+        admission.admit(Turn(TurnRecord("chat", "one too many")))
 
 
 RAISES = """
-from parley.upstream.answer import Answer
-usual = Answer.close
+from parley.http_client.response import HttpResponse
+usual = HttpResponse.close
 def close(self):
     usual(self)
     raise OSError("at the close")
-Answer.close = close
+HttpResponse.close = close
 """
 
 

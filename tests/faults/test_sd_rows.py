@@ -337,7 +337,7 @@ def test_sd_07_a_reload_reads_code_knowledge_and_recordings_anew_under_open_stre
     settings = {"LLM_BASE_URL": upstream.base_url, "LLM_MODEL": "before"}
     with running_server(settings, cwd=own) as server, contextlib.ExitStack() as stack:
         streams = begin(server, stack, 5)
-        health = own / "blueprints" / "health.py"
+        health = own / "blueprints" / "meta.py"
         health.write_text(health.read_text().replace('{"status": "ok"}', '{"status": "ok, and new"}'))
         (own / "kb_data" / "new.json").write_text(json.dumps([{"text": "A zeppelin ride costs 900 dollars."}]))
         (own / "kb_data" / "broken.json").write_text('[{"text": "half')

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from parley.knowledge.documents import Loaded, Passage, load
-from parley.knowledge.sentences import PASSAGE_WORDS, cut
+from parley.knowledge.chunking import PASSAGE_WORDS, cut
+from parley.knowledge.documents import LoadResult, Passage, load
 
 
-def loaded(folder: Path, **files: Any) -> Loaded:
+def loaded(folder: Path, **files: Any) -> LoadResult:
     """The folder loaded with these files in it: bytes as they are, strings as UTF-8, other values as JSON."""
     for name, content in files.items():
         if not isinstance(content, str | bytes):
@@ -26,7 +26,7 @@ def complaints(folder: Path, **files: Any) -> list[str]:
     return [str(problem).removeprefix(f"{folder}/") for problem in loaded(folder, **files).problems]
 
 
-def texts(result: Loaded) -> list[str]:
+def texts(result: LoadResult) -> list[str]:
     return [passage.text for passage in result.passages]
 
 
@@ -36,7 +36,7 @@ def test_a_list_of_entries_keeps_other_keys_as_metadata(tmp_path: Path) -> None:
     result = loaded(tmp_path, services=[entry])
 
     expected = Passage("chain", "Chain", "It costs 35 dollars.", "services.json", {"price": 35, "tags": ["a"]})
-    assert result == Loaded([expected], [])
+    assert result == LoadResult([expected], [])
 
 
 def test_an_entry_needs_only_a_text(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
 def test_hidden_files_and_backups_are_passed_over(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("not json")
 
-    assert load(tmp_path) == Loaded([], [])
+    assert load(tmp_path) == LoadResult([], [])
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parley.knowledge.inversion import Field, FieldBuilder
+from parley.knowledge.index_builder import Field, FieldBuilder
 
 WORDS = ["red", "green", "blue", "rare"]
 

@@ -16,7 +16,7 @@ import wav_files
 from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer, payloads
 
-from parley.speech import simulated, sound_file, wav
+from parley.speech import placeholder, sound_file, wav
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -166,19 +166,19 @@ def test_a_malformed_name_in_the_query_is_refused(fresh: RunningServer, query: s
 @pytest.mark.parametrize("name", ["absent", "default.wav"])
 def test_what_is_not_there_is_simulated_and_says_so(fresh: RunningServer, name: str) -> None:
     audio, pieces = heard(ask(fresh, asset=name))
-    assert audio["transcript"] == simulated.TRANSCRIPT and b"".join(pieces) == simulated.utterance(None, RATE).pcm
+    assert audio["transcript"] == placeholder.TRANSCRIPT and b"".join(pieces) == placeholder.utterance(None, RATE).pcm
 
 
 def test_of_half_a_recording_the_other_half_alone_is_simulated(fresh: RunningServer) -> None:
     audio, pieces = heard(ask(fresh, asset="alone"))
     assert (b"".join(pieces), audio["transcript"]) == (BEEP, "(The recording alone, whose words are not known.)")
     audio, pieces = heard(ask(fresh, asset="noise"))
-    assert (b"".join(pieces), audio["transcript"]) == (simulated.utterance("Noise.", RATE).pcm, "Noise.")
+    assert (b"".join(pieces), audio["transcript"]) == (placeholder.utterance("Noise.", RATE).pcm, "Noise.")
 
 
 def test_without_any_recording_the_answer_is_simulated(bare: RunningServer) -> None:
     audio, pieces = heard(ask(bare))
-    assert audio["transcript"] == simulated.TRANSCRIPT and b"".join(pieces) == simulated.utterance(None, RATE).pcm
+    assert audio["transcript"] == placeholder.TRANSCRIPT and b"".join(pieces) == placeholder.utterance(None, RATE).pcm
     assert any("recording_fault" in line and "/nonexistent/recordings" in line for line in bare.lines())
 
 
@@ -193,7 +193,7 @@ def test_a_broadcast_is_voiced_by_the_recording_with_its_words(fresh: RunningSer
 @pytest.mark.parametrize("said", ["Hi, I am your agent.", "\u4f60\u597d\uff01", 'a "quoted"\ndata: [DONE]\n\n'])
 def test_a_broadcast_without_a_recording_gets_no_other_words(fresh: RunningServer, said: str) -> None:
     audio, pieces = heard(ask(fresh, messages=[*HELLO, {"role": "assistant", "content": said}]))
-    assert audio["transcript"] == said and b"".join(pieces) == simulated.utterance(said, RATE).pcm
+    assert audio["transcript"] == said and b"".join(pieces) == placeholder.utterance(said, RATE).pcm
 
 
 def test_the_sample_greeting_is_a_broadcast_with_a_recording(hasty: RunningServer) -> None:

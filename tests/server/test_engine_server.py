@@ -1,4 +1,4 @@
-"""A whole call as Agora's engine leads it in audio-only mode: tests/engine.py asks, plays and remembers."""
+"""A whole call as Agora's engine leads it in audio-only mode: tests/support/engine.py asks, plays and remembers."""
 
 import asyncio
 import shutil
@@ -14,7 +14,7 @@ from fake_upstream import FakeUpstream
 from running_server import ROOT, RunningServer
 from waiting import wait_until
 
-from parley.speech import simulated, sound_file, words
+from parley.speech import placeholder, sound_file, word_timing
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -41,7 +41,7 @@ def is_in_time(heard: Heard) -> None:
         assert at <= word["start_ts"] <= word["end_ts"] and word["duration"] == word["end_ts"] - word["start_ts"]
         at = word["end_ts"]
     assert at <= heard.seconds(len(heard.pcm)) * 1000
-    assert [word["text"] for word in heard.words] == words.tokens(heard.transcript)
+    assert [word["text"] for word in heard.words] == word_timing.tokens(heard.transcript)
 
 
 def test_a_greeting_is_voiced_in_its_very_words_and_plays_without_a_gap(server: RunningServer) -> None:
@@ -57,7 +57,7 @@ def test_another_greeting_never_gets_a_recordings_words(server: RunningServer) -
     heard = asyncio.run(Engine(server.url).greet("I did not catch that.", source="silence"))
 
     assert heard.transcript == "I did not catch that."
-    assert bytes(heard.pcm) == simulated.utterance(heard.transcript, RATE).pcm
+    assert bytes(heard.pcm) == placeholder.utterance(heard.transcript, RATE).pcm
     is_in_time(heard)
 
 
@@ -68,7 +68,10 @@ def test_who_barges_in_stops_the_sound_and_the_memory_ends_at_the_word_that_was_
 
     said = engine.memory[-1]
     assert said["metadata"] == {"source": "llm", "interrupted": True, "original": heard.transcript}
-    assert said["content"] and words.tokens(heard.transcript)[: len(said["content"].split())] == said["content"].split()
+    assert (
+        said["content"]
+        and word_timing.tokens(heard.transcript)[: len(said["content"].split())] == said["content"].split()
+    )
     assert heard.seconds(len(heard.pcm)) < 1.2 + 0.2 + 2.0 and not heard.is_done
 
 
@@ -125,8 +128,10 @@ def test_words_that_were_measured_are_preferred_to_the_estimate(
         shutil.copy(file, tmp_path)
     shutil.copy(tmp_path / "welcome.wav", tmp_path / "guessed.wav")
     (tmp_path / "guessed.txt").write_text("Welcome to Harbour Bicycle Works, how can I help you today?")
-    measured = [words.Word(text, place * 100, place * 100 + 90) for place, text in enumerate(words.tokens(GREETING))]
-    (tmp_path / "welcome.words.json").write_text(words.to_json(measured))
+    measured = [
+        word_timing.Word(text, place * 100, place * 100 + 90) for place, text in enumerate(word_timing.tokens(GREETING))
+    ]
+    (tmp_path / "welcome.words.json").write_text(word_timing.to_json(measured))
     server = servers(AUDIO_DIR=str(tmp_path), AUDIO_LEAD_MS="5000")
 
     heard: list[dict[str, Any]] = asyncio.run(Engine(server.url).greet(GREETING)).words

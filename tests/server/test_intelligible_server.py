@@ -14,7 +14,7 @@ from recogniser import Recogniser, word_error_rate
 from running_server import ROOT, RunningServer
 
 from parley.speech import sound_file
-from parley.speech.resampling import from_int16
+from parley.speech.pcm import from_int16
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]

@@ -15,7 +15,7 @@ import wav_files
 from fake_upstream import FakeUpstream, Step
 from running_server import RunningServer, payloads
 
-from parley.speech import simulated
+from parley.speech import placeholder
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -237,7 +237,7 @@ def test_a_broadcast_asks_no_upstream(relay: RunningServer, upstream: FakeUpstre
     chunks = chunks_of(ask(relay, messages=[{"role": "assistant", "content": said}]))
 
     assert deltas_of(chunks)[0]["audio"]["transcript"] == said and upstream.calls == []
-    assert b"".join(pieces_of(chunks)) == simulated.utterance(said, 16_000).pcm
+    assert b"".join(pieces_of(chunks)) == placeholder.utterance(said, 16_000).pcm
 
 
 def test_an_upstream_that_runs_ahead_is_read_at_the_pace_of_speech(servers: Servers, upstream: FakeUpstream) -> None:

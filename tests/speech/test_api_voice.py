@@ -23,8 +23,8 @@ from parley.errors import (
     UpstreamUnreachable,
 )
 from parley.speech.api_voice import Api, ApiVoice
-from parley.speech.speakable import Line, line
-from parley.speech.utterances import Piece
+from parley.speech.speech_text import Clause, to_clause
+from parley.speech.utterance import AudioPiece
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +51,13 @@ def voice(api: FakeUpstream) -> Iterator[Callable[..., ApiVoice]]:
         yield make
 
 
-def prepared(text: str = "It costs $5.") -> Line:
-    found = line(text, english=True)
+def prepared(text: str = "It costs $5.") -> Clause:
+    found = to_clause(text, english=True)
     assert found is not None
     return found
 
 
-def said(pieces: list[Piece]) -> np.ndarray:
+def said(pieces: list[AudioPiece]) -> np.ndarray:
     return np.frombuffer(b"".join(piece.pcm for piece in pieces), "<i2")
 
 

@@ -8,11 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from parley.errors import InternalError
-from parley.speech import embedded
+from parley.speech import voice_package
 from parley.speech.embedded_voice import EmbeddedVoice, _with_output
-from parley.speech.speakable import Line, line
-from parley.speech.utterances import Piece
-from parley.speech.words import is_mark
+from parley.speech.speech_text import Clause, to_clause
+from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import is_mark
 
 pytestmark = pytest.mark.embedded
 RATE = 16_000
@@ -25,18 +25,18 @@ def voice() -> EmbeddedVoice:
     return voice
 
 
-def prepared(text: str) -> Line:
-    found = line(text, english=True)
+def prepared(text: str) -> Clause:
+    found = to_clause(text, english=True)
     assert found is not None
     return found
 
 
-def say(voice: EmbeddedVoice, text: str) -> Piece:
+def say(voice: EmbeddedVoice, text: str) -> AudioPiece:
     (piece,) = voice.say(prepared(text))
     return piece
 
 
-def seconds(piece: Piece, rate: int = RATE) -> float:
+def seconds(piece: AudioPiece, rate: int = RATE) -> float:
     return len(piece.pcm) / 2 / rate
 
 
@@ -117,7 +117,7 @@ def test_durations_come_from_the_pinned_version(voice: EmbeddedVoice) -> None:
 
 
 def test_another_version_speaks_with_estimated_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "VERSION", "0.0.1")
+    monkeypatch.setattr(voice_package, "VERSION", "0.0.1")
     with capture_logs() as logged:
         piece = say(EmbeddedVoice(RATE), "Hello there.")
 
@@ -167,8 +167,8 @@ def test_an_inner_value_of_a_network_becomes_its_last_output() -> None:
 
 @pytest.mark.parametrize("missing", ["hibari", "onnx", "onnxruntime"])
 def test_without_one_of_its_packages_the_voice_is_not_there(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    assert embedded.installed()
+    assert voice_package.installed()
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
 
-    assert not embedded.installed()
+    assert not voice_package.installed()

@@ -11,7 +11,7 @@ import structlog
 from gevent.event import Event
 
 from parley.errors import (
-    Capped,
+    AnswerCapped,
     InternalError,
     ParleyError,
     UpstreamAuthFailed,
@@ -24,8 +24,8 @@ from parley.errors import (
     UpstreamTlsError,
     UpstreamUnreachable,
 )
-from parley.trail import Trail
-from parley.upstream.attempts import Attempts, Member
+from parley.turn_record import TurnRecord
+from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.retries import RetryBudget
 
 SOON = {"retry-after-ms": "1"}
@@ -33,7 +33,7 @@ SOON = {"retry-after-ms": "1"}
 
 
 @dataclass
-class Opened:
+class FakeStream:
     """What a good attempt gives."""
 
     by: str
@@ -56,17 +56,17 @@ class Asking:
     tells_of_silence: bool = False
     asked: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    opened: list[Opened] = field(default_factory=list)
+    streams: list[FakeStream] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.trail = Trail("chat", "r")
-        self.members = [Member(Named(name)) for name in self.scripts]  # type: ignore[arg-type]
+        self.record = TurnRecord("chat", "r")
+        self.candidates = [UpstreamHealth(Named(name)) for name in self.scripts]  # type: ignore[arg-type]
         chosen = {"seconds": 1.0, "retry_within": 1.0, "tick": 0.5, **self.settings}
         moments = [chosen.pop(name, None) for name in ("hedge_after", "wake_after")]
-        self.attempts = Attempts(self.members, self._ask, Opened.close, self.trail, self.budget, **chosen)
+        self.attempts = Attempts(self.candidates, self._ask, FakeStream.close, self.record, self.budget, **chosen)
         self.attempts.hedge_and_wake(*moments)
 
-    def _ask(self, upstream: Any, seconds: float) -> Opened:
+    def _ask(self, upstream: Any, seconds: float) -> FakeStream:
         self.asked.append(upstream.name)
         script = self.scripts[upstream.name]
         try:
@@ -78,13 +78,13 @@ class Asking:
                 elif isinstance(step, Exception):
                     raise step
                 else:
-                    self.opened.append(Opened(upstream.name))
-                    return self.opened[-1]
+                    self.streams.append(FakeStream(upstream.name))
+                    return self.streams[-1]
         except gevent.GreenletExit:
             self.gone.append(upstream.name)
             raise
 
-    def run(self) -> tuple[Member, Opened]:
+    def run(self) -> tuple[UpstreamHealth, FakeStream]:
         """The answer, without the ticks before it."""
         ticks = self.attempts.run(tells_of_silence=self.tells_of_silence)
         try:
@@ -125,15 +125,15 @@ def never() -> Event:
 
 def test_a_first_that_answers_is_asked_alone() -> None:
     asking = Asking({"a": [OK], "b": [OK]})
-    member, opened = asking.run()
-    assert (member, opened, asking.asked) == (asking.members[0], Opened("a"), ["a"])
-    assert (asking.trail.attempts, asking.trail.upstream) == (1, "a")
+    candidate, streams = asking.run()
+    assert (candidate, streams, asking.asked) == (asking.candidates[0], FakeStream("a"), ["a"])
+    assert (asking.record.attempts, asking.record.upstream) == (1, "a")
 
 
 def test_upstreams_are_asked_in_their_order_each_once() -> None:
     asking = Asking({"a": [UpstreamError("")], "b": [UpstreamTimeout("")], "c": [OK]})
-    assert asking.run()[1] == Opened("c") and asking.asked == ["a", "b", "c"]
-    assert (asking.trail.attempts, asking.trail.upstream) == (3, "c")
+    assert asking.run()[1] == FakeStream("c") and asking.asked == ["a", "b", "c"]
+    assert (asking.record.attempts, asking.record.upstream) == (3, "c")
 
 
 def test_there_are_at_most_three_attempts() -> None:
@@ -145,26 +145,26 @@ def test_there_are_at_most_three_attempts() -> None:
 def test_failing_over_waits_for_nothing() -> None:
     asking = Asking({"a": [UpstreamRefused(429, {}, headers={"retry-after": "60"})], "b": [OK]})
     started = time.monotonic()
-    assert asking.run()[1] == Opened("b") and time.monotonic() - started < 0.5
+    assert asking.run()[1] == FakeStream("b") and time.monotonic() - started < 0.5
 
 
 def test_an_upstream_in_bad_health_is_asked_last() -> None:
     asking = Asking({"a": [OK], "b": [OK]})
-    asking.members[0].breaker.failed(at_once=True)
-    assert asking.run()[1] == Opened("b") and asking.asked == ["b"]
+    asking.candidates[0].breaker.failed(at_once=True)
+    assert asking.run()[1] == FakeStream("b") and asking.asked == ["b"]
 
 
 def test_the_last_upstream_that_is_left_is_never_passed_over() -> None:
     asking = Asking({"a": [UpstreamError("")], "b": [OK]})
-    for member in asking.members:
-        member.breaker.failed(at_once=True)
-    assert asking.run()[1] == Opened("b") and asking.asked == ["a", "b"]
+    for candidate in asking.candidates:
+        candidate.breaker.failed(at_once=True)
+    assert asking.run()[1] == FakeStream("b") and asking.asked == ["a", "b"]
 
 
 def test_with_all_others_tried_one_in_bad_health_is_asked_too() -> None:
     asking = Asking({"a": [OK], "b": [UpstreamError("")]})
-    asking.members[0].breaker.failed(at_once=True)
-    assert asking.run()[1] == Opened("a") and asking.asked == ["b", "a"]
+    asking.candidates[0].breaker.failed(at_once=True)
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["b", "a"]
 
 
 # --- how often ---
@@ -198,7 +198,7 @@ def test_another_upstream_is_asked_where_it_may_do_better(error: ParleyError, _t
     may_do_better = error.retryable or isinstance(error, UpstreamAuthFailed)
     with structlog.testing.capture_logs():
         if may_do_better:
-            assert asking.run()[1] == Opened("b") and asking.asked == ["a", "b"]
+            assert asking.run()[1] == FakeStream("b") and asking.asked == ["a", "b"]
         else:
             assert asking.fails(type(error)) is error and asking.asked == ["a"]
 
@@ -206,7 +206,7 @@ def test_another_upstream_is_asked_where_it_may_do_better(error: ParleyError, _t
 def test_the_same_upstream_is_asked_again_after_the_wait_that_it_wants() -> None:
     asking = Asking({"a": [UpstreamError("", headers={"retry-after-ms": "30"}), OK]})
     started = time.monotonic()
-    assert asking.run()[1] == Opened("a") and time.monotonic() - started >= 0.03
+    assert asking.run()[1] == FakeStream("a") and time.monotonic() - started >= 0.03
 
 
 @pytest.mark.parametrize("wish", ["60", "1e300"])
@@ -233,8 +233,8 @@ def test_retries_spend_the_budget_and_without_one_there_is_none() -> None:
 
 
 def test_a_cap_ends_it_as_it_is() -> None:
-    asking = Asking({"a": [Capped()], "b": [OK]})
-    with pytest.raises(Capped):
+    asking = Asking({"a": [AnswerCapped()], "b": [OK]})
+    with pytest.raises(AnswerCapped):
         asking.run()
     assert asking.asked == ["a"]
 
@@ -287,16 +287,16 @@ def test_closing_ends_what_still_runs_and_holds_nothing_against_the_upstream() -
     asking = Asking({"a": [never()]}, settings={"tick": 0.001})
     ticks = asking.attempts.run(tells_of_silence=True)
     next(ticks)
-    asking.members[0].breaker.failed(at_once=True)
+    asking.candidates[0].breaker.failed(at_once=True)
     asking.close()
-    assert asking.gone == ["a"] and not asking.members[0].breaker._probing
+    assert asking.gone == ["a"] and not asking.candidates[0].breaker._probing
     asking.close()
     assert asking.gone == ["a"]
 
 
 def test_closing_ends_an_attempt_that_has_not_begun() -> None:
     asking = Asking({"a": [OK]})
-    asking.attempts._start(asking.members[0])
+    asking.attempts._start(asking.candidates[0])
     asking.close()
     gevent.sleep(0)
     assert asking.asked == []
@@ -308,16 +308,16 @@ def test_an_answer_that_nobody_took_is_closed() -> None:
     next(asking.attempts.run(tells_of_silence=True))
     later.set()
     gevent.sleep(0.001)
-    assert asking.opened == [Opened("a", closed=0)]
+    assert asking.streams == [FakeStream("a", closed=0)]
     asking.close()
     asking.close()
-    assert asking.opened == [Opened("a", closed=1)] and asking.gone == []
+    assert asking.streams == [FakeStream("a", closed=1)] and asking.gone == []
 
 
 def test_an_answer_that_was_taken_is_left_open() -> None:
     asking = Asking({"a": [OK]})
     asking.run()
-    assert asking.opened == [Opened("a", closed=0)]
+    assert asking.streams == [FakeStream("a", closed=0)]
 
 
 @pytest.fixture
@@ -328,12 +328,12 @@ def hedged() -> Iterator[Callable[..., Asking]]:
 
 def test_a_hedge_goes_to_the_next_upstream_and_the_first_is_let_go(hedged: Callable[..., Asking]) -> None:
     asking = hedged({"a": [never()], "b": [OK]})
-    assert asking.run()[1] == Opened("b") and (asking.asked, asking.gone) == (["a", "b"], ["a"])
+    assert asking.run()[1] == FakeStream("b") and (asking.asked, asking.gone) == (["a", "b"], ["a"])
 
 
 def test_a_hedge_with_one_upstream_goes_to_the_same(hedged: Callable[..., Asking]) -> None:
     asking = hedged({"a": [never(), OK]})
-    assert asking.run()[1] == Opened("a") and (asking.asked, asking.gone) == (["a", "a"], ["a"])
+    assert asking.run()[1] == FakeStream("a") and (asking.asked, asking.gone) == (["a", "a"], ["a"])
 
 
 def test_there_is_one_hedge_only() -> None:
@@ -350,7 +350,7 @@ def test_the_one_that_hedging_left_running_may_still_answer(hedged: Callable[...
     later = Event()
     asking = hedged({"a": [later, OK], "b": [UpstreamRefused(400, {})]})
     gevent.spawn_later(0.01, later.set)
-    assert asking.run()[1] == Opened("a") and asking.asked == ["a", "b"]
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["a", "b"]
 
 
 def test_a_hedge_takes_from_the_retry_budget(hedged: Callable[..., Asking]) -> None:
@@ -360,47 +360,47 @@ def test_a_hedge_takes_from_the_retry_budget(hedged: Callable[..., Asking]) -> N
     later = Event()
     gevent.spawn_later(0.02, later.set)
     asking = hedged({"a": [later, OK], "b": [OK]}, budget=budget)
-    assert asking.run()[1] == Opened("a") and asking.asked == ["a"]
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["a"]
 
 
 # --- what is remembered ---
 
 
 def test_an_upstreams_own_failures_open_its_breaker() -> None:
-    member = Member(Named("a"))  # type: ignore[arg-type]
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     for _ in range(5):
-        member.failed(UpstreamError(""))
-    assert member.breaker.state == "open"
+        candidate.failed(UpstreamError(""))
+    assert candidate.breaker.state == "open"
 
 
 def test_a_callers_mistakes_do_not() -> None:
-    member = Member(Named("a"))  # type: ignore[arg-type]
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     for _ in range(20):
-        member.failed(UpstreamRefused(400, {}))
-        member.failed(UpstreamTlsError(""))
-        member.failed(UpstreamRefused(429, {}))
-    assert member.breaker.state == "closed"
+        candidate.failed(UpstreamRefused(400, {}))
+        candidate.failed(UpstreamTlsError(""))
+        candidate.failed(UpstreamRefused(429, {}))
+    assert candidate.breaker.state == "closed"
 
 
 def test_an_upstream_that_asks_for_a_rest_gets_it() -> None:
-    member = Member(Named("a"))  # type: ignore[arg-type]
-    member.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}))
-    assert member.breaker.state == "open"
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
+    candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}))
+    assert candidate.breaker.state == "open"
 
 
 def test_a_refused_key_opens_the_breaker_and_is_complained_of_once() -> None:
-    member = Member(Named("a"))  # type: ignore[arg-type]
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):
-            member.failed(UpstreamAuthFailed("the upstream refused the server's own key"))
+            candidate.failed(UpstreamAuthFailed("the upstream refused the server's own key"))
     assert logged == [{"upstream": "a", "event": "upstream_auth_failed", "log_level": "error"}]
-    assert member.breaker.state == "open"
+    assert candidate.breaker.state == "open"
 
 
 def test_a_success_is_remembered_too() -> None:
     asking = Asking({"a": [UpstreamError("", headers=SOON), OK]})
     for _ in range(4):
-        asking.members[0].breaker.failed()
-    asking.members[0].breaker.succeeded()
+        asking.candidates[0].breaker.failed()
+    asking.candidates[0].breaker.succeeded()
     asking.run()
-    assert asking.members[0].breaker._in_a_row == 0
+    assert asking.candidates[0].breaker._in_a_row == 0

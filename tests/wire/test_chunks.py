@@ -13,8 +13,8 @@ from parley.errors import (
     UpstreamTimeout,
 )
 from parley.wire.chunks import (
+    ChunkView,
     Envelope,
-    Seen,
     check_completion,
     completion_as_stream,
     error_body,
@@ -29,7 +29,7 @@ def envelope() -> Envelope:
     return Envelope("chatcmpl-7", 1764000013, "m")
 
 
-def seen_delta(delta: str) -> Seen:
+def view_of_delta(delta: str) -> ChunkView:
     return look(b'{"choices":[{"index":0,"delta":%b}]}' % delta.encode())
 
 
@@ -183,7 +183,7 @@ def test_restamping_takes_whatever_a_look_takes() -> None:
     ],
 )
 def test_any_field_with_something_in_it_commits(delta: str) -> None:
-    assert seen_delta(delta).commits
+    assert view_of_delta(delta).commits
 
 
 @pytest.mark.parametrize(
@@ -198,21 +198,21 @@ def test_any_field_with_something_in_it_commits(delta: str) -> None:
     ],
 )
 def test_a_role_and_empty_fields_commit_nothing(delta: str) -> None:
-    assert not seen_delta(delta).commits
+    assert not view_of_delta(delta).commits
 
 
 @pytest.mark.parametrize("chunk", [b'{"choices":[]}', b'{"choices":null}', b'{"usage":{"total_tokens":7}}', b"{}"])
 def test_a_chunk_without_a_choice_is_fine_and_says_nothing(chunk: bytes) -> None:
-    seen = look(chunk)
+    view = look(chunk)
 
-    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset()), seen.failure()) == (False, False, set(), None)
+    assert (view.commits, view.calls_tool, view.unfinished(frozenset()), view.failure()) == (False, False, set(), None)
 
 
 def test_a_second_choice_counts_as_much_as_the_first() -> None:
     second = b'{"index":1,"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}'
-    seen = look(b'{"choices":[{"index":0,"delta":{}},%b]}' % second)
+    view = look(b'{"choices":[{"index":0,"delta":{}},%b]}' % second)
 
-    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset())) == (True, True, {0})
+    assert (view.commits, view.calls_tool, view.unfinished(frozenset())) == (True, True, {0})
 
 
 def test_a_choice_stays_unfinished_until_it_has_its_own_reason() -> None:
@@ -236,9 +236,9 @@ def test_a_function_call_is_one() -> None:
     [('"stop"', True), ('"length"', True), ('"made_up"', True), ("null", False), ('""', False)],
 )
 def test_any_finish_reason_ends_a_choice(reason: str, ends: bool) -> None:
-    seen = look(b'{"choices":[{"delta":{},"finish_reason":%b}]}' % reason.encode())
+    view = look(b'{"choices":[{"delta":{},"finish_reason":%b}]}' % reason.encode())
 
-    assert seen.unfinished(frozenset()) == (set() if ends else {0})
+    assert view.unfinished(frozenset()) == (set() if ends else {0})
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,9 @@ import pytest
 from engine import REQUEST
 
 from parley.errors import InvalidRequest
-from parley.trail import Trail
-from parley.wire.checks import MAX_MESSAGES, ROLES
-from parley.wire.request import (
-    OPENAI_FIELDS,
-    UPSTREAM_FIELDS,
-    Asked,
-    Origin,
-    parse,
-    text_of,
-)
+from parley.turn_record import TurnRecord
+from parley.wire.request import OPENAI_FIELDS, UPSTREAM_FIELDS, ChatRequest, Origin, parse, text_of
+from parley.wire.validation import MAX_MESSAGES, ROLES
 
 USER = {"role": "user", "content": "Hi"}
 NOTHING: frozenset[str] = frozenset()
@@ -38,12 +31,12 @@ AGORA_FOR_OTHERS = {
 }
 
 
-def read(body: Any, *, v1: bool = False, query: dict[str, str] | None = None) -> Asked:
+def read(body: Any, *, v1: bool = False, query: dict[str, str] | None = None) -> ChatRequest:
     """The request with this body, checked."""
-    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), Trail("chat", "r"), "default")
+    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), TurnRecord("chat", "r"), "default")
 
 
-def asked(*messages: dict[str, Any], v1: bool = False, **fields: Any) -> Asked:
+def chat(*messages: dict[str, Any], v1: bool = False, **fields: Any) -> ChatRequest:
     return read({"messages": messages or [USER], **fields}, v1=v1)
 
 
@@ -154,7 +147,7 @@ def test_a_field_of_a_wrong_kind_is_refused_by_its_name(field: str, value: Any) 
     ],
 )
 def test_a_message_of_any_known_form_is_taken(message: dict[str, Any]) -> None:
-    assert asked(message).messages == [message]
+    assert chat(message).messages == [message]
 
 
 def test_the_roles_are_openais() -> None:
@@ -172,7 +165,7 @@ def test_the_roles_are_openais() -> None:
     ],
 )
 def test_null_unknown_fields_and_fields_of_others_are_never_an_error(fields: dict[str, Any]) -> None:
-    assert asked(**fields).body == {"messages": [USER], **fields}
+    assert chat(**fields).body == {"messages": [USER], **fields}
 
 
 def test_as_many_messages_as_promised_are_taken() -> None:
@@ -192,11 +185,11 @@ def test_as_many_messages_as_promised_are_taken() -> None:
 def test_where_nothing_is_said_bare_paths_stream_and_v1_paths_do_not(
     fields: dict[str, Any], bare: bool, v1: bool
 ) -> None:
-    assert (asked(**fields).stream, asked(v1=True, **fields).stream) == (bare, v1)
+    assert (chat(**fields).stream, chat(v1=True, **fields).stream) == (bare, v1)
 
 
 def test_the_answers_envelope_names_the_model_asked_for() -> None:
-    models = [asked(**fields).envelope.model for fields in ({"model": "m"}, {}, {"model": None}, {"model": ""})]
+    models = [chat(**fields).envelope.model for fields in ({"model": "m"}, {}, {"model": None}, {"model": ""})]
 
     assert models == ["m", "default", "default", "default"]
 
@@ -224,10 +217,10 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
     first, last = {"role": "user", "content": "First"}, {"role": "user", "content": ["Second"]}
     answer = {"role": "assistant", "content": "Sure."}
 
-    assert asked(first, answer, last).question == "Second"
-    assert asked(first, answer).question == "First"
-    assert asked(answer).question == ""
-    assert [asked(*said).question_before for said in ((first, answer, last), (first, answer))] == ["First", ""]
+    assert chat(first, answer, last).question == "Second"
+    assert chat(first, answer).question == "First"
+    assert chat(answer).question == ""
+    assert [chat(*said).question_before for said in ((first, answer, last), (first, answer))] == ["First", ""]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +236,7 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
 def test_the_last_message_tells_what_is_wanted(
     last: dict[str, Any], awaits_answer: bool, broadcast: str | None
 ) -> None:
-    request = asked(USER, last)
+    request = chat(USER, last)
 
     assert (request.awaits_answer, request.broadcast) == (awaits_answer, broadcast)
 
@@ -267,13 +260,13 @@ def test_a_recording_is_named_in_the_body_or_else_in_the_query(
 def test_a_request_may_say_how_long_to_wait_before_a_waiting_message(
     wish: str | int | None, waiting_ms: int | None
 ) -> None:
-    assert asked(waiting=wish).waiting_ms(700) == waiting_ms
+    assert chat(waiting=wish).waiting_ms(700) == waiting_ms
 
 
 def test_context_stands_around_the_last_user_messages_own_text() -> None:
     system, first, last = {"role": "system", "content": "S"}, dict(USER), {"role": "user", "content": "  é\n", "x": 1}
     tool = {"role": "tool", "content": "7", "tool_call_id": "a"}
-    request = asked(system, first, last, tool)
+    request = chat(system, first, last, tool)
 
     framed = request.with_context("before ", " after")
 
@@ -289,7 +282,7 @@ def test_context_stands_around_a_list_of_parts_as_parts_of_its_own(
 ) -> None:
     own = [{"type": "image_url", "image_url": {"url": "u"}}, "Hi", {"type": "text", "text": " there "}]
 
-    content = asked({"role": "user", "content": own}).with_context(before, after).messages[0]["content"]
+    content = chat({"role": "user", "content": own}).with_context(before, after).messages[0]["content"]
 
     texts = {text: {"type": "text", "text": text} for text in around}
     assert content == [*([texts["B"]] if before else []), *own, *([texts["A"]] if after else [])]
@@ -298,11 +291,11 @@ def test_context_stands_around_a_list_of_parts_as_parts_of_its_own(
 def test_context_without_a_user_message_changes_nothing() -> None:
     messages = [{"role": "system", "content": "S"}, {"role": "assistant", "content": "A"}]
 
-    assert asked(*messages).with_context("B", "A").messages == messages
+    assert chat(*messages).with_context("B", "A").messages == messages
 
 
 def test_context_changes_nothing_but_the_messages() -> None:
-    request = asked(model="m", temperature=0.5, stream=False)
+    request = chat(model="m", temperature=0.5, stream=False)
 
     framed = request.with_context("B", "A")
 
@@ -338,13 +331,13 @@ def test_the_common_extensions_go_upstream_too() -> None:
 
 
 def test_of_agoras_request_nothing_private_goes_upstream() -> None:
-    request = parse(REQUEST.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False), TurnRecord("chat", "r"), "default")
 
     assert request.for_upstream("default", NOTHING) == AGORA_FOR_OTHERS
 
 
 def test_what_agora_said_stays_readable_here() -> None:
-    request = parse(REQUEST.encode(), Origin("r", v1=False), Trail("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False), TurnRecord("chat", "r"), "default")
 
     request.for_upstream("default", NOTHING)
 
@@ -355,7 +348,7 @@ def test_each_field_of_the_closed_list_goes_upstream_as_it_came() -> None:
     names = sorted(UPSTREAM_FIELDS - {"messages", "model", "stream", "modalities"})
     fields = {name: {"a": [1, None, "é"], "number": number} for number, name in enumerate(names)}
 
-    sent = asked(modalities=["text"], **fields).for_upstream("m", NOTHING)
+    sent = chat(modalities=["text"], **fields).for_upstream("m", NOTHING)
 
     assert sent == {**fields, "modalities": ["text"], "model": "m", "messages": [USER], "stream": True}
 
@@ -384,12 +377,12 @@ def test_each_field_of_the_closed_list_goes_upstream_as_it_came() -> None:
 def test_no_other_field_goes_upstream(name: str) -> None:
     value = "off" if name == "waiting" else "x"
 
-    assert asked(**{name: value}).for_upstream("m", NOTHING) == {"model": "m", "messages": [USER], "stream": True}
+    assert chat(**{name: value}).for_upstream("m", NOTHING) == {"model": "m", "messages": [USER], "stream": True}
 
 
 @pytest.mark.parametrize("forward", [NOTHING, frozenset({"*"}), frozenset({"kb", "filters", "include_citations"})])
 def test_what_is_addressed_to_the_knowledge_never_goes_upstream(forward: frozenset[str]) -> None:
-    request = asked(kb="shop", filters={"language": "en"}, include_citations=True)
+    request = chat(kb="shop", filters={"language": "en"}, include_citations=True)
 
     assert request.for_upstream("m", forward) == {"model": "m", "messages": [USER], "stream": True}
 
@@ -412,11 +405,11 @@ def test_a_knowledge_base_is_asked_for_in_the_body_or_else_in_the_query(
 def test_filters_are_words_whole_numbers_and_truths() -> None:
     filters = {"language": "en", "price": 5, "new": True}
 
-    assert (asked(filters=filters).filters, asked().filters) == (filters, {})
+    assert (chat(filters=filters).filters, chat().filters) == (filters, {})
 
 
 def test_further_fields_go_upstream_where_they_are_named() -> None:
-    sent = asked(metadata={"a": "b"}, tenant="acme", call={}).for_upstream("m", frozenset({"metadata", "tenant"}))
+    sent = chat(metadata={"a": "b"}, tenant="acme", call={}).for_upstream("m", frozenset({"metadata", "tenant"}))
 
     assert sent == {"metadata": {"a": "b"}, "tenant": "acme", "model": "m", "messages": [USER], "stream": True}
 
@@ -424,7 +417,7 @@ def test_further_fields_go_upstream_where_they_are_named() -> None:
 def test_a_star_lets_all_go_but_agoras_fields_and_ours() -> None:
     private = {"turn_id": 1, "timestamp": 2, "interruptable": True, "context": {}, "asset": "a", "waiting": "off"}
 
-    sent = asked(metadata={"a": "b"}, tenant="acme", **private).for_upstream("m", frozenset({"*"}))
+    sent = chat(metadata={"a": "b"}, tenant="acme", **private).for_upstream("m", frozenset({"*"}))
 
     assert sent == {"metadata": {"a": "b"}, "tenant": "acme", "model": "m", "messages": [USER], "stream": True}
 
@@ -433,13 +426,13 @@ def test_a_star_lets_all_go_but_agoras_fields_and_ours() -> None:
 def test_agoras_fields_leave_each_message_whatever_is_forwarded(forward: frozenset[str]) -> None:
     message = {**USER, "name": "Ann", "turn_id": 1, "timestamp": 2.5, "metadata": {}, "x": 1}
 
-    assert asked(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", "x": 1}]
+    assert chat(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", "x": 1}]
 
 
 def test_the_transcript_of_an_answer_in_audio_does_not_go_upstream() -> None:
     message = {"role": "assistant", "audio": {"id": "a", "transcript": "Hello"}}
 
-    assert asked(message).for_upstream("m", NOTHING)["messages"] == [{"role": "assistant", "audio": {"id": "a"}}]
+    assert chat(message).for_upstream("m", NOTHING)["messages"] == [{"role": "assistant", "audio": {"id": "a"}}]
 
 
 @pytest.mark.parametrize(
@@ -454,7 +447,7 @@ def test_the_transcript_of_an_answer_in_audio_does_not_go_upstream() -> None:
     ],
 )
 def test_the_forms_of_content_that_only_agora_writes_become_openais(part: Any, sent: dict[str, Any]) -> None:
-    request = asked({"role": "user", "content": [part, {"type": "text", "text": "?"}]})
+    request = chat({"role": "user", "content": [part, {"type": "text", "text": "?"}]})
 
     content = request.for_upstream("m", NOTHING)["messages"][0]["content"]
 
@@ -465,18 +458,18 @@ def test_the_forms_of_content_that_only_agora_writes_become_openais(part: Any, s
     ("fields", "model"), [({}, "ours"), ({"model": None}, "ours"), ({"model": "theirs"}, "theirs")]
 )
 def test_a_missing_model_is_filled_in(fields: dict[str, Any], model: str) -> None:
-    assert asked(**fields).for_upstream("ours", NOTHING)["model"] == model
+    assert chat(**fields).for_upstream("ours", NOTHING)["model"] == model
 
 
 @pytest.mark.parametrize(("v1", "fields"), [(False, {"stream": False}), (True, {}), (True, {"stream": None})])
 def test_without_a_stream_its_options_leave_too(v1: bool, fields: dict[str, Any]) -> None:
-    sent = asked(v1=v1, stream_options={"include_usage": True}, **fields).for_upstream("m", frozenset({"*"}))
+    sent = chat(v1=v1, stream_options={"include_usage": True}, **fields).for_upstream("m", frozenset({"*"}))
 
     assert sent == {"model": "m", "messages": [USER], "stream": False}
 
 
 def test_with_a_stream_its_options_stay() -> None:
-    sent = asked(stream_options={"include_usage": True}).for_upstream("m", NOTHING)
+    sent = chat(stream_options={"include_usage": True}).for_upstream("m", NOTHING)
 
     assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
 
@@ -484,7 +477,7 @@ def test_with_a_stream_its_options_stay() -> None:
 def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
     origin = Origin("r", v1=False, query={"q": "secret"}, token="secret")
 
-    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, Trail("chat", "r"), "m")
+    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, TurnRecord("chat", "r"), "m")
 
     assert "secret" not in repr(request)
 
@@ -494,14 +487,14 @@ def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
     [({}, False), ({"rag": True}, True), ({"rag": False}, False), ({"kb": "house"}, True), ({"kb": None}, False)],
 )
 def test_a_spoken_answer_is_grounded_where_the_body_says_so(fields: dict[str, Any], wants: bool) -> None:
-    assert asked(**fields).wants_knowledge == wants
+    assert chat(**fields).wants_knowledge == wants
 
 
 def test_what_is_for_a_model_of_text_holds_no_sound() -> None:
     heard = {"role": "assistant", "audio": {"id": "audio_1", "transcript": "Hello!"}}
     told = {"role": "assistant", "content": "Yes?", "audio": {"id": "audio_2", "transcript": "No."}}
     question = {"role": "user", "content": "Hi"}
-    original = asked(messages=[heard, told, question], modalities=["audio"], audio={"voice": "alloy"}, rag=True)
+    original = chat(messages=[heard, told, question], modalities=["audio"], audio={"voice": "alloy"}, rag=True)
 
     text = original.for_text()
 

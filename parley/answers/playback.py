@@ -1,0 +1,85 @@
+"""Sound on its way to a caller, whoever made it: cut into chunks, paced like speech, put into payloads.
+
+Also where it is known only piece by piece: see `Player`.
+"""
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from parley.services import Services
+from parley.speech import pacing, wav
+from parley.speech.utterance import AudioPiece, Utterance
+from parley.speech.word_timing import Word
+from parley.turn import Batches
+from parley.wire import audio
+from parley.wire.request import ChatRequest
+
+MOMENT_SECONDS = 1e-6
+
+
+class Player:
+    """One spoken answer, said piece by piece.
+
+    A piece's text and words leave before its sound, and its sound no further ahead of what is heard than
+    `AUDIO_LEAD_MS`: a generator of `say` waits meanwhile, so that its maker need not be far ahead, either.
+    """
+
+    def __init__(self, chat: ChatRequest, services: Services) -> None:
+        settings = services.settings
+        self._chunks = audio.AudioChunks(chat.envelope, id_once=chat.origin.v1)
+        self._pace = pacing.Pace(settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms)
+
+    def say(self, piece: AudioPiece) -> Batches:
+        """The piece as payloads, each when it is due; PCM that makes no whole chunk waits for the next piece."""
+        if piece.text or piece.words:
+            yield self.tell(piece.text, piece.words)
+        elif not piece.pcm:
+            yield []
+        for due in self._pace.chunks(piece.pcm):
+            yield [self._chunks.data(chunk) for chunk in due]
+
+    def tell(self, text: str, words: Iterable[Word]) -> list[bytes]:
+        """A text that is heard from here on, as a payload."""
+        return [self._chunks.spoken(text, words)]
+
+    def adopt(self, audio_id: str) -> None:
+        """Bear an upstream's id, where nothing has been said yet."""
+        self._chunks.adopt(audio_id)
+
+    def rest(self) -> Batches:
+        """What still waits, as a last shorter chunk."""
+        if due := self._pace.rest():
+            yield [self._chunks.data(chunk) for chunk in due]
+
+    def say_all(self, pieces: Iterable[AudioPiece]) -> Batches:
+        """All pieces to the last chunk of their sound; the finish chunk is the caller's to send."""
+        for piece in pieces:
+            yield from self.say(piece)
+        yield from self.rest()
+
+
+def play(utterance: Utterance, chat: ChatRequest, services: Services) -> Batches:
+    """A whole answer whose sound is there already."""
+    player = Player(chat, services)
+    yield player.tell(utterance.transcript, utterance.words)
+    yield from player.say_all([AudioPiece(utterance.pcm)])
+    yield [chat.envelope.finish("stop")]
+
+
+def play_whole(utterance: Utterance, chat: ChatRequest) -> bytes:
+    """The same in one piece: a WAV file unless `audio.format` is pcm16."""
+    data = whole_sound(utterance.pcm, utterance.rate, chat)
+    return audio.completion(chat.envelope, data, utterance.transcript, utterance.words)
+
+
+def whole_sound(pcm: bytes, rate: int, chat: ChatRequest) -> msgspec.Raw:
+    """The sound as JSON holds it, as the caller wants it: raw for `audio.format` pcm16, else a WAV file."""
+    wants_raw = (chat.body.get("audio") or {}).get("format") == "pcm16"
+    return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), give_way)
+
+
+def give_way() -> None:
+    """Let other streams run for a moment. Not sleep(0): that polls no sockets."""
+    time.sleep(MOMENT_SECONDS)

@@ -1,0 +1,1 @@
+"""What only operators run, by `flask kb` and `flask audio`: off the serving path."""

@@ -1,0 +1,497 @@
+"""One HTTP answer from a real socket: its framing, its bounds, its end, and whether its connection serves again."""
+
+import contextlib
+import gc
+import gzip
+import itertools
+import socket
+import struct
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+
+import gevent
+import pytest
+from gevent import socket as green
+from gevent.event import Event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
+from parley.http_client.response import MAX_HEAD_BYTES, HttpResponse, NoAnswer
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+TIMEOUT = 1.0
+
+
+class Wire:
+    """An answer, and the upstream's end of its connection. Each piece that is sent is one receive."""
+
+    def __init__(self, *pieces: bytes, cut: bool = False) -> None:
+        ours, self.upstream = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.kept: list[socket.socket] = []
+        self.answer = HttpResponse(ours, self.kept.append)
+        self._ours = ours
+        self.send(*pieces)
+        if cut:
+            self.upstream.close()
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.upstream.sendall(piece)
+
+    def read(self) -> bytes:
+        """The body, read to its end; the answer is closed."""
+        self.answer.read_head(TIMEOUT)
+        body = self.answer.read(TIMEOUT)
+        self.answer.close()
+        return body
+
+    @property
+    def serves_again(self) -> bool:
+        """Whether the closed answer's connection was given back; else it is closed."""
+        assert (self._ours.fileno() == -1) is not bool(self.kept)
+        return self.kept == [self._ours]
+
+    def close(self) -> None:
+        self._ours.close()
+        self.upstream.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Callable[..., Wire]]:
+    """Makes wires, which are closed after the test."""
+    made: list[Wire] = []
+
+    def make(*pieces: bytes, cut: bool = False) -> Wire:
+        made.append(Wire(*pieces, cut=cut))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+NewWire = Callable[..., Wire]
+
+
+# --- whole answers ---
+
+WHOLE = {
+    "a length": OK + b"Content-Length: 5\r\n\r\nhello",
+    "a length of zero": OK + b"Content-Length: 0\r\n\r\n",
+    "chunks": CHUNKED + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+    "extensions": CHUNKED + b'2;a=b;c="d;e"\r\nhe\r\n00003;x\r\nllo\r\n0;last\r\n\r\n',
+    "trailers": CHUNKED + b"5\r\nhello\r\n0\r\nServer-Timing: a;dur=1\r\nX: y\r\n\r\n",
+    "upper and lower hex": CHUNKED + b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+    "100 before": b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 5\r\n\r\nhello",
+    "103 before": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 9\r\n\r\n"
+    + CHUNKED
+    + b"5\r\nhello\r\n0\r\n\r\n",
+    "two before": b"HTTP/1.1 102 Processing\r\n\r\n" * 2 + OK + b"Content-Length: 5\r\n\r\nhello",
+    "no reason": b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.0 that is kept": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+}
+BODIES = {"a length of zero": b"", "upper and lower hex": b"0123456789" * 2, "204": b""}
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_a_whole_answer_is_read_and_its_connection_serves_again(wire: NewWire, form: str) -> None:
+    one = wire(WHOLE[form])
+    assert one.read() == BODIES.get(form, b"hello") and one.serves_again
+    assert one.answer.status == (204 if form == "204" else 200) and "link" not in one.answer.headers
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_it_is_the_same_byte_by_byte(wire: NewWire, form: str) -> None:
+    one = wire(*(WHOLE[form][place : place + 1] for place in range(len(WHOLE[form]))))
+    assert one.read() == BODIES.get(form, b"hello") and one.serves_again
+
+
+def sliced(stream: bytes, places: list[int]) -> list[bytes]:
+    borders = [0, *sorted({place % len(stream) for place in places} - {0}), len(stream)]
+    return [stream[start:end] for start, end in itertools.pairwise(borders)]
+
+
+@given(
+    chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=8),
+    extension=st.sampled_from([b"", b";a=b", b';a="b"']),
+    trailer=st.sampled_from([b"", b"X: y\r\n"]),
+    places=st.lists(st.integers(0, 2000), max_size=40),
+)
+def test_however_it_is_cut_into_chunks_and_receives_the_body_is_the_same(
+    chunks: list[bytes], extension: bytes, trailer: bytes, places: list[int]
+) -> None:
+    framed = b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
+    with contextlib.closing(Wire(*sliced(CHUNKED + framed + b"0\r\n" + trailer + b"\r\n", places))) as one:
+        assert one.read() == b"".join(chunks) and one.serves_again
+
+
+@given(body=st.binary(max_size=100), places=st.lists(st.integers(0, 200), max_size=20))
+def test_a_body_of_known_length_is_the_same_however_it_comes(body: bytes, places: list[int]) -> None:
+    with contextlib.closing(Wire(*sliced(OK + b"content-length: %d\r\n\r\n" % len(body) + body, places))) as one:
+        assert one.read() == body and one.serves_again
+
+
+def test_the_bytes_of_one_receive_leave_together(wire: NewWire) -> None:
+    one = wire(CHUNKED, b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n", b"0\r\n\r\n")
+    one.answer.read_head(TIMEOUT)
+    assert [one.answer.receive(TIMEOUT) for _ in range(4)] == [b"ab", b"c", b"", b""]
+
+
+def test_headers_are_found_in_lower_case_and_trailers_are_none(wire: NewWire) -> None:
+    one = wire(OK + b"Content-TYPE: Text/HTML; charset=x\r\nX-Empty:\r\nTransfer-Encoding: chunked\r\n\r\n")
+    one.answer.read_head(TIMEOUT)
+    one.send(b"0\r\nContent-Type: text/event-stream\r\n\r\n")
+    assert one.answer.read(TIMEOUT) == b"" and one.answer.media_type == "text/html"
+    assert one.answer.headers["x-empty"] == "" and one.answer.headers["content-type"] == "Text/HTML; charset=x"
+
+
+def test_without_a_content_type_there_is_no_media_type(wire: NewWire) -> None:
+    one = wire(WHOLE["a length"])
+    one.answer.read_head(TIMEOUT)
+    assert one.answer.media_type == ""
+
+
+UNTIL_CLOSE = {
+    "no framing": OK + b"\r\nhello",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "Connection: close": OK + b"Connection: close\r\n\r\nhello",
+    "an empty body": OK + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("form", UNTIL_CLOSE)
+def test_a_body_without_framing_ends_where_the_connection_does(wire: NewWire, form: str) -> None:
+    one = wire(UNTIL_CLOSE[form], cut=True)
+    assert one.read() == (b"" if form == "an empty body" else b"hello") and not one.serves_again
+
+
+CLOSING = {
+    "Connection: close": OK + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "chunks and close": OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("form", CLOSING)
+def test_an_upstream_that_wants_to_close_is_let_close(wire: NewWire, form: str) -> None:
+    one = wire(CLOSING[form])
+    assert one.read() == b"hello" and not one.serves_again
+
+
+# --- answers that break ---
+
+
+@pytest.mark.parametrize(
+    "framing", [CHUNKED + b"5\r\nhe", CHUNKED + b"2\r\nhe\r\n", OK + b"Content-Length: 5\r\n\r\nhe"]
+)
+def test_a_body_that_is_cut_off_is_never_taken_for_whole(wire: NewWire, framing: bytes) -> None:
+    one = wire(framing, cut=True)
+    one.answer.read_head(TIMEOUT)
+    assert one.answer.receive(TIMEOUT) == b"he"
+    with pytest.raises(UpstreamDisconnected):
+        one.answer.receive(TIMEOUT)
+    one.answer.close()
+    assert not one.serves_again
+
+
+@pytest.mark.parametrize("form", ["a length", "chunks", "extensions", "trailers", "103 before"])
+def test_cut_at_any_byte_it_breaks(form: str) -> None:
+    for place in range(1, len(WHOLE[form])):
+        with contextlib.closing(Wire(WHOLE[form][:place], cut=True)) as one:
+            with pytest.raises((UpstreamDisconnected, NoAnswer)):
+                one.read()
+            one.answer.close()
+            assert not one.serves_again
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def loopback() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        return ours, listener.accept()[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "error"),
+    [
+        (b"", None, NoAnswer),
+        (OK, None, UpstreamDisconnected),
+        (CHUNKED, b"", UpstreamDisconnected),
+        (CHUNKED, b"5\r\nhe", UpstreamDisconnected),
+        (OK + b"\r\n", b"until the close", UpstreamDisconnected),
+    ],
+)
+def test_a_reset_breaks_it_wherever_it_stands(head: bytes, body: bytes | None, error: type[Exception]) -> None:
+    ours, upstream = loopback()
+    answer = HttpResponse(ours, lambda _connection: pytest.fail("kept"))
+    upstream.sendall(head)
+    if body is not None:
+        answer.read_head(TIMEOUT)
+        upstream.sendall(body)
+    reset(upstream)
+    with pytest.raises(error):
+        answer.read_head(TIMEOUT) if body is None else answer.read(TIMEOUT)
+    answer.close()
+
+
+def test_a_closed_answer_holds_no_memory_until_a_garbage_collection() -> None:
+    gc.disable()
+    try:
+        one = Wire(CHUNKED, b"5\r\nhello\r\n0\r\n\r\n")
+        assert one.read() == b"hello"
+        one.close()
+        answer = weakref.ref(one.answer)
+        del one
+        assert answer() is None
+    finally:
+        gc.enable()
+
+
+def test_a_close_without_a_byte_is_no_answer(wire: NewWire) -> None:
+    with pytest.raises(NoAnswer):
+        wire(cut=True).answer.read_head(TIMEOUT)
+    assert issubclass(NoAnswer, UpstreamUnreachable)
+
+
+@pytest.mark.parametrize("begun", [b"H", OK, OK + b"Content-Length: 5\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_close_inside_the_head_is_a_broken_answer_and_not_none(wire: NewWire, begun: bytes) -> None:
+    with pytest.raises(UpstreamDisconnected):
+        wire(begun, cut=True).answer.read_head(TIMEOUT)
+
+
+NOT_HTTP = {
+    "another protocol": b"SSH-2.0-OpenSSH_9.9\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a request": b"GET / HTTP/1.1\r\n\r\n",
+    "no status": b"HTTP/1.1 OK\r\n\r\n",
+    "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
+    "no colon": OK + b"header\r\n\r\n",
+    "a space before the colon": OK + b"Content-Length : 5\r\n\r\nhello",
+    "a control character in a value": OK + b"X: a\x00b\r\n\r\n",
+    "both framings": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "both framings, turned round": OK
+    + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "two lengths": OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "a negative length": OK + b"Content-Length: -5\r\n\r\nhello",
+    "a signed length": OK + b"Content-Length: +5\r\n\r\nhello",
+    "a length in words": OK + b"Content-Length: five\r\n\r\nhello",
+    "a length beyond all bounds": OK + b"Content-Length: 99999999999999999999999\r\n\r\nhello",
+    "a chunk's size in words": CHUNKED + b"Z\r\nhello\r\n0\r\n\r\n",
+    "a chunk's size with 0x": CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    "a negative chunk": CHUNKED + b"-5\r\nhello\r\n0\r\n\r\n",
+    "a chunk that is longer": CHUNKED + b"4\r\nhello\r\n0\r\n\r\n",
+    "a chunk beyond all bounds": CHUNKED + b"fffffffffffffffff\r\nhello",
+    "another protocol asked for": b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nhello",
+}
+
+
+@pytest.mark.parametrize("form", NOT_HTTP)
+def test_what_is_not_http_is_refused(wire: NewWire, form: str) -> None:
+    one = wire(NOT_HTTP[form])
+    with pytest.raises(UpstreamBadResponse):
+        one.read()
+    one.answer.close()
+    assert not one.serves_again
+
+
+@given(garbage=st.binary(min_size=1, max_size=200), places=st.lists(st.integers(0, 200), max_size=5))
+def test_garbage_is_an_upstreams_error_and_no_other(garbage: bytes, places: list[int]) -> None:
+    refusals = (UpstreamBadResponse, UpstreamDisconnected, NoAnswer)
+    with contextlib.closing(Wire(*sliced(garbage, places), cut=True)) as one, pytest.raises(refusals):
+        one.read()
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=5))
+def test_garbage_behind_a_head_is_an_upstreams_error_or_a_body(garbage: bytes, places: list[int]) -> None:
+    with contextlib.closing(Wire(*sliced(CHUNKED + garbage, places), cut=True)) as one:
+        try:
+            body = one.read()
+        except (UpstreamBadResponse, UpstreamDisconnected):
+            body = b""
+        assert len(body) <= len(garbage)
+
+
+def test_a_head_without_end_is_refused(wire: NewWire) -> None:
+    one = wire(OK)
+    for _ in range(20):
+        one.send(b"".join(b"x-%d: %b\r\n" % (number, b"y" * 80) for number in range(40)))
+    with pytest.raises(UpstreamBadResponse, match="too large"):
+        one.answer.read_head(TIMEOUT)
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 ", OK + b"x: ", OK])
+def test_a_line_of_the_head_without_end_is_refused(wire: NewWire, begun: bytes) -> None:
+    one = wire(begun, *[b"y" * 16384] * (1 + MAX_HEAD_BYTES // 16384))
+    with pytest.raises(UpstreamBadResponse):
+        one.answer.read_head(TIMEOUT)
+
+
+def test_interim_answers_without_end_are_refused(wire: NewWire) -> None:
+    one = wire(*[b"HTTP/1.1 100 Continue\r\n\r\n" * 600] * 5)
+    with pytest.raises(UpstreamBadResponse, match="too large"):
+        one.answer.read_head(TIMEOUT)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-own"])
+def test_a_compressed_answer_is_refused_before_its_body(wire: NewWire, coding: str) -> None:
+    body = gzip.compress(b"hello")
+    one = wire(OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(body)) + body)
+    with pytest.raises(UpstreamBadResponse, match="compressed"):
+        one.answer.read_head(TIMEOUT)
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity "])
+def test_an_answer_that_says_it_is_not_compressed_is_read(wire: NewWire, coding: str) -> None:
+    one = wire(OK + b"Content-Encoding: %b\r\nContent-Length: 5\r\n\r\nhello" % coding.encode())
+    assert one.read() == b"hello"
+
+
+# --- silence and bounds ---
+
+
+def test_silence_is_none_and_then_it_goes_on(wire: NewWire) -> None:
+    one = wire(CHUNKED + b"2\r\nhe\r\n")
+    one.answer.read_head(TIMEOUT)
+    assert [one.answer.receive(0.002) for _ in range(3)] == [b"he", None, None]
+    one.send(b"3\r\nll")
+    assert [one.answer.receive(0.002) for _ in range(2)] == [b"ll", None]
+    one.send(b"o\r\n0\r\n\r\n")
+    assert [one.answer.receive(0.002) for _ in range(2)] == [b"o", b""]
+    one.answer.close()
+    assert one.serves_again
+
+
+def test_silence_before_the_head_is_a_timeout(wire: NewWire) -> None:
+    with pytest.raises(UpstreamTimeout):
+        wire(OK).answer.read_head(0.002)
+
+
+def test_silence_inside_a_body_that_is_wanted_whole_is_a_timeout(wire: NewWire) -> None:
+    one = wire(CHUNKED + b"2\r\nhe\r\n")
+    one.answer.read_head(TIMEOUT)
+    with pytest.raises(UpstreamTimeout):
+        one.answer.read(0.002)
+
+
+def test_a_whole_body_has_a_bound(wire: NewWire) -> None:
+    one = wire(CHUNKED)
+    one.answer.read_head(TIMEOUT)
+    piece = b"8000\r\n" + b"x" * 32768 + b"\r\n"
+
+    def flood() -> None:
+        with pytest.raises(OSError):
+            while True:
+                one.send(piece)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    with pytest.raises(UpstreamBadResponse, match="too large"):
+        one.answer.read(TIMEOUT)
+    one.answer.close()
+    flooding.join()
+
+
+# --- whether the connection serves again ---
+
+
+def test_an_answer_closed_before_its_end_closes_the_connection_once(wire: NewWire) -> None:
+    one = wire(CHUNKED + b"2\r\nhe\r\n")
+    one.answer.read_head(TIMEOUT)
+    one.answer.close()
+    one.answer.close()
+    assert not one.serves_again and one.upstream.recv(1) == b""
+
+
+def test_a_whole_answer_is_given_back_once(wire: NewWire) -> None:
+    one = wire(WHOLE["a length"])
+    one.read()
+    one.answer.close()
+    assert len(one.kept) == 1
+
+
+BEHIND = {
+    "garbage": b"garbage",
+    "one byte": b"x",
+    "the begin of an answer": b"HTTP/1.1 ",
+    "another answer": OK.replace(b"200", b"500") + b"Content-Length: 3\r\n\r\nbad",
+    "another interim answer": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("form", ["a length", "chunks"])
+def test_bytes_that_nobody_asked_for_change_nothing_but_the_connection_serves_no_more(
+    wire: NewWire, form: str, behind: str
+) -> None:
+    one = wire(WHOLE[form] + BEHIND[behind])
+    assert one.read() == b"hello" and one.answer.status == 200 and not one.serves_again
+
+
+class Green(Wire):
+    """A wire of gevent's own sockets, as the server has them."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        ours, self.upstream = green.socketpair()
+        self.kept, self.was_kept = [], Event()
+        self.answer = HttpResponse(ours, self._keep)
+        self._ours = ours
+        self.send(*pieces)
+
+    def _keep(self, connection: socket.socket) -> None:
+        self.kept.append(connection)
+        self.was_kept.set()
+
+
+@pytest.fixture
+def settled() -> Iterator[Green]:
+    """A wire whose answer has been settled with its end still to come."""
+    one = Green(CHUNKED + b"2\r\nhe\r\n")
+    one.answer.read_head(TIMEOUT)
+    assert one.answer.receive(TIMEOUT) == b"he"
+    one.answer.settle()
+    assert one.kept == []
+    yield one
+    one.close()
+
+
+def test_the_tail_of_a_settled_answer_is_read_aside_and_the_connection_serves_again(settled: Green) -> None:
+    settled.send(b"3\r\nllo\r\n")
+    gevent.sleep(0.001)
+    settled.send(b"0\r\n\r\n")
+    assert settled.was_kept.wait(TIMEOUT) and settled.serves_again
+
+
+def test_a_tail_that_does_not_come_costs_the_connection(settled: Green) -> None:
+    settled.upstream.settimeout(TIMEOUT)
+    assert settled.upstream.recv(1) == b"" and not settled.serves_again
+
+
+def test_a_tail_too_long_costs_the_connection_even_if_it_comes_at_once(settled: Green) -> None:
+    with contextlib.suppress(OSError):  # closed meanwhile
+        settled.send(*[b"8000\r\n" + b"x" * 32768 + b"\r\n"] * 8, b"0\r\n\r\n")
+    settled.upstream.settimeout(TIMEOUT)
+    with contextlib.suppress(ConnectionResetError):
+        assert settled.upstream.recv(1) == b""
+    assert not settled.serves_again
+
+
+def test_a_tail_that_breaks_costs_the_connection(settled: Green) -> None:
+    settled.send(b"Z\r\n")
+    settled.upstream.settimeout(TIMEOUT)
+    assert settled.upstream.recv(1) == b"" and not settled.serves_again
+
+
+def test_settling_a_whole_answer_gives_the_connection_back_at_once(wire: NewWire) -> None:
+    one = wire(WHOLE["a length"])
+    one.answer.read_head(TIMEOUT)
+    one.answer.read(TIMEOUT)
+    one.answer.settle()
+    assert one.serves_again

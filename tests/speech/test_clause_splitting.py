@@ -1,0 +1,103 @@
+"""Where a streamed text is cut: at once where a clause is sure to be over, and never inside a number or a name."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parley.speech.clause_splitting import LEAST_LATER, LONGEST, ClauseSplitter
+
+
+def cut(*pieces: str) -> list[str]:
+    splitter = ClauseSplitter()
+    fed = [clause for piece in pieces for clause in splitter.feed(piece)]
+    return [*fed, *splitter.rest()]
+
+
+def fed(*pieces: str) -> list[str]:
+    splitter = ClauseSplitter()
+    return [clause for piece in pieces for clause in splitter.feed(piece)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "complete"),
+    [
+        (["Certainly", ","], ["Certainly,"]),
+        (["We are open", "."], ["We are open."]),
+        (["Sure", "!"], ["Sure!"]),
+        (["Shall I", "?"], ["Shall I?"]),
+        (["你好", "。"], ["你好。"]),
+        (["Two items:", "\n"], ["Two items:"]),
+        (["A heading", "\n"], ["A heading"]),
+    ],
+)
+def test_a_clause_is_complete_with_the_token_that_ends_it(pieces: list[str], complete: list[str]) -> None:
+    assert fed(*pieces) == complete
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It costs 3.", "At 9:", "About 1,", "Ask Dr.", "See e.g.", "The U.", "Go to http:", "So it is"],
+)
+def test_what_may_go_on_waits_for_the_next_token(text: str) -> None:
+    assert fed(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs 3.50 in all.",
+        "We open at 9:30 today.",
+        "Dr. Smith is in.",
+        "Ask J. Smith today.",
+        "No. 5 is free.",
+        "The E.U. is approx. as large.",
+        "Mail info@example.com today.",
+        "See https://example.com/a.b?c=d today.",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_mark_inside_a_word_cuts_nothing(text: str, size: int) -> None:
+    assert cut(*(text[at : at + size] for at in range(0, len(text), size))) == [text]
+
+
+def test_the_number_of_an_item_stays_with_it() -> None:
+    assert cut("1. Call us.\n2. Wait.") == ["1. Call us.", "2. Wait."]
+
+
+def test_a_sentence_that_ends_in_a_number_ends() -> None:
+    assert cut("It opens at 5. Then we go.") == ["It opens at 5.", "Then we go."]
+
+
+def test_only_the_first_clause_may_be_short() -> None:
+    text = "Certainly, we can, of course, do that, too."
+
+    assert cut(text) == ["Certainly,", "we can, of course, do that, too."]
+
+
+def test_a_long_sentence_is_cut_at_a_comma() -> None:
+    first, second = f"Word {'word ' * 20}end,", "and so on."
+
+    assert cut(f"Yes. {first} {second}") == ["Yes.", first, second]
+    assert len(first) > LEAST_LATER
+
+
+def test_a_text_without_marks_is_cut_between_words() -> None:
+    splitter = cut("word " * 200)
+
+    assert all(len(clause) <= LONGEST and set(clause.split()) == {"word"} for clause in splitter)
+    assert " ".join(splitter).split() == ["word"] * 200
+
+
+def test_a_word_without_end_is_cut_all_the_same() -> None:
+    assert "".join(cut("x" * 1000)) == "x" * 1000
+
+
+@given(st.lists(st.text(alphabet="aB1 .,!?\n:;-—。\"'()*", max_size=12), max_size=40))
+def test_nothing_is_lost_but_blanks_and_marks_alone(pieces: list[str]) -> None:
+    splitter = cut(*pieces)
+
+    def letters(text: str) -> str:
+        return "".join(letter for letter in text if letter.isalnum())
+
+    assert letters("".join(splitter)) == letters("".join(pieces))
+    assert all(clause == clause.strip() and len(clause) <= LONGEST for clause in splitter)

@@ -1,0 +1,49 @@
+"""Numbers as English words: the one speller of the voice and of the aligner."""
+
+import pytest
+
+from parley.speech import english
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "zero"),
+        (19, "nineteen"),
+        (20, "twenty"),
+        (65, "sixty-five"),
+        (100, "one hundred"),
+        (1250, "one thousand two hundred fifty"),
+        (1_000_001, "one million one"),
+        (-7, "minus seven"),
+        (english.MOST, "one " + " ".join(["zero"] * 15)),
+    ],
+)
+def test_a_cardinal_is_said_in_full(number: int, words: str) -> None:
+    assert english.cardinal(number) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "first"), (12, "twelfth"), (20, "twentieth"), (23, "twenty-third"), (101, "one hundred first")],
+)
+def test_an_ordinal_ends_in_its_last_word(number: int, words: str) -> None:
+    assert english.ordinal(number) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1900, "nineteen hundred"),
+        (1905, "nineteen oh five"),
+        (2007, "two thousand seven"),
+        (2024, "twenty twenty-four"),
+    ],
+)
+def test_a_year_is_said_in_pairs(number: int, words: str) -> None:
+    assert english.year(number) == words
+
+
+def test_decimals_are_read_digit_by_digit_behind_the_point() -> None:
+    assert english.decimal("1,250.50") == "one thousand two hundred fifty point five zero"
+    assert (english.decimal(".5"), english.digits("507")) == ("zero point five", "five zero seven")

@@ -1,0 +1,159 @@
+"""Written English as it is read aloud."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parley.speech import english, normalization
+
+
+def read(text: str) -> str:
+    return " ".join(normalization.normalize(text.split()))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "zero"),
+        (7, "seven"),
+        (13, "thirteen"),
+        (21, "twenty-one"),
+        (100, "one hundred"),
+        (1250, "one thousand two hundred fifty"),
+        (2_000_003, "two million three"),
+        (-5, "minus five"),
+        (10**15, "one zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero"),
+    ],
+)
+def test_a_cardinal(number: int, words: str) -> None:
+    assert english.cardinal(number) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "first"), (3, "third"), (12, "twelfth"), (20, "twentieth"), (21, "twenty-first"), (100, "one hundredth")],
+)
+def test_an_ordinal(number: int, words: str) -> None:
+    assert english.ordinal(number) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1905, "nineteen oh five"),
+        (1984, "nineteen eighty-four"),
+        (1900, "nineteen hundred"),
+        (2000, "two thousand"),
+        (2007, "two thousand seven"),
+        (2024, "twenty twenty-four"),
+    ],
+)
+def test_a_year(number: int, words: str) -> None:
+    assert english.year(number) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("It costs $45.50, or", "It costs forty-five dollars and fifty cents, or"),
+        ("$1 and $0.99", "one dollar and ninety-nine cents"),
+        ("$20.00", "twenty dollars"),
+        ("€1,250 a year", "one thousand two hundred fifty euros a year"),
+        ("15€ or £3.05", "fifteen euros or three pounds and five pence"),
+        ("about $3 million.", "about three million dollars."),
+        ("$2k or $1.5m", "two thousand dollars or one point five million dollars"),
+        ("10 USD, EUR 5", "ten dollars, euros five"),
+    ],
+)
+def test_money(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("at 9 am on", "at nine AM on"),
+        ("9am", "nine AM"),
+        ("7:30pm,", "seven thirty PM,"),
+        ("7:05", "seven oh five"),
+        ("7:00 sharp", "seven o'clock sharp"),
+        ("7:00 p.m. sharp", "seven PM sharp"),
+        ("9:00-17:30", "nine o'clock to seventeen thirty"),
+        ("9-5 pm", "nine to five PM"),
+        ("25:99", "25:99"),
+    ],
+)
+def test_times(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("on March 3, 2024.", "on March third, twenty twenty-four."),
+        ("on 3 May", "on the third of May"),
+        ("the 21st of May; 3 June", "the twenty-first of May; the third of June"),
+        ("12 Dec 2023", "the twelfth of December twenty twenty-three"),
+        ("Sep 5", "September fifth"),
+        ("2024-03-05", "March fifth, twenty twenty-four"),
+        ("3/5/2024", "March fifth, twenty twenty-four"),
+        ("31/12/99", "December thirty-first, nineteen ninety-nine"),
+        ("2024-13-05", "2024-13-05"),
+        ("in the 1990s", "in the nineteen nineties"),
+        ("I may come", "I may come"),
+    ],
+)
+def test_dates(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("the 1st, 2nd and 23rd", "the first, second and twenty-third"),
+        ("50% off", "fifty percent off"),
+        ("3.14", "three point one four"),
+        ("-5 or ~10", "minus five or about ten"),
+        ("1/2 or 3/4", "one half or three quarters"),
+        ("24/7", "twenty-four seven"),
+        ("5 km, 1 km, 10kg", "five kilometers, one kilometer, ten kilograms"),
+        ("20°C", "twenty degrees Celsius"),
+        ("5-10", "five to ten"),
+        ("#3", "number three"),
+        ("No. 5", "number five"),
+        ("A4", "A four"),
+        ("555-0123", "five five five, zero one two three"),
+        ("+1-555-123-4567", "plus one, five five five, one two three, four five six seven"),
+        ("007", "zero zero seven"),
+        ("2,500 people", "two thousand five hundred people"),
+    ],
+)
+def test_numbers_and_units(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Dr. Smith & Co", "Doctor Smith and Co"),
+        ("e.g. this (i.e. that)", "for example this (that is that)"),
+        ("mail info@example.org!", "mail info at example dot org!"),
+        ("on example.com.", "on example dot com."),
+        ('"3"', '"three"'),
+        ("(5)", "(five)"),
+    ],
+)
+def test_signs_and_abbreviations(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize("word", ["Hello", "don't", "co-op", "你好", "...", "—", "x²"])
+def test_a_word_that_reads_itself_stays(word: str) -> None:
+    assert read(word) == word
+
+
+@given(st.lists(st.text(alphabet="0123456789.,:/-$€%+#~ampkKstndrh°()'", min_size=1, max_size=12), max_size=6))
+def test_whatever_is_written_has_one_reading_a_word(words: list[str]) -> None:
+    said = normalization.normalize(words)
+
+    assert len(said) == len(words) and all(said)

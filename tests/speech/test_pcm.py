@@ -1,0 +1,58 @@
+"""From one rate to another: the same sound in one piece or in many."""
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parley.speech import pcm
+from parley.speech.pcm import Resampler, Samples
+
+
+def tone(rate: int, seconds: float = 1.0, hz: float = 1000.0) -> Samples:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def converted(pieces: list[Samples], rate_in: int, rate_out: int) -> Samples:
+    resampler = Resampler(rate_in, rate_out)
+    return np.concatenate([*(resampler.more(piece) for piece in pieces), resampler.rest()])
+
+
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(24000, 16000), (44100, 16000), (8000, 16000), (24000, 48000)])
+def test_many_pieces_give_the_sound_of_one(rate_in: int, rate_out: int):
+    whole = tone(rate_in)
+    pieces = np.split(whole, [1, 2, 7, 500, 501, 4000, 4000, 7000])
+
+    many = converted(pieces, rate_in, rate_out)
+
+    assert len(many) == rate_out
+    assert np.abs(many - soxr.resample(whole, rate_in, rate_out, quality="HQ")).max() < 1e-4
+
+
+def test_pieces_that_are_converted_apart_would_be_heard():
+    pieces = np.split(tone(24000), range(960, 24000, 960))
+
+    apart = np.concatenate([soxr.resample(piece, 24000, 16000, quality="HQ") for piece in pieces])
+
+    assert np.abs(apart - converted(pieces, 24000, 16000)).max() > 0.01
+
+
+def test_where_the_rate_is_right_nothing_is_touched():
+    samples = tone(16000)
+
+    assert converted([samples], 16000, 16000).tobytes() == samples.tobytes()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 3000), max_size=8))
+def test_the_length_is_that_of_the_sound(sizes: list[int]):
+    result = converted([np.zeros(size, np.float32) for size in sizes], 24000, 16000)
+
+    assert abs(len(result) - sum(sizes) * 2 / 3) <= 1
+
+
+def test_samples_come_back_from_16_bits_as_they_went():
+    samples = np.arange(-32768, 32768).astype("<i2").tobytes()
+
+    assert pcm.to_int16(pcm.from_int16(samples)) == samples

@@ -1,0 +1,262 @@
+"""Which recordings are loaded, what is said of the others, and which one answers."""
+
+from pathlib import Path
+
+import pytest
+
+from parley.errors import InvalidRequest
+from parley.speech import placeholder, sound_file, wav
+from parley.speech.recordings import Library
+
+SOUND = {"default": b"\1\0" * 200, "welcome": b"\2\0" * 300, "goodbye": b"\3\0" * 100}
+
+
+def add(folder: Path, name: str, text: bytes = b"Some words.", rate: int = 16000) -> None:
+    (folder / f"{name}.wav").write_bytes(wav.encode(SOUND.get(name, b"\4\0" * 50), rate))
+    (folder / f"{name}.txt").write_bytes(text)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    add(tmp_path, "default", b"How can I help?\n")
+    add(tmp_path, "welcome", b"Welcome to\r\nthe workshop.\n")
+    return Library.load(tmp_path, 16000)
+
+
+def only_problem(folder: Path) -> str:
+    (problem,) = Library.load(folder, 16000).problems
+    return problem
+
+
+def test_a_pair_is_loaded_with_its_words_and_its_sound(library: Library):
+    chosen = library.choose("welcome")
+
+    assert chosen.name == "welcome"
+    assert chosen.transcript == "Welcome to\r\nthe workshop."
+    assert (chosen.pcm, chosen.rate, chosen.simulated) == (SOUND["welcome"], 16000, False)
+    assert library.problems == []
+    assert library.names == ["default", "welcome"]
+
+
+def test_sound_is_converted_to_the_rate_that_is_asked_for(tmp_path: Path):
+    add(tmp_path, "default", rate=8000)
+
+    chosen = Library.load(tmp_path, 24000).choose(None)
+
+    assert chosen.rate == 24000
+    assert len(chosen.pcm) == 3 * len(SOUND["default"])
+
+
+def test_a_request_is_answered_from_memory_when_the_files_are_gone(library: Library, tmp_path: Path):
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    assert library.choose("default").pcm == SOUND["default"]
+
+
+def test_default_answers_when_no_name_is_given(library: Library):
+    assert library.choose(None).name == "default"
+
+
+def test_the_only_pair_answers_when_no_name_is_given(tmp_path: Path):
+    add(tmp_path, "goodbye")
+
+    assert Library.load(tmp_path, 16000).choose(None).name == "goodbye"
+
+
+def test_no_pair_is_picked_at_random_when_there_are_several_and_no_default(tmp_path: Path):
+    add(tmp_path, "goodbye")
+    add(tmp_path, "welcome")
+
+    assert Library.load(tmp_path, 16000).choose(None).simulated
+
+
+def test_a_name_that_is_absent_gets_the_simulated_utterance(library: Library):
+    chosen = library.choose("no-such_asset.v2")
+
+    assert chosen.simulated
+    assert chosen.transcript == placeholder.TRANSCRIPT
+    assert len(chosen.pcm) > 16000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "%2e%2e",
+        "a\0b",
+        "..\\a",
+        "a b",
+        "default\n",
+        "é",
+        "a" * 65,
+    ],
+)
+def test_a_name_that_no_file_could_have_is_refused(library: Library, name: str):
+    with pytest.raises(InvalidRequest) as caught:
+        library.choose(name)
+
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_asset", "asset")
+
+
+def test_a_broadcast_gets_the_recording_of_its_very_words_whatever_the_name(library: Library):
+    chosen = library.choose("default", spoken="  Welcome to the  workshop. ")
+
+    assert (chosen.name, chosen.simulated) == ("welcome", False)
+
+
+@pytest.mark.parametrize("name", [None, "default", "welcome", "../bad"])
+@pytest.mark.parametrize("spoken", ["Sorry, something went wrong.", "how can I help?", ""])
+def test_a_broadcast_without_a_recording_is_simulated_and_never_gets_other_words(
+    library: Library, name: str | None, spoken: str
+):
+    chosen = library.choose(name, spoken=spoken)
+
+    assert chosen.simulated
+    assert chosen.transcript == spoken
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "said"),
+    [
+        (".txt", b" \r\n\t", "bad.txt: empty"),
+        (".txt", b"Caf\xe9", "bad.txt: not UTF-8 (byte 3"),
+        (".txt", b"x" * 70_000, "bad.txt: not a text file of at most 65536 bytes"),
+        (".wav", b"ID3\3" + bytes(99), "bad.wav: MP3 data that can't be decoded"),
+        (".wav", b"RF64" + bytes(99), "bad.wav: an RF64 file, which is not played; mend it with: ffmpeg -i bad.wav "),
+        (".wav", b"", "bad.wav: not a sound file: 0 bytes"),
+    ],
+)
+def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suffix: str, content: bytes, said: str):
+    add(tmp_path, "welcome")
+    add(tmp_path, "bad")
+    (tmp_path / f"bad{suffix}").write_bytes(content)
+
+    library = Library.load(tmp_path, 16000)
+
+    assert library.names == ["welcome"]
+    assert len(library.problems) == 1
+    assert library.problems[0].startswith(said)
+
+
+def test_a_text_without_its_sound_is_said_by_simulated_sound(tmp_path: Path):
+    add(tmp_path, "alone", b"Good morning.")
+    (tmp_path / "alone.wav").write_bytes(b"ID3\3" + bytes(99))
+
+    chosen = Library.load(tmp_path, 16000).choose("alone")
+
+    assert (chosen.transcript, chosen.simulated) == ("Good morning.", True)
+
+
+def test_sound_without_its_text_is_heard_under_a_name_that_claims_nothing(tmp_path: Path):
+    add(tmp_path, "welcome")
+    (tmp_path / "welcome.txt").write_bytes(b"Caf\xe9")
+    library = Library.load(tmp_path, 16000)
+
+    chosen = library.choose("welcome")
+
+    assert (chosen.pcm, chosen.simulated) == (SOUND["welcome"], False)
+    assert chosen.transcript == "(The recording welcome, whose words are not known.)"
+    assert library.choose(None, spoken=chosen.transcript).simulated
+
+
+def test_half_a_pair_is_named(tmp_path: Path):
+    add(tmp_path, "alone")
+    (tmp_path / "alone.wav").rename(tmp_path / "alone.mp3")
+    (tmp_path / "alone.txt").unlink()
+    assert only_problem(tmp_path) == "alone.mp3: there is no alone.txt beside it"
+
+    (tmp_path / "alone.mp3").unlink()
+    (tmp_path / "alone.txt").write_text("Alone.")
+    assert only_problem(tmp_path) == "alone.txt: there is no alone.wav beside it (nor .flac, .ogg, .opus, .mp3)"
+
+
+@pytest.mark.parametrize("suffix", sound_file.SUFFIXES)
+def test_sound_files_of_every_ending_are_found_and_read_for_what_they_are(tmp_path: Path, suffix: str):
+    add(tmp_path, "welcome")
+    (tmp_path / "welcome.wav").rename(tmp_path / f"welcome{suffix.upper()}")
+
+    assert Library.load(tmp_path, 16000).choose("welcome").pcm == SOUND["welcome"]
+
+
+def test_of_several_sound_files_the_first_kind_is_played_even_if_it_is_broken(tmp_path: Path):
+    add(tmp_path, "welcome")
+    files = [tmp_path / f"welcome{suffix}" for suffix in sound_file.SUFFIXES]
+    for number, file in enumerate(files):
+        file.write_bytes(wav.encode(bytes([number, 0]) * 100, 16000))
+
+    for number, file in enumerate(files):
+        library = Library.load(tmp_path, 16000)
+        assert library.choose("welcome").pcm == bytes([number, 0]) * 100 and library.problems == []
+        file.unlink()
+
+    files[1].write_bytes(wav.encode(SOUND["welcome"], 16000))
+    files[0].write_bytes(b"RIFF")
+    library = Library.load(tmp_path, 16000)
+    assert library.choose("welcome").simulated and library.problems == ["welcome.wav: not a sound file: 4 bytes"]
+
+
+def test_a_link_that_leaves_the_folder_is_not_followed(tmp_path: Path):
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    add(tmp_path, "secret")
+    add(folder, "welcome")
+    (folder / "welcome.txt").unlink()
+    (folder / "welcome.txt").symlink_to(tmp_path / "secret.txt")
+
+    assert only_problem(folder) == "welcome.txt: a link that leaves the folder"
+
+
+def test_a_link_inside_the_folder_is_followed_and_one_in_a_circle_is_a_problem(tmp_path: Path):
+    add(tmp_path, "welcome")
+    for suffix in (".wav", ".txt"):
+        (tmp_path / f"hello{suffix}").symlink_to(f"welcome{suffix}")
+        (tmp_path / f"circle{suffix}").symlink_to(f"circle{suffix}")
+
+    library = Library.load(tmp_path, 16000)
+
+    assert library.names == ["hello", "welcome"]
+    assert [problem.split(":")[0] for problem in library.problems] == ["circle.txt", "circle.wav"]
+
+
+def test_a_name_that_could_not_be_asked_for_is_a_problem_on_one_line(tmp_path: Path):
+    add(tmp_path, "my\nvoice")
+
+    assert only_problem(tmp_path).startswith("'my\\nvoice': a name has")
+
+
+def test_a_byte_order_mark_and_capital_suffixes_do_no_harm(tmp_path: Path):
+    add(tmp_path, "welcome", b"\xef\xbb\xbfHello.")
+    (tmp_path / "welcome.wav").rename(tmp_path / "welcome.WAV")
+
+    assert Library.load(tmp_path, 16000).choose("welcome").transcript == "Hello."
+
+
+def test_other_and_hidden_files_are_left_alone(tmp_path: Path):
+    add(tmp_path, "welcome")
+    (tmp_path / "README.md").write_text("about")
+    (tmp_path / "._welcome.wav").write_bytes(b"resource fork")
+
+    assert Library.load(tmp_path, 16000).problems == []
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_folder_that_is_missing_or_empty_is_a_problem_and_the_answers_are_simulated(tmp_path: Path, missing: bool):
+    library = Library.load(tmp_path / "voices" if missing else tmp_path, 16000)
+
+    assert len(library.problems) == 1
+    assert library.choose(None).simulated
+
+
+def test_the_recordings_that_come_with_the_project_load_without_a_problem():
+    folder = Path(__file__).parents[2] / "audio_assets"
+
+    library = Library.load(folder, 16000)
+
+    assert library.problems == []
+    assert {"default", "welcome"} <= set(library.names)

@@ -1,0 +1,173 @@
+"""A text said while it is written: order, how far ahead, errors behind what came before, and an end to all of it."""
+
+from collections.abc import Generator, Iterator
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
+from parley.speech.speech_stream import MOST_CHARACTERS, SpeechStream
+from parley.speech.speech_text import Clause
+from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import Word
+
+RATE = 16_000
+SOUND = b"\1\0" * 1600
+LIMIT = 5
+
+
+class Speaker:
+    """Says each line in 100 ms of sound, once it is let; a line `with a fault` fails."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.urgent: list[bool] = []
+        self.ended = 0
+        self.go = Event()
+        self.go.set()
+
+    def say(self, clause: Clause, *, urgent: bool) -> Iterator[AudioPiece]:
+        self.said.append(clause.text)
+        self.urgent.append(urgent)
+        try:
+            self.go.wait()
+            if "fault" in clause.text:
+                raise UpstreamError("the voice failed")
+            yield AudioPiece(SOUND, clause.text, (Word(clause.text, 0, 100),))
+        finally:
+            self.ended += 1
+
+
+class Writer:
+    """A text whose end, or closing, is seen."""
+
+    def __init__(self, *pieces: str | Event | Exception) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    def text(self) -> Generator[str, None, None]:
+        try:
+            for piece in self.pieces:
+                if isinstance(piece, Exception):
+                    raise piece
+                if isinstance(piece, Event):
+                    piece.wait()
+                else:
+                    yield piece
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def speaker() -> Speaker:
+    return Speaker()
+
+
+def speech_stream(writer: Writer, speaker: Speaker, tick: float = LIMIT) -> SpeechStream:
+    return SpeechStream(writer.text(), speaker.say, rate=RATE, english=True, tick=tick)
+
+
+def settle() -> None:
+    """Let every greenlet run as far as it can."""
+    for _ in range(10):
+        gevent.sleep(0)
+
+
+def test_lines_are_heard_in_order_and_timed_from_the_start(speaker: Speaker) -> None:
+    pieces = list(speech_stream(Writer("Yes. We", " are op", "en. Come in"), speaker).pieces())
+
+    assert [piece.text for piece in pieces] == ["Yes. ", "We are open. ", "Come in "]
+    assert [piece.words[0][1:] for piece in pieces] == [(0, 100), (100, 200), (200, 300)]
+
+
+def test_the_first_line_is_heard_while_the_text_is_still_written(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(speech_stream(Writer("Yes. We", Event()), speaker).pieces()).text == "Yes. "
+
+
+def test_one_line_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
+    pieces = speech_stream(Writer("One. Two. Three. Four."), speaker).pieces()
+    first = next(pieces)
+    settle()
+
+    assert (first.text, speaker.said) == ("One. ", ["One.", "Two."])
+    assert next(pieces).text == "Two. "  # the first has been heard
+    settle()
+    assert speaker.said == ["One.", "Two.", "Three."]
+
+
+def test_a_line_is_urgent_where_nothing_is_left_to_hear(speaker: Speaker) -> None:
+    pause = Event()
+    pieces = speech_stream(Writer("One. Two. ", pause, "Three. "), speaker, tick=0.001).pieces()
+    settle()
+    heard = [next(pieces), next(pieces), next(pieces)]
+    pause.set()
+    settle()
+
+    assert heard[2] == AudioPiece() and next(pieces).text == "Three. "
+    assert speaker.urgent == [True, False, True]
+
+
+def test_the_text_is_read_on_while_nothing_is_taken(speaker: Speaker) -> None:
+    writer = Writer("One. Two. Three. Four.")
+    talking = speech_stream(writer, speaker)
+    settle()
+
+    assert writer.closed
+    assert len(list(talking.pieces())) == 4
+
+
+def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(speech_stream(Writer(Event()), speaker, tick=0.001).pieces()) == AudioPiece()
+
+
+def test_a_text_without_words_wakes_whoever_listens(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(speech_stream(Writer("", Event()), speaker).pieces()) == AudioPiece()
+
+
+def test_a_text_that_breaks_is_heard_as_far_as_its_clauses_went(speaker: Speaker) -> None:
+    pieces = speech_stream(Writer("One. Two. Thr", UpstreamDisconnected("broke")), speaker).pieces()
+
+    assert [next(pieces).text, next(pieces).text] == ["One. ", "Two. "]
+    with pytest.raises(UpstreamDisconnected):
+        next(pieces)
+
+
+def test_a_voice_that_fails_is_told_behind_what_it_said(speaker: Speaker) -> None:
+    pieces = speech_stream(Writer("One. A fault. Three."), speaker).pieces()
+
+    assert next(pieces).text == "One. "
+    with pytest.raises(UpstreamError, match="the voice failed"):
+        next(pieces)
+    assert "Three." not in speaker.said
+
+
+def test_an_answer_without_end_is_capped(speaker: Speaker) -> None:
+    endless = "A sentence of words. " * (MOST_CHARACTERS // 21)
+
+    with pytest.raises(AnswerCapped):
+        list(speech_stream(Writer(endless, "One more sentence, then. "), speaker).pieces())
+
+
+def test_a_text_without_words_is_no_sound(speaker: Speaker) -> None:
+    assert list(speech_stream(Writer("😀", " ```x```"), speaker).pieces()) == []
+
+
+@pytest.mark.parametrize("moment", ["before_it_begins", "while_the_text_is_awaited", "while_a_line_is_made", "ahead"])
+def test_a_close_ends_the_text_and_the_voice_wherever_they_are(speaker: Speaker, moment: str) -> None:
+    writer = Writer("One. Two. Three.") if moment == "ahead" else Writer("One. Two", Event())
+    if moment == "while_a_line_is_made":
+        speaker.go.clear()
+    talking = speech_stream(writer, speaker)
+    if moment != "before_it_begins":
+        settle()
+
+    talking.close()
+    settle()
+
+    assert all(greenlet.dead for greenlet in talking._greenlets)
+    assert writer.closed or moment == "before_it_begins"
+    assert speaker.ended == len(speaker.said)
