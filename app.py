@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from blueprints import audio, basic, meta, metrics, models, openapi, rag, web
+from blueprints import audio, basic, meta, rag, web
 from blueprints.cli import audio as audio_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
@@ -28,10 +28,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         basic.bp,
         rag.bp,
         audio.bp,
-        models.bp,
         meta.bp,
-        metrics.bp,
-        openapi.bp,
         settings_cli.bp,
         kb_cli.bp,
         audio_cli.bp,

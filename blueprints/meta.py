@@ -1,10 +1,16 @@
-"""`GET /health`: alive. `GET /ready`: able to answer, or why not."""
+"""About the server itself: `GET /health`, `/ready`, `/models`, `/metrics` and `/openapi.json`.
 
+/health: alive. /ready: able to answer, or why not. /models and /metrics are behind the key where keys are set.
+"""
+
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from blueprints.web import json_response, may_see_details, services
+from blueprints.web import check_key, json_response, may_see_details, services
+from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
 
@@ -41,3 +47,34 @@ def _reason() -> str | None:
         return "the knowledge is being read"
     unavailable = services().upstream.unavailable_reason()
     return unavailable.message if unavailable else None
+
+
+def list_models() -> Response:
+    """The default model first, then what the upstream lists."""
+    check_key()
+    own = {"id": services().default_model, "object": "model", "created": 0, "owned_by": "upstream"}
+    listed = {model["id"]: model for model in services().upstream.models()}
+    models = {own["id"]: own, **listed} if own["id"] else listed
+    return json_response({"object": "list", "data": list(models.values())})
+
+
+for path in ("", "/rag", "/audio"):
+    bp.get(f"{path}/models")(list_models)
+    bp.get(f"{path}/v1/models")(list_models)
+    bp.get(f"/v1{path}/models")(list_models) if path else None
+
+
+@bp.get("/metrics")
+def show_metrics() -> Response:
+    """The metrics of all workers, or of this one where they share no folder."""
+    check_key()
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+
+DOCUMENT = Path(__file__).with_name("openapi.json")
+
+
+@bp.get("/openapi.json")
+def openapi() -> Response:
+    """The document beside this file."""
+    return json_response(DOCUMENT.read_bytes())

@@ -72,7 +72,7 @@ WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 70
-MAX_LOOSE_MODULES = 12
+MAX_LOOSE_MODULES = 11
 
 
 class Import(NamedTuple):

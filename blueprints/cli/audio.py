@@ -14,7 +14,7 @@ from parley.operators import audio_align, audio_check
 from parley.operators.audio_check import Report
 from parley.services import Services
 from parley.settings import Settings
-from parley.speech import pacing, recording, recordings, wav, word_timing
+from parley.speech import pacing, recordings, wav, word_timing
 from parley.speech.utterance import Utterance
 
 bp = Blueprint("audio_cli", __name__, cli_group="audio")
@@ -53,14 +53,14 @@ def align(name: str, as_json: bool) -> None:
     files = _found(folder)
     if name not in files:
         raise click.ClickException(f"{folder}: there is no recording {name}; there are: {', '.join(files) or 'none'}")
-    found = recording.read(folder, name, files[name], audio_align.RATE)
+    found = recordings.read(folder, name, files[name], audio_align.RATE)
     if found.utterance is None or not found.is_whole:
         raise click.ClickException("; ".join(found.problems))
     try:
         timed = audio_align.align(found.utterance.transcript, found.utterance.pcm, audio_align.RATE)
     except audio_align.AlignmentError as exc:
         raise click.ClickException(f"{name}: {exc}") from exc
-    path = recording.sidecar(folder, name)
+    path = recordings.sidecar(folder, name)
     _write(path, word_timing.to_json(timed).encode())
     click.echo(word_timing.to_json(timed).rstrip() if as_json else f"{path}: {len(timed)} words, measured")
 
@@ -76,7 +76,7 @@ def make(name: str, text: str, replace: bool, as_json: bool) -> None:
     Exits with 1 where there is no voice, or it fails, or the name is taken.
     """
     folder = _settings().audio_dir
-    if not recording.NAME_PATTERN.fullmatch(name):
+    if not recordings.NAME_PATTERN.fullmatch(name):
         raise click.ClickException(f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'")
     if name in _found(folder) and not replace:
         raise click.ClickException(f"{folder}: there is a recording {name} already; --replace replaces it")
@@ -84,7 +84,7 @@ def make(name: str, text: str, replace: bool, as_json: bool) -> None:
     for path, content in (
         (folder / f"{name}.wav", wav.encode(said.pcm, said.rate)),
         (folder / f"{name}.txt", f"{said.transcript}\n".encode()),
-        (recording.sidecar(folder, name), word_timing.to_json(said.words).encode()),
+        (recordings.sidecar(folder, name), word_timing.to_json(said.words).encode()),
     ):
         _write(path, content)
     seconds = round(pacing.duration_ms(len(said.pcm), said.rate) / 1000, 2)
@@ -117,7 +117,7 @@ def _settings() -> Settings:
     return _services().settings
 
 
-def _found(folder: Path) -> dict[str, recording.Files]:
+def _found(folder: Path) -> dict[str, recordings.Files]:
     try:
         return recordings.find(folder)
     except OSError as exc:

@@ -19,8 +19,8 @@ from blueprints.web import services
 from parley.errors import NotFound
 from parley.knowledge import encoders, prompt
 from parley.knowledge.bases import is_base_name
-from parley.knowledge.excerpts import MORE_THAN_WANTED, select_excerpts
 from parley.knowledge.index import Hit, Query
+from parley.knowledge.prompt import MORE_THAN_WANTED, select_excerpts
 from parley.knowledge.semantic import EncoderFailed
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.telemetry import logs

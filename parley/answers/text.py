@@ -7,8 +7,8 @@ from typing import Any
 
 from parley.answers.query_rewriting import rewrite_query
 from parley.knowledge import prompt
-from parley.knowledge.excerpts import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.index import Query
+from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.retriever import SearchResult
 from parley.services import Services
 from parley.turn import Batches

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parley.speech import recording, sound_file
-from parley.speech.recording import Files
+from parley.speech import recordings, sound_file
+from parley.speech.recordings import Files
 from parley.speech.sound_file import Sound
 from parley.speech.utterance import Utterance
 from parley.speech.word_estimation import FRAME_MS, loud_frames
@@ -47,9 +47,9 @@ class Report:
 
 def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
     """The report on one name of a folder, as it would be heard at `rate` Hz."""
-    found = recording.read(folder, name, files, rate)
+    found = recordings.read(folder, name, files, rate)
     report = Report(name, transcript=found.transcript, problems=found.problems, mend=found.mend)
-    sounds = recording.sounds(files)
+    sounds = recordings.sounds(files)
     if found.sound is not None and found.utterance is not None:
         report.format = str(found.sound)
         report.treatment = treatment(found.sound, rate)
@@ -122,4 +122,4 @@ def _mend(report: Report, source: Path, rate: int) -> str | None:
     trims = max(report.silence_before_ms, report.silence_after_ms) > LONGEST_SILENCE_MS
     levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
     filters = ",".join([TRIM_BOTH] * trims + [LEVEL] * levels)
-    return recording.ffmpeg(source, f'-af "{filters}" -ac 1 -ar {rate}') if filters else None
+    return recordings.ffmpeg(source, f'-af "{filters}" -ac 1 -ar {rate}') if filters else None

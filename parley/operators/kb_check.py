@@ -12,8 +12,8 @@ from zlib import crc32
 from parley.knowledge import documents
 from parley.knowledge.bases import folders_of
 from parley.knowledge.documents import Passage, Problem
-from parley.knowledge.excerpts import are_near_duplicates
 from parley.knowledge.json_file import Faulty, read
+from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
 
 _ALIKE_STARTS = 3

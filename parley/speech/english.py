@@ -1,6 +1,7 @@
-"""Numbers as English words. Nothing here knows text around them.
+"""English: numbers as words, and the tables of what stands for more than it shows (months, money, units, signs).
 
-Own code: of the libraries one is under the LGPL (num2words), the other is a hundred times as long (inflect).
+Nothing here knows the text around them. Own code for the numbers: of the libraries one is under the LGPL (num2words),
+the other is a hundred times as long (inflect).
 """
 
 ONES = """
@@ -65,3 +66,80 @@ def decimal(text: str) -> str:
 def digits(text: str) -> str:
     """ "507" is "five zero seven"."""
     return " ".join(ONES[int(digit)] for digit in text)
+
+
+MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+MONTH_OF = {name[:length].lower(): name for name in MONTHS for length in (3, len(name))} | {"sept": "September"}
+CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "€": ("euro", "euros", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "¥": ("yen", "yen", "sen", "sen"),
+    "₹": ("rupee", "rupees", "paisa", "paise"),
+}
+CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+SCALE_WORDS = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
+UNITS = {
+    "km": ("kilometer", "kilometers"),
+    "m": ("meter", "meters"),
+    "cm": ("centimeter", "centimeters"),
+    "mm": ("millimeter", "millimeters"),
+    "mi": ("mile", "miles"),
+    "ft": ("foot", "feet"),
+    "kg": ("kilogram", "kilograms"),
+    "g": ("gram", "grams"),
+    "mg": ("milligram", "milligrams"),
+    "lb": ("pound", "pounds"),
+    "lbs": ("pound", "pounds"),
+    "oz": ("ounce", "ounces"),
+    "l": ("liter", "liters"),
+    "ml": ("milliliter", "milliliters"),
+    "h": ("hour", "hours"),
+    "hr": ("hour", "hours"),
+    "hrs": ("hour", "hours"),
+    "min": ("minute", "minutes"),
+    "mins": ("minute", "minutes"),
+    "sec": ("second", "seconds"),
+    "ms": ("millisecond", "milliseconds"),
+    "mph": ("mile per hour", "miles per hour"),
+    "km/h": ("kilometer per hour", "kilometers per hour"),
+    "GB": ("gigabyte", "gigabytes"),
+    "MB": ("megabyte", "megabytes"),
+    "kB": ("kilobyte", "kilobytes"),
+    "KB": ("kilobyte", "kilobytes"),
+    "TB": ("terabyte", "terabytes"),
+    "W": ("watt", "watts"),
+    "kW": ("kilowatt", "kilowatts"),
+    "kWh": ("kilowatt hour", "kilowatt hours"),
+    "V": ("volt", "volts"),
+    "Hz": ("hertz", "hertz"),
+    "kHz": ("kilohertz", "kilohertz"),
+    "°": ("degree", "degrees"),
+    "°C": ("degree Celsius", "degrees Celsius"),
+    "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
+}
+WORDS = {
+    "&": "and",
+    "+": "plus",
+    "=": "equals",
+    "×": "times",
+    "*": "times",
+    "/": "or",
+    "%": "percent",
+    "@": "at",
+    "e.g.": "for example",
+    "e.g": "for example",
+    "i.e.": "that is",
+    "i.e": "that is",
+    "etc.": "et cetera",
+    "etc": "et cetera",
+    "vs.": "versus",
+    "vs": "versus",
+    "approx.": "approximately",
+    "Dr.": "Doctor",
+    "Mr.": "Mister",
+    "Mrs.": "Missus",
+    "Ms.": "Miz",
+    "Prof.": "Professor",
+}

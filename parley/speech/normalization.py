@@ -8,8 +8,22 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from parley.speech.english import ONES, cardinal, decimal, digits, ordinal, year
-from parley.speech.reading_tables import CODES, CURRENCIES, MONTH_OF, MONTHS, SCALE_SUFFIXES, SCALE_WORDS, UNITS, WORDS
+from parley.speech.english import (
+    CODES,
+    CURRENCIES,
+    MONTH_OF,
+    MONTHS,
+    ONES,
+    SCALE_SUFFIXES,
+    SCALE_WORDS,
+    UNITS,
+    WORDS,
+    cardinal,
+    decimal,
+    digits,
+    ordinal,
+    year,
+)
 
 HALVES = {2: "half", 4: "quarter"}
 MIDDAY = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
