@@ -78,7 +78,9 @@ def _proxy_fault() -> str | None:
     """Return the fault of a proxy that an upstream would be reached through."""
     if not names_proxies():
         return None
-    from parley import proxies  # perf: saves 25 ms of other starts (it loads the standard library's HTTP client)
+    from parley.http_client import (
+        proxies,  # perf: saves 25 ms of other starts (it loads the standard library's HTTP client)
+    )
 
     try:
         for url in settings.base_urls:

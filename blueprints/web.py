@@ -16,7 +16,8 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from parley import client_connection, errors, origins
+from blueprints import origins
+from parley import client_connection, errors
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.services import Services
 from parley.settings import Settings

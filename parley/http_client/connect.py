@@ -1,6 +1,6 @@
 """Opening a connection to an upstream: address, proxy, TLS.
 
-Which proxy is used: `parley/proxies.py`. Certificates are verified against the system's store, always.
+Which proxy is used: `parley/http_client/proxies.py`. Certificates are verified against the system's store, always.
 """
 
 import base64
@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import gevent
 
-from parley import proxies, tcp
+from parley import tcp
 from parley.errors import ServerOverloaded, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
-from parley.http_client import dns
+from parley.http_client import dns, proxies
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
 NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)

@@ -23,7 +23,7 @@ from unreachable import black_hole
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.http_client.connect import Route, connect
 from parley.http_client.pool import ConnectionPool
-from parley.proxies import BadProxy
+from parley.http_client.proxies import BadProxy
 
 TIMEOUT = 2.0
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

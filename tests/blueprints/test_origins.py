@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.origins import is_own
+from blueprints.origins import is_own
 
 
 @pytest.mark.parametrize(
