@@ -95,9 +95,10 @@ class Body:
 
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
     _refuse_foreign_pages(request, within)
-    turn.admit(within.admission, within.keyring.check(_presented_keys(request)))
+    client = request.environ.get("gunicorn.socket")
+    turn.admit(within.admission, within.keyring.check(_presented_keys(request)), client)
     asked = _read(request, within, turn.trail)
-    if client := request.environ.get("gunicorn.socket"):
+    if client:
         turn.watch(client)
     if not asked.stream:
         response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))

@@ -46,6 +46,7 @@ OWNERS = {
 }
 GEVENT = {
     "blueprints/web.py",
+    "parley/admission.py",
     "parley/body.py",
     "parley/concurrency.py",
     "parley/drain.py",
