@@ -96,11 +96,12 @@ class Body:
 
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
     _refuse_foreign_pages(request, within)
+    client = request.environ.get("gunicorn.socket")
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
-    turn.admit(within.admission, holder)
+    turn.admit(within.admission, holder, client)
     asked = _read(request, within, turn.trail)
-    if client := request.environ.get("gunicorn.socket"):
+    if client:
         turn.watch(client)
     if not asked.stream:
         response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))
@@ -252,6 +253,8 @@ def _error_response(error: ParleyError) -> Response:
 
 def _http_error_response(error: HTTPException) -> Response:
     """Flask's own 404, 405 and the like, in our shape."""
+    # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger makes thousands.
+    error.__traceback__ = error.__context__ = None
     if error.code == 404:
         return _error_response(errors.NotFound(f"there is no route {_request().path}"))
     headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}

@@ -64,9 +64,9 @@ class Turn:
         # A list, not an ExitStack: with 1 000 turns that saves 4 KiB each.
         self._held: list[Callable[[], object]] = [self._report]
 
-    def admit(self, admission: Admission, holder: str) -> None:
-        """Take a place for the turn's life. Raises ServerOverloaded, RateLimited."""
-        admission.admit(self, holder)
+    def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
+        """Take a place for the turn's life. Raises ServerOverloaded, RateLimited, ClientGone."""
+        admission.admit(self, holder, self._watching(client))
         self._held.append(functools.partial(admission.release, self))
         streams = observe.series(observe.OPEN_STREAMS, self.trail.endpoint)
         streams.inc()
@@ -80,10 +80,21 @@ class Turn:
 
     def interrupt(self, reason: BaseException) -> None:
         """End the turn for this reason, wherever it stands; may be called from any greenlet."""
-        if self._interruption is None:
-            self._interruption = reason
-            self._interrupted_at = time.monotonic()
-            get_hub().loop.run_callback(self._deliver)
+        if self._interruption is not None:
+            return
+        self._interruption = reason
+        self._interrupted_at = time.monotonic()
+        hub = get_hub()
+        if getcurrent() is hub:
+            # Not in a callback: the caller's next call, read in the same pass, must find the place free.
+            self._deliver()
+        else:
+            hub.loop.run_callback(self._deliver)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the turn's place will soon be free: it was interrupted, or only its last bytes remain to be sent."""
+        return self._interruption is not None or self.trail.outcome is not None
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
@@ -201,6 +212,15 @@ class Turn:
             yield
         finally:
             self._waits_inside = False
+
+    @contextlib.contextmanager
+    def _watching(self, client: socket.socket | None) -> Iterator[None]:
+        """Raise ClientGone as soon as the client leaves; for a wait before the request's body is read."""
+        with contextlib.ExitStack() as stack, self._interruptible():
+            if client is not None:
+                self._client = client
+                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
+            yield
 
     def _deliver(self) -> None:
         """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""

@@ -46,6 +46,7 @@ OWNERS = {
 }
 GEVENT = {
     "blueprints/web.py",
+    "parley/admission.py",
     "parley/client_connection.py",
     "parley/concurrency.py",
     "parley/server/connections.py",
