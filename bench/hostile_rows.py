@@ -12,9 +12,9 @@ import planned_upstream  # noqa: F401 - it says where the tests' modules are
 from hostile import PIPELINING
 from planned_upstream import House, Plan
 from running_server import RunningServer, post
-from strangers import KEY, WORD_SECONDS, Beside, beside
+from strangers import WORD_SECONDS, Beside, beside
 from table import Part, Table, ms
-from talkers import AUDIO, CHAT, QUESTION, RAG, quantile, serving
+from talkers import AUDIO, CHAT, KEY, QUESTION, RAG, quantile, serving
 
 LOCKED = {"API_KEYS": KEY}
 

@@ -200,3 +200,7 @@ class House:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Upstream(self), "127.0.0.1", 0, backlog=2048)
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._server.close()

@@ -23,8 +23,8 @@ import planned_upstream  # noqa: F401 - it says where the tests' modules are
 from hostile import LARGE, SHAPES, Strangers
 from planned_upstream import EARLY, LATE, STATUSES, House, Plan
 from running_server import GATHERED_SECONDS, RunningServer, held_by, hooked
-from strangers import KEY, NICE
-from talkers import AUDIO, CHAT, RAG, Log, Talker, broken_promise, open_streams, quantile, serving
+from strangers import NICE
+from talkers import AUDIO, CHAT, KEY, RAG, Log, Talker, broken_promise, open_streams, quantile, serving
 
 BUDGETS = {"TTFT_TIMEOUT": "2", "PRECOMMIT_TIMEOUT": "3", "IDLE_TIMEOUT": "3"}
 FIRST_SECONDS = IDLE_SECONDS = 3.0
@@ -146,7 +146,7 @@ class Soak:
         """Count how turns ended."""
         for end in self.log.new_ends():
             if end["id"] not in self.names:
-                self.refused += 1  # a stranger
+                self.refused += end["outcome"] == "refused"  # a stranger
                 continue
             self.outcomes[end["outcome"]] += 1
             self.ended[end["id"]] += 1

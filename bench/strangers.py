@@ -18,7 +18,7 @@ import planned_upstream  # noqa: F401 - it says where the tests' modules are
 from hostile import Strangers, Tally
 from planned_upstream import House, Plan
 from running_server import RunningServer
-from talkers import CHAT, HEALTH, PATIENT, QUESTION, Heard, Talker, broken_promise, exchange
+from talkers import CHAT, HEALTH, KEY, PATIENT, QUESTION, Heard, Talker, broken_promise, exchange
 
 CALLERS = 20
 WORDS = 150
@@ -27,7 +27,6 @@ PROBE_SECONDS = 0.05
 SETTLE_SECONDS = 0.5
 PROBE_TIMEOUT = 30.0
 NICE = 10
-KEY = "door-0123456789abcdef"
 
 
 @dataclasses.dataclass

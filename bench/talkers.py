@@ -19,6 +19,8 @@ from running_server import RunningServer, post, running_server
 
 CHAT, RAG, AUDIO = "/chat/completions", "/rag/chat/completions", "/audio/chat/completions"
 QUESTION = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
+KEY = "door-0123456789abcdef"
+"""The callers' key where a server asks for one."""
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 START_SECONDS = 60.0
 PATIENT = {"first": 60.0, "idle": 60.0}
@@ -203,6 +205,7 @@ async def serving(settings: Mapping[str, str], argv: Sequence[str] = ()) -> Any:
         yield running, house
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
+        house.close()
 
 
 class Log:
@@ -231,7 +234,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 async def open_streams(server: RunningServer) -> int:
     """How many turns the server says are running."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\nconnection: close\r\n\r\n" % KEY.encode())
     answer = await reader.read()
     writer.close()
     return int(json.loads(answer.partition(b"\r\n\r\n")[2])["details"]["streams"])

@@ -189,7 +189,8 @@ async def large_bodies_left(line: Line) -> None:
     """Send a large body, and leave before or inside the answer."""
     await line.send(large_body())
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(line.discard(), random.uniform(0, LEAVE_SECONDS))
+        async with asyncio.timeout(random.uniform(0, LEAVE_SECONDS)):
+            await line.discard()
 
 
 def client_hello() -> bytes:
@@ -245,6 +246,7 @@ class Attack:
         self._until = time.monotonic() + min(seconds, MOST_SECONDS)
         self._chance = random.Random(seed)
         self._begun = 0
+        self._is_over = False
         self.tally = Tally()
         self.all_begun = asyncio.Event()
 
@@ -254,6 +256,7 @@ class Attack:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), self._until - time.monotonic())
         tally = dataclasses.replace(self.tally)
+        self._is_over = True
         for task in strangers:
             task.cancel()
         await asyncio.gather(*strangers, return_exceptions=True)
@@ -262,7 +265,7 @@ class Attack:
     async def _stranger(self, number: int, count: int) -> None:
         kind = self._kinds[number % len(self._kinds)]
         await self._connection(SHAPES[kind], lambda: self._count_begun(count))
-        while self.tally.connections < MOST_CONNECTIONS:
+        while not self._is_over and self.tally.connections < MOST_CONNECTIONS:
             await asyncio.sleep(PAUSES.get(kind, 0.0) * self._chance.uniform(0.5, 1.0))
             await self._connection(SHAPES[kind], lambda: None)
 

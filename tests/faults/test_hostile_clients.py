@@ -18,8 +18,8 @@ from fake_upstream import FakeUpstream, answer
 from hostile import BEHIND_REFUSALS, HALF_HEAD, LARGE, OTHERS, PIPELINING, SHAPES, SILENT
 from hostile_rows import interrupt
 from running_server import RunningServer, hooked, post, receive_until, running_server
-from strangers import KEY, Beside
-from talkers import serving
+from strangers import Beside
+from talkers import KEY, serving
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -54,10 +54,10 @@ def attacked(kinds: Sequence[str], count: int, settings: Mapping[str, str] = LOC
 
 def check_unhurt(found: Beside) -> None:
     """Every call was whole and flowed, health answered, and the worker is the one that it was."""
-    assert found.workers_lost == 0 and found.calls > 8
-    assert found.faults == []
-    assert max(found.gaps) <= MOST_GAP
-    assert max(found.health) <= MOST_WAIT and max(found.new_calls) <= MOST_WAIT
+    assert (found.workers_lost, found.faults) == (0, [])
+    assert found.calls > 8
+    longest = {"gap": max(found.gaps), "health": max(found.health), "new call": max(found.new_calls)}
+    assert longest["gap"] <= MOST_GAP and max(longest.values()) <= MOST_WAIT, longest
 
 
 # --- requests sent ahead ---
