@@ -9,7 +9,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import gevent
 from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 from flask_cors import CORS
@@ -17,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from parley import client_connection, errors
+from parley.concurrency import run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.logs import log
 from parley.services import Services
@@ -27,7 +27,6 @@ from parley.wire import chunks
 from parley.wire.request import Asked, Origin, parse
 
 BODY_SECONDS = 10
-LARGE_BODY_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for an answer that nobody waits for."""
 
@@ -100,9 +99,7 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
     turn.admit(within.admission, holder, client)
-    asked = _read(request, within, turn.trail)
-    if client:
-        turn.watch(client)
+    asked = _read(request, within, turn)
     if not asked.stream:
         response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))
     else:
@@ -170,32 +167,21 @@ def _bearer_token(request: Request) -> str | None:
     return found[1] if found else None
 
 
-def _read(request: Request, within: Services, trail: Trail) -> Asked:
+def _read(request: Request, within: Services, turn: Turn) -> Asked:
+    """Return the checked request. From the end of its body on the client is watched: it may have to wait already."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
-        trail.id,
+        turn.trail.id,
         "v1" in request.path.split("/"),
         request.args,
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
     raw = _read_body(request, within.settings.max_body)
-    model = within.default_model
-    if len(raw) < LARGE_BODY_BYTES:
-        return parse(raw, origin, trail, model)
-    # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, trail, model))
-    if isinstance(asked, ParleyError):
-        raise asked
-    return asked
-
-
-def _parsed(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
-    """An error is handed over, not raised: gevent's thread pool would print its traceback."""
-    try:
-        return parse(raw, origin, trail, default_model)
-    except ParleyError as error:
-        return error
+    if client := request.environ.get("gunicorn.socket"):
+        turn.watch(client)
+    with turn.interruptible():
+        return run_for_size(len(raw), parse, raw, origin, turn.trail, within.default_model)
 
 
 def _read_body(request: Request, limit: int) -> bytes:

@@ -96,9 +96,20 @@ class Turn:
         """Whether the turn's place will soon be free: it was interrupted, or only its last bytes remain to be sent."""
         return self._interruption is not None or self.trail.outcome is not None
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let the turn be ended inside of the block, where it waits. Raises the reason for which it is ended."""
+        if self._interruption is not None:
+            raise self._interruption
+        self._waits_inside = True
+        try:
+            yield
+        finally:
+            self._waits_inside = False
+
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
-        with self._interruptible():
+        with self.interruptible():
             body = answer()
         self.trail.first_ms = self.trail.elapsed_ms
         self.trail.outcome = "ok"
@@ -160,7 +171,7 @@ class Turn:
         """The next batch; at the answer's end an empty `Last` one."""
         if self._interruption is not None:
             raise self._interruption
-        self._waits_inside = True  # not `_interruptible`: a context manager costs a microsecond, for each chunk
+        self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
         try:
             batch = next(answer, _NOTHING_MORE)
         finally:
@@ -190,7 +201,10 @@ class Turn:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # Break the cycle exception -> traceback -> this frame -> exception.
         self._note(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
 
@@ -204,19 +218,9 @@ class Turn:
         self.trail.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        if self._interruption is not None:
-            raise self._interruption
-        self._waits_inside = True
-        try:
-            yield
-        finally:
-            self._waits_inside = False
-
-    @contextlib.contextmanager
     def _watching(self, client: socket.socket | None) -> Iterator[None]:
         """Raise ClientGone as soon as the client leaves; for a wait before the request's body is read."""
-        with contextlib.ExitStack() as stack, self._interruptible():
+        with contextlib.ExitStack() as stack, self.interruptible():
             if client is not None:
                 self._client = client
                 stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)

@@ -29,7 +29,8 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.concurrency", "parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
+    {"parley.concurrency"},
+    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -45,7 +46,6 @@ OWNERS = {
     "dotenv": ("parley/settings.py",),
 }
 GEVENT = {
-    "blueprints/web.py",
     "parley/admission.py",
     "parley/client_connection.py",
     "parley/concurrency.py",
