@@ -32,6 +32,8 @@ MOST_REFUSALS = 10
 DISCARD_BYTES = 1 << 24
 """Largest rest of a refused body that is read away, for the sake of a client that reads its answer only then."""
 DISCARD_SECONDS = 10
+LINGER_SECONDS = 1
+"""The same on a connection that closes: long enough for an answer to arrive, too short for strangers to pile up."""
 READ = 1
 POLL_SECONDS = 0.05
 _STEP_BYTES = 1 << 16
@@ -251,10 +253,11 @@ def discard_body(source: Source, client: socket.socket) -> None:
     """
     connection = current()
     is_over = False
+    seconds = LINGER_SECONDS if connection.is_closing else DISCARD_SECONDS
     with (
         contextlib.suppress(OSError, ParseException),
         connection.silence(),
-        gevent.Timeout(DISCARD_SECONDS, False),
+        gevent.Timeout(seconds, False),
     ):
         is_over = not connection.is_closing and _discard(source.read)
         if not is_over:
