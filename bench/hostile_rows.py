@@ -44,9 +44,12 @@ def tell(table: Table, found: Beside) -> None:
     table.row("... first words of those calls", "(told)", measured, True)
     measured = (
         f"{tally.connections} connections, {tally.closed} closed by the server, {tally.standing} stood at the end, "
-        f"{tally.unreachable} unreachable, {tally.answers} answers; the worker waited {found.waited:.2f} s for a core"
+        f"{tally.unreachable} unreachable, {tally.answers} answers"
     )
     table.row("... the strangers", "(told)", measured, True)
+    late = f"this process was late by {1000 * found.own_lag:.0f} ms at most"
+    measured = f"the worker waited {found.waited:.2f} s for a core; {late}"
+    table.row("... the machine", "(told)", measured, True)
 
 
 async def one_stranger(table: Table, sizes: Sizes) -> None:

@@ -25,6 +25,7 @@ WORDS = 150
 WORD_SECONDS = 0.02
 PROBE_SECONDS = 0.05
 SETTLE_SECONDS = 0.5
+LAG_SECONDS = 0.005
 PROBE_TIMEOUT = 30.0
 NICE = 10
 
@@ -44,6 +45,8 @@ class Beside:
     workers_lost: int = 0
     waited: float = 0.0
     """How long the worker waited for a core, as the kernel tells it: noise of the machine."""
+    own_lag: float = 0.0
+    """How late the event loop of this process was at worst: no gap below it says anything of the server."""
     rss_mib: float = 0.0
     """The most that the worker held."""
     tally: Tally = dataclasses.field(default_factory=Tally)
@@ -113,6 +116,13 @@ class Callers:
             self.beside.new_calls.append(heard.first_at - at if heard.first_at else float("inf"))
             await asyncio.sleep(PROBE_SECONDS)
 
+    async def watch_own_loop(self) -> None:
+        """Note how late this process is woken: upstream, callers and clock share its event loop."""
+        while not self._over.is_set():
+            due = time.monotonic() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self.beside.own_lag = max(self.beside.own_lag, time.monotonic() - due)
+
     async def _health(self) -> float:
         with contextlib.suppress(OSError, EOFError, TimeoutError):
             async with asyncio.timeout(PROBE_TIMEOUT):
@@ -140,7 +150,7 @@ async def beside(
     calling = Callers(server, house, words)
     tasks = [asyncio.create_task(calling.call(number)) for number in range(callers)]
     await asyncio.sleep(SETTLE_SECONDS)
-    tasks.append(asyncio.create_task(calling.probe()))
+    tasks += [asyncio.create_task(calling.probe()), asyncio.create_task(calling.watch_own_loop())]
     waited = waited_for_a_core(worker)
     strangers = Strangers(server.port, kinds, count, seconds + PATIENT["first"], nice=NICE)
     await asyncio.to_thread(strangers.__enter__)

@@ -9,7 +9,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import gevent
 from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 from flask_cors import CORS
@@ -18,6 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from blueprints import origins
 from parley import client_connection, errors
+from parley.concurrency import run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.services import Services
 from parley.settings import Settings
@@ -28,7 +28,6 @@ from parley.wire import chunks
 from parley.wire.request import ChatRequest, Origin, parse
 
 BODY_SECONDS = 10
-LARGE_BODY_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for an answer that nobody waits for."""
 
@@ -97,12 +96,11 @@ class Body:
 
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
     _refuse_foreign_pages(request, within)
+    client = request.environ.get("gunicorn.socket")
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
-    turn.admit(within.admission, holder)
-    chat = _read(request, within, turn.record)
-    if client := request.environ.get("gunicorn.socket"):
-        turn.watch(client)
+    turn.admit(within.admission, holder, client)
+    chat = _read(request, within, turn)
     if not chat.stream:
         response = json_response(turn.whole(lambda: endpoint.whole(chat, within)))
     else:
@@ -173,32 +171,21 @@ def _bearer_token(request: Request) -> str | None:
     return found[1] if found else None
 
 
-def _read(request: Request, within: Services, record: TurnRecord) -> ChatRequest:
+def _read(request: Request, within: Services, turn: Turn) -> ChatRequest:
+    """Return the checked request. From the end of its body on the client is watched: it may have to wait already."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
-        record.id,
+        turn.record.id,
         "v1" in request.path.split("/"),
         request.args,
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
     raw = _read_body(request, within.settings.max_body)
-    model = within.default_model
-    if len(raw) < LARGE_BODY_BYTES:
-        return parse(raw, origin, record, model)
-    # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    chat: ChatRequest | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, record, model))
-    if isinstance(chat, ParleyError):
-        raise chat
-    return chat
-
-
-def _parsed(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) -> ChatRequest | ParleyError:
-    """An error is handed over, not raised: gevent's thread pool would print its traceback."""
-    try:
-        return parse(raw, origin, record, default_model)
-    except ParleyError as error:
-        return error
+    if client := request.environ.get("gunicorn.socket"):
+        turn.watch(client)
+    with turn.interruptible():
+        return run_for_size(len(raw), parse, raw, origin, turn.record, within.default_model)
 
 
 def _read_body(request: Request, limit: int) -> bytes:
@@ -256,6 +243,8 @@ def _error_response(error: ParleyError) -> Response:
 
 def _http_error_response(error: HTTPException) -> Response:
     """Flask's own 404, 405 and the like, in our shape."""
+    # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger makes thousands.
+    error.__traceback__ = error.__context__ = None
     if error.code == 404:
         return _error_response(errors.NotFound(f"there is no route {_request().path}"))
     headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}

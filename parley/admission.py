@@ -1,12 +1,15 @@
 """Who is let in, how many at once, and how often."""
 
+import contextlib
 import hashlib
 import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NoReturn
 
+from gevent.event import Event
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 
 ANYBODY = "anybody"
 """The caller where no key is asked for: all share its limits."""
+NEWS_SECONDS = 0.004
+"""How long a call waits at least: that a client has left may be noticed a pass of the event loop later."""
+FREED_SECONDS = 0.15
+"""How long a call waits at most, which it does where a turn is ending whose place it could take."""
+MOST_WAITING = 128
+"""Calls that wait for a place at the same time; one more is refused at once."""
 Compare = Callable[[bytes, bytes], bool]
 
 
@@ -64,6 +73,10 @@ class Admission:
 
     `rate` bounds how many a holder may begin in a stretch of time, such as "60/minute". All of this is counted in
     this worker alone. Not for threads: a gevent worker has one.
+
+    A caller who barges in cuts one call and begins the next in the same moment, so a call that finds no place waits
+    a little for one: up to FREED_SECONDS where a turn is ending, else NEWS_SECONDS. `release` gives the place to the
+    call that has waited longest of those that may take it, so nobody waits where there is a place.
     """
 
     def __init__(self, limit: int, per_key: int | None = None, rate: str | None = None) -> None:
@@ -71,25 +84,77 @@ class Admission:
         self._per_key = per_key
         self._rate = _Rate(parse(rate)) if rate else None
         self._by_holder: Counter[str] = Counter()
+        self._waiting: dict[Turn, tuple[str, Event]] = {}
         self.running: dict[Turn, str] = {}
 
-    def admit(self, turn: "Turn", holder: str = ANYBODY) -> None:
-        """Let a turn in. Raises ServerOverloaded or RateLimited: nobody queues in a phone call."""
-        if len(self.running) >= self.limit:
-            raise ServerOverloaded("the server carries as many conversations as it can", headers={"retry-after": "1"})
-        if self._per_key is not None and self._by_holder[holder] >= self._per_key:
-            raise RateLimited(
-                f"this key may hold {self._per_key} conversations at a time", headers={"retry-after": "1"}
-            )
+    def admit(
+        self, turn: "Turn", holder: str = ANYBODY, while_waiting: AbstractContextManager[object] | None = None
+    ) -> None:
+        """Let a turn in, after a short wait if need be. Raises ServerOverloaded or RateLimited.
+
+        `while_waiting` is entered for the time of a wait, which any exception may interrupt.
+        """
+        if self._has_place(holder):
+            self._take_place(turn, holder)
+        else:
+            with while_waiting or contextlib.nullcontext():
+                self._wait_for_place(turn, holder)
         if self._rate:
-            self._rate.check(holder)
+            try:
+                self._rate.check(holder)
+            except BaseException:
+                self.release(turn)
+                raise
+
+    def release(self, turn: "Turn") -> None:
+        """Give an admitted turn's place back, or to the first in line who may take it."""
+        holder = self.running.pop(turn)
+        self._by_holder[holder] -= 1
+        for waiting, (its_holder, granted) in self._waiting.items():
+            if self._has_place(its_holder):
+                del self._waiting[waiting]
+                self._take_place(waiting, its_holder)
+                granted.set()
+                return
+
+    def _take_place(self, turn: "Turn", holder: str) -> None:
         self.running[turn] = holder
         self._by_holder[holder] += 1
 
-    def release(self, turn: "Turn") -> None:
-        """Give an admitted turn's slot back."""
-        holder = self.running.pop(turn)
-        self._by_holder[holder] -= 1
+    def _wait_for_place(self, turn: "Turn", holder: str) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._refuse(holder)
+        granted = Event()
+        self._waiting[turn] = holder, granted
+        try:
+            # The second wait is for one pass of the event loop: timers are served before the sockets of their pass.
+            if not (granted.wait(NEWS_SECONDS) or granted.wait(0)) and self._frees_place(holder):
+                granted.wait(FREED_SECONDS - NEWS_SECONDS)
+        except BaseException:
+            if turn in self.running:
+                self.release(turn)
+            raise
+        finally:
+            self._waiting.pop(turn, None)
+        if turn not in self.running:
+            self._refuse(holder)
+
+    def _frees_place(self, holder: str) -> bool:
+        """Return whether a turn is ending whose place this holder could take."""
+        full = self._is_full()
+        return any(turn.is_ending for turn, its_holder in self.running.items() if full or its_holder == holder)
+
+    def _has_place(self, holder: str) -> bool:
+        return not self._is_full() and (self._per_key is None or self._by_holder[holder] < self._per_key)
+
+    def _is_full(self) -> bool:
+        return len(self.running) >= self.limit
+
+    def _refuse(self, holder: str) -> NoReturn:
+        """Raise ServerOverloaded or RateLimited, by the cap that is in the way."""
+        if self._is_full():
+            raise ServerOverloaded("the server carries as many conversations as it can", headers={"retry-after": "1"})
+        raise RateLimited(f"this key may hold {self._per_key} conversations at a time", headers={"retry-after": "1"})
 
 
 class _Rate:

@@ -32,6 +32,8 @@ MOST_REFUSALS = 10
 DISCARD_BYTES = 1 << 24
 """Largest rest of a refused body that is read away, for the sake of a client that reads its answer only then."""
 DISCARD_SECONDS = 10
+LINGER_SECONDS = 1
+"""The same on a connection that closes: long enough for an answer to arrive, too short for strangers to pile up."""
 READ = 1
 POLL_SECONDS = 0.05
 _STEP_BYTES = 1 << 16
@@ -72,10 +74,10 @@ class ClientConnection:
     `is_known` turns true with the first request that showed a valid key (or needed none).
     """
 
-    __slots__ = ("_receives", "_registry", "_request", "body_is_read", "greenlet", "is_known", "is_silent", "refusals")
+    __slots__ = ("_greenlet", "_receives", "_registry", "_request", "body_is_read", "is_known", "is_silent", "refusals")
 
     def __init__(self, registry: Registry | None = None) -> None:
-        self.greenlet = getcurrent()
+        self._greenlet: gevent.Greenlet | None = getcurrent()
         self.is_known = False
         self.is_silent = False
         self.refusals = 0
@@ -88,6 +90,23 @@ class ClientConnection:
         """Take gunicorn's next request of this connection."""
         self._request = request
         self.body_is_read = False
+
+    def close(self) -> None:
+        """Let go of the greenlet and the request when the connection has ended.
+
+        Break the cycles greenlet -> context -> connection -> greenlet, and those of gunicorn's reader of chunks, which
+        would otherwise live until the next full collection.
+        """
+        if self._request is not None:
+            self._request.body.reader.parser = None
+            self._request.body = None
+        self._request = None
+        self._greenlet = None
+
+    def end(self) -> None:
+        """End the connection if it is silent still; to be called from the event loop."""
+        if self.is_silent and self._greenlet is not None:
+            self._greenlet.throw(ConnectionEnded)
 
     def accepted(self) -> None:
         """Note that the request was allowed in: this connection is ended only after those of strangers."""
@@ -234,10 +253,11 @@ def discard_body(source: Source, client: socket.socket) -> None:
     """
     connection = current()
     is_over = False
+    seconds = LINGER_SECONDS if connection.is_closing else DISCARD_SECONDS
     with (
         contextlib.suppress(OSError, ParseException),
         connection.silence(),
-        gevent.Timeout(DISCARD_SECONDS, False),
+        gevent.Timeout(seconds, False),
     ):
         is_over = not connection.is_closing and _discard(source.read)
         if not is_over:

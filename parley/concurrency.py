@@ -1,4 +1,7 @@
-"""Sharing the event loop: the one `checkpoint()` that all work passes of which a peer, or a file, can ask for much.
+"""Sharing the event loop: `checkpoint()`, which all work passes of which a peer, or a file, can ask for much.
+
+Work that can't be cut into steps runs in a thread (`run_in_thread`), that of large requests in one thread for all of
+them (`run_for_size`). What a thread or another greenlet raises is handed over as a value: `outcome_of`, `result_of`.
 
 Everything in a worker runs in one thread, so whoever does not wait keeps every stream silent. Work comes in steps
 (a request of a connection, a receive, a batch of passages), and each step begins at a checkpoint:
@@ -16,13 +19,25 @@ Work that can't be cut into steps is done in a `thread_pool`, which is drained b
 
 import atexit
 import contextlib
+import functools
 import time
+import traceback
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from gevent import get_hub, monkey
 from gevent.hub import Waiter
 from gevent.threadpool import ThreadPool
 
+from parley.errors import AnswerCapped, ParleyError
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+
+LARGE_BYTES = 1 << 16
+"""Bytes of a request from which on work on it takes milliseconds: 20 to 40 ms for 1.8 MB in 4 096 messages."""
 PASS_SECONDS = 0.004
 """Seconds of checkpointed work in one pass of the event loop: so much later a stream's next chunk may leave."""
 
@@ -90,6 +105,65 @@ def checkpoint(*, background: bool = False) -> None:
     except AttributeError:
         line = _thread.line = _Line()
     line.step(background)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The error that ended some work, on its way to whoever waits for the result."""
+
+    error: Exception
+
+
+def outcome_of(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | Failure:
+    """Return what the work returns, or the error that ended it, without its traceback and causes.
+
+    A traceback holds frames, these hold what the work was about (a request, a turn), and something there would hold the
+    outcome: a cycle, which would live until the next full collection. The traceback of an error that nobody expected
+    is kept as text, for the log.
+    """
+    try:
+        return work(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - handed over, to be raised where the result is waited for
+        if not isinstance(error, ParleyError | AnswerCapped):
+            error.add_note(traceback.format_exc())
+        error.__cause__ = error.__context__ = None
+        return Failure(error.with_traceback(None))
+
+
+def result_of(outcome: Result | Failure) -> Result:
+    """Return the result, or raise the error that was handed over in its place."""
+    try:
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        return outcome
+    finally:
+        del outcome  # Break the cycle exception -> traceback -> this frame -> exception.
+
+
+def run_in_thread(pool: ThreadPool, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """Return what the work returns, or raise what it raises; may be interrupted, then the thread goes on in vain.
+
+    One more than the pool has threads are handed over, the others wait here in the order in which they came.
+    """
+    # gevent's thread pool would print the traceback of an error that is raised.
+    result: Result = result_of(pool.apply(functools.partial(outcome_of, work, *args, **kwargs)))
+    return result
+
+
+@functools.cache
+def _large_work() -> ThreadPool:
+    return thread_pool(1)
+
+
+def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """Return what the work on a request of `size` bytes returns, or raise what it raises.
+
+    A large one is worked on in a thread, one at a time: each thread that computes keeps the interpreter from the event
+    loop for 5 ms at a time (`sys.getswitchinterval`), so that several would stop the streams for as many times as long.
+    """
+    if size < LARGE_BYTES:
+        return work(*args, **kwargs)
+    return run_in_thread(_large_work(), work, *args, **kwargs)
 
 
 _sleep = monkey.get_original("time", "sleep")

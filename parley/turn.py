@@ -64,9 +64,9 @@ class Turn:
         # A list, not an ExitStack: with 1 000 turns that saves 4 KiB each.
         self._held: list[Callable[[], object]] = [self._report]
 
-    def admit(self, admission: Admission, holder: str) -> None:
-        """Take a slot for the turn's life. Raises ServerOverloaded, RateLimited."""
-        admission.admit(self, holder)
+    def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
+        """Take a slot for the turn's life. Raises ServerOverloaded, RateLimited, ClientGone."""
+        admission.admit(self, holder, self._watching(client))
         self._held.append(functools.partial(admission.release, self))
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()
@@ -80,14 +80,36 @@ class Turn:
 
     def interrupt(self, reason: BaseException) -> None:
         """End the turn for this reason, wherever it stands; may be called from any greenlet."""
-        if self._interruption is None:
-            self._interruption = reason
-            self._interrupted_at = time.monotonic()
-            get_hub().loop.run_callback(self._deliver)
+        if self._interruption is not None:
+            return
+        self._interruption = reason
+        self._interrupted_at = time.monotonic()
+        hub = get_hub()
+        if getcurrent() is hub:
+            # Not in a callback: the caller's next call, read in the same pass, must find the place free.
+            self._deliver()
+        else:
+            hub.loop.run_callback(self._deliver)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the turn's place will soon be free: it was interrupted, or only its last bytes remain to be sent."""
+        return self._interruption is not None or self.record.outcome is not None
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let the turn be ended inside of the block, where it waits. Raises the reason for which it is ended."""
+        if self._interruption is not None:
+            raise self._interruption
+        self._waits_inside = True
+        try:
+            yield
+        finally:
+            self._waits_inside = False
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
-        with self._interruptible():
+        with self.interruptible():
             body = answer()
         self.record.first_ms = self.record.elapsed_ms
         self.record.outcome = "ok"
@@ -149,7 +171,7 @@ class Turn:
         """The next batch; at the answer's end an empty `Last` one."""
         if self._interruption is not None:
             raise self._interruption
-        self._waits_inside = True  # not `_interruptible`: a context manager costs a microsecond, for each chunk
+        self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
         try:
             batch = next(answer, _NOTHING_MORE)
         finally:
@@ -179,7 +201,10 @@ class Turn:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # Break the cycle exception -> traceback -> this frame -> exception.
         self._note(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
 
@@ -193,14 +218,13 @@ class Turn:
         self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        if self._interruption is not None:
-            raise self._interruption
-        self._waits_inside = True
-        try:
+    def _watching(self, client: socket.socket | None) -> Iterator[None]:
+        """Raise ClientGone as soon as the client leaves; for a wait before the request's body is read."""
+        with contextlib.ExitStack() as stack, self.interruptible():
+            if client is not None:
+                self._client = client
+                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
             yield
-        finally:
-            self._waits_inside = False
 
     def _deliver(self) -> None:
         """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""

@@ -1,10 +1,16 @@
 """Who is let in, and how many at once."""
 
+import contextlib
+from collections.abc import Iterator
+
+import gevent
 import pytest
+from gevent import Greenlet
 from structlog.testing import capture_logs
 
+from parley import admission as module
 from parley.admission import Admission, Keyring
-from parley.errors import InvalidApiKey, ServerOverloaded
+from parley.errors import ClientGone, InvalidApiKey, ParleyError, RateLimited, ServerOverloaded
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
 
@@ -127,3 +133,202 @@ def test_a_turn_gives_its_place_back_when_it_closes() -> None:
 
     assert not admission.running
     assert [line["event"] for line in logged] == ["request_end"]
+
+
+# --- waiting for a place ---
+
+LONG = 20.0
+"""Seconds that a test would have to hang for before a wait ends by itself."""
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls wait until the test does something."""
+    monkeypatch.setattr(module, "NEWS_SECONDS", LONG)
+    monkeypatch.setattr(module, "FREED_SECONDS", 2 * LONG)
+
+
+class Line:
+    """Calls at one admission, each in a greenlet of its own; `admitted` are their names in the order of entry."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.admitted: list[str] = []
+        self.turns: dict[str, Turn] = {}
+
+    def come(self, name: str, holder: str = "key-1") -> Greenlet:
+        """A call that has been admitted, refused, or waits, when this returns; its value is why it was refused."""
+        call = gevent.spawn(self._ask, name, holder)
+        gevent.sleep(0)
+        return call
+
+    def leave(self, name: str) -> None:
+        """An admitted call ends; those that get a place for it have it when this returns."""
+        self.admission.release(self.turns[name])
+        gevent.sleep(0)
+        gevent.sleep(0)
+
+    def _ask(self, name: str, holder: str) -> ParleyError | None:
+        self.turns[name] = turn()
+        try:
+            self.admission.admit(self.turns[name], holder)
+        except ParleyError as refusal:
+            return refusal
+        self.admitted.append(name)
+        return None
+
+
+@pytest.mark.usefixtures("patient")
+def test_places_are_given_in_the_order_of_arrival_one_for_each_release() -> None:
+    line = Line(Admission(2))
+    for name in "abcdef":
+        line.come(name)
+    assert line.admitted == ["a", "b"]
+
+    for leaving in "abc":
+        line.leave(leaving)
+
+    assert line.admitted == ["a", "b", "c", "d", "e"]
+    assert len(line.admission.running) == 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_place_goes_to_the_first_whose_key_may_take_it() -> None:
+    line = Line(Admission(3, per_key=1))
+    for name, holder in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b"), ("c1", "c"), ("d1", "d")):
+        line.come(name, holder)
+    assert line.admitted == ["a1", "b1", "c1"]
+
+    line.leave("c1")
+    assert line.admitted[3:] == ["d1"], "the places of a and b are taken still"
+    line.leave("b1")
+    assert line.admitted[4:] == ["b2"]
+    line.leave("a1")
+    assert line.admitted[5:] == ["a2"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_whoever_stops_waiting_takes_no_place() -> None:
+    line = Line(Admission(1))
+    line.come("a")
+    interrupted = line.come("b")
+    line.come("c")
+    interrupted.kill()
+
+    line.leave("a")
+
+    assert line.admitted == ["a", "c"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_place_given_to_one_who_is_interrupted_goes_to_the_next() -> None:
+    line = Line(Admission(1))
+    line.come("a")
+    interrupted = line.come("b")
+    line.come("c")
+
+    def release_and_interrupt() -> None:
+        """From the event loop, so that whoever got the place has not heard of it."""
+        line.admission.release(line.turns["a"])
+        interrupted.throw(gevent.GreenletExit())
+
+    gevent.get_hub().loop.run_callback(release_and_interrupt)
+    interrupted.join()
+    gevent.sleep(0)
+
+    assert line.admitted == ["a", "c"]
+    assert set(line.admission.running) == {line.turns["c"]}
+
+
+def test_a_call_is_refused_soon_where_no_place_is_being_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FREED_SECONDS", LONG)
+    line = Line(Admission(1))
+    line.come("a")
+    refused = line.come("b")
+    assert isinstance(refused.get(timeout=LONG / 2), ServerOverloaded)
+
+    line.leave("a")
+    assert line.admitted == ["a"]
+    assert not line.admission.running
+
+
+@pytest.mark.parametrize(
+    ("holder", "waits"), [("a", True), ("b", False)], ids=["a turn of its key ends", "a turn of another key ends"]
+)
+def test_a_call_waits_on_for_a_place_that_is_being_freed(
+    monkeypatch: pytest.MonkeyPatch, holder: str, waits: bool
+) -> None:
+    monkeypatch.setattr(module, "FREED_SECONDS", LONG)
+    line = Line(Admission(10, per_key=1))
+    line.come("a1", "a")
+    line.come("b1", "b")
+    line.turns[f"{holder}1"].record.outcome = "ok"
+    late = line.come("a2", "a")
+    gevent.sleep(10 * module.NEWS_SECONDS)
+    assert late.ready() is not waits
+
+    line.leave("a1")
+    late.join(timeout=LONG / 2)
+    assert isinstance(late.value, RateLimited) is not waits
+    assert line.admitted == ["a1", "b1", *(["a2"] if waits else [])]
+
+
+def test_a_place_that_is_not_freed_in_time_is_waited_for_no_longer() -> None:
+    line = Line(Admission(1))
+    line.come("a")
+    line.turns["a"].record.outcome = "ok"
+    assert isinstance(line.come("b").get(timeout=LONG), ServerOverloaded)
+
+
+@pytest.mark.usefixtures("patient")
+def test_only_so_many_wait() -> None:
+    line = Line(Admission(1))
+    line.come("a")
+    waiting = [line.come(f"waiting-{number}") for number in range(module.MOST_WAITING)]
+    refused = line.come("one too many")
+
+    assert isinstance(refused.value, ServerOverloaded)
+    assert not any(call.ready() for call in waiting)
+    gevent.killall(waiting)
+
+
+def test_the_rate_counts_a_call_that_waited_once_and_a_refused_one_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(Admission(1, rate="3/hour"))
+    line.come("a")
+    assert isinstance(line.come("refused").get(timeout=LONG), ServerOverloaded)
+    monkeypatch.setattr(module, "NEWS_SECONDS", LONG)
+    line.come("waits")
+    line.leave("a")
+    line.leave("waits")
+    line.come("b")
+    waits_in_vain = line.come("c")
+    assert line.admitted == ["a", "waits", "b"]
+
+    line.leave("b")
+
+    assert isinstance(waits_in_vain.get(timeout=LONG), RateLimited)
+    assert not line.admission.running
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_wait_is_over_when_what_surrounds_it_is() -> None:
+    line, events = Line(Admission(1)), []
+    line.come("a")
+
+    @contextlib.contextmanager
+    def surrounded() -> Iterator[None]:
+        events.append("begins")
+        try:
+            yield
+        finally:
+            events.append("ends")
+
+    def ask() -> None:
+        with pytest.raises(ClientGone):
+            line.admission.admit(turn(), "key-1", surrounded())
+
+    waiting = gevent.spawn(ask)
+    gevent.sleep(0)
+    assert events == ["begins"]
+    waiting.kill(ClientGone())
+    assert events == ["begins", "ends"] and waiting.successful()

@@ -46,7 +46,7 @@ OWNERS = {
     "dotenv": ("parley/settings.py",),
 }
 GEVENT = {
-    "blueprints/web.py",
+    "parley/admission.py",
     "parley/answers/query_rewriting.py",
     "parley/client_connection.py",
     "parley/concurrency.py",

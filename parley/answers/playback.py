@@ -63,9 +63,11 @@ class Player:
 def play(utterance: Utterance, chat: ChatRequest, services: Services) -> Batches:
     """A whole answer whose sound is there already."""
     player = Player(chat, services)
+    envelope = chat.envelope
+    del chat  # its body is not held for as long as the answer lasts
     yield player.tell(utterance.transcript, utterance.words)
     yield from player.say_all([AudioPiece(utterance.pcm)])
-    yield [chat.envelope.finish("stop")]
+    yield [envelope.finish("stop")]
 
 
 def play_whole(utterance: Utterance, chat: ChatRequest) -> bytes:

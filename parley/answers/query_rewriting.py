@@ -44,7 +44,7 @@ def _order(said: Sequence[str], chat: ChatRequest) -> ChatRequest:
     if chat.model:
         body["model"] = chat.model
     # A record of its own: what the request's log line tells is the answer's.
-    return dataclasses.replace(chat, body=body, stream=False, record=copy.copy(chat.record))
+    return dataclasses.replace(chat, body=body, size=len(content), stream=False, record=copy.copy(chat.record))
 
 
 def _answer(body: bytes) -> str:

@@ -10,7 +10,7 @@ from parley.wire.request import ChatRequest
 
 def stream(chat: ChatRequest, services: Services) -> Batches:
     """The transcript with its words in time, then the recording."""
-    yield from playback.play(choose(chat, services), chat, services)
+    return playback.play(choose(chat, services), chat, services)
 
 
 def whole(chat: ChatRequest, services: Services) -> bytes:

@@ -30,10 +30,13 @@ A_SECOND = 2 * UPSTREAM_HZ
 def stream(chat: ChatRequest, services: Services) -> Batches:
     """The upstream's speech; a broadcast, or a recording asked for by name, asks no upstream."""
     if _is_recorded(chat):
-        yield from recorded.stream(chat, services)
+        played = recorded.stream(chat, services)
+        del chat
+        yield from played
         return
     relayed = _Relayed(chat, services)
     with contextlib.closing(services.upstream.stream(_asking_for_audio(chat))) as answer:
+        del chat  # its body is not held for as long as the answer lasts
         for batch in answer:
             if not batch:
                 yield batch

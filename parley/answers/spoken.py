@@ -29,13 +29,21 @@ TOOL_FIELDS = ("tool_calls", "function_call")
 def stream(chat: ChatRequest, services: Services) -> Batches:
     """Each clause's transcript and words, then its sound; a recording that is asked for is played instead."""
     if _is_recorded(chat, services):
-        yield from recorded.stream(chat, services)
+        played = recorded.stream(chat, services)
+        del chat
+        yield from played
         return
     player = Player(chat, services)
+    envelope = chat.envelope
+    said = _answer(chat, services, player) if chat.broadcast is None else _broadcast(chat, services, player)
+    del chat  # its body is not held for as long as the answer is spoken
     try:
-        yield from _answer(chat, services, player) if chat.broadcast is None else _broadcast(chat, services, player)
+        yield from said
     except ParleyError as error:
-        yield from _spoken_fallback(error, chat, services, player)
+        if not (yield from _spoken_fallback(error, envelope, services, player)):
+            raise
+        yield [envelope.finish("stop")]
+        raise FallbackSpoken(error) from None
 
 
 def whole(chat: ChatRequest, services: Services) -> bytes:
@@ -64,37 +72,41 @@ def _is_recorded(chat: ChatRequest, services: Services) -> bool:
 
 def _answer(chat: ChatRequest, services: Services, player: Player) -> Batches:
     ask = text.rag if chat.wants_knowledge else text.chat
-    reading = _Reading(ask(chat.for_text(), services), chat.envelope)
+    envelope = chat.envelope
+    reading = _Reading(ask(chat.for_text(), services), envelope)
+    del chat
     with contextlib.closing(_speech_stream(reading.text(), services, services.synthesis.say)) as speech:
         for batch in player.say_all(speech.pieces()):
             yield [*reading.aside(), *batch]
-    yield [*reading.aside(), chat.envelope.finish(reading.finish_reason), *reading.behind]
+    yield [*reading.aside(), envelope.finish(reading.finish_reason), *reading.behind]
 
 
 def _broadcast(chat: ChatRequest, services: Services, player: Player) -> Batches:
     """The text as it is, for a platform compares it with its own; its sound is kept for the next time."""
     say = functools.partial(services.synthesis.say, recurs=True)
-    with contextlib.closing(_speech_stream(_once(chat.broadcast or ""), services, say)) as speech:
-        yield from player.say_all(_under(chat.broadcast or "", speech.pieces()))
-    yield [chat.envelope.finish("stop")]
+    envelope, said = chat.envelope, chat.broadcast or ""
+    del chat
+    with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
+        yield from player.say_all(_under(said, speech.pieces()))
+    yield [envelope.finish("stop")]
 
 
-def _spoken_fallback(error: ParleyError, chat: ChatRequest, services: Services, player: Player) -> Batches:
-    """FALLBACK_TEXT in the error's place; raises the error where it may not be said, or can't."""
+def _spoken_fallback(
+    error: ParleyError, envelope: Envelope, services: Services, player: Player
+) -> Generator[list[bytes], None, bool]:
+    """FALLBACK_TEXT in the error's place. Return whether it was said: it may not be, or can't."""
     apology = services.settings.fallback_text
-    if not apology or not error.speakable or chat.envelope.calls_tool:
-        raise error
+    if not apology or not error.speakable or envelope.calls_tool:
+        return False
+    error.speakable = False  # by the turn, which would send it as a text
     if isinstance(error, ServerShuttingDown):
-        error.speakable = False  # what is left of the grace may be too short to say it
-        raise error
+        return False  # what is left of the grace may be too short to say it
     try:
         with contextlib.closing(_speech_stream(_once(apology), services, services.synthesis.say)) as speech:
             yield from player.say_all(speech.pieces())
     except ParleyError:
-        error.speakable = False
-        raise error from None
-    yield [chat.envelope.finish("stop")]
-    raise FallbackSpoken(error)
+        return False
+    return True
 
 
 def _speech_stream(written: Generator[str, None, None], services: Services, say: SayClause) -> SpeechStream:

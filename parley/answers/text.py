@@ -18,7 +18,7 @@ from parley.wire.request import ChatRequest
 
 def chat(chat: ChatRequest, services: Services) -> Batches:
     """The upstream's answer as it comes."""
-    yield from services.upstream.stream(chat)
+    return services.upstream.stream(chat)
 
 
 def chat_json(chat: ChatRequest, services: Services) -> bytes:
@@ -38,6 +38,7 @@ def rag(chat: ChatRequest, services: Services) -> Batches:
             while not (batch := next(answer)) and time.monotonic() < speak_at:
                 yield batch
             yield batch or _waiting_message(chat, services)
+        del chat  # its body is not held for as long as the answer lasts
         yield from answer
 
 
@@ -65,15 +66,19 @@ def _grounded(chat: ChatRequest, services: Services, patience: float) -> Batches
     shown = select_excerpts(found.hits, services.settings.rag_top_k)
     left = max(0.001, patience - (time.monotonic() - started)) if patience else None
     with contextlib.closing(services.upstream.stream(_with_context(chat, found, shown, services), left)) as answer:
-        yield from _annotated(answer, chat, found, _citations(shown))
+        annotated = _annotated(answer, chat, found, _citations(shown))
+        del chat, looking
+        yield from annotated
 
 
 def _annotated(answer: Batches, chat: ChatRequest, found: SearchResult, citations: list[dict[str, Any]]) -> Batches:
     """The upstream's payloads as this answer's, with comments and fields that tell of the context."""
     note = _note(found, citations)
+    envelope, include_citations = chat.envelope, chat.include_citations
+    del chat
     for batch in answer:
-        payloads = [chat.envelope.restamp(payload) for payload in batch] if chat.envelope.used else batch
-        if chat.include_citations:
+        payloads = [envelope.restamp(payload) for payload in batch] if envelope.used else batch
+        if include_citations:
             payloads = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in payloads]
         if payloads and note:
             payloads, note = [note, *payloads], None

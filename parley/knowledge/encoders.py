@@ -13,6 +13,7 @@ from typing import TypeVar
 import gevent
 
 from parley import concurrency
+from parley.concurrency import run_in_thread
 from parley.errors import ParleyError
 from parley.knowledge import index, minilm
 from parley.knowledge.bases import Builder
@@ -41,8 +42,7 @@ class Threads:
 
     def aside(self, work: Callable[[], Result]) -> Result:
         """What the work gives, done in one of them."""
-        result: Result = self._pool.apply(work)
-        return result
+        return run_in_thread(self._pool, work)
 
 
 class EmbeddedEncoder(Threads):

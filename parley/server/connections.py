@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from gevent import get_hub
 
-from parley.client_connection import ClientConnection, ConnectionEnded
+from parley.client_connection import ClientConnection
 
 HEAD_SECONDS = 10.0
 """A request's head must be complete so many seconds after its first bytes."""
@@ -72,10 +72,5 @@ class ConnectionTable:
 
     def _end(self, connection: ClientConnection) -> None:
         self.busy(connection)
-        get_hub().loop.run_callback(_throw, connection)
-
-
-def _throw(connection: ClientConnection) -> None:
-    """Run in the event loop, where a greenlet that is still silent waits: for bytes, or for its turn."""
-    if connection.is_silent:
-        connection.greenlet.throw(ConnectionEnded)
+        # Run in the event loop, where a greenlet that is silent still waits: for bytes, or for its turn.
+        get_hub().loop.run_callback(connection.end)

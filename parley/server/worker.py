@@ -41,10 +41,11 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""
         self.connections.opened()
+        connection = client_connection.opened(client, self.connections)
         try:
-            client_connection.opened(client, self.connections)
             super().handle(listener, client, addr)
         finally:
+            connection.close()
             self.connections.closed()
 
     def timeout_ctx(self) -> client_connection.ClientConnection:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gevent.lock import BoundedSemaphore
 
 from parley import concurrency
+from parley.concurrency import run_in_thread
 from parley.errors import InternalError
 from parley.speech import placeholder, voice_package, word_estimation
 from parley.speech.pcm import Resampler, to_int16
@@ -65,9 +66,7 @@ class EmbeddedVoice:
             yield AudioPiece(utterance.pcm, clause.text, utterance.words)
             return
         with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
-            said: AudioPiece | InternalError = self._pool.apply(self._rendered, (clause,))
-        if isinstance(said, InternalError):
-            raise said
+            said = run_in_thread(self._pool, self._rendered, clause)
         yield said
 
     def warm(self) -> None:
@@ -82,13 +81,13 @@ class EmbeddedVoice:
     def _engine(self) -> "_Engine":
         return _Engine()
 
-    def _rendered(self, clause: Clause) -> AudioPiece | InternalError:
-        """The clause. An error is handed over, not raised: the thread pool would print its traceback, too."""
+    def _rendered(self, clause: Clause) -> AudioPiece:
+        """Return the clause. Raise InternalError."""
         try:
             return self._render(clause)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
             log.exception("voice_failed", voice=self.name)
-            return InternalError("the embedded voice failed")
+            raise InternalError("the embedded voice failed") from None
 
     def _render(self, clause: Clause) -> AudioPiece:
         samples, chunks = self._engine.say(clause.spoken)

@@ -14,6 +14,7 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
+from parley.concurrency import Failure, outcome_of, result_of
 from parley.errors import AnswerCapped
 from parley.speech.speech_text import Clause, ClauseStream
 from parley.speech.synthesis import Timeline
@@ -63,8 +64,8 @@ class SpeechStream:
         self._clauses = ClauseStream(english=english)
         self._tick = tick
         self._room = Semaphore(AHEAD)
-        self._written: SimpleQueue[Clause | _End | Exception] = SimpleQueue()
-        self._said: SimpleQueue[AudioPiece | _End | Exception] = SimpleQueue()
+        self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
+        self._said: SimpleQueue[AudioPiece | _End | Failure] = SimpleQueue()
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[AudioPiece]:
@@ -79,44 +80,43 @@ class SpeechStream:
 
     def close(self) -> None:
         """End the reading and the synthesis, without waiting for their end: nothing here may be interrupted."""
-        for greenlet in self._greenlets:
-            greenlet.kill(block=False)
+        while self._greenlets:
+            # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this talk.
+            self._greenlets.pop().kill(block=False)
 
     def _next(self) -> AudioPiece | _End:
         try:
-            said: AudioPiece | _End | Exception = self._said.get(timeout=self._tick)
+            said: AudioPiece | _End = result_of(self._said.get(timeout=self._tick))
         except Empty:
-            return AudioPiece()
-        if isinstance(said, Exception):
-            raise said
+            said = AudioPiece()
         return said
 
     def _read(self) -> None:
+        self._written.put(outcome_of(self._read_to_the_end))
+
+    def _read_to_the_end(self) -> _End:
         size = 0
-        try:
-            with contextlib.closing(self._text):
-                for piece in self._text:
-                    size += len(piece)
-                    if size > MOST_CHARACTERS:
-                        raise AnswerCapped
-                    for clause in self._clauses.feed(piece):
-                        self._written.put(clause)
-                    if not piece:
-                        self._said.put(AudioPiece())
-            for clause in self._clauses.rest():
-                self._written.put(clause)
-            self._written.put(_End.TEXT)
-        except Exception as error:  # noqa: BLE001 - handed over, to be raised where the answer is made
-            self._written.put(error)
+        with contextlib.closing(self._text):
+            for piece in self._text:
+                size += len(piece)
+                if size > MOST_CHARACTERS:
+                    raise AnswerCapped
+                for clause in self._clauses.feed(piece):
+                    self._written.put(clause)
+                if not piece:
+                    self._said.put(AudioPiece())
+        for clause in self._clauses.rest():
+            self._written.put(clause)
+        return _End.TEXT
 
     def _speak(self) -> None:
-        try:
-            while isinstance(clause := self._written.get(), Clause):
-                self._room.acquire()
-                nothing_to_hear = self._room.counter == AHEAD - 1
-                for piece in self._say(clause, urgent=nothing_to_hear):
-                    self._said.put(piece)
-                self._said.put(_End.CLAUSE)
-            self._said.put(clause)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._said.put(error)
+        self._said.put(outcome_of(self._speak_to_the_end))
+
+    def _speak_to_the_end(self) -> object:
+        while isinstance(clause := self._written.get(), Clause):
+            self._room.acquire()
+            nothing_to_hear = self._room.counter == AHEAD - 1
+            for piece in self._say(clause, urgent=nothing_to_hear):
+                self._said.put(piece)
+            self._said.put(_End.CLAUSE)
+        return clause

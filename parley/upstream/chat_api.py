@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
+from parley.concurrency import run_for_size
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
@@ -133,9 +134,8 @@ class ChatApi:
         if chat.wants_audio:
             patience = patience.for_audio()
         reader = StreamReader(dataclasses.replace(chat.envelope, used=False), patience)
-        late = UpstreamTimeout("the upstream said nothing in time")
         seconds = min(seconds, budgets.first_content)
-        with gevent.Timeout(seconds, late):
+        with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)
             try:
                 return OpenStream(
@@ -151,10 +151,9 @@ class ChatApi:
         Its first byte comes when it has finished: only the budgets for connecting and for all apply.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
-        late = UpstreamTimeout("the upstream did not finish in time")
         seconds = min(seconds, self._budgets.total)
         with (
-            gevent.Timeout(seconds, late),
+            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
             body = response.read(seconds)
@@ -172,11 +171,10 @@ class ChatApi:
         """
         if self._forward_token:
             return []
-        late = UpstreamTimeout("the upstream did not list its models in time")
         headers = self._authorization(None)
         try:
             with (
-                gevent.Timeout(MODELS_TIMEOUT, late),
+                gevent.Timeout(MODELS_TIMEOUT, UpstreamTimeout("the upstream did not list its models in time")),
                 contextlib.closing(
                     self._pool.request("GET", "/models", headers=headers, timeout=MODELS_TIMEOUT)
                 ) as response,
@@ -197,11 +195,7 @@ class ChatApi:
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
         """Send the question; return the answer if its status is a success."""
-        question = chat.for_upstream(self.model, self._forward_fields)
-        self._tell_of_held_back(chat.body.keys() - question.keys())
-        if self._fixed_model:
-            question["model"] = self._fixed_model
-        body = msgspec.json.encode(question)
+        self._tell_of_held_back(chat.held_back(self._forward_fields))
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if chat.stream else "application/json",
@@ -209,7 +203,13 @@ class ChatApi:
             **({"traceparent": chat.origin.traceparent} if chat.origin.traceparent else {}),
             **self._authorization(chat.origin.token),
         }
-        response = self._pool.request("POST", "/chat/completions", headers=headers, body=body, timeout=timeout)
+        response = self._pool.request(
+            "POST",
+            "/chat/completions",
+            headers=headers,
+            body=run_for_size(chat.size, self._question, chat),
+            timeout=timeout,
+        )
         if 200 <= response.status < 300:
             return response
         with contextlib.closing(response):
@@ -220,6 +220,13 @@ class ChatApi:
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
             )
+
+    def _question(self, chat: ChatRequest) -> bytes:
+        """Return the body of the request. Runs in a thread where it is large."""
+        question = chat.for_upstream(self.model, self._forward_fields)
+        if self._fixed_model:
+            question["model"] = self._fixed_model
+        return msgspec.json.encode(question)
 
     def _tell_of_held_back(self, names: Set[str]) -> None:
         """Say it once for each field: whoever sent it may wonder why it has no effect."""

@@ -107,6 +107,7 @@ class UpstreamRouter:
             chat.record.ttft_ms = chat.record.elapsed_ms
             chat.record.upstream_request_id = stream.request_id
             rest = stream.rest(chat.envelope)
+            del chat  # nothing is asked again: its body is not held for as long as the answer lasts
             yield stream.held
             try:
                 yield from rest

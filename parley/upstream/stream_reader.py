@@ -49,7 +49,6 @@ class StreamReader:
         self._patience = patience
         self._clock = clock
         self._decoder = sse.Decoder()
-        self._failure: UpstreamError | None = None
         self._empty = True
         self._unfinished: frozenset[object] = frozenset()
         self._any_finished = False
@@ -116,23 +115,22 @@ class StreamReader:
                 break
             try:
                 self._look(payload)
-            except UpstreamError as error:
-                self._failure = error
-                break
+            except UpstreamError:
+                # Raised again, not kept: its traceback holds the frames that hold this reader.
+                if good:
+                    yield good
+                raise
             good.append(payload)
         if self.done:
             good = sse.Last([*good, *self._ending()])
         if good:
             yield good
-        if self._failure:
-            raise self._failure
 
     def _look(self, payload: bytes) -> None:
         view = chunks.look(payload)
         if self.committed and view.goes_on(self._unfinished):
             return
-        if failure := view.failure():
-            raise failure
+        view.raise_for_failure()
         if self._empty and view.choices:
             self.envelope.adopt(view)
             self._empty = False

@@ -63,13 +63,14 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class ChatRequest:
-    """A checked request."""
+    """A checked request; `size` is that of its body in bytes, as it came."""
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     envelope: Envelope
     origin: Origin
     record: TurnRecord
+    size: int = 0
 
     @property
     def model(self) -> str | None:
@@ -163,6 +164,10 @@ class ChatRequest:
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
+    def held_back(self, forward: frozenset[str]) -> set[str]:
+        """Return the names of the fields that do not go upstream."""
+        return {name for name in self.body if not _goes_upstream(name, forward)}
+
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """The body that goes upstream: the values that came, less what no upstream should see."""
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
@@ -185,7 +190,7 @@ def parse(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) ->
     record.model = envelope.model
     turn_id = body.get("turn_id")
     record.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
-    return ChatRequest(body, stream, envelope, origin, record)
+    return ChatRequest(body, stream, envelope, origin, record, len(raw))
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

@@ -132,10 +132,10 @@ def fail(self, *_):
 services.Services.waiting_message = fail
 from parley.admission import Admission
 usual = Admission.admit
-def admit(self, turn, holder="anybody"):
+def admit(self, turn, *more):
     if turn.trail.id.startswith("early"):
         raise RuntimeError("early CANARY " + __file__ if "__file__" in globals() else "early CANARY")
-    usual(self, turn, holder)
+    usual(self, turn, *more)
 Admission.admit = admit
 import gevent
 gevent.spawn(lambda: 1 / int("0 sk-ours-CANARY0123456789".split()[0]) or OUR)

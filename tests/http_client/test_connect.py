@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import gc
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from running_server import ROOT, free_port
 from unreachable import black_hole
 
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
+from parley.http_client import dns
 from parley.http_client.connect import Route, connect
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.proxies import BadProxy
@@ -252,6 +254,7 @@ def test_plain_http_on_a_tls_port_is_a_fault_of_tls(upstream: FakeUpstream) -> N
 
 TRUSTING = """
 import os, sys
+from parley.http_client import dns
 from parley.http_client.pool import ConnectionPool
 connections = ConnectionPool(sys.argv[1], max_idle=1, connect_timeout=5)
 for _ in range(2):
@@ -390,3 +393,20 @@ def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() 
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout == "503 server_overloaded\n", ended.stderr
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_an_address_that_refuses_leaves_no_cycle(
+    monkeypatch: pytest.MonkeyPatch, no_collections: None, another: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        addresses = [(socket.AF_INET, ("127.0.0.1", free_port()))] * 2
+        if another:
+            addresses[1] = (socket.AF_INET, listener.getsockname())
+        monkeypatch.setattr(dns, "addresses", lambda *_: addresses)
+        if another:
+            connect(Route.to("http://a.example"), TIMEOUT).close()
+        else:
+            with contextlib.suppress(UpstreamUnreachable):
+                connect(Route.to("http://a.example"), TIMEOUT)
+    assert gc.collect() == 0

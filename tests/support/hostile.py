@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import random
 import resource
 import ssl
@@ -303,8 +302,8 @@ class Strangers:
     """
 
     def __init__(self, port: int, kinds: Sequence[str], count: int, seconds: float, *, nice: int = 0) -> None:
-        options = ["--port", str(port), "--count", str(count), "--seconds", str(seconds), "--nice", str(nice)]
-        self._command = [sys.executable, __file__, *options, *kinds]
+        options = ["--port", str(port), "--count", str(count), "--seconds", str(seconds)]
+        self._command = ["nice", "-n", str(nice), sys.executable, __file__, *options, *kinds]
         self.tally = Tally()
 
     def __enter__(self) -> Self:
@@ -343,9 +342,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--nice", type=int, default=0)
     options = parser.parse_args()
-    os.nice(options.nice)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = options.count + 100 if hard == resource.RLIM_INFINITY else min(hard, options.count + 100)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
