@@ -29,7 +29,8 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
-    {"parley.concurrency", "parley.errors", "parley.tcp", "parley.turn_record"},
+    {"parley.concurrency"},
+    {"parley.errors", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
