@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from blueprints.cli.settings import markdown_table
+from blueprints.cli.settings_page import README_SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts)
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_settings_table_is_the_one_that_the_code_makes() -> None:
-    table = README.partition("(made by `flask settings`) -->\n")[2].partition("\n<!-- settings: end -->")[0]
+def test_the_settings_table_is_made_from_the_code() -> None:
+    table = README.partition("(made by `flask settings --readme`) -->\n")[2].partition("\n<!-- settings: end -->")[0]
 
-    assert table == markdown_table()
+    assert table == markdown_table(README_SETTINGS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
