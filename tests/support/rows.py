@@ -4,9 +4,9 @@
     python tests/support/rows.py --write      put the tests' names into the page
     python tests/support/rows.py UP-02 SD-08  print the tests of these rows, as arguments for pytest
 
-A test belongs to a row by its marker, `@pytest.mark.row("UP-02")`, on itself, on its class or as `pytestmark` of its module,
-with several rows if it holds several; or by its name, `test_up_02_...` (`test_um_07_to_09_...` for three rows). Rows and
-their titles are written in the page by hand. A row that a test names and the page lacks is an error.
+A test belongs to a row by its marker, `@pytest.mark.row("UP-02")`, on itself, on its class or as `pytestmark` of its
+module, with several rows if it holds several; or by its name, `test_up_02_...` (`test_um_07_to_09_...` for three rows).
+Rows and their titles are written in the page by hand. A row that a test names and the page lacks is an error.
 """
 
 import argparse
