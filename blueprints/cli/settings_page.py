@@ -1,7 +1,7 @@
 """The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
 
 Names, aliases, defaults and accepted forms come from the settings table (`parley/settings.py`). Only the sentences for
-an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings.py.
+an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings_page.py.
 """
 
 import dataclasses
