@@ -134,7 +134,7 @@ def test_goals_that_were_not_measured_are_left_out() -> None:
     assert tables.of_goals({"parley": {"S0 ms a request": 0.3}}, portable=False).count("\n") == 2
 
 
-def test_a_goal_in_units_of_one_machine_is_not_for_the_users_page() -> None:
+def test_a_portable_goal_has_no_unit_of_one_machine() -> None:
     absolute = re.compile(r"\b(ms|µs|KiB|idle CPU|a CPU second)\b")
 
     portable = [goal.what for goal in tables.GOALS if goal.portable]
