@@ -18,6 +18,7 @@ OWED = {
     "parley/answers/relayed.py",
     "parley/answers/spoken.py",
     "parley/answers/text.py",
+    "parley/http_client/proxies.py",
     "parley/http_client/read_waiter.py",
     "parley/knowledge/chunking.py",
     "parley/knowledge/filters.py",

@@ -108,6 +108,10 @@ GROUPS = (
                 "Origins whose web pages may call from a browser; `*` allows every page.",
                 "Set it only if a page calls Parley directly. Voice platforms call from servers and need no CORS.",
             ),
+            "TRUSTED_HOSTS": Advice(
+                "Names of this server whose own pages may call from a browser while `API_KEYS` is unset.",
+                "Set it if you open a page of Parley's host by name without a key.",
+            ),
             "TRUSTED_PROXIES": Advice(
                 "Number of proxies in front of Parley whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
                 "Set it to the number of proxies that you operate, in order to see callers' addresses in the log.",
