@@ -157,9 +157,9 @@ class ApiVoice:
             sound = odd + piece
             whole = len(sound) // 2 * 2
             odd = sound[whole:]
-            if ready := to_int16(resampler.more(from_int16(sound[:whole]))):
+            if ready := to_int16(resampler.resample(from_int16(sound[:whole]))):
                 yield ready
-        if ready := to_int16(resampler.rest()):
+        if ready := to_int16(resampler.flush()):
             yield ready
 
 

@@ -95,7 +95,7 @@ class EmbeddedVoice:
         start, end = _bounds(samples, self._engine.rate, clause.spoken)
         resampler = Resampler(self._engine.rate, self.rate)
         cut = np.pad(samples, (0, max(0, end - len(samples))))[start:end]
-        pcm = to_int16(np.concatenate([resampler.more(cut), resampler.rest()]))
+        pcm = to_int16(np.concatenate([resampler.resample(cut), resampler.flush()]))
         if chunks is None:
             return AudioPiece(pcm, clause.text, word_estimation.estimate(clause.text, pcm, self.rate))
         total_ms = len(pcm) // 2 * 1000 // self.rate

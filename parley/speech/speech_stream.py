@@ -72,7 +72,7 @@ class SpeechStream:
         timeline = Timeline(self._rate)
         while (said := self._next()) is not _End.TEXT:
             if isinstance(said, AudioPiece):
-                yield timeline.placed(said)
+                yield timeline.append(said)
             else:
                 timeline.end_clause()
                 self._room.release()
@@ -103,7 +103,7 @@ class SpeechStream:
                         self._written.put(clause)
                     if not piece:
                         self._said.put(AudioPiece())
-            for clause in self._clauses.rest():
+            for clause in self._clauses.flush():
                 self._written.put(clause)
             self._written.put(_End.TEXT)
         except Exception as error:  # noqa: BLE001 - handed over, to be raised where the answer is made
