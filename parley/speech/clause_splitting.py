@@ -1,4 +1,4 @@
-"""Where a streamed text is cut so that a voice can begin: at the first clause, then at sentences.
+"""Cutting a streamed text so that a voice can begin early: at the first clause, then at sentences.
 
 Sentences sound better than clauses, but the listener waits for the first words only. A cut comes with the token that
 ends the clause where nothing can follow the mark, else with the next token; never inside a number, an abbreviation or
@@ -67,6 +67,7 @@ class ClauseSplitter:
                 return mark.end()
         if len(self._held) <= MAX_CHARS:
             return 0
+        # No mark in reach: between two words, or through a word that has no end.
         return max(self._held.rfind(" ", 1, MAX_CHARS), 0) or MAX_CHARS
 
     def _ends_clause(self, mark: re.Match[str]) -> bool:

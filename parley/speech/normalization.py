@@ -139,6 +139,7 @@ def read_time(match: re.Match[str], around: Around) -> str | None:
     if (minute is None and half is None) or int(hour) > 24 or int(minute or 0) > 59:
         return None
     has_half = half or MIDDAY.fullmatch(around.after)
+    # "7:00 p.m." is "seven PM", "7:00" alone "seven o'clock".
     end = "" if has_half else " o'clock"
     minutes = int(minute or 0)
     spoken = f" {'oh ' if minutes < 10 else ''}{cardinal(minutes)}" if minutes else end
@@ -213,6 +214,7 @@ def read_phone(match: re.Match[str], _around: Around) -> str | None:
     # One dot is a decimal point.
     if "." in match[0] and len(groups) < 3:
         return None
+    # A comma makes the voice pause between the groups.
     return ("plus " if match[0][0] == "+" else "") + ", ".join(map(digits, groups))
 
 

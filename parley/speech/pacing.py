@@ -80,6 +80,7 @@ class Pace:
 
     def flush(self) -> list[bytes]:
         """Return the remainder as a last shorter chunk when it is due; half a sample at its end is dropped."""
+        # Upstreams may end within a sample, which no decoder could play.
         last, self._held = self._held[: len(self._held) // SAMPLE_BYTES * SAMPLE_BYTES], b""
         if not last:
             return []

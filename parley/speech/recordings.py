@@ -17,6 +17,7 @@ from parley.speech import pacing, placeholder, sound_file, word_estimation, word
 from parley.speech.sound_file import Sound, SoundError
 from parley.speech.utterance import Utterance
 
+# Safe in a file name on every system; dots alone would name a folder.
 NAME_PATTERN = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 MAX_TEXT_BYTES = 64 * 1024
 """Limit on a NAME.txt, in bytes."""
@@ -114,7 +115,7 @@ class Library:
         if name is not None and not NAME_PATTERN.fullmatch(name):
             raise InvalidRequest("asset: 1 to 64 letters, digits, '.', '_' or '-'", code="invalid_asset", param="asset")
         if name is None:
-            # Of several recordings none is picked at random: what would be said?
+            # Of several recordings none is picked at random: the caller would hear an arbitrary text.
             is_only = len(self._complete) == 1 and DEFAULT_NAME not in self._complete
             name = self.names[0] if is_only else DEFAULT_NAME
         return self._by_name.get(name) or placeholder.utterance(None, self.rate)
@@ -142,6 +143,7 @@ def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
     if not NAME_PATTERN.fullmatch(name):
         return Recording(name, (f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'",))
     problems: list[str] = []
+    # Either half is used without the other: a bad text must not silence a good sound, nor the reverse.
     transcript, sound, utterance, command = None, None, None, None
     try:
         transcript = _transcript(folder, name, files)
@@ -188,6 +190,7 @@ def _transcript(folder: Path, name: str, files: Files) -> str:
         raise _FileError(f"{sounds(files)[0].name}: there is no {name}.txt beside it")
     path = files[".txt"]
     try:
+        # Editors on Windows put a byte order mark in front, which `utf-8-sig` drops.
         text = _content(folder, path, MAX_TEXT_BYTES).decode("utf-8-sig").strip()
     except UnicodeDecodeError as exc:
         raise _FileError(f"{path.name}: not UTF-8 (byte {exc.start}: {exc.reason})") from exc
@@ -238,6 +241,7 @@ def _content(folder: Path, path: Path, limit: int) -> bytes:
 
 def _check_inside(folder: Path, path: Path) -> None:
     """Raise _FileError for a link that leaves the folder: its content would be sent to any caller."""
+    # Links within the folder are allowed: one recording under two names.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise _FileError(f"{path.name}: a link that leaves the folder")
 

@@ -1,6 +1,6 @@
 """A text that is spoken while it is still being written.
 
-    text --> _read --> written clauses --> _speak --> sound --> pieces() --> whoever sends it
+    text --> _read --> written clauses --> _speak --> sound --> pieces() --> the caller
              reads ahead of all            AHEAD clauses        at the pace of the listener
 
 Two greenlets and the caller go at their own pace. The text is read as soon as it comes, a clause becomes sound when
@@ -100,6 +100,7 @@ class SpeechStream:
         """Put the clauses of the text into their queue, then the end or the error."""
         size = 0
         try:
+            # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
             with contextlib.closing(self._text):
                 for piece in self._text:
                     size += len(piece)

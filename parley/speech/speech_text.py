@@ -3,7 +3,7 @@
     pieces of text -> MarkupFilter -> ClauseSplitter -> to_clause -> Clause
                       code, thoughts  cuts              links, Markdown, emoji; readings
 
-`ClauseStream` is the whole line of them for a text that streams. Nothing here makes sound.
+`ClauseStream` joins these steps for a text that streams. Nothing here makes sound.
 """
 
 import html

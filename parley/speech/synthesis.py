@@ -103,6 +103,7 @@ class CachingSynthesiser:
         self._phrases = {clause for phrase in phrases for clause in to_clauses(phrase, english=voice.english)}
         self._max_bytes = max_bytes
         self._bytes = 0
+        # Clauses, not texts, are the keys: a phrase recurs inside answers that differ.
         self._cache: OrderedDict[Clause, tuple[AudioPiece, ...]] = OrderedDict()
 
     def say(self, clause: Clause, *, urgent: bool = True, recurs: bool = False) -> Iterator[AudioPiece]:
@@ -135,12 +136,14 @@ class CachingSynthesiser:
 
     def rehearse(self) -> None:
         """Say each recurring phrase once, into the cache. Raises a ParleyError where the voice fails."""
+        # A generator speaks only as far as it is iterated.
         for clause in self._phrases:
             for _ in self.say(clause):
                 pass
 
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
         """Return a complete text as one utterance. Raises a ParleyError where the voice fails."""
+        # The transcript is the text as given; the clauses lack its markup.
         timeline = Timeline(self.rate)
         pieces = []
         for clause in to_clauses(text, english=self.english):
