@@ -11,7 +11,7 @@ from parley.admission import Admission, Keyring
 from parley.errors import ParleyError
 from parley.knowledge import minilm
 from parley.knowledge.bases import Bases
-from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexBuilder
+from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
 from parley.knowledge.retriever import Breath, Retriever
 from parley.knowledge.semantic import Encoder
 from parley.knowledge.vector_cache import VectorCache
@@ -39,7 +39,7 @@ class Services:
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, index_builder_of(settings).build, Breath()),
+            Bases(settings.kb_dir, index_factory_of(settings).build, Breath()),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -112,9 +112,9 @@ def _ended(phrase: str) -> str:
     return phrase if phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।")) else f"{phrase}."
 
 
-def index_builder_of(settings: Settings) -> IndexBuilder:
-    """Return the builder of the knowledge bases' indexes, with the settings' encoder, cache and thresholds."""
-    return IndexBuilder(
+def index_factory_of(settings: Settings) -> IndexFactory:
+    """Return the factory of the knowledge bases' indexes, with the settings' encoder, cache and thresholds."""
+    return IndexFactory(
         encoder_of(settings),
         vector_cache_of(settings),
         min_coverage=settings.rag_min_coverage,

@@ -1,4 +1,4 @@
-"""The encoders of the semantic tier, and the index builder that uses them: vectors are made beside the streams.
+"""The encoders of the semantic tier, and the index factory that uses them: vectors are made beside the streams.
 
 The embedded encoder computes in two threads of its own, never in the event loop; an API is called from a greenlet. A
 failure costs vectors, never the index: the lexical tier answers, and the passages are tried again later.
@@ -119,8 +119,8 @@ class ApiEncoder(ThreadedEncoder):
                 raise EncoderFailed(str(exc)) from exc
 
 
-class IndexBuilder:
-    """Builds the indexes of the knowledge bases: semantic with an encoder, lexical without one.
+class IndexFactory:
+    """Makes the indexes of the knowledge bases: semantic with an encoder, lexical without one.
 
     `min_coverage` and `min_cosine` are the two tiers' thresholds below which a search finds nothing.
     """

@@ -32,6 +32,7 @@ def mix_turns(cosines: Floats) -> Floats:
 
 def fuse(words: Floats, meaning: Floats) -> Floats:
     """Return one score for each passage; the part whose best passage stands out more weighs more."""
+    # Scores of candidates alone: their best may be below 1, or 0 where the words match nowhere.
     words = words / (words.max(initial=0) or 1)
     words_weight = (1 - MEANING_SHARE) * prominence(words)
     meaning_weight = MEANING_SHARE * prominence(meaning)
@@ -51,6 +52,7 @@ def smooth(scores: Floats, vectors: Floats) -> Floats:
 
     Passages that answer one question are like each other.
     """
+    # So few are all each other's neighbours: smoothing would only level their scores.
     if len(scores) <= NEIGHBOURS:
         return scores
     similarity = np.maximum(np.vecdot(vectors[:, None], vectors), 0)

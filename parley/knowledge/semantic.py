@@ -214,7 +214,7 @@ class SemanticIndex:
         if texts:
             rows = self.encoder.passages([text for each in texts for text in each])
             new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
-            added = {keys[at]: vectors for at, vectors in zip(missing, new, strict=True)}
+            added = {keys[at]: own_rows for at, own_rows in zip(missing, new, strict=True)}
             self._cache.put(added)
             vectors = {**vectors, **added}
         return [vectors[key] for key in keys]

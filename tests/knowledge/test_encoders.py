@@ -1,4 +1,4 @@
-"""The encoders and the index builder: an API's deadline, vectors in the background, the embedded model in time."""
+"""The encoders and the index factory: an API's deadline, vectors in the background, the embedded model in time."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from parley.errors import ServerOverloaded
 from parley.http_client import pool
 from parley.knowledge import minilm
 from parley.knowledge.documents import Passage
-from parley.knowledge.encoders import ApiEncoder, EmbeddedEncoder, IndexBuilder, index_without_threshold, make_ready
+from parley.knowledge.encoders import ApiEncoder, EmbeddedEncoder, IndexFactory, index_without_threshold, make_ready
 from parley.knowledge.index import Index, Query
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
@@ -45,12 +45,12 @@ def encoder_for(api: FakeUpstream) -> ApiEncoder:
     return ApiEncoder(api.base_url, None, "m", timeout=0.2, connect_timeout=5)
 
 
-def builder(encoder: Encoder | None, folder: Path) -> IndexBuilder:
-    return IndexBuilder(encoder, VectorCache(folder / "embeddings.sqlite"), min_coverage=0.33, min_cosine=0.28)
+def factory(encoder: Encoder | None, folder: Path) -> IndexFactory:
+    return IndexFactory(encoder, VectorCache(folder / "embeddings.sqlite"), min_coverage=0.33, min_cosine=0.28)
 
 
 def built(encoder: Encoder | None, folder: Path) -> Index:
-    return builder(encoder, folder).build(PASSAGES, lambda: None)
+    return factory(encoder, folder).build(PASSAGES, lambda: None)
 
 
 def wait(condition: Callable[[], Any]) -> None:
@@ -132,7 +132,7 @@ def test_while_the_api_refuses_passages_words_answer(api: FakeUpstream, tmp_path
 
 
 def test_an_index_out_of_use_is_not_filled(api: FakeUpstream, tmp_path: Path) -> None:
-    build = builder(encoder_for(api), tmp_path).build
+    build = factory(encoder_for(api), tmp_path).build
     build(PASSAGES, lambda: None)  # replaced at once
     index = build(PASSAGES[:2], lambda: None)
     wait(lambda: isinstance(index, SemanticIndex) and index.ready)
@@ -212,15 +212,15 @@ def test_a_failing_embedded_model_is_logged_without_traceback(
 @pytest.mark.skipif(not minilm.installed(), reason="the embedded encoder is not installed")
 def test_the_embedded_model_is_loaded_before_the_first_question(tmp_path: Path) -> None:
     with capture_logs() as logged:
-        builder(EmbeddedEncoder(1.0), tmp_path).build([], lambda: None)
+        factory(EmbeddedEncoder(1.0), tmp_path).build([], lambda: None)
         wait(lambda: any(line["event"] == "encoder_loaded" for line in logged))
 
 
 def test_without_an_encoder_the_index_is_lexical(tmp_path: Path) -> None:
-    make = builder(None, tmp_path)
+    made = factory(None, tmp_path)
     with capture_logs() as logged:
-        index = make.build(PASSAGES, lambda: None)
-        make.build(PASSAGES, lambda: None)
+        index = made.build(PASSAGES, lambda: None)
+        made.build(PASSAGES, lambda: None)
 
     assert not isinstance(index, SemanticIndex) and ids(index, "the price") == ["1"]
     assert logged == [{"event": "retrieval", "tier": "lexical", "encoder": None, "log_level": "info"}]

@@ -43,7 +43,7 @@ def test_the_title_counts_with_the_text() -> None:
 
 
 def test_a_word_in_the_title_counts_more_than_in_the_text() -> None:
-    searched = lexicon("The parking lot is here now", "The shop in town", titles=("Shop", "Parking"))
+    searched = lexicon("Parking lot", "The shop in town sells bicycles and lamps", titles=("Shop", "Parking"))
 
     assert ranked(searched, "parking") == [1, 0]
 

@@ -169,7 +169,7 @@ def test_a_caller_that_leaves_ends_the_search(tmp_path: Path, record: TurnRecord
             ended.set()
         return HITS
 
-    batches = retriever(tmp_path, endless).search_telling("", Query("chain"), 2, record, 0.01)
+    batches = retriever(tmp_path, endless, timeout=60).search_telling("", Query("chain"), 2, record, 0.01)
     assert next(batches) == []
     batches.close()
 
