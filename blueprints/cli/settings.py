@@ -1,4 +1,4 @@
-"""`flask settings`: the settings table, as Markdown for README.md or as `.env.example`."""
+"""`flask settings`: the settings table, as Markdown for the documentation or as `.env.example`."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ def print_settings(env: bool) -> None:
 
 
 def markdown_table() -> str:
-    """The table of README.md."""
+    """Return the settings as a Markdown table: names, default, meaning."""
     lines = ["| name (aliases) | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(Settings):
         row = field.metadata
@@ -26,16 +26,17 @@ def markdown_table() -> str:
         if row["aliases"]:
             names += " (" + ", ".join(f"`{alias}`" for alias in row["aliases"]) + ")"
         default = row["shown"] or (f"`{row['default']}`" if row["default"] else "–")
+        # An unescaped bar would end the cell.
         cells = [names, default.replace("|", "\\|"), row["meaning"].replace("|", "\\|")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def env_example() -> str:
-    """The content of `.env.example`: every variable, commented out."""
+    """Return the content of `.env.example`: every variable with its default, commented out, below its meaning."""
     blocks = []
     for field in dataclasses.fields(Settings):
         row = field.metadata
-        meaning = row["meaning"] + (f" (default: {row['shown']})" if row["shown"] else "")
+        meaning = row["meaning"] + (f" Default: {row['shown']}." if row["shown"] else "")
         blocks.append(f"# {meaning}\n# {field.name.upper()}={row['default'] or ''}")
     return "\n\n".join(blocks)
