@@ -8,11 +8,12 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
+from parley.concurrency import checkpoint
 from parley.errors import ParleyError
 from parley.knowledge import minilm
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
-from parley.knowledge.retriever import Breath, Retriever
+from parley.knowledge.retriever import Retriever
 from parley.knowledge.semantic import Encoder
 from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
@@ -38,8 +39,9 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, index_factory_of(settings).build, Breath()),
+            Bases(settings.kb_dir, index_factory_of(settings).build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )

@@ -19,11 +19,13 @@ from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.stream_reader import Patience, Receive, StreamReader
-from parley.wire import chunks
+from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
 
 MODELS_TIMEOUT = 2.0
+MAX_ERROR_BYTES = 1 << 16
+"""What is read of an error's body: one that is longer is passed on as none."""
 MOST_FIELDS_TOLD = 100
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -69,7 +71,9 @@ class OpenStream:
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held = type(batch)([*self.held, *batch])
+            self.held += batch
+            if isinstance(batch, sse.Last):
+                self.held = sse.Last(self.held)
 
     def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
         """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or AnswerCapped."""
@@ -216,7 +220,7 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read(timeout),
+                response.read_start(timeout, MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
             )
