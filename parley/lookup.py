@@ -16,9 +16,6 @@ from parley.knowledge.index import Hit, Query
 from parley.logs import log
 from parley.trail import Trail
 
-WORK_SECONDS = 0.004
-REST_SECONDS = 0.001
-
 
 @dataclass(frozen=True)
 class Found:
@@ -26,19 +23,6 @@ class Found:
 
     hits: list[Hit]
     degraded: bool = False
-
-
-class Breath:
-    """Called at each step of long work, lets the streams run whenever that work has taken a few milliseconds."""
-
-    def __init__(self) -> None:
-        self._rested = time.monotonic()
-
-    def __call__(self) -> None:
-        """Rest, if it is time to."""
-        if time.monotonic() - self._rested >= WORK_SECONDS:
-            gevent.sleep(REST_SECONDS)  # sleep(0) would not look at the sockets
-            self._rested = time.monotonic()
 
 
 class Lookup:

@@ -8,11 +8,12 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
+from parley.concurrency import checkpoint
 from parley.embedding import builder_of
 from parley.errors import UpstreamError
 from parley.knowledge.bases import Bases
 from parley.logs import log
-from parley.lookup import Breath, Lookup
+from parley.lookup import Lookup
 from parley.settings import Settings
 from parley.speech import embedded as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
@@ -37,7 +38,9 @@ class Services:
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.knowledge = Lookup(
-            Bases(settings.kb_dir, builder_of(settings), Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
+            Bases(settings.kb_dir, builder_of(settings), checkpoint),
+            timeout=settings.rag_timeout,
+            poll=settings.kb_poll,
         )
         self.draining = False
         self._last_phrase = ""

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from parley.answers import recorded
-from parley.answers.voice import Voice, give_way, whole_sound
+from parley.answers.voice import Voice, whole_sound
+from parley.concurrency import checkpoint
 from parley.services import Services
 from parley.speech.resampling import Resampler, from_int16, to_int16
 from parley.speech.utterances import Piece
@@ -38,6 +39,7 @@ def stream(asked: Asked, services: Services) -> Batches:
             if not batch:
                 yield batch
             for payload in batch:
+                checkpoint()
                 yield from relayed.say(payload)
     yield from relayed.rest()
 
@@ -113,10 +115,10 @@ class _Converted:
         return to_int16(self._resampler.more(from_int16(pcm[:whole])))
 
     def in_steps(self, pcm: bytes) -> Iterator[bytes]:
-        """A long sound, with a pause for other streams after each second of it."""
+        """A long sound, with room for other streams before each second of it."""
         for start in range(0, len(pcm), A_SECOND):
+            checkpoint()
             yield self.more(pcm[start : start + A_SECOND])
-            give_way()
 
     def rest(self) -> bytes:
         """The end of the sound, once."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 SAMPLE_BYTES = 2
 MOST_TOGETHER = 32
-MOMENT_SECONDS = 1e-6
 
 
 def chunk_bytes(rate: int, chunk_ms: int) -> int:
@@ -69,10 +68,7 @@ class Pace:
             if len(together) == MOST_TOGETHER or (together and self._wait_for(chunk) > 0):
                 yield together
                 together = []
-                # A long lead, or catching up after a stall, must not keep the other streams from running.
-                self._await(chunk, at_least=MOMENT_SECONDS)
-            else:
-                self._await(chunk)
+            self._await(chunk)
             together.append(chunk)
         if together:
             yield together
@@ -85,12 +81,12 @@ class Pace:
         self._await(last)
         return [last]
 
-    def _await(self, chunk: bytes, at_least: float = 0.0) -> None:
+    def _await(self, chunk: bytes) -> None:
         """Wait until the chunk is due, and count it as sent."""
         now, heard_from = self._clock(), self._sent_bytes / self._bytes_per_second
         if self._start is None or now > self._start + heard_from + len(chunk) / self._bytes_per_second:
             self._start = now - heard_from
-        wait = max(self._wait_for(chunk), at_least)
+        wait = self._wait_for(chunk)
         self._sent_bytes += len(chunk)
         if wait > 0:
             self._sleep(wait)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import gevent
 import httptools
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamBadResponse,
     UpstreamDisconnected,
@@ -24,6 +25,8 @@ from parley.errors import (
 from parley.upstream.arrivals import Arrivals
 
 RECEIVE_BYTES = 1 << 16
+LARGE_RECEIVE_BYTES = 1 << 12
+"""To take a larger one apart is a step of its own: it may hold thousands of chunks, or of headers."""
 MAX_HEAD_BYTES = 1 << 16
 MAX_WHOLE_BYTES = 16 << 20
 DRAIN_BYTES = 1 << 16
@@ -66,7 +69,7 @@ class Answer:
         """
         self._connection.settimeout(0)
         while not self._head_complete:
-            received = self._receive(timeout)
+            received = self._receive(time.monotonic() + timeout)
             if received is None:
                 raise UpstreamTimeout("the upstream did not answer in time")
             if not received:
@@ -79,12 +82,13 @@ class Answer:
             raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
 
     def receive(self, timeout: float) -> bytes | None:
-        """The next bytes of the body; b"" at its end, None where `timeout` seconds passed in silence.
+        """The next bytes of the body; b"" at its end, None where none came in `timeout` seconds.
 
         Raises UpstreamDisconnected where the connection breaks before the body's end.
         """
+        due = time.monotonic() + timeout
         while not self._pieces and not self._complete:
-            received = self._receive(timeout)
+            received = self._receive(due)
             if received is None:
                 return None
             if not received:
@@ -97,12 +101,19 @@ class Answer:
 
     def read(self, timeout: float) -> bytes:
         """The whole body, at most `MAX_WHOLE_BYTES`, with at most `timeout` seconds in silence."""
+        body = self.read_start(timeout, MAX_WHOLE_BYTES)
+        if len(body) > MAX_WHOLE_BYTES:
+            raise UpstreamBadResponse("the upstream's answer is too large")
+        return body
+
+    def read_start(self, timeout: float, enough: int) -> bytes:
+        """The body as far as the receive that goes beyond `enough` bytes, with at most `timeout` seconds in silence."""
         pieces, size = [], 0
         while piece := self.receive(timeout):
-            size += len(piece)
-            if size > MAX_WHOLE_BYTES:
-                raise UpstreamBadResponse("the upstream's answer is too large")
             pieces.append(piece)
+            size += len(piece)
+            if size > enough:
+                break
         if piece is None:
             raise UpstreamTimeout("the upstream fell silent inside its answer")
         return b"".join(pieces)
@@ -136,16 +147,18 @@ class Answer:
                 size += len(piece)
         self.close()
 
-    def _receive(self, timeout: float) -> bytes | None:
+    def _receive(self, due: float) -> bytes | None:
         """What has arrived; it is waited for in any case, so that an answer that never pauses starves no other."""
-        due = time.monotonic() + timeout
         while self._decrypted() or self._arrivals.wait(due - time.monotonic()):
             try:
-                return self._connection.recv(RECEIVE_BYTES)
+                received = self._connection.recv(RECEIVE_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):  # half a record, or nothing after all
                 continue
             except OSError as exc:
                 raise self._broken() from exc
+            if len(received) > LARGE_RECEIVE_BYTES:
+                checkpoint()
+            return received
         return None
 
     def _decrypted(self) -> int:

@@ -18,11 +18,13 @@ from parley.upstream.answer import Answer
 from parley.upstream.connections import Connections
 from parley.upstream.reader import Patience, Reader, Receive
 from parley.upstream.verdicts import verdict
-from parley.wire import chunks
+from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, Asked
 
 MODELS_TIMEOUT = 2.0
+MAX_ERROR_BYTES = 1 << 16
+"""What is read of an error's body: one that is longer is passed on as none."""
 MOST_FIELDS_TOLD = 100
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -66,7 +68,9 @@ class Opened:
         self.request_id = _request_id(answer, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held = type(batch)([*self.held, *batch])
+            self.held += batch
+            if isinstance(batch, sse.Last):
+                self.held = sse.Last(self.held)
 
     def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
         """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or Capped."""
@@ -218,7 +222,7 @@ class HttpUpstream:
             raise verdict(
                 answer.status,
                 answer.headers,
-                answer.read(timeout),
+                answer.read_start(timeout, MAX_ERROR_BYTES),
                 redactor=self._redactor(asked),
                 own_key=not self._forward_token,
             )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     Capped,
     UpstreamEmptyResponse,
@@ -24,6 +25,12 @@ MAX_ANSWER_BYTES = 4 << 20
 # Ten minutes of audio: 24 kHz PCM16 in base64, and what is around it.
 MAX_AUDIO_ANSWER_BYTES = 48 << 20
 MAX_AUDIO_SECONDS = 600.0
+STEP_BYTES = 1024
+"""A receive above it is taken in steps; nearly all are smaller and bring one event."""
+STEP_LINES = 512
+"""In a step, about: comments, empty lines and tiny events cost the most for their bytes."""
+LARGE_EVENT_BYTES = 1 << 16
+"""To read a larger one is a step of its own."""
 FINISHED_SECONDS = 1.0
 """How long to wait for DONE, or for a last chunk with the usage, when the answer itself is finished."""
 Receive = Callable[[float], bytes | None]
@@ -84,12 +91,13 @@ class Reader:
         started = heard = ticked = now = self._clock()
         while not self.done:
             moments = (ticked + patience.tick, heard + self._idle(), started + patience.total)
-            piece = receive(max(0.0, min(moments) - now))
-            if piece == b"":
+            received = receive(max(0.0, min(moments) - now))
+            if received == b"":
                 return
             now = self._clock()
-            size += len(piece or b"")
-            for batch in self._batch(self._decoder.feed(piece or b"")):
+            piece = received or b""
+            size += len(piece)
+            for batch in self._batch(self._decoder.feed(piece)) if len(piece) <= STEP_BYTES else self._steps(piece):
                 heard = ticked = now
                 yield batch
             if piece and heard != now and self._decoder.is_inside_event:
@@ -101,6 +109,16 @@ class Reader:
             if now - ticked >= patience.tick:
                 ticked = now
                 yield []
+
+    def _steps(self, received: bytes) -> Iterator[list[bytes]]:
+        """Batches of a large receive, in steps of bounded work: a sender faster than we are never makes us wait."""
+        lines = max(STEP_LINES, received.count(b"\n") + received.count(b"\r"))
+        size = max(1, len(received) * STEP_LINES // lines)
+        for start in range(0, len(received), size):
+            checkpoint()
+            yield from self._batch(self._decoder.feed(received[start : start + size]))
+            if self.done:
+                return
 
     @property
     def _is_finished(self) -> bool:
@@ -134,6 +152,8 @@ class Reader:
             raise self._failure
 
     def _look(self, payload: bytes) -> None:
+        if len(payload) > LARGE_EVENT_BYTES:
+            checkpoint()
         seen = chunks.look(payload)
         if self.committed and seen.goes_on(self._unfinished):
             return

@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from parley.concurrency import checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.upstream.attempts import Attempts, Member
 from parley.upstream.http_upstream import Budgets, HttpUpstream, Opened, PromptForm, Whole
 from parley.upstream.retries import RetryBudget
+from parley.wire import sse
 from parley.wire.request import Asked
 
 MODELS_KEPT_SECONDS = 60.0
+STEP_PAYLOADS = 256
+"""In a batch, where many were held back up to the commit point."""
 
 Answered = TypeVar("Answered")
 
@@ -113,7 +117,7 @@ class Relay:
             asked.trail.ttft_ms = asked.trail.elapsed_ms
             asked.trail.upstream_request_id = opened.request_id
             rest = opened.rest(asked.envelope)
-            yield opened.held
+            yield from _in_steps(opened.held)
             try:
                 yield from rest
             except UpstreamError as error:
@@ -187,6 +191,16 @@ class Relay:
             retry_within=self.budgets.precommit,
             tick=self.budgets.tick,
         )
+
+
+def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
+    """Yield the payloads in batches of bounded work; the last is `Last` where all of them together were."""
+    last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
+    for start in range(0, last, STEP_PAYLOADS):
+        yield list(held[start : start + STEP_PAYLOADS])
+        checkpoint()
+    rest = held[last:]
+    yield sse.Last(rest) if isinstance(held, sse.Last) else rest
 
 
 def _forget(_answer: Whole) -> None:

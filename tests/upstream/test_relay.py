@@ -1,0 +1,18 @@
+"""What was held back up to the commit point goes on in batches of bounded work."""
+
+import pytest
+
+from parley.upstream.relay import STEP_PAYLOADS, _in_steps
+from parley.wire.sse import Last
+
+
+@pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
+@pytest.mark.parametrize("kind", [list, Last])
+def test_what_was_held_back_goes_on_in_steps_and_the_last_one_ends_the_answer(kind: type, count: int) -> None:
+    held = kind(b"%d" % number for number in range(count))
+    batches = list(_in_steps(held))
+
+    assert [payload for batch in batches for payload in batch] == held
+    assert max(map(len, batches)) <= STEP_PAYLOADS
+    assert [type(batch) for batch in batches] == [*[list] * (len(batches) - 1), kind]
+    assert all(batches[:-1])
