@@ -5,7 +5,6 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
-import gc
 import os
 import shutil
 import sys
@@ -31,7 +30,7 @@ worker_class = "gevent"
 streams = file_limit.streams(settings.max_streams)
 # Idle keep-alive connections and health checks take places too, and a full worker queues without a word.
 worker_connections = file_limit.connections(streams)
-# Above the idle time of the routers in front (Heroku's: 90 s); it also bounds a slow request head.
+# Above the idle time of the routers in front (Heroku's: 90 s).
 keepalive = 95
 # How long open streams may run on after SIGTERM; Parley ends those that are left two seconds earlier.
 graceful_timeout = settings.graceful_timeout
@@ -129,22 +128,15 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """A worker has loaded the app: load what its first caller would wait for, and prepare for the end."""
-    from parley import drain, logs
+    from parley import logs
+    from parley.server import worker as parley_worker
 
     logs.write_aside()
     services = worker.app.wsgi().extensions["parley"]
     services.admission.limit = streams
-    drain.drain_at_the_end(worker, services)
+    # Other classes have no event loop beside their callers: the first of these waits for what is loaded.
     if worker.cfg.worker_class_str == "gevent":
-        services.warm()  # other classes have no event loop beside their callers: the first of these waits
-    _collect_garbage_rarely()
-
-
-def _collect_garbage_rarely() -> None:
-    """Turns leave hardly any cycles behind, and a full collection stops every stream: 0.1 s with 1 000 of them.
-
-    What has been loaded stays and is looked at no more.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 20, 100)
+        parley_worker.take_over(worker, services)
+        services.warm()
+    parley_worker.collect_garbage_rarely()
+    parley_worker.switch_threads_soon()

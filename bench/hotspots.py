@@ -34,10 +34,10 @@ PARTS = {
     "Flask, Werkzeug": ("flask/", "werkzeug/", "flask_cors/", "blinker/"),
     "gevent: greenlets, timers, sockets": ("gevent/",),
     "log line, metrics": ("structlog/", "prometheus_client/", "parley/logs.py", "parley/log_output.py"),
-    "reading the request, its limits": ("parley/body.py", "parley/admission.py", "limits/", "parley/wire/request.py"),
+    "reading the request, its limits": ("parley/admission.py", "limits/", "parley/wire/request.py"),
     "the upstream: connections, HTTP": ("parley/upstream/",),
     "events and chunks": ("parley/wire/",),
-    "the client's connection, sending": ("parley/watcher.py",),
+    "the client's connection": ("parley/client_connection.py",),
     "the turn, and what holds it together": ("parley/", "blueprints/"),
 }
 """Whose code it was: the innermost frame that belongs to one of these; the first that fits."""

@@ -6,24 +6,36 @@ The server is the real one, one worker, on this machine, as is the upstream. End
 import argparse
 import asyncio
 import contextlib
-import gc
-import os
 import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
+import hostile_rows
 from bad_input import sent
 from planned_upstream import House, Plan
 from running_server import Held, RunningServer, held_by, post
-from talkers import CHAT, QUESTION, RAG, Heard, Log, Talker, broken_promise, open_streams, quantile, serving
+from table import Part, Table, measure, ms
+from talkers import (
+    CHAT,
+    HEALTH,
+    PATIENT,
+    QUESTION,
+    RAG,
+    START_SECONDS,
+    Heard,
+    Log,
+    Talker,
+    begin,
+    broken_promise,
+    exchange,
+    open_streams,
+    quantile,
+    serving,
+)
 
 MIB = 1 << 20
-START_SECONDS = 60.0
-PATIENT = {"first": 60.0, "idle": 60.0}
 
 
 @dataclass
@@ -39,6 +51,7 @@ class Sizes:
     disconnects: int = 1000
     bodies: int = 100_000
     heads: int = 5000
+    strangers: hostile_rows.Sizes = field(default_factory=hostile_rows.Sizes)
 
 
 QUICK = Sizes(
@@ -51,55 +64,13 @@ QUICK = Sizes(
     disconnects=300,
     bodies=2000,
     heads=200,
+    strangers=hostile_rows.QUICK,
 )
-
-
-@dataclass
-class Table:
-    """The rows, printed as they come, and how many tell of a broken promise."""
-
-    broken: int = 0
-
-    def row(self, promise: str, required: str, measured: str, kept: bool) -> None:
-        """Print one promise."""
-        self.broken += not kept
-        print(f"{promise:<52} | {required:<28} | {measured:<58} | {'kept' if kept else 'BROKEN'}", flush=True)
-
-
-Part = Callable[[Table, Any], Awaitable[None]]
-"""It measures some promises, at its own sizes, and adds their rows."""
-
-
-def ms(values: list[float]) -> str:
-    """Quantiles of seconds, in milliseconds."""
-    p50, p99, most = (1000 * quantile(values, share) for share in (0.5, 0.99, 1.0))
-    return f"p50 {p50:.1f}, p99 {p99:.1f}, max {most:.1f} ms"
-
-
-async def hear(server: RunningServer, plan: Plan, path: str = CHAT) -> tuple[Plan, Heard]:
-    """One question, heard to its end."""
-    talker = Talker(server.port, **PATIENT)
-    heard = await talker.ask(path, plan.name, {**QUESTION, "waiting": "off"})
-    talker.leave()
-    return plan, heard
 
 
 def wrong(answers: list[tuple[Plan, Heard]]) -> list[str]:
     """What is wrong with these answers."""
     return [found for plan, heard in answers if (found := broken_promise(plan, CHAT, heard))]
-
-
-async def begin(server: RunningServer, house: House, plans: list[Plan]) -> list[asyncio.Task[tuple[Plan, Heard]]]:
-    """Start these streams, a few at a time, and wait until all have been asked upstream."""
-    tasks = []
-    for number, plan in enumerate(plans):
-        tasks.append(asyncio.create_task(hear(server, house.expect(plan))))
-        if number % 20 == 19:
-            await asyncio.sleep(0.05)
-    async with asyncio.timeout(START_SECONDS):
-        while not all(plan.calls for plan in plans):
-            await asyncio.sleep(0.01)
-    return tasks
 
 
 async def held_streams(table: Table, sizes: Sizes) -> None:
@@ -133,24 +104,13 @@ async def held_streams(table: Table, sizes: Sizes) -> None:
     )
 
 
-async def exchange(server: RunningServer, request: bytes) -> tuple[int, float]:
-    """Status of an answer, and the seconds it took, on a fresh connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    at = time.monotonic()
-    writer.write(request)
-    status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
-    taken = time.monotonic() - at
-    writer.close()
-    return status, taken
-
-
 async def refusals(server: RunningServer, count: int) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
     """Ask a full server, and its health, one after the other."""
-    question, health = post(CHAT, QUESTION), b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    question = post(CHAT, QUESTION)
     refused, healthy = [], []
     for _ in range(count):
         refused.append(await exchange(server, question))
-        healthy.append(await exchange(server, health))
+        healthy.append(await exchange(server, HEALTH))
         await asyncio.sleep(0.01)
     return refused, healthy
 
@@ -266,25 +226,31 @@ async def bad_input(table: Table, sizes: Sizes) -> None:
     )
 
 
-PARTS: list[Part] = [held_streams, leavers, stop, disconnects, bad_input]
+def beside_strangers(part: Part) -> Part:
+    """Return the part with the sizes that are its own."""
+    return lambda table, sizes: part(table, sizes.strangers)
 
 
-async def measure(parts: Sequence[Part], sizes: Any) -> int:
-    """Measure one part after the other, and print; give the exit code."""
-    table = Table()
-    gc.disable()  # the pauses of this process would count as the server's
-    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
-    for part in parts:
-        await part(table, sizes)
-    print(f"{table.broken} broken" if table.broken else "all kept")
-    return 1 if table.broken else 0
+PARTS: dict[str, Part] = {
+    "held-streams": held_streams,
+    "leavers": leavers,
+    "stop": stop,
+    "disconnects": disconnects,
+    "bad-input": bad_input,
+    **{name: beside_strangers(part) for name, part in hostile_rows.PARTS.items()},
+}
 
 
 def main() -> int:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"default: all of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer streams, for a first look")
-    return asyncio.run(measure(PARTS, QUICK if parser.parse_args().quick else Sizes()))
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    parts = [PARTS[name] for name in options.parts or PARTS]
+    return asyncio.run(measure(parts, QUICK if options.quick else Sizes()))
 
 
 if __name__ == "__main__":

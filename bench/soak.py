@@ -1,25 +1,30 @@
 """`make soak`: many talkers with barge-in against a server whose upstream keeps failing, for minutes.
 
-Whoever talks knows what the upstream was told to do, so a wrong word, a truncation without a word, a hang or an
-error without a cause is seen at once. Ends with 1 where a promise is broken. The server's budgets are shortened
-(2 s to the first content, 3 s in all, 3 s of silence), so that more faults fit into the time.
+Beside the talkers, strangers without a key flood, stall, trickle and reconnect (tests/hostile.py), in a process of
+their own with a lowered priority. Whoever talks knows what the upstream was told to do, so a wrong word, a truncation
+without a word, a hang or an error without a cause is seen at once. Ends with 1 where a promise is broken. The server's
+budgets are shortened (2 s to the first content, 3 s in all, 3 s of silence), so that more faults fit into the time.
 """
 
 import argparse
 import asyncio
 import collections
+import contextlib
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import planned_upstream  # noqa: F401 - it says where the tests' modules are
+from hostile import LARGE, SHAPES, Strangers
 from planned_upstream import EARLY, LATE, STATUSES, House, Plan
 from running_server import GATHERED_SECONDS, RunningServer, held_by, hooked
-from talkers import AUDIO, CHAT, QUESTION, RAG, Log, Talker, broken_promise, open_streams, quantile, serving
+from strangers import NICE
+from talkers import AUDIO, CHAT, KEY, RAG, Log, Talker, broken_promise, open_streams, quantile, serving
 
 BUDGETS = {"TTFT_TIMEOUT": "2", "PRECOMMIT_TIMEOUT": "3", "IDLE_TIMEOUT": "3"}
 FIRST_SECONDS = IDLE_SECONDS = 3.0
@@ -27,6 +32,11 @@ REPORT_SECONDS = 30.0
 SHARES = {CHAT: 0.58, RAG: 0.4, AUDIO: 0.02}
 LEAVERS = 0.25
 MIB = 1 << 20
+STRANGERS = sorted(SHAPES.keys() - LARGE.keys())
+SYSTEM = {"role": "system", "content": "You answer the telephone of a bicycle workshop on the harbour. " * 20}
+SAID = "I have had this bicycle for three years, and since last week the chain comes off whenever I change the gears. "
+CONVERSATION = [{"role": ("user", "assistant")[number % 2], "content": f"{number}: {SAID * 4}"} for number in range(61)]
+"""Messages of half a KiB, the last one the caller's."""
 MAX_RSS_SLOPE = 1.0
 """MiB for 10 000 turns."""
 SLOW_MS = 1000
@@ -70,6 +80,7 @@ class Soak:
         self.added_ms: list[float] = []
         self.slow: list[str] = []
         self.samples: list[Sample] = []
+        self.refused = 0
         self.log = Log(server)
         (self.worker,) = server.worker_pids()
         self.sound_bytes = 0
@@ -91,20 +102,25 @@ class Soak:
     async def talk(self, until: float) -> None:
         """One talker: asks, now and then interrupts and asks again at once."""
         while time.monotonic() < until:
-            talker = Talker(self.server.port, first=FIRST_SECONDS, idle=IDLE_SECONDS)
+            talker = Talker(self.server.port, first=FIRST_SECONDS, idle=IDLE_SECONDS, key=KEY)
             left = False
             while not left and time.monotonic() < until:
                 left = await self._turn(talker)
             talker.leave()
+
+    def body(self) -> dict[str, Any]:
+        """Return the next question's body: a conversation so far, of 20 KiB on the average."""
+        said = CONVERSATION[-self.chance.randint(10, 30) * 2 + 1 :]
+        waiting = "always" if self.chance.random() < 0.5 else "off"
+        return {"messages": [SYSTEM, *said], "stream": True, "waiting": waiting}
 
     async def _turn(self, talker: Talker) -> bool:
         plan, chance = self.plan(), self.chance
         (path,) = chance.choices(list(SHARES), list(SHARES.values()))
         spoken = plan.think + plan.count * plan.interval
         leave_in = chance.uniform(0, 1.2 * spoken) if chance.random() < LEAVERS else None
-        waiting = "always" if chance.random() < 0.5 else "off"
         where = f"{path}?asset=welcome" if path == AUDIO else path
-        heard = await talker.ask(where, plan.name, {**QUESTION, "waiting": waiting}, leave_in)
+        heard = await talker.ask(where, plan.name, self.body(), leave_in)
         if wrong := broken_promise(plan, path, heard, self.sound_bytes):
             self.broken[wrong] += 1
             print(f"BROKEN {wrong}: {path} {plan} {heard}"[:600], flush=True)
@@ -129,6 +145,9 @@ class Soak:
     def read_log(self) -> None:
         """Count how turns ended."""
         for end in self.log.new_ends():
+            if end["id"] not in self.names:
+                self.refused += end["outcome"] == "refused"  # a stranger
+                continue
             self.outcomes[end["outcome"]] += 1
             self.ended[end["id"]] += 1
 
@@ -143,7 +162,8 @@ class Soak:
         now, added = self.samples[-1], self.added_ms
         latency = "/".join(f"{quantile(added, share):.0f}" for share in (0.5, 0.9, 0.99, 1.0))
         return (
-            f"{now.turns} turns, {self.faults} faulty, {dict(self.outcomes)}, calls open {self.house.open_calls}, "
+            f"{now.turns} turns, {self.faults} faulty, {dict(self.outcomes)}, {self.refused} strangers refused, "
+            f"calls open {self.house.open_calls}, "
             f"RSS {now.rss_mib:.1f} MiB, fds {now.fds}, threads {now.threads}, upstream connections {now.upstream}, "
             f"first token +{latency} ms (p50/p90/p99/max), broken {dict(self.broken)}"
         )
@@ -178,14 +198,32 @@ class Soak:
             self.broken["traceback in the log"] += 1
 
 
+@contextlib.asynccontextmanager
+async def attacked(server: RunningServer, options: argparse.Namespace) -> AsyncIterator[None]:
+    """Have strangers of all kinds attack for the length of a `with` block, and print their counts."""
+    if not options.strangers:
+        yield
+        return
+    seconds = 60 * options.minutes + 60
+    strangers = Strangers(server.port, STRANGERS, options.strangers, seconds, nice=NICE)
+    await asyncio.to_thread(strangers.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(strangers.__exit__)
+    print(f"{options.strangers} strangers: {strangers.tally}")
+
+
 async def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Soak, report, and give the exit code."""
-    async with serving({**BUDGETS, "MAX_STREAMS": str(2 * options.talkers + 50)}, argv) as (server, house):
+    settings = {**BUDGETS, "MAX_STREAMS": str(2 * options.talkers + 50), "API_KEYS": KEY}
+    async with serving(settings, argv) as (server, house):
         soak = Soak(server, house, options)
-        heard = await Talker(server.port).ask(f"{AUDIO}?asset=welcome", "sound")
+        heard = await Talker(server.port, key=KEY).ask(f"{AUDIO}?asset=welcome", "sound")
         soak.sound_bytes = heard.audio_bytes
         until = time.monotonic() + 60 * options.minutes
-        await asyncio.gather(soak.watch(until), *(soak.talk(until) for _ in range(options.talkers)))
+        async with attacked(server, options):
+            await asyncio.gather(soak.watch(until), *(soak.talk(until) for _ in range(options.talkers)))
         await soak.settle()
         soak.sample()
         print(soak.state())
@@ -208,6 +246,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--talkers", type=int, default=50)
     parser.add_argument("--faults", type=float, default=0.05, help="the share of turns in which the upstream fails")
+    parser.add_argument("--strangers", type=int, default=100, help="hostile connections without a key; 0: none")
     parser.add_argument("--no-gc", action="store_true", help="run the server without the garbage collector")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

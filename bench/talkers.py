@@ -19,6 +19,11 @@ from running_server import RunningServer, post, running_server
 
 CHAT, RAG, AUDIO = "/chat/completions", "/rag/chat/completions", "/audio/chat/completions"
 QUESTION = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
+KEY = "door-0123456789abcdef"
+"""The callers' key where a server asks for one."""
+HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+START_SECONDS = 60.0
+PATIENT = {"first": 60.0, "idle": 60.0}
 GRACE_SECONDS = 1.0
 """How much later than its budget an answer may come before it counts as a hang."""
 
@@ -91,8 +96,9 @@ class Talker:
     An answer is a hang that has no content after `first` seconds, or none for `idle` seconds between two words.
     """
 
-    def __init__(self, port: int, *, first: float = 9.0, idle: float = 15.0) -> None:
+    def __init__(self, port: int, *, first: float = 9.0, idle: float = 15.0, key: str = "") -> None:
         self._port = port
+        self._headers = {"x_api_key": key} if key else {}
         self._first = first + GRACE_SECONDS
         self._idle = idle + GRACE_SECONDS
         self._reader: asyncio.StreamReader | None = None
@@ -105,7 +111,7 @@ class Talker:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         heard = Heard(time.monotonic())
-        self._writer.write(post(path, dict(body), x_request_id=name))
+        self._writer.write(post(path, dict(body), x_request_id=name, **self._headers))
         patience = asyncio.timeout(self._first)
         try:
             async with asyncio.timeout(leave_in), patience:
@@ -152,6 +158,38 @@ class Talker:
         heard.ended = True
 
 
+async def hear(server: RunningServer, plan: Plan, path: str = CHAT) -> tuple[Plan, Heard]:
+    """Ask one question, and hear the answer to its end."""
+    talker = Talker(server.port, **PATIENT)
+    heard = await talker.ask(path, plan.name, {**QUESTION, "waiting": "off"})
+    talker.leave()
+    return plan, heard
+
+
+async def begin(server: RunningServer, house: House, plans: list[Plan]) -> list[asyncio.Task[tuple[Plan, Heard]]]:
+    """Start these streams, a few at a time, and wait until all have been asked upstream."""
+    tasks = []
+    for number, plan in enumerate(plans):
+        tasks.append(asyncio.create_task(hear(server, house.expect(plan))))
+        if number % 20 == 19:
+            await asyncio.sleep(0.05)
+    async with asyncio.timeout(START_SECONDS):
+        while not all(plan.calls for plan in plans):
+            await asyncio.sleep(0.01)
+    return tasks
+
+
+async def exchange(server: RunningServer, request: bytes) -> tuple[int, float]:
+    """Return the status of an answer on a fresh connection, and the seconds that it took."""
+    at = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(request)
+        return int((await reader.readuntil(b"\r\n\r\n")).split()[1]), time.monotonic() - at
+    finally:
+        writer.close()
+
+
 @contextlib.asynccontextmanager
 async def serving(settings: Mapping[str, str], argv: Sequence[str] = ()) -> Any:
     """The real server in front of a planned upstream: gives both."""
@@ -167,6 +205,7 @@ async def serving(settings: Mapping[str, str], argv: Sequence[str] = ()) -> Any:
         yield running, house
     finally:
         await asyncio.to_thread(server.__exit__, None, None, None)
+        house.close()
 
 
 class Log:
@@ -195,7 +234,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 async def open_streams(server: RunningServer) -> int:
     """How many turns the server says are running."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    writer.write(b"GET /ready HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\nconnection: close\r\n\r\n" % KEY.encode())
     answer = await reader.read()
     writer.close()
     return int(json.loads(answer.partition(b"\r\n\r\n")[2])["details"]["streams"])

@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-import gevent
 from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from parley import body, errors
+from parley import client_connection, errors
+from parley.concurrency import LARGE_BYTES, run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.logs import log
 from parley.services import Services
@@ -26,7 +27,6 @@ from parley.wire import chunks
 from parley.wire.request import Asked, Origin, parse
 
 BODY_SECONDS = 10
-LARGE_BODY_BYTES = 1 << 16
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for an answer that nobody waits for."""
 
@@ -96,10 +96,10 @@ class Body:
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
     _refuse_foreign_pages(request, within)
     client = request.environ.get("gunicorn.socket")
-    turn.admit(within.admission, within.keyring.check(_presented_keys(request)), client)
-    asked = _read(request, within, turn.trail)
-    if client:
-        turn.watch(client)
+    holder = within.keyring.check(_presented_keys(request))
+    client_connection.current().accepted()
+    turn.admit(within.admission, holder, client)
+    asked = _read(request, within, turn)
     if not asked.stream:
         response = json_response(turn.whole(lambda: endpoint.whole(asked, within)))
     else:
@@ -167,44 +167,31 @@ def _bearer_token(request: Request) -> str | None:
     return found[1] if found else None
 
 
-def _read(request: Request, within: Services, trail: Trail) -> Asked:
+def _read(request: Request, within: Services, turn: Turn) -> Asked:
+    """Return the checked request. A client who leaves while a large body arrives, or waits for its turn, is noticed."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
-        trail.id,
+        turn.trail.id,
         "v1" in request.path.split("/"),
         request.args,
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
-    raw = _read_body(request, within.settings.max_body)
-    model = within.default_model
-    if len(raw) < LARGE_BODY_BYTES:
-        return parse(raw, origin, trail, model)
-    # A large one takes milliseconds, which belong to other streams: a thread gives them back in between.
-    asked: Asked | ParleyError = gevent.get_hub().threadpool.apply(_parsed, (raw, origin, trail, model))
-    if isinstance(asked, ParleyError):
-        raise asked
-    return asked
-
-
-def _parsed(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked | ParleyError:
-    """An error is handed over, not raised: gevent's thread pool would print its traceback."""
-    try:
-        return parse(raw, origin, trail, default_model)
-    except ParleyError as error:
-        return error
+    client = request.environ.get("gunicorn.socket")
+    is_large = (request.content_length or 0) >= LARGE_BYTES
+    with turn.watching(client if is_large else None):
+        raw = _read_body(request, within.settings.max_body)
+    if client:
+        turn.watch(client)
+    with turn.interruptible():
+        return run_for_size(len(raw), parse, raw, origin, turn.trail, within.default_model)
 
 
 def _read_body(request: Request, limit: int) -> bytes:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise errors.UnsupportedEncoding("send the body without Content-Encoding")
-    try:
-        return body.read(request.stream, limit, BODY_SECONDS, request.content_length)
-    except errors.RequestTimeout:
-        if client := request.environ.get("gunicorn.socket"):
-            body.refuse_more(client)
-        raise
+    return client_connection.read_body(request.stream, limit, BODY_SECONDS, request.content_length)
 
 
 def install(app: Flask) -> None:
@@ -224,16 +211,32 @@ def install(app: Flask) -> None:
 
 
 def _finished(response: Response) -> Response:
-    """The headers that every answer bears; behind it the body is drained, for most refusals come before it is read."""
+    """Give an answer the headers that all bear; see to the body of a request that was refused before it was read."""
     allowed = services().settings.cors_origins
     if allowed and "*" not in allowed:
         response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    request = _request()
-    if client := request.environ.get("gunicorn.socket"):
-        response.call_on_close(partial(body.drain, request.environ["wsgi.input"], request.content_length, client))
+    if 400 <= response.status_code < 500:
+        client_connection.current().refused()
+    _discard_unread_body(response, _request().environ)
     return response
+
+
+def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
+    connection = client_connection.current()
+    in_chunks = "HTTP_TRANSFER_ENCODING" in environ
+    has_body = in_chunks or environ.get("CONTENT_LENGTH", "0") != "0"
+    client = environ.get("gunicorn.socket")
+    if connection.body_is_read or not has_body or client is None:
+        return
+    if response.status_code == CLIENT_CLOSED_REQUEST:
+        connection.close_after_answer()
+        return
+    if (in_chunks and not connection.is_known) or response.status_code == HTTPStatus.REQUEST_TIMEOUT:
+        # The body's end is not worth finding: a stranger's chunks are work, and a slow sender may never come to it.
+        connection.close_after_answer()
+    response.call_on_close(partial(client_connection.discard_body, environ["wsgi.input"], client))
 
 
 def _error_response(error: ParleyError) -> Response:
@@ -242,6 +245,8 @@ def _error_response(error: ParleyError) -> Response:
 
 def _http_error_response(error: HTTPException) -> Response:
     """Flask's own 404, 405 and the like, in our shape."""
+    # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger makes thousands.
+    error.__traceback__ = error.__context__ = None
     if error.code == 404:
         return _error_response(errors.NotFound(f"there is no route {_request().path}"))
     headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}

@@ -12,6 +12,7 @@ from typing import TypeVar
 import gevent
 
 from parley import threads
+from parley.concurrency import run_in_thread
 from parley.errors import UpstreamError
 from parley.knowledge import index, minilm
 from parley.knowledge.bases import Builder
@@ -40,8 +41,7 @@ class Threads:
 
     def aside(self, work: Callable[[], Result]) -> Result:
         """What the work gives, done in one of them."""
-        result: Result = self._pool.apply(work)
-        return result
+        return run_in_thread(self._pool, work)
 
 
 class EmbeddedEncoder(Threads):

@@ -44,7 +44,7 @@ def _order(said: Sequence[str], asked: Asked) -> Asked:
     if asked.model:
         body["model"] = asked.model
     # A trail of its own: what the request's log line tells is the answer's.
-    return dataclasses.replace(asked, body=body, stream=False, trail=copy.copy(asked.trail))
+    return dataclasses.replace(asked, body=body, size=len(content), stream=False, trail=copy.copy(asked.trail))
 
 
 def _answer(body: bytes) -> str:

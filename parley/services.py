@@ -37,8 +37,9 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Lookup(
-            Bases(settings.kb_dir, builder_of(settings), checkpoint),
+            Bases(settings.kb_dir, builder_of(settings), in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )

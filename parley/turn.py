@@ -26,10 +26,10 @@ from gevent import get_hub, getcurrent
 
 from parley import observe
 from parley.admission import Admission
+from parley.client_connection import ClientWatcher
 from parley.errors import Capped, ClientGone, InternalError, ParleyError, ServerShuttingDown
 from parley.logs import log
 from parley.trail import Trail
-from parley.watcher import ClientWatcher
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 
@@ -66,7 +66,7 @@ class Turn:
 
     def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
         """Take a place for the turn's life. Raises ServerOverloaded, RateLimited, ClientGone."""
-        admission.admit(self, holder, self._watching(client))
+        admission.admit(self, holder, self.watching(client))
         self._held.append(functools.partial(admission.release, self))
         streams = observe.series(observe.OPEN_STREAMS, self.trail.endpoint)
         streams.inc()
@@ -96,9 +96,29 @@ class Turn:
         """Whether the turn's place will soon be free: it was interrupted, or only its last bytes remain to be sent."""
         return self._interruption is not None or self.trail.outcome is not None
 
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let the turn be ended inside of the block, where it waits. Raises the reason for which it is ended."""
+        if self._interruption is not None:
+            raise self._interruption
+        self._waits_inside = True
+        try:
+            yield
+        finally:
+            self._waits_inside = False
+
+    @contextlib.contextmanager
+    def watching(self, client: socket.socket | None) -> Iterator[None]:
+        """Raise ClientGone as soon as the client leaves; for what comes before the request's body has been read."""
+        with contextlib.ExitStack() as stack, self.interruptible():
+            if client is not None:
+                self._client = client
+                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
+            yield
+
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
-        with self._interruptible():
+        with self.interruptible():
             body = answer()
         self.trail.first_ms = self.trail.elapsed_ms
         self.trail.outcome = "ok"
@@ -160,7 +180,7 @@ class Turn:
         """The next batch; at the answer's end an empty `Last` one."""
         if self._interruption is not None:
             raise self._interruption
-        self._waits_inside = True  # not `_interruptible`: a context manager costs a microsecond, for each chunk
+        self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
         try:
             batch = next(answer, _NOTHING_MORE)
         finally:
@@ -190,7 +210,10 @@ class Turn:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # Break the cycle exception -> traceback -> this frame -> exception.
         self._note(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
 
@@ -202,25 +225,6 @@ class Turn:
     def _note(self, error: ParleyError, outcome: str) -> None:
         self.trail.code = error.code
         self.trail.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        if self._interruption is not None:
-            raise self._interruption
-        self._waits_inside = True
-        try:
-            yield
-        finally:
-            self._waits_inside = False
-
-    @contextlib.contextmanager
-    def _watching(self, client: socket.socket | None) -> Iterator[None]:
-        """Raise ClientGone as soon as the client leaves; for a wait before the request's body is read."""
-        with contextlib.ExitStack() as stack, self._interruptible():
-            if client is not None:
-                self._client = client
-                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
-            yield
 
     def _deliver(self) -> None:
         """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""

@@ -1,5 +1,18 @@
 """For all tests. `--hypothesis-profile quick` draws few examples, for `make quick`."""
 
+import gc
+from collections.abc import Iterator
+
 import hypothesis
+import pytest
 
 hypothesis.settings.register_profile("quick", max_examples=10)
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """No garbage is collected: what a test lets go of is freed by its reference count, or stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -241,8 +241,10 @@ class FakeUpstream:
             for connection in self.open_connections:
                 with contextlib.suppress(OSError):  # closed already
                     connection.socket.shutdown(socket.SHUT_RDWR)
-        # Closing a listener wakes no thread that waits in accept(); one more connection does.
-        socket.create_connection(("127.0.0.1", self.port)).close()
+        # Closing a listener wakes no thread that waits in accept(); one more connection does. It is refused where the
+        # thread has taken a last connection meanwhile, and has closed the listener.
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
         self.wait_until(lambda: not self.open_connections and self._listener.fileno() == -1)
 
     __exit__ = stop

@@ -29,7 +29,8 @@ LAYERS = (
     {"parley.upstream", "parley.knowledge", "parley.speech"},
     {"parley.wire"},
     {"parley.observe"},
-    {"parley.concurrency", "parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
+    {"parley.concurrency"},
+    {"parley.errors", "parley.logs", "parley.tcp", "parley.threads", "parley.trail"},
     {"parley.log_output", "parley.redaction"},
 )
 UNITS = set().union(*LAYERS)
@@ -45,11 +46,11 @@ OWNERS = {
     "dotenv": ("parley/settings.py",),
 }
 GEVENT = {
-    "blueprints/web.py",
     "parley/admission.py",
-    "parley/body.py",
+    "parley/client_connection.py",
     "parley/concurrency.py",
-    "parley/drain.py",
+    "parley/server/connections.py",
+    "parley/server/worker.py",
     "parley/embedding.py",
     "parley/log_output.py",
     "parley/lookup.py",
@@ -65,12 +66,11 @@ GEVENT = {
     "parley/upstream/attempts.py",
     "parley/upstream/dialing.py",
     "parley/upstream/http_upstream.py",
-    "parley/watcher.py",
 }
 WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
-MAX_FILE_LINES = 300
-MAX_FUNCTION_LINES = 50
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 70
 
 
 class Import(NamedTuple):
@@ -248,13 +248,13 @@ def test_done_is_written_in_one_place() -> None:
     assert places == ["parley/wire/sse.py"]
 
 
-def test_a_file_has_at_most_three_hundred_lines() -> None:
+def test_a_file_has_at_most_400_lines() -> None:
     lines = {path_of(file): len(file.read_text().splitlines()) for file in PRODUCT}
 
     assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
 
 
-def test_a_function_has_at_most_fifty_lines() -> None:
+def test_a_function_has_at_most_seventy_lines() -> None:
     lines = {
         (path_of(file), node.name): (node.end_lineno or 0) - node.lineno + 1
         for file, tree in TREES.items()

@@ -22,6 +22,7 @@ OWNED = {
     *(f"OB-{number:02}" for number in range(1, 6)),
     *(f"SE-{number:02}" for number in range(1, 9)),
     *(f"BR-{number:02}" for number in range(1, 7)),
+    *(f"HC-{number:02}" for number in range(1, 10)),
     *(f"KB-{number:02}" for number in range(1, 11)),
     *(f"PI-{number:02}" for number in range(1, 7)),
 }

@@ -1,55 +1,88 @@
 """A turn leaves nothing behind that only a garbage collection would find: those are rare in a worker."""
 
-import gc
+import contextlib
 import socket
 import weakref
-from collections.abc import Iterator
 
 import gevent
 import pytest
 from gevent.event import Event
 
 from parley.admission import Admission
-from parley.errors import ClientGone, UpstreamStalled
+from parley.errors import Capped, ClientGone, NotFound, ParleyError, ServerShuttingDown, UpstreamStalled
 from parley.trail import Trail
-from parley.turn import Batches, Turn
+from parley.turn import Apologised, Batches, Turn
 from parley.wire.chunks import Envelope
 
-
-@pytest.fixture(autouse=True)
-def no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("no_collections")
+FAILURES = (UpstreamStalled, NotFound, ServerShuttingDown, Capped, ZeroDivisionError, Apologised)
+INTERRUPTIONS = (ClientGone, ServerShuttingDown)
 
 
-def ended_turn(ending: type[UpstreamStalled] | None) -> weakref.ref[Turn]:
-    """A turn that has heard a word and has ended: by what its answer raises, or because its client left."""
+def made(kind: type[BaseException]) -> BaseException:
+    return kind(UpstreamStalled("silent")) if kind is Apologised else kind("why")
+
+
+def ended_turn(
+    *, fails: type[BaseException] | None = None, interrupted: type[BaseException] | None = None, words: int, speak: bool
+) -> weakref.ref[Turn]:
+    """A turn that has ended: by what its answer raises, or by an interruption, or well; after so many words."""
     waits = Event()
 
     def answer() -> Batches:
-        yield [b"{}"]
-        if ending is not None:
-            raise ending("silent")
-        waits.wait()
+        yield from [[b"{}"]] * words
+        if fails is not None:
+            raise made(fails)
+        if interrupted is not None:
+            waits.wait()
 
     def run() -> weakref.ref[Turn]:
-        turn = Turn(Trail("chat", "turn"))
-        pieces = turn.stream(answer(), Envelope("id", 0, "model"))
-        next(pieces)
-        if ending is None:
-            gevent.get_hub().loop.run_callback(turn.interrupt, ClientGone())
-        assert b"DONE" not in b"".join(pieces)
+        turn = Turn(Trail("chat", "turn"), fallback_text="Sorry." if speak else None)
+        if interrupted is not None:
+            gevent.spawn(turn.interrupt, made(interrupted))
+        with contextlib.suppress(ParleyError, ClientGone, Capped):
+            try:
+                for _ in turn.stream(answer(), Envelope("id", 0, "model")):
+                    pass
+            except BaseException as error:
+                turn.fail(error)
+                raise
         turn.close()
         return weakref.ref(turn)
 
-    return gevent.spawn(run).get()  # type: ignore[no-any-return]
+    ended: weakref.ref[Turn] = gevent.spawn(run).get()
+    gevent.sleep(0)
+    return ended
 
 
-@pytest.mark.parametrize("ending", [None, UpstreamStalled], ids=["client gone", "upstream failed"])
-def test_a_turn_that_has_ended_holds_no_memory(ending: type[UpstreamStalled] | None) -> None:
-    ended = ended_turn(ending)
+@pytest.mark.parametrize("speak", [False, True], ids=["without a fallback text", "with a fallback text"])
+@pytest.mark.parametrize("words", [0, 1], ids=["before the first word", "inside"])
+@pytest.mark.parametrize("fails", [None, *FAILURES])
+def test_a_turn_that_has_ended_holds_no_memory(
+    fails: type[BaseException] | None, words: int, speak: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended_turn(fails=fails, words=words, speak=speak)() is None
+
+
+@pytest.mark.parametrize("words", [0, 1], ids=["before the first word", "inside"])
+@pytest.mark.parametrize("interrupted", INTERRUPTIONS)
+def test_a_turn_that_was_interrupted_holds_no_memory(interrupted: type[BaseException], words: int) -> None:
+    assert ended_turn(interrupted=interrupted, words=words, speak=False)() is None
+
+
+@pytest.mark.parametrize("interrupted", INTERRUPTIONS)
+def test_a_turn_can_be_interrupted_before_its_answer(interrupted: type[BaseException]) -> None:
+    def run() -> weakref.ref[Turn]:
+        turn = Turn(Trail("chat", "turn"))
+        gevent.spawn(turn.interrupt, made(interrupted))
+        with pytest.raises(interrupted), turn.interruptible():
+            Event().wait()
+        with pytest.raises(interrupted), turn.interruptible():
+            raise AssertionError("it has been interrupted")
+        turn.close()
+        return weakref.ref(turn)
+
+    ended = gevent.spawn(run).get()
     gevent.sleep(0)
     assert ended() is None
 

@@ -10,7 +10,7 @@ from parley.wire.request import Asked
 
 def stream(asked: Asked, services: Services) -> Batches:
     """The transcript with its words in time, then the recording."""
-    yield from voice.utter(choose(asked, services), asked, services)
+    return voice.utter(choose(asked, services), asked, services)
 
 
 def whole(asked: Asked, services: Services) -> bytes:

@@ -31,10 +31,13 @@ A_SECOND = 2 * UPSTREAM_HZ
 def stream(asked: Asked, services: Services) -> Batches:
     """The upstream's speech; a broadcast, or a recording asked for by name, asks no upstream."""
     if _is_recorded(asked):
-        yield from recorded.stream(asked, services)
+        played = recorded.stream(asked, services)
+        del asked
+        yield from played
         return
     relayed = _Relayed(asked, services)
     with contextlib.closing(services.upstream.stream(_asking_for_audio(asked))) as answer:
+        del asked  # its body is not held for as long as the answer lasts
         for batch in answer:
             if not batch:
                 yield batch

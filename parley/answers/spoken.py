@@ -29,13 +29,21 @@ TOOL_FIELDS = ("tool_calls", "function_call")
 def stream(asked: Asked, services: Services) -> Batches:
     """Each clause's transcript and words, then its sound; a recording that is asked for is played instead."""
     if _is_recorded(asked, services):
-        yield from recorded.stream(asked, services)
+        played = recorded.stream(asked, services)
+        del asked
+        yield from played
         return
     voice = Voice(asked, services)
+    envelope = asked.envelope
+    said = _answer(asked, services, voice) if asked.broadcast is None else _broadcast(asked, services, voice)
+    del asked  # its body is not held for as long as the answer is spoken
     try:
-        yield from _answer(asked, services, voice) if asked.broadcast is None else _broadcast(asked, services, voice)
+        yield from said
     except ParleyError as error:
-        yield from _apology(error, asked, services, voice)
+        if not (yield from _apology(error, envelope, services, voice)):
+            raise
+        yield [envelope.finish("stop")]
+        raise Apologised(error) from None
 
 
 def whole(asked: Asked, services: Services) -> bytes:
@@ -64,37 +72,41 @@ def _is_recorded(asked: Asked, services: Services) -> bool:
 
 def _answer(asked: Asked, services: Services, voice: Voice) -> Batches:
     ask = text.rag if asked.wants_knowledge else text.chat
-    reading = _Reading(ask(asked.for_text(), services), asked.envelope)
+    envelope = asked.envelope
+    reading = _Reading(ask(asked.for_text(), services), envelope)
+    del asked
     with contextlib.closing(_talk(reading.text(), services, services.synthesis.say)) as talk:
         for batch in voice.say_all(talk.pieces()):
             yield [*reading.aside(), *batch]
-    yield [*reading.aside(), asked.envelope.finish(reading.finish_reason), *reading.behind]
+    yield [*reading.aside(), envelope.finish(reading.finish_reason), *reading.behind]
 
 
 def _broadcast(asked: Asked, services: Services, voice: Voice) -> Batches:
     """The text as it is, for a platform compares it with its own; its sound is kept for the next time."""
     say = functools.partial(services.synthesis.say, recurs=True)
-    with contextlib.closing(_talk(_once(asked.broadcast or ""), services, say)) as talk:
-        yield from voice.say_all(_under(asked.broadcast or "", talk.pieces()))
-    yield [asked.envelope.finish("stop")]
+    envelope, said = asked.envelope, asked.broadcast or ""
+    del asked
+    with contextlib.closing(_talk(_once(said), services, say)) as talk:
+        yield from voice.say_all(_under(said, talk.pieces()))
+    yield [envelope.finish("stop")]
 
 
-def _apology(error: ParleyError, asked: Asked, services: Services, voice: Voice) -> Batches:
-    """FALLBACK_TEXT in the error's place; raises the error where it may not be said, or can't."""
+def _apology(
+    error: ParleyError, envelope: Envelope, services: Services, voice: Voice
+) -> Generator[list[bytes], None, bool]:
+    """FALLBACK_TEXT in the error's place. Return whether it was said: it may not be, or can't."""
     apology = services.settings.fallback_text
-    if not apology or not error.speakable or asked.envelope.calls_tool:
-        raise error
+    if not apology or not error.speakable or envelope.calls_tool:
+        return False
+    error.speakable = False  # by the turn, which would send it as a text
     if isinstance(error, ServerShuttingDown):
-        error.speakable = False  # what is left of the grace may be too short to say it
-        raise error
+        return False  # what is left of the grace may be too short to say it
     try:
         with contextlib.closing(_talk(_once(apology), services, services.synthesis.say)) as talk:
             yield from voice.say_all(talk.pieces())
     except ParleyError:
-        error.speakable = False
-        raise error from None
-    yield [asked.envelope.finish("stop")]
-    raise Apologised(error)
+        return False
+    return True
 
 
 def _talk(written: Generator[str, None, None], services: Services, say: Say) -> Talk:

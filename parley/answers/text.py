@@ -18,7 +18,7 @@ from parley.wire.request import Asked
 
 def chat(asked: Asked, services: Services) -> Batches:
     """The upstream's answer as it comes."""
-    yield from services.upstream.stream(asked)
+    return services.upstream.stream(asked)
 
 
 def chat_json(asked: Asked, services: Services) -> bytes:
@@ -38,6 +38,7 @@ def rag(asked: Asked, services: Services) -> Batches:
             while not (batch := next(answer)) and time.monotonic() < speak_at:
                 yield batch
             yield batch or _waiting_message(asked, services)
+        del asked  # its body is not held for as long as the answer lasts
         yield from answer
 
 
@@ -65,15 +66,19 @@ def _grounded(asked: Asked, services: Services, patience: float) -> Batches:
     shown = excerpts(found.hits, services.settings.rag_top_k)
     left = max(0.001, patience - (time.monotonic() - started)) if patience else None
     with contextlib.closing(services.upstream.stream(_with_context(asked, found, shown, services), left)) as answer:
-        yield from _annotated(answer, asked, found, _citations(shown))
+        annotated = _annotated(answer, asked, found, _citations(shown))
+        del asked, looking
+        yield from annotated
 
 
 def _annotated(answer: Batches, asked: Asked, found: Found, citations: list[dict[str, Any]]) -> Batches:
     """The upstream's payloads as this answer's, with comments and fields that tell of the context."""
     note = _note(found, citations)
+    envelope, include_citations = asked.envelope, asked.include_citations
+    del asked
     for batch in answer:
-        payloads = [asked.envelope.restamp(payload) for payload in batch] if asked.envelope.used else batch
-        if asked.include_citations:
+        payloads = [envelope.restamp(payload) for payload in batch] if envelope.used else batch
+        if include_citations:
             payloads = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in payloads]
         if payloads and note:
             payloads, note = [note, *payloads], None

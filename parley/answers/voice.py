@@ -64,9 +64,11 @@ class Voice:
 def utter(utterance: Utterance, asked: Asked, services: Services) -> Batches:
     """A whole answer whose sound is there already."""
     speaker = Voice(asked, services)
+    envelope = asked.envelope
+    del asked  # its body is not held for as long as the answer lasts
     yield speaker.tell(utterance.transcript, utterance.words)
     yield from speaker.say_all([Piece(utterance.pcm)])
-    yield [asked.envelope.finish("stop")]
+    yield [envelope.finish("stop")]
 
 
 def utter_whole(utterance: Utterance, asked: Asked) -> bytes:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gevent.lock import BoundedSemaphore
 
 from parley import threads
+from parley.concurrency import run_in_thread
 from parley.errors import InternalError
 from parley.logs import log
 from parley.speech import embedded, estimation, simulated
@@ -67,9 +68,7 @@ class EmbeddedVoice:
             yield Piece(utterance.pcm, line.text, utterance.words)
             return
         with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
-            said: Piece | InternalError = self._pool.apply(self._rendered, (line,))
-        if isinstance(said, InternalError):
-            raise said
+            said = run_in_thread(self._pool, self._rendered, line)
         yield said
 
     def warm(self) -> None:
@@ -84,13 +83,13 @@ class EmbeddedVoice:
     def _engine(self) -> "_Engine":
         return _Engine()
 
-    def _rendered(self, line: Line) -> Piece | InternalError:
-        """The clause. An error is handed over, not raised: the thread pool would print its traceback, too."""
+    def _rendered(self, line: Line) -> Piece:
+        """Return the clause. Raise InternalError."""
         try:
             return self._render(line)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
             log.exception("voice_failed", voice=self.name)
-            return InternalError("the embedded voice failed")
+            raise InternalError("the embedded voice failed") from None
 
     def _render(self, line: Line) -> Piece:
         samples, chunks = self._engine.say(line.spoken)

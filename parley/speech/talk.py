@@ -14,6 +14,7 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
+from parley.concurrency import Failure, outcome_of, result_of
 from parley.errors import Capped
 from parley.speech.speakable import Line, Lines
 from parley.speech.synthesis import Timeline
@@ -63,8 +64,8 @@ class Talk:
         self._lines = Lines(english=english)
         self._tick = tick
         self._room = Semaphore(AHEAD)
-        self._written: SimpleQueue[Line | _End | Exception] = SimpleQueue()
-        self._said: SimpleQueue[Piece | _End | Exception] = SimpleQueue()
+        self._written: SimpleQueue[Line | _End | Failure] = SimpleQueue()
+        self._said: SimpleQueue[Piece | _End | Failure] = SimpleQueue()
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[Piece]:
@@ -79,44 +80,43 @@ class Talk:
 
     def close(self) -> None:
         """End the reading and the synthesis, without waiting for their end: nothing here may be interrupted."""
-        for greenlet in self._greenlets:
-            greenlet.kill(block=False)
+        while self._greenlets:
+            # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this talk.
+            self._greenlets.pop().kill(block=False)
 
     def _next(self) -> Piece | _End:
         try:
-            said: Piece | _End | Exception = self._said.get(timeout=self._tick)
+            said: Piece | _End = result_of(self._said.get(timeout=self._tick))
         except Empty:
-            return Piece()
-        if isinstance(said, Exception):
-            raise said
+            said = Piece()
         return said
 
     def _read(self) -> None:
+        self._written.put(outcome_of(self._read_to_the_end))
+
+    def _read_to_the_end(self) -> _End:
         size = 0
-        try:
-            with contextlib.closing(self._text):
-                for piece in self._text:
-                    size += len(piece)
-                    if size > MOST_CHARACTERS:
-                        raise Capped
-                    for line in self._lines.feed(piece):
-                        self._written.put(line)
-                    if not piece:
-                        self._said.put(Piece())
-            for line in self._lines.rest():
-                self._written.put(line)
-            self._written.put(_End.TEXT)
-        except Exception as error:  # noqa: BLE001 - handed over, to be raised where the answer is made
-            self._written.put(error)
+        with contextlib.closing(self._text):
+            for piece in self._text:
+                size += len(piece)
+                if size > MOST_CHARACTERS:
+                    raise Capped
+                for line in self._lines.feed(piece):
+                    self._written.put(line)
+                if not piece:
+                    self._said.put(Piece())
+        for line in self._lines.rest():
+            self._written.put(line)
+        return _End.TEXT
 
     def _speak(self) -> None:
-        try:
-            while isinstance(line := self._written.get(), Line):
-                self._room.acquire()
-                nothing_to_hear = self._room.counter == AHEAD - 1
-                for piece in self._say(line, urgent=nothing_to_hear):
-                    self._said.put(piece)
-                self._said.put(_End.LINE)
-            self._said.put(line)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._said.put(error)
+        self._said.put(outcome_of(self._speak_to_the_end))
+
+    def _speak_to_the_end(self) -> object:
+        while isinstance(line := self._written.get(), Line):
+            self._room.acquire()
+            nothing_to_hear = self._room.counter == AHEAD - 1
+            for piece in self._say(line, urgent=nothing_to_hear):
+                self._said.put(piece)
+            self._said.put(_End.LINE)
+        return line

@@ -15,7 +15,8 @@ import gevent
 from gevent.queue import Empty, SimpleQueue
 
 from parley import observe
-from parley.errors import Capped, ParleyError, UpstreamAuthFailed, UpstreamTimeout
+from parley.concurrency import Failure, outcome_of
+from parley.errors import ParleyError, UpstreamAuthFailed, UpstreamTimeout
 from parley.logs import log
 from parley.trail import Trail
 from parley.upstream import retries
@@ -104,6 +105,7 @@ class Attempts(Generic[Answered]):
         self._running: dict[gevent.Greenlet, Member] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
         self._next: tuple[float, Member] | None = None
+        self._last_error: Exception | None = None
 
     def hedge_and_wake(self, hedge_after: float | None, wake_after: float | None) -> None:
         """Seconds without an answer after which another upstream is asked beside, and an empty batch is given."""
@@ -121,19 +123,18 @@ class Attempts(Generic[Answered]):
             self._start(first)
         elif won := self._judged(first, self._ask_here(first)):
             return won
+        self._raise_last_error()
         return (yield from self._race())
 
     def _race(self) -> Generator[list[bytes], None, tuple[Member, Answered]]:
         """Wait for the attempts under way, and start those that fall due, until one of them wins."""
         while True:
-            finished = self._wait()
-            if finished is not None:
-                member = self._running.pop(finished)
-                if finished.exception is not None:
-                    member.released()
-                    raise finished.exception
-                if won := self._judged(member, finished.value):
+            if (finished := self._wait()) is not None:
+                won = self._judged(self._running.pop(finished), finished.get())
+                del finished  # it holds the error that may be raised here
+                if won:
                     return won
+                self._raise_last_error()
             elif time.monotonic() >= self._deadline:
                 raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
             elif not self._start_what_is_due():
@@ -151,20 +152,25 @@ class Attempts(Generic[Answered]):
             elif attempt.successful():
                 self._drop(attempt.value)
         self._running.clear()
+        # Break the cycle attempts -> attempt that has ended -> GreenletExit -> traceback -> frame -> attempts, which
+        # would otherwise live until the next full collection.
+        self._finished = SimpleQueue()
 
-    def _judged(self, member: Member, answered: Answered | ParleyError | Capped) -> tuple[Member, Answered] | None:
-        """Who won with what; None where another attempt is planned. Raises the error where none makes sense."""
-        if isinstance(answered, ParleyError | Capped):
-            self._after_failure(member, answered)
+    def _judged(self, member: Member, outcome: Answered | Failure) -> tuple[Member, Answered] | None:
+        """Who won with what; None where another attempt is planned, or where the last error is to be raised."""
+        if isinstance(outcome, Failure):
+            self._after_failure(member, outcome.error)
             return None
         member.succeeded()
         self._trail.upstream = member.upstream.name
-        return member, answered
+        return member, outcome
 
-    def _after_failure(self, member: Member, error: ParleyError | Capped) -> None:
-        """Plan the next attempt, or raise the error where none makes sense and none is under way."""
-        if isinstance(error, Capped):
-            raise error
+    def _after_failure(self, member: Member, error: Exception) -> None:
+        """Plan the next attempt, or note the error where none makes sense and none is under way."""
+        if not isinstance(error, ParleyError):
+            member.released()
+            self._last_error = error
+            return
         member.failed(error)
         self._trail.upstream = member.upstream.name
         if len(self._tried) < MOST_ATTEMPTS and time.monotonic() < self._deadline:
@@ -174,7 +180,20 @@ class Attempts(Generic[Answered]):
             elif error.retryable:
                 self._plan_retry(member, error)
         if not self._running and self._next is None:
-            raise self._counted(error)
+            self._last_error = self._counted(error)
+
+    def _raise_last_error(self) -> None:
+        """Raise the error that is left when no attempt is.
+
+        Nothing on its way may hold it, for its traceback will hold each frame that it passes through: such a cycle
+        would live until the next full collection, and the request with it.
+        """
+        if self._last_error is not None:
+            error, self._last_error = self._last_error, None
+            try:
+                raise error
+            finally:
+                del error
 
     def _plan_retry(self, member: Member, error: ParleyError) -> None:
         """The same upstream again, after the pause that it asks for or else a short one, if the budgets allow."""
@@ -206,13 +225,11 @@ class Attempts(Generic[Answered]):
         untried = [member for member in self._members if member not in self._tried]
         return [member for member in untried if member.breaker.allows()] or untried
 
-    def _ask_here(self, member: Member) -> Answered | ParleyError | Capped:
+    def _ask_here(self, member: Member) -> Answered | Failure:
         """An attempt in the turn's own greenlet: where none can run beside it, that saves a tenth of a request."""
         self._count(member)
         try:
-            return self._ask(member.upstream, max(0.001, self._deadline - time.monotonic()))
-        except (ParleyError, Capped) as error:
-            return error
+            return outcome_of(self._ask, member.upstream, max(0.001, self._deadline - time.monotonic()))
         except BaseException:
             member.released()
             raise
@@ -228,20 +245,17 @@ class Attempts(Generic[Answered]):
         self._running[attempt] = member
         attempt.link(self._finished.put)
 
-    def _try(self, upstream: HttpUpstream) -> Answered | ParleyError | Capped | None:
+    def _try(self, upstream: HttpUpstream) -> Answered | Failure | None:
         # An error is handed over, not raised: a greenlet that dies of one is reported on standard error.
-        try:
-            answered = self._ask(upstream, math.inf)  # the race looks at the clock
-        except (ParleyError, Capped) as error:
-            return error
+        outcome = outcome_of(self._ask, upstream, math.inf)  # the race looks at the clock
         if self._over:
-            self._drop(answered)
+            self._drop(outcome)
             return None
-        return answered
+        return outcome
 
-    def _drop(self, answered: Answered | ParleyError | Capped | None) -> None:
-        if answered is not None and not isinstance(answered, ParleyError | Capped):
-            self._discard(answered)
+    def _drop(self, outcome: Answered | Failure | None) -> None:
+        if outcome is not None and not isinstance(outcome, Failure):
+            self._discard(outcome)
 
     def _wait(self) -> gevent.Greenlet | None:
         """The next attempt to finish, or None at the next moment that something else may be due."""

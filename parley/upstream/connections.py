@@ -40,6 +40,7 @@ class Connections:
         Raises an UpstreamError.
         """
         request = self._written(method, path, headers, body)
+        del body  # it is in the request, and may be large
         kept = self._take()
         try:
             return self._exchange(kept or self._dial(), request, timeout)
@@ -111,7 +112,7 @@ def _send(connection: socket.socket, request: bytes, timeout: float) -> None:
     try:
         sent = connection.send(request)
         if sent < len(request):
-            connection.sendall(request[sent:])
+            connection.sendall(memoryview(request)[sent:])
     except TimeoutError as exc:
         raise UpstreamUnreachable("the upstream does not read its request") from exc
     except OSError as exc:

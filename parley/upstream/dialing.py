@@ -24,6 +24,7 @@ from parley.upstream import names
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
 NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
+TOO_LONG = "connecting to the upstream took too long"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def dial(route: Route, timeout: float, session: ssl.SSLSession | None = None) ->
     With the TLS session of an earlier connection the handshake is shorter: no certificate has to be looked at again.
     Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded where no file is left to open.
     """
-    late = UpstreamTimeout("connecting to the upstream took too long")
-    with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, late):
+    with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
         connection = _connected(*route.first_hop, timeout)
         opened.callback(connection.close)
         tcp.tune(connection)
@@ -94,23 +94,25 @@ def dial(route: Route, timeout: float, session: ssl.SSLSession | None = None) ->
 
 def _connected(host: str, port: int, timeout: float) -> socket.socket:
     """A plain connection to the first address that takes one; each gets its share of the time."""
-    failure: OSError = OSError("the name has no address")
     found = names.addresses(host, port)
-    for family, address in found:
+    for addresses_left, (family, address) in zip(reversed(range(len(found))), found, strict=True):
         connection = socket.socket(family)
         try:
             connection.settimeout(timeout / len(found))
             connection.connect(address)
             connection.settimeout(timeout)
-        except BaseException as exc:
-            connection.close()
-            if not isinstance(exc, OSError):
-                raise
-            failure = exc
-        else:
             return connection
+        except OSError:
+            connection.close()
+            # Raised here, not kept for later: its traceback holds this frame.
+            if not addresses_left:
+                names.forget(host, port)
+                raise
+        except BaseException:
+            connection.close()
+            raise
     names.forget(host, port)
-    raise failure
+    raise OSError("the name has no address")
 
 
 @contextlib.contextmanager
@@ -123,7 +125,7 @@ def _our_errors() -> Iterator[None]:
     except ssl.SSLError as exc:
         raise UpstreamTlsError("the TLS handshake with the upstream failed") from exc
     except TimeoutError as exc:
-        raise UpstreamTimeout("connecting to the upstream took too long") from exc
+        raise UpstreamTimeout(TOO_LONG) from exc
     except UnicodeError as exc:  # a name that IDNA does not know
         raise UpstreamUnreachable("the upstream can't be reached") from exc
     except OSError as exc:

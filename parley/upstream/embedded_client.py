@@ -12,6 +12,7 @@ from parley.wire.request import Asked
 
 POLL_SECONDS = 0.05
 HEALTH_SECONDS = 1.0
+LOADING = "warming up: the embedded model is still loading"
 
 
 class EmbeddedUpstream(HttpUpstream):
@@ -44,13 +45,13 @@ class EmbeddedUpstream(HttpUpstream):
         """WarmingUp until its server answered once that it is well."""
         if not self._ready:
             self._ready = self._is_well()
-        return None if self._ready else WarmingUp("warming up: the embedded model is still loading")
+        return None if self._ready else WarmingUp(LOADING)
 
     def _await(self) -> None:
         until = time.monotonic() + self._patience
-        while obstacle := self.obstacle():
+        while self.obstacle():
             if time.monotonic() > until:
-                raise obstacle
+                raise WarmingUp(LOADING)
             time.sleep(POLL_SECONDS)
 
     def _is_well(self) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
+from parley.concurrency import run_for_size
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
 from parley.logs import log
 from parley.redaction import Redactor
@@ -135,9 +136,8 @@ class HttpUpstream:
         if asked.wants_audio:
             patience = patience.for_audio()
         reader = Reader(dataclasses.replace(asked.envelope, used=False), patience)
-        late = UpstreamTimeout("the upstream said nothing in time")
         seconds = min(seconds, budgets.first_content)
-        with gevent.Timeout(seconds, late):
+        with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             answer = self._ask(asked, timeout=seconds)
             try:
                 return Opened(
@@ -153,10 +153,9 @@ class HttpUpstream:
         Its first byte comes when it has finished: only the budgets for connecting and for all apply.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
-        late = UpstreamTimeout("the upstream did not finish in time")
         seconds = min(seconds, self._budgets.total)
         with (
-            gevent.Timeout(seconds, late),
+            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(asked, timeout=seconds)) as answer,
         ):
             body = answer.read(seconds)
@@ -174,11 +173,10 @@ class HttpUpstream:
         """
         if self._forward_token:
             return []
-        late = UpstreamTimeout("the upstream did not list its models in time")
         headers = self._authorization(None)
         try:
             with (
-                gevent.Timeout(MODELS_TIMEOUT, late),
+                gevent.Timeout(MODELS_TIMEOUT, UpstreamTimeout("the upstream did not list its models in time")),
                 contextlib.closing(
                     self._connections.request("GET", "/models", headers=headers, timeout=MODELS_TIMEOUT)
                 ) as answer,
@@ -203,11 +201,7 @@ class HttpUpstream:
 
     def _ask(self, asked: Asked, *, timeout: float) -> Answer:
         """Send the question; return the answer if its status is a success."""
-        question = asked.for_upstream(self.model, self._forward_fields)
-        self._tell_of_held_back(asked.body.keys() - question.keys())
-        if self._fixed_model:
-            question["model"] = self._fixed_model
-        body = msgspec.json.encode(question)
+        self._tell_of_held_back(asked.held_back(self._forward_fields))
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if asked.stream else "application/json",
@@ -215,7 +209,13 @@ class HttpUpstream:
             **({"traceparent": asked.origin.traceparent} if asked.origin.traceparent else {}),
             **self._authorization(asked.origin.token),
         }
-        answer = self._connections.request("POST", "/chat/completions", headers=headers, body=body, timeout=timeout)
+        answer = self._connections.request(
+            "POST",
+            "/chat/completions",
+            headers=headers,
+            body=run_for_size(asked.size, self._question, asked),
+            timeout=timeout,
+        )
         if 200 <= answer.status < 300:
             return answer
         with contextlib.closing(answer):
@@ -226,6 +226,13 @@ class HttpUpstream:
                 redactor=self._redactor(asked),
                 own_key=not self._forward_token,
             )
+
+    def _question(self, asked: Asked) -> bytes:
+        """Return the body of the request. Runs in a thread where it is large."""
+        question = asked.for_upstream(self.model, self._forward_fields)
+        if self._fixed_model:
+            question["model"] = self._fixed_model
+        return msgspec.json.encode(question)
 
     def _tell_of_held_back(self, names: Set[str]) -> None:
         """Say it once for each field: whoever sent it may wonder why it has no effect."""

@@ -62,7 +62,6 @@ class Reader:
         self._patience = patience
         self._clock = clock
         self._decoder = sse.Decoder()
-        self._failure: UpstreamError | None = None
         self._empty = True
         self._unfinished: frozenset[object] = frozenset()
         self._any_finished = False
@@ -140,16 +139,16 @@ class Reader:
                 break
             try:
                 self._look(payload)
-            except UpstreamError as error:
-                self._failure = error
-                break
+            except UpstreamError:
+                # Raised again, not kept: its traceback holds the frames that hold this reader.
+                if good:
+                    yield good
+                raise
             good.append(payload)
         if self.done:
             good = sse.Last([*good, *self._ending()])
         if good:
             yield good
-        if self._failure:
-            raise self._failure
 
     def _look(self, payload: bytes) -> None:
         if len(payload) > LARGE_EVENT_BYTES:
@@ -157,8 +156,7 @@ class Reader:
         seen = chunks.look(payload)
         if self.committed and seen.goes_on(self._unfinished):
             return
-        if failure := seen.failure():
-            raise failure
+        seen.raise_for_failure()
         if self._empty and seen.choices:
             self.envelope.adopt(seen)
             self._empty = False

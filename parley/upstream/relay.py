@@ -117,6 +117,7 @@ class Relay:
             asked.trail.ttft_ms = asked.trail.elapsed_ms
             asked.trail.upstream_request_id = opened.request_id
             rest = opened.rest(asked.envelope)
+            del asked  # nothing is asked again: its body is not held for as long as the answer lasts
             yield from _in_steps(opened.held)
             try:
                 yield from rest

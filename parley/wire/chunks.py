@@ -166,18 +166,18 @@ class Seen(msgspec.Struct):
         ended = {choice.index for choice in choices if choice.finish_reason and choice.finish_reason != "error"}
         return (before | {choice.index for choice in choices}) - ended
 
-    def failure(self) -> UpstreamError | None:
-        """The failure that the chunk reports, in any of the four forms seen in the wild.
+    def raise_for_failure(self) -> None:
+        """Raise the failure that the chunk reports, in any of the four forms seen in the wild.
 
         `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), and a choice
         with `finish_reason: "error"` (OpenRouter).
         """
         reported = self.error if self.error is not None else (self if self.object == "error" else None)
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
-            return None
+            return
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
         safe = code if isinstance(code, str) and len(code) <= 64 and _CODE.fullmatch(code) else None
-        return UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
+        raise UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
 
 
 _seen = msgspec.json.Decoder(Seen)
@@ -196,8 +196,7 @@ def look(payload: bytes) -> Seen:
 def check_completion(body: bytes) -> None:
     """Raise the failure that an upstream's whole answer reports, or UpstreamBadResponse if it is none."""
     seen = look(body)
-    if failure := seen.failure():
-        raise failure
+    seen.raise_for_failure()
     if not seen.choices:
         raise UpstreamBadResponse("the upstream's answer has no choices")
 

@@ -63,13 +63,14 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A checked request."""
+    """A checked request; `size` is that of its body in bytes, as it came."""
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     envelope: Envelope
     origin: Origin
     trail: Trail
+    size: int = 0
 
     @property
     def model(self) -> str | None:
@@ -163,6 +164,10 @@ class Asked:
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
+    def held_back(self, forward: frozenset[str]) -> set[str]:
+        """Return the names of the fields that do not go upstream."""
+        return {name for name in self.body if not _goes_upstream(name, forward)}
+
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """The body that goes upstream: the values that came, less what no upstream should see."""
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
@@ -185,7 +190,7 @@ def parse(raw: bytes, origin: Origin, trail: Trail, default_model: str) -> Asked
     trail.model = envelope.model
     turn_id = body.get("turn_id")
     trail.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
-    return Asked(body, stream, envelope, origin, trail)
+    return Asked(body, stream, envelope, origin, trail, len(raw))
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

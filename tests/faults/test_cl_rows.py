@@ -34,6 +34,7 @@ from running_server import ROOT, RunningServer, held_by, hooked, post, receive_u
 
 from blueprints.web import BODY_SECONDS
 from parley import tcp
+from parley.server import connections
 
 pytestmark = pytest.mark.server
 
@@ -344,9 +345,8 @@ def test_cl_09_a_slow_head_is_bounded_and_keeps_nobody_else_out(upstream: FakeUp
         ended_after = time.monotonic() - at
         assert all(connection.recv(4096)[:12] in (b"", b"HTTP/1.1 408") for connection in slow[1:])
         assert ended_after < 5 and "Traceback" not in running.output()
-    assert re.search(
-        r"slow request head is\s+bounded by the keep-alive time \(95 s\)", (ROOT / "README.md").read_text()
-    )
+    assert re.search(r"head must be complete 10 s after\s+its first byte", (ROOT / "README.md").read_text())
+    assert connections.HEAD_SECONDS == 10
 
 
 def trickle(running: RunningServer, path: str) -> tuple[bytes, float]:

@@ -177,9 +177,10 @@ def listen(connection: socket.socket, over: threading.Event) -> list[float]:
 SLOW_PARSE = """
 import gevent.monkey
 from blueprints import web
+from parley.concurrency import LARGE_BYTES
 sleep, usual = gevent.monkey.get_original("time", "sleep"), web.parse
 def slowly(raw, *rest):
-    if len(raw) >= web.LARGE_BODY_BYTES:
+    if len(raw) >= LARGE_BYTES:
         sleep(1)  # of the thread in which it is
     return usual(raw, *rest)
 web.parse = slowly

@@ -1,5 +1,8 @@
 """A text said while it is written: order, how far ahead, errors behind what came before, and an end to all of it."""
 
+import contextlib
+import itertools
+import weakref
 from collections.abc import Generator, Iterator
 
 import gevent
@@ -42,13 +45,15 @@ class Speaker:
 class Writer:
     """A text whose end, or closing, is seen."""
 
-    def __init__(self, *pieces: str | Event | Exception) -> None:
+    def __init__(self, *pieces: str | Event | Exception | type[Exception]) -> None:
         self.pieces = pieces
         self.closed = False
 
     def text(self) -> Generator[str, None, None]:
         try:
             for piece in self.pieces:
+                if isinstance(piece, type):
+                    raise piece("")
                 if isinstance(piece, Exception):
                     raise piece
                 if isinstance(piece, Event):
@@ -162,12 +167,31 @@ def test_a_close_ends_the_text_and_the_voice_wherever_they_are(speaker: Speaker,
     if moment == "while_a_line_is_made":
         speaker.go.clear()
     talking = talk(writer, speaker)
+    greenlets = list(talking._greenlets)
     if moment != "before_it_begins":
         settle()
 
     talking.close()
     settle()
 
-    assert all(greenlet.dead for greenlet in talking._greenlets)
+    assert all(greenlet.dead for greenlet in greenlets)
     assert writer.closed or moment == "before_it_begins"
     assert speaker.ended == len(speaker.said)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "left"])
+@pytest.mark.parametrize("last", [Event, UpstreamDisconnected, ZeroDivisionError, "A fault.", "Come in."])
+def test_a_closed_talk_holds_no_memory(
+    no_collections: None, speaker: Speaker, last: type[Event | Exception] | str, heard: bool
+) -> None:
+    talking = talk(Writer("Yes. ", last() if last is Event else last), speaker, tick=0.01)  # type: ignore[arg-type]
+    settle()
+    if heard:
+        with contextlib.suppress(UpstreamError, ZeroDivisionError):
+            for _ in itertools.islice(talking.pieces(), 3):
+                pass
+    talking.close()
+    closed = weakref.ref(talking)
+    del talking
+    settle()
+    assert closed() is None

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import dataclasses
+import gc
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from running_server import ROOT, free_port
 from unreachable import black_hole
 
 from parley.errors import UpstreamError, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
+from parley.upstream import names
 from parley.upstream.connections import Connections
 from parley.upstream.dialing import Route, dial
 
@@ -226,6 +228,7 @@ def test_plain_http_on_a_tls_port_is_a_fault_of_tls(upstream: FakeUpstream) -> N
 
 TRUSTING = """
 import os, sys
+from parley.upstream import names
 from parley.upstream.connections import Connections
 connections = Connections(sys.argv[1], max_idle=1, connect_timeout=5)
 for _ in range(2):
@@ -364,3 +367,20 @@ def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() 
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout == "503 server_overloaded\n", ended.stderr
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_an_address_that_refuses_leaves_no_cycle(
+    monkeypatch: pytest.MonkeyPatch, no_collections: None, another: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        addresses = [(socket.AF_INET, ("127.0.0.1", free_port()))] * 2
+        if another:
+            addresses[1] = (socket.AF_INET, listener.getsockname())
+        monkeypatch.setattr(names, "addresses", lambda *_: addresses)
+        if another:
+            dial(Route.to("http://a.example"), TIMEOUT).close()
+        else:
+            with contextlib.suppress(UpstreamUnreachable):
+                dial(Route.to("http://a.example"), TIMEOUT)
+    assert gc.collect() == 0

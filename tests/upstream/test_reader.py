@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -352,3 +353,12 @@ def test_an_answer_in_audio_has_the_caps_of_ten_minutes_of_sound() -> None:
     assert patience.total == 600 and Patience(1, 1, 900).for_audio().total == 900
     assert patience.most_bytes > 600 * 24_000 * 2 * 4 / 3
     assert (patience.tick, patience.idle) == (PATIENCE.tick, PATIENCE.idle)
+
+
+@pytest.mark.parametrize("ending", [FAILURE, b"no JSON", WORD, FINISH, DONE])
+def test_a_reader_that_is_done_holds_no_memory(no_collections: None, ending: bytes) -> None:
+    reader = new_reader()
+    read([stream(ROLE, WORD, ending), b""], reader)
+    done = weakref.ref(reader)
+    del reader
+    assert done() is None

@@ -164,7 +164,7 @@ def test_restamping_gives_a_chunk_without_an_envelope_ours() -> None:
 
 def test_restamping_takes_whatever_a_look_takes() -> None:
     came = b'{"choices":null,"x":{"role":"a"}}'
-    assert look(came).failure() is None
+    look(came).raise_for_failure()
 
     assert b'"choices":null' in envelope().restamp(came)
 
@@ -205,7 +205,8 @@ def test_a_role_and_empty_fields_commit_nothing(delta: str) -> None:
 def test_a_chunk_without_a_choice_is_fine_and_says_nothing(chunk: bytes) -> None:
     seen = look(chunk)
 
-    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset()), seen.failure()) == (False, False, set(), None)
+    seen.raise_for_failure()
+    assert (seen.commits, seen.calls_tool, seen.unfinished(frozenset())) == (False, False, set())
 
 
 def test_a_second_choice_counts_as_much_as_the_first() -> None:
@@ -256,19 +257,19 @@ def test_any_finish_reason_ends_a_choice(reason: str, ends: bool) -> None:
     ],
 )
 def test_each_form_of_a_reported_failure_is_seen(chunk: bytes, code: str) -> None:
-    failure = look(chunk).failure()
+    with pytest.raises(UpstreamError) as raised:
+        look(chunk).raise_for_failure()
 
-    assert isinstance(failure, UpstreamError)
-    assert (failure.code, failure.public_code) == ("upstream_error", code)
-    assert "secret" not in failure.message
+    assert (raised.value.code, raised.value.public_code) == ("upstream_error", code)
+    assert "secret" not in raised.value.message
 
 
 @pytest.mark.parametrize("code", ["a b", "", "x" * 65, "a\\nb", "<b>", "é"])
 def test_a_code_of_odd_characters_is_not_passed_on(code: str) -> None:
-    failure = look(b'{"error":{"code":"%b"}}' % code.encode()).failure()
+    with pytest.raises(UpstreamError) as raised:
+        look(b'{"error":{"code":"%b"}}' % code.encode()).raise_for_failure()
 
-    assert failure is not None
-    assert failure.public_code == "upstream_error"
+    assert raised.value.public_code == "upstream_error"
 
 
 def test_a_failure_is_no_end() -> None:
