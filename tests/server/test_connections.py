@@ -46,7 +46,7 @@ def open_among(clients: list[Client]) -> list[bool]:
     return [client.is_open for client in clients]
 
 
-def test_for_each_connection_above_the_limit_the_oldest_silent_one_ends() -> None:
+def test_above_the_limit_the_oldest_silent_connection_ends() -> None:
     table = table_of(3)
     clients = [Client(table) for _ in range(5)]
     assert open_among(clients) == [False, False, True, True, True]
@@ -64,7 +64,7 @@ def test_a_connection_that_is_being_answered_never_ends() -> None:
     assert open_among(clients) == [True] * 4
 
 
-def test_some_places_are_kept_free_for_what_is_accepted_meanwhile() -> None:
+def test_some_slots_are_kept_for_connections_accepted_meanwhile() -> None:
     table = table_of(20)
     clients = [Client(table) for _ in range(20)]
     assert open_among(clients).count(True) == 18

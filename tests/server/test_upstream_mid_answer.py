@@ -1,0 +1,592 @@
+"""Upstream faults inside the answer: the rows UM-01 to UM-18 and RG-01 of docs/reliability.md, on the real server."""
+
+import gzip
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_upstream import (
+    DONE,
+    END,
+    ENVELOPE,
+    EVENT_STREAM,
+    HANG,
+    ID,
+    Call,
+    FakeUpstream,
+    Step,
+    answer,
+    chunk,
+    chunks,
+    close,
+    encode,
+    event,
+    events,
+    head,
+    http_chunk,
+    refusal,
+    reset,
+    text_chunk,
+)
+from heard import STREAMS, WAITED, Heard, ask, ask_all, fallback_to, in_turn, rested, says
+from running_server import RunningServer
+
+pytestmark = pytest.mark.server
+Servers = Callable[..., RunningServer]
+every_stream = pytest.mark.parametrize("way", STREAMS)
+
+ROLE, *WORDS, FINISH = chunks("One two")
+BEGUN = events([ROLE, *WORDS])
+BOOM = {"message": "boom at 10.0.0.1", "type": "server_error", "param": None}
+HALF_CALL = chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "a", "arguments": '{"x'}}]})
+UNTIL_CLOSE = {"content-type": "text/event-stream"}
+WITH_LENGTH = {"content-type": "text/event-stream", "content-length": "100000"}
+
+
+def frame(payload: bytes) -> bytes:
+    return b"data: " + payload + b"\n\n"
+
+
+def broke_off(heard: Heard, upstream: FakeUpstream, code: str, logged: str | None = None) -> dict[str, Any]:
+    """The two words were heard, then the failure, and the upstream was let go, all of it at once."""
+    assert heard.text == "One two"
+    error = heard.broken(code, logged)
+    assert (error["type"], error["param"]) == ("server_error", None) and "10.0.0.1" not in error["message"]
+    (call,) = heard.calls(upstream)
+    assert heard.end["attempts"] == 1 and call.finished.wait(2)
+    return error
+
+
+# --- the connection ---
+
+CUTS: dict[str, list[Step]] = {
+    "chunked": [*BEGUN, close],
+    "inside a chunk": [*BEGUN, b"400\r\ndata: {", close],
+    "inside an event": [*BEGUN, http_chunk(b'data: {"id":'), close],
+    "before its length": [head(200, WITH_LENGTH), *map(frame, (ROLE, *WORDS)), close],
+}
+
+
+@pytest.mark.row("UM-01")
+@pytest.mark.parametrize("cut", CUTS)
+@every_stream
+def test_a_cut_answer_ends_in_two_frames(single: RunningServer, first: FakeUpstream, cut: str, way: str) -> None:
+    first.script = CUTS[cut]
+    broke_off(ask(single, way), first, "upstream_disconnected")
+
+
+ENDS: dict[str, list[Step]] = {
+    "the last chunk": [*BEGUN, END],
+    "until close": [head(200, UNTIL_CLOSE), *map(frame, (ROLE, *WORDS)), close],
+    "HTTP/1.0": [head(200, UNTIL_CLOSE).replace(b"1.1", b"1.0"), *map(frame, (ROLE, *WORDS)), close],
+    "in the middle of an event": [*BEGUN, http_chunk(b'data: {"choices":[{"index":0,"delta":{}'), END],
+    "after half a DONE": [*BEGUN, http_chunk(b"data: [DON"), END],
+}
+
+
+@pytest.mark.row("UM-02")
+@pytest.mark.parametrize("end", ENDS)
+@every_stream
+def test_an_end_without_done_or_finish_is_incomplete(
+    single: RunningServer, first: FakeUpstream, end: str, way: str
+) -> None:
+    first.script = ENDS[end]
+    broke_off(ask(single, way), first, "upstream_incomplete")
+
+
+@pytest.mark.row("UM-02")
+@every_stream
+def test_an_answer_until_close_that_finished_is_complete(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = [head(200, UNTIL_CLOSE), *map(frame, (ROLE, *WORDS, FINISH)), close]
+    ask(single, way).answered("One two")
+
+
+@pytest.mark.row("UM-03")
+@pytest.mark.parametrize("cut", [[close], [END], [reset], [HANG]], ids=["close", "end", "reset", "stall"])
+@every_stream
+def test_fallback_text_follows_the_words_of_a_broken_answer(
+    speaking: RunningServer, first: FakeUpstream, cut: list[Step], way: str
+) -> None:
+    first.script = [*BEGUN, 0.02, *cut]
+    heard = ask(speaking, way)
+    codes = {close: "upstream_disconnected", reset: "upstream_disconnected", END: "upstream_incomplete"}
+    heard.spoke("One two Sorry?", codes.get(cut[0], "upstream_stalled"))
+    comment, done = heard.frames[-2:]
+    assert comment.startswith(b": error code=") and done == b"data: [DONE]" and heard.end["level"] == "error"
+
+
+@pytest.mark.row("UM-04")
+@every_stream
+def test_a_reset_is_reported_at_once(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    times: list[float] = []
+    first.script = [*BEGUN, 0.05, reset, lambda _connection: times.append(time.monotonic())]
+    first.script.insert(-1, first.script.pop())  # the time is taken before the cut
+    heard = ask(single, way)
+    assert time.monotonic() - times[0] < 0.5
+    broke_off(heard, first, "upstream_disconnected")
+
+
+@pytest.mark.row("UM-05")
+def test_a_stall_is_filled_with_comments_until_its_timeout(quick_servers: Servers, first: FakeUpstream) -> None:
+    first.script = [*BEGUN, HANG]
+    for heard in ask_all(quick_servers(HEARTBEAT="0.1"), STREAMS):
+        broke_off(heard, first, "upstream_stalled")
+        assert 2 <= heard.comments.count(b"keep-alive") == len(heard.comments) <= 6
+        assert heard.calls(first)[0].outcome == "peer_left" and 500 <= heard.end["ms"] < 2000
+
+
+@pytest.mark.row("UM-05")
+def test_a_timeout_below_the_heartbeat_does_not_wait_for_it(single: RunningServer, first: FakeUpstream) -> None:
+    first.script = [*BEGUN, HANG]
+    for heard in ask_all(single, STREAMS):
+        broke_off(heard, first, "upstream_stalled")
+        assert heard.comments == [] and 500 <= heard.end["ms"] < 2000
+        assert heard.calls(first)[0].outcome == "peer_left"
+
+
+@pytest.mark.row("UM-05")
+def test_an_answer_slower_than_the_heartbeat_is_complete(quick_servers: Servers, first: FakeUpstream) -> None:
+    first.script = answer("One two three", interval=0.3)
+    heard = ask(quick_servers(HEARTBEAT="0.1"))
+    heard.answered("One two three")
+    assert b"keep-alive" in heard.comments and first.calls[0].outcome == "done"
+
+
+@pytest.mark.row("UM-05")
+def test_trickling_bytes_are_no_stall(single: RunningServer, first: FakeUpstream) -> None:
+    word = event(WORDS[1])
+    pieces = [word[place : place + len(word) // 5 + 1] for place in range(0, len(word), len(word) // 5 + 1)]
+    dropped: list[Step] = [step for piece in pieces for step in (0.15, piece)]
+    first.script = [*events([ROLE, WORDS[0]]), *dropped, event(FINISH), event(DONE), END]
+    ask(single).answered("One two")
+
+
+# --- what an event holds ---
+
+NOT_CHUNKS = {
+    "half an object": b'{"id":"chatcmpl',
+    "words": b"Internal Server Error",
+    "a list": b"[1,2]",
+    "a number": b"5",
+    "a string": b'"hello"',
+    "choices that are none": b'{"choices":"none"}',
+    "a delta that is none": b'{"choices":[{"delta":"text"}]}',
+    "deep": b'{"choices":' + b"[" * 100_000,
+    "not UTF-8": b'{"choices":[{"index":0,"delta":{"content":"\xff"}}]}',
+}
+
+
+@pytest.mark.row("UM-06")
+@pytest.mark.parametrize("payload", NOT_CHUNKS)
+@every_stream
+def test_an_event_that_is_no_chunk_ends_the_answer(
+    single: RunningServer, first: FakeUpstream, payload: str, way: str
+) -> None:
+    first.script = [*BEGUN, event(NOT_CHUNKS[payload]), HANG]
+    broke_off(ask(single, way), first, "upstream_bad_response")
+    assert first.calls[0].outcome == "peer_left"
+
+
+REPORTS: dict[str, tuple[Any, str]] = {
+    "um_07 OpenAI's form": ({"error": {**BOOM, "code": "server_overloaded.v1"}}, "server_overloaded.v1"),
+    "um_07 without a code": ({"error": BOOM}, "upstream_error"),
+    "um_07 a code that is a number": ({"error": {**BOOM, "code": 503}}, "upstream_error"),
+    "um_07 a code of unsafe characters": ({"error": {**BOOM, "code": "a\n\ndata: [DONE]"}}, "upstream_error"),
+    "um_07 a code too long": ({"error": {**BOOM, "code": "x" * 65}}, "upstream_error"),
+    "um_07 in words": ({"error": "boom at 10.0.0.1"}, "upstream_error"),
+    "um_07 beside choices": ({**ENVELOPE, "choices": [], "error": BOOM}, "upstream_error"),
+    "um_08 vLLM's form": ({"object": "error", **BOOM, "code": 500}, "upstream_error"),
+    "um_08 vLLM's form with a code": ({"object": "error", **BOOM, "code": "bad_request"}, "bad_request"),
+    "um_09 OpenRouter's form": (json.loads(chunk({"content": ""}, "error", error={"code": 502})), "upstream_error"),
+    "um_09 its finish alone": (json.loads(chunk({}, "error")), "upstream_error"),
+    "um_09 its finish with words": (json.loads(chunk({"content": " lost"}, "error")), "upstream_error"),
+}
+
+
+@pytest.mark.row("UM-07", "UM-08", "UM-09")
+@pytest.mark.parametrize("form", REPORTS)
+@every_stream
+def test_an_error_event_is_reported_with_its_code(
+    single: RunningServer, first: FakeUpstream, form: str, way: str
+) -> None:
+    report, code = REPORTS[form]
+    first.script = [*BEGUN, event(encode(report)), event(DONE), END]
+    broke_off(ask(single, way), first, code, logged="upstream_error")
+
+
+@pytest.mark.row("UM-07")
+def test_an_error_field_that_is_null_is_no_error(single: RunningServer, first: FakeUpstream) -> None:
+    first.script = [head(), *(event(payload[:-1] + b',"error":null}') for payload in (ROLE, *WORDS, FINISH)), END]
+    heard = ask(single)
+    assert (heard.text, heard.end["outcome"], heard.payloads[-1]) == ("One two", "ok", DONE)
+
+
+ODD = (
+    b'{"id":"chatcmpl-fake","object":"chat.completion.chunk","created":1764000000,"model":"fake-model","choices":[]}',
+    chunk(None),
+    b'{ "id":"chatcmpl-fake", "x":{"deep":[1.0,1e2,12345678901234567890123]},"choices":[{"index":0,"delta":null}] }',
+    chunk({"reasoning_content": "hm", "new": {"a": [None]}}, system_fingerprint=None, service_tier="x"),
+    b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":null}}],"usage":{"total_tokens":7}}',
+    b'{"id":"chatcmpl-fake","created":1764000000,"model":"fake-model","choices":null,"usage":{}}',
+    b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"\\ud83d\\udc4b\\u2028"}},{"index":1}]}',
+)
+
+
+@pytest.mark.row("UM-10")
+@pytest.mark.parametrize("way", ["chat", "rag"])
+def test_unusual_chunks_pass_byte_for_byte(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    usage = chunk({}, choices=[], usage={"total_tokens": 7})
+    sent = [ROLE, *ODD, FINISH, usage, DONE]
+    first.script = [*events(sent), END]
+    heard = ask(single, way)
+    named = heard.frames[0] + b"\n\n" if way == "rag" else b""
+    assert heard.body == named + b"".join(map(frame, sent)) and heard.comments == []
+
+
+@pytest.mark.row("UM-10")
+def test_a_waiting_message_changes_only_envelope_and_role(single: RunningServer, first: FakeUpstream) -> None:
+    first.script = [*events([ROLE, *ODD, FINISH, DONE]), END]
+    heard = ask(single, "waited")
+    ours = {name: heard.chunks[0][name] for name in ("id", "created", "model")}
+    sent = [{**json.loads(payload), **ours} for payload in (ROLE, *ODD, FINISH)]
+    del sent[0]["choices"][0]["delta"]["role"]
+    assert [json.loads(payload) for payload in heard.payloads[1:-1]] == sent
+    assert b"12345678901234567890123" in heard.body and b"1e2" in heard.body
+
+
+DRESSED = {
+    "comments": b": OPENROUTER PROCESSING\n\n%b: ping\n\n",
+    "CRLF": b"data: %b\r\n\r\n",
+    "CR": b"data: %b\r\r",
+    "no space": b"data:%b\n\n",
+    "other fields": b"event: message\nid: 7\nretry: 10\ndata: %b\nunknown: x\nalone\n\n",
+    "a BOM": b"data: %b\n\n",
+}
+
+
+@pytest.mark.row("UM-11")
+@pytest.mark.parametrize("dress", DRESSED)
+@every_stream
+def test_the_form_of_an_event_does_not_matter(single: RunningServer, first: FakeUpstream, dress: str, way: str) -> None:
+    form = DRESSED[dress]
+    payloads = (ROLE, *WORDS, FINISH, DONE)
+    dressed = [form % (frame(payload) if dress == "comments" else payload) for payload in payloads]
+    first.script = [head(), http_chunk(b"\xef\xbb\xbf" * (dress == "a BOM") + b"".join(dressed)), END]
+    heard = ask(single, way)
+    heard.answered("One two")
+    assert heard.comments == [] and (way == "waited" or heard.payloads == list(payloads))
+
+
+@pytest.mark.row("UM-11")
+@every_stream
+def test_the_lines_of_one_event_belong_together(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    lines = WORDS[0].replace(b',"choices"', b',\n"choices"').split(b"\n")
+    several = b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+    first.script = [*events([ROLE]), http_chunk(several), event(WORDS[1]), event(FINISH), event(DONE), END]
+    heard = ask(single, way)
+    spoken = [said.replace(b"\ndata: ", b"").removeprefix(b"data: ") for said in heard.body.split(b"\n\n")]
+    words = [json.loads(said)["choices"][0]["delta"].get("content", "") for said in spoken if said[:1] == b"{"]
+    assert "".join(words).removeprefix(WAITED) == "One two" and heard.end["outcome"] == "ok"
+
+
+# --- bytes, sizes, lengths ---
+
+SIGNS = "\u00e9 \u4f60 \U0001f44b\U0001f3fd \u0645\u0631\u062d\u0628\u0627"
+
+
+@pytest.mark.row("UM-12")
+@every_stream
+def test_a_character_split_at_any_byte_is_the_same(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    framed = frame(text_chunk(ID, SIGNS))
+    places = [place for place in range(len(framed)) if framed[place] & 0xC0 == 0x80]  # inside of a character
+    split = [(framed[:place], 0.01, framed[place:]) for place in places]
+    steps = [http_chunk(step) if isinstance(step, bytes) else step for parts in split for step in parts]
+    first.script = [head(), *steps, event(FINISH), event(DONE), END]
+    ask(single, way).answered(SIGNS * len(places))
+
+
+@pytest.mark.row("UM-12")
+@every_stream
+def test_each_byte_of_a_character_may_come_alone(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    framed = frame(text_chunk(ID, SIGNS))
+    start = framed.index(SIGNS.encode())
+    alone: list[Step] = [http_chunk(framed[:start])]
+    for place in range(start, start + len(SIGNS.encode())):
+        alone += [0.002, http_chunk(framed[place : place + 1])]
+    first.script = [head(), *alone, http_chunk(framed[start + len(SIGNS.encode()) :]), event(FINISH), event(DONE), END]
+    ask(single, way).answered(SIGNS)
+
+
+@pytest.mark.row("UM-12")
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x91"])
+@every_stream
+def test_invalid_utf_8_is_a_bad_response(single: RunningServer, first: FakeUpstream, bad: bytes, way: str) -> None:
+    first.script = [*BEGUN, event(WORDS[0].replace(b"One", bad)), event(FINISH), event(DONE), END]
+    broke_off(ask(single, way), first, "upstream_bad_response")
+
+
+def memory(server: RunningServer, name: str) -> int:
+    """Bytes that the one worker holds: now (`VmRSS`), or at most since `forget_peak` (`VmHWM`)."""
+    (pid,) = server.worker_pids()
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+def forget_peak(server: RunningServer) -> None:
+    (pid,) = server.worker_pids()
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+LINE = 100 << 20
+
+
+def endless_line(begun: list[Step]) -> Callable[[Call], Iterable[Step]]:
+    """An event of 100 MiB without a line's end; counts in MiB what was taken of it."""
+
+    def script(_call: Call) -> Iterable[Step]:
+        yield from [*begun, http_chunk(b"data: ")]
+        piece = http_chunk(b"x" * (1 << 16))
+        yield from (piece for _ in range(LINE >> 16))
+        yield END
+
+    return script
+
+
+@pytest.mark.row("UM-13")
+@pytest.mark.parametrize(("way", "begun"), [("chat", BEGUN), ("waited", BEGUN), ("chat", [head()])])
+def test_an_event_of_100_mib_is_cut_off_and_not_held(
+    single: RunningServer, first: FakeUpstream, way: str, begun: list[Step]
+) -> None:
+    ask(rested(single, first), way)
+    first.calls.clear()
+    forget_peak(single)
+    before = memory(single, "VmRSS")
+    first.script = endless_line(begun)
+    heard = ask(single, way)
+    if begun is BEGUN:
+        broke_off(heard, first, "upstream_bad_response")
+    else:
+        heard.failed(502, "upstream_bad_response")
+    assert memory(single, "VmHWM") - before < 8 << 20
+    assert all(call.finished.wait(2) and call.outcome == "peer_left" for call in first.calls)
+
+
+@pytest.mark.row("UM-14")
+def test_nothing_compressed_is_asked_for(single: RunningServer, first: FakeUpstream) -> None:
+    for way in ("chat", "json"):
+        first.script = says("Hello there")
+        ask(single, way).answered("Hello there")
+    assert [call.headers["accept-encoding"] for call in first.calls] == ["identity"] * 2
+
+
+BOMB = gzip.compress(frame(WORDS[0]) + b"data: " + b"x" * (64 << 20))
+
+
+@pytest.mark.row("UM-14")
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "identity, gzip"])
+@pytest.mark.parametrize("way", [*STREAMS, "json"])
+def test_a_compressed_answer_is_refused_unread(
+    single: RunningServer, first: FakeUpstream, coding: str, way: str
+) -> None:
+    ask(single, "chat")
+    first.calls.clear()
+    forget_peak(single)
+    before = memory(single, "VmRSS")
+    first.script = [head(200, {**EVENT_STREAM, "content-encoding": coding}), http_chunk(BOMB), END]
+    ask(single, way).failed(502, "upstream_bad_response")
+    assert memory(single, "VmHWM") - before < 8 << 20
+
+
+def endless_words(pause: float, word: str) -> Callable[[Call], Iterable[Step]]:
+    def script(_call: Call) -> Iterable[Step]:
+        yield head()
+        while True:
+            yield event(text_chunk(ID, word))
+            yield pause
+
+    return script
+
+
+def check_capped(heard: Heard, upstream: FakeUpstream) -> None:
+    assert heard.finish_reasons == ["length"] and heard.payloads[-1] == DONE and heard.payloads.count(DONE) == 1
+    assert heard.end["outcome"] == "capped" and b'"error"' not in heard.body
+    (call,) = heard.calls(upstream)
+    assert call.finished.wait(2) and call.outcome == "peer_left"
+
+
+@pytest.mark.row("UM-15")
+def test_an_answer_longer_than_its_time_is_capped(quick_servers: Servers, first: FakeUpstream) -> None:
+    first.script = endless_words(0.05, "again ")
+    for heard in ask_all(quick_servers(STREAM_TIMEOUT="0.7", IDLE_TIMEOUT="15", HEARTBEAT="2"), STREAMS):
+        check_capped(heard, first)
+        assert 700 <= heard.end["ms"] < 2500 and set(heard.text.split()) == {"again"}
+
+
+@pytest.mark.row("UM-15")
+def test_an_answer_that_fell_silent_is_capped_in_time(quick_servers: Servers, first: FakeUpstream) -> None:
+    first.script = [*BEGUN, HANG]
+    heard = ask(quick_servers(STREAM_TIMEOUT="0.7", IDLE_TIMEOUT="15", HEARTBEAT="2"))
+    check_capped(heard, first)
+    assert 700 <= heard.end["ms"] < 1700 and heard.text == "One two"
+
+
+@pytest.mark.row("UM-15")
+@every_stream
+def test_an_answer_larger_than_4_mib_is_capped(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = endless_words(0, "x" * 65536)
+    heard = ask(single, way)
+    check_capped(heard, first)
+    assert (4 << 20) - 131_072 <= len(heard.body) < 5 << 20
+
+
+@pytest.mark.row("UM-15")
+@every_stream
+def test_an_answer_below_4_mib_is_complete(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = [head(), *[event(text_chunk(ID, "x" * 65536))] * 60, event(FINISH), event(DONE), END]
+    ask(single, way).answered("x" * 65536 * 60)
+
+
+# --- at the end ---
+
+
+@pytest.mark.row("UM-16")
+@pytest.mark.parametrize("cut", [close, reset, END], ids=["close", "reset", "end"])
+@every_stream
+def test_a_cut_after_the_finish_reason_is_a_complete_answer(
+    single: RunningServer, first: FakeUpstream, cut: Step, way: str
+) -> None:
+    first.script = [*BEGUN, event(FINISH), 0.02, cut]
+    ask(single, way).answered("One two")
+
+
+@pytest.mark.row("UM-16")
+@every_stream
+def test_silence_after_the_finish_is_a_complete_answer(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = [*BEGUN, event(FINISH), HANG]
+    ask(single, way).answered("One two")
+    assert first.calls[0].finished.wait(2) and first.calls[0].outcome == "peer_left"
+
+
+TAILS: dict[str, list[Step]] = {
+    "nothing": [END],
+    "a moment later": [0.01, END],
+    "words": [event(WORDS[0]), END],
+    "another DONE": [event(DONE), END],
+    "an error": [event(encode({"error": BOOM})), END],
+    "not a chunk": [event(b"bye"), END],
+    "32 KiB": [http_chunk(b": " + b"x" * 32768 + b"\n\n"), END],
+    "trailers": [b"0\r\nserver-timing: x\r\n\r\n"],
+}
+
+
+@pytest.mark.row("UM-17")
+@every_stream
+def test_data_after_done_is_dropped_and_the_connection_kept(
+    single: RunningServer, first: FakeUpstream, way: str
+) -> None:
+    for tail in TAILS.values():
+        first.script = [*BEGUN, event(FINISH), event(DONE), *tail]
+        ask(single, way).answered("One two")
+        assert first.calls[-1].finished.wait(2)
+        time.sleep(0.03)  # the tail is read aside
+    numbers = [call.connection_number for call in first.calls]
+    assert len(numbers) == len(TAILS) and len(set(numbers)) == 1
+
+
+@pytest.mark.row("UM-17")
+@pytest.mark.parametrize("tail", [[HANG], [http_chunk(b"x" * 65536)] * 100], ids=["silence", "6 MiB"])
+@every_stream
+def test_a_long_tail_costs_the_connection_not_the_caller(
+    single: RunningServer, first: FakeUpstream, tail: list[Step], way: str
+) -> None:
+    first.script = [*BEGUN, event(FINISH), event(DONE), *tail, HANG]
+    heard = ask(single, way)
+    heard.answered("One two")
+    assert heard.end["ms"] < 500 and first.calls[0].finished.wait(2) and first.calls[0].outcome == "peer_left"
+
+
+@pytest.mark.row("UM-18")
+@pytest.mark.parametrize(
+    ("mode", "cut", "code"),
+    [
+        ("single", close, "upstream_disconnected"),
+        ("speaking", close, "upstream_disconnected"),
+        ("speaking", END, "upstream_incomplete"),
+        ("speaking", HANG, "upstream_stalled"),
+    ],
+)
+@every_stream
+def test_half_a_tool_call_is_never_completed(
+    request: pytest.FixtureRequest, first: FakeUpstream, mode: str, cut: Step, code: str, way: str
+) -> None:
+    server: RunningServer = request.getfixturevalue(mode)
+    first.script = [*events([ROLE, HALF_CALL]), 0.02, cut]
+    heard = ask(server, way)
+    heard.broken(code)
+    assert b"Sorry" not in heard.body and b'"tool_calls"' in heard.body and len(first.calls) == 1
+
+
+@pytest.mark.row("UM-18")
+@every_stream
+def test_words_before_half_a_tool_call_change_nothing(speaking: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = [*events([ROLE, *WORDS, HALF_CALL]), 0.02, close]
+    heard = ask(speaking, way)
+    heard.broken("upstream_disconnected")
+    assert heard.text == "One two"
+
+
+# --- /rag after its waiting message ---
+
+BEFORE: dict[str, tuple[list[Step], str]] = {
+    "500": (refusal(500, BOOM), "upstream_error"),
+    "429": (refusal(429, BOOM, {"retry-after-ms": "50"}), "rate_limited"),
+    "a close": ([close], "upstream_unreachable"),
+    "an error after the role": ([*events([ROLE]), event(encode({"error": BOOM})), END], "upstream_error"),
+    "no event": ([head(), END], "upstream_empty_response"),
+    "silence": ([HANG], "upstream_timeout"),
+}
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", BEFORE)
+def test_a_failure_after_the_waiting_message_is_retried(single: RunningServer, first: FakeUpstream, fault: str) -> None:
+    rested(single, first)
+    first.script = in_turn(BEFORE[fault][0], says("65 dollars"))
+    ask(single, "waited").answered("65 dollars")
+    assert len(first.calls) == 2
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", BEFORE)
+def test_after_the_waiting_message_the_next_upstream_answers(
+    quick_servers: Servers, first: FakeUpstream, second: FakeUpstream, fault: str
+) -> None:
+    server = quick_servers(LLM_FALLBACKS=fallback_to(second))
+    rested(server, first)
+    first.script, second.script = BEFORE[fault][0], says("65 dollars")
+    heard = ask(server, "waited")
+    heard.answered("65 dollars")
+    assert heard.end["upstream"] == "fallback-1" and heard.status == 200
+
+
+@pytest.mark.row("RG-01")
+def test_a_lasting_failure_is_told_after_the_waiting_message(single: RunningServer, first: FakeUpstream) -> None:
+    for script, code in BEFORE.values():
+        first.script = script
+        heard = ask(single, "waited")
+        heard.failed(502, code)
+        assert heard.payloads[0].count(WAITED.encode()) == 1 and len(heard.payloads) == 3
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", ["500", "a close", "no event"])
+def test_fallback_text_is_spoken_after_the_waiting_message(
+    speaking: RunningServer, first: FakeUpstream, fault: str
+) -> None:
+    first.script, code = BEFORE[fault]
+    ask(speaking, "waited").spoke(" Sorry?", code)
