@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from fake_upstream import FakeUpstream, answer, models
 from heard import fallback_to
-from running_server import RunningServer
+from running_server import RunningServer, free_port
 from servers import Servers, shared_servers
 
 OUR_KEY = "sk-ours-0123456789abcdef"
@@ -53,6 +53,12 @@ def _reset(fake: FakeUpstream) -> Iterator[FakeUpstream]:
     fake.script, fake.models_script = answer("Hello there"), models(["fake-model"])
     yield fake
     fake.wait_until(lambda: fake.open_calls == 0)
+
+
+@pytest.fixture(scope="module")
+def refusing() -> str:
+    """Return a base URL on which nobody listens."""
+    return f"http://127.0.0.1:{free_port()}/v1"
 
 
 @pytest.fixture

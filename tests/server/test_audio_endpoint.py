@@ -1,4 +1,4 @@
-"""`/audio/chat/completions` on the real server: the transcript, then the recording bit for bit, at speech's pace."""
+"""`/audio/chat/completions`: the transcript, then the recording bit for bit, at the pace of speech."""
 
 import base64
 import json

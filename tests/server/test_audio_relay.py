@@ -1,4 +1,4 @@
-"""`AUDIO_MODE=relay` on the real server: an upstream's audio at our rate, in our chunks, at the pace of speech."""
+"""`AUDIO_MODE=relay`: an upstream's audio at our rate, in our chunks, at the pace of speech."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Bodies at and above the limits, hostile ones beside other streams, odd routes: the rows IN-14 to IN-21 and LM-04."""
+"""Bodies at and above the limits, and hostile ones beside other streams."""
 
 import gzip
 import itertools
@@ -7,20 +7,19 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange import CHAT, CLOSED, ENDPOINTS, RAG, ROUTES, Answer, Caller, check_error
+from exchange import CHAT, ROUTES, Answer, Caller, ask_once, check_error
 from fake_upstream import DONE, END, FakeUpstream, Step, chunks, event, head, text_chunk
 from heard import says
-from running_server import RunningServer, hooked, post, receive_until, running_server
+from plain_http import HELLO, check_refusal, send, send_bytes
+from running_server import RunningServer, hooked, post, running_server
 
 pytestmark = pytest.mark.server
 
 MIB = 1 << 20
 LIMIT = 2 * MIB
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
 JSON = json.dumps(HELLO).encode()
 V1 = ("/v1/chat/completions", "/v1/rag/chat/completions", "/v1/audio/chat/completions")
 HELD_MS = 300
@@ -46,13 +45,6 @@ def server(single: RunningServer, first: FakeUpstream) -> RunningServer:
     """The server; its upstream answers in the form that is asked for."""
     first.script = says("Hello there")
     return single
-
-
-def ask(server: RunningServer, request: bytes) -> Answer:
-    with Caller(server) as caller:
-        answer = caller.ask(request)
-        caller.check_in_step()
-        return answer
 
 
 def filled(before: bytes, unit: bytes, after: bytes, size: int = LIMIT) -> bytes:
@@ -121,7 +113,7 @@ def test_a_large_body_holds_up_no_other_stream(ticking: RunningServer, first: Fa
     assert 1.75 * MIB < len(body) <= LIMIT
     for route in V1:
         answers: list[Answer] = []
-        held = longest_hold(ticking, lambda: answers.append(ask(ticking, post(route, body))))  # noqa: B023 - called at once
+        held = longest_hold(ticking, lambda: answers.append(ask_once(ticking, post(route, body))))  # noqa: B023 - called at once
         print(f"\n{name}, {route}: held {held} ms", end="")
         (answer,) = answers
         assert answer.status == status and held < HELD_MS
@@ -133,16 +125,16 @@ def test_a_large_body_holds_up_no_other_stream(ticking: RunningServer, first: Fa
 @pytest.mark.row("IN-14")
 def test_more_than_4096_messages_are_refused(server: RunningServer, first: FakeUpstream) -> None:
     for route in ROUTES:
-        answer = ask(server, post(route, conversation(4097, 1)))
+        answer = ask_once(server, post(route, conversation(4097, 1)))
         assert "4096" in check_error(answer, 400, "invalid_value", "messages")
     assert first.calls == []
-    assert ask(server, post(CHAT, conversation(4096, 1))).status == 200
+    assert ask_once(server, post(CHAT, conversation(4096, 1))).status == 200
 
 
 @pytest.mark.row("IN-14")
 def test_more_than_100_000_values_are_refused(server: RunningServer, first: FakeUpstream) -> None:
     for route in ROUTES:
-        answer = ask(server, post(route, field(b"0,")))
+        answer = ask_once(server, post(route, field(b"0,")))
         assert "100000 values" in check_error(answer, 400, "invalid_json")
     assert first.calls == []
 
@@ -209,7 +201,7 @@ def test_hostile_bodies_hold_up_no_other_stream(ticking: RunningServer, first: F
         listener.start()
         first.wait_for_calls(1)
         for make, _ in HOSTILE.values():
-            ask(ticking, post("/v1/chat/completions", make()))
+            ask_once(ticking, post("/v1/chat/completions", make()))
         stop.set()
         listener.join(20)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -244,124 +236,49 @@ def test_a_client_that_sends_it_all_first_sees_the_refusal(server: RunningServer
 def test_a_chunked_body_is_never_cut_to_the_limit(server: RunningServer, first: FakeUpstream, size: int) -> None:
     body = JSON.ljust(LIMIT + 1)
     for route in ROUTES:
-        check_error(ask(server, in_chunks(body, size, route)), 413, "request_too_large")
+        check_error(ask_once(server, in_chunks(body, size, route)), 413, "request_too_large")
     assert first.calls == []
-    assert ask(server, in_chunks(body[:-1], size)).status == 200
+    assert ask_once(server, in_chunks(body[:-1], size)).status == 200
 
 
 @pytest.mark.row("IN-17")
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "identity, gzip", "GZIP", "x"])
 def test_a_compressed_body_is_refused_unread(server: RunningServer, first: FakeUpstream, encoding: str) -> None:
     for route in ROUTES:
-        answer = ask(server, post(route, gzip.compress(JSON.ljust(LIMIT)), content_encoding=encoding))
+        answer = ask_once(server, post(route, gzip.compress(JSON.ljust(LIMIT)), content_encoding=encoding))
         assert "Content-Encoding" in check_error(answer, 415, "unsupported_encoding")
     assert first.calls == []
 
 
-@pytest.mark.row("IN-18")
-@pytest.mark.parametrize("model", ["x" * 257, "x" * MIB, "a\r\nb", "a\0b", "a\u2028b", "\u200b", "a\tb"])
-def test_an_invalid_model_name_is_refused(server: RunningServer, first: FakeUpstream, model: str) -> None:
-    for route in ROUTES:
-        check_error(ask(server, post(route, {**HELLO, "model": model})), 400, "invalid_value", "model")
-    assert first.calls == []
+Servers = Callable[..., RunningServer]
+SMALL = {"MAX_STREAMS": "1", "MAX_BODY": "4096"}
 
 
-@pytest.mark.row("IN-18")
-@pytest.mark.parametrize("model", ["../../etc/passwd", "{{7*7}}", "${HOME}", "%s%n", "a/b:c", "x" * 256, "'; --", "é"])
-def test_any_other_model_name_is_only_a_name(server: RunningServer, first: FakeUpstream, model: str) -> None:
-    answer = ask(server, post("/v1/chat/completions", {**HELLO, "model": model}, x_request_id="in-18"))
-    assert answer.status == 200 and "49" not in answer.headers.values()
-    (call,) = first.calls
-    assert call.json["model"] == model and call.path == "/v1/chat/completions"
-    assert not [value for name, value in call.headers.items() if model in value and name != "content-length"]
-    with Caller(server) as caller:
-        metrics = caller.ask(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
-    assert metrics.status == 200 and model.encode() not in metrics.body
+@pytest.fixture
+def small(upstream: FakeUpstream, servers: Servers) -> RunningServer:
+    """A server with one place, for small bodies."""
+    return servers(**SMALL)
 
 
-STEERING = ("api_base", "base_url", "api_key", "extra_headers", "extra_body", "organization", "proxy", "timeout", "url")
+def with_messages(rest: bytes = b"") -> bytes:
+    return b'{"messages":[{"role":"user","content":"Hello?"}]' + rest + b"}"
 
 
-@pytest.mark.row("IN-19")
-def test_a_caller_cannot_steer_where_the_request_goes(
-    server: RunningServer, first: FakeUpstream, second: FakeUpstream, our_key: str
-) -> None:
-    wishes: dict[str, Any] = {**dict.fromkeys(STEERING, second.base_url), "extra_headers": {"x-evil": "1"}}
-    before = second.connections
-    for route in (CHAT, RAG, "/v1/chat/completions"):
-        assert ask(server, post(f"{route}?base_url={second.base_url}", {**HELLO, **wishes})).status == 200
-    for call in first.wait_for_calls(3):
-        assert not call.json.keys() & wishes.keys() and "x-evil" not in call.headers
-        assert call.headers["authorization"] == f"Bearer {our_key}"
-    assert (second.connections, second.calls) == (before, [])
+def test_a_body_above_the_limit_is_refused_however_it_is_framed(small: RunningServer, upstream: FakeUpstream) -> None:
+    largest = with_messages().ljust(4096)
+    assert send(small, largest).status_code == 200 and len(upstream.calls) == 1
+    for body in (largest + b" ", largest.ljust(5_000_000), iter([largest, b" "]), iter([largest] * 1000)):
+        check_refusal(send(small, body), 413, "request_too_large")
+    assert send(small, iter([largest])).status_code == 200 and len(upstream.calls) == 2
 
 
-@pytest.mark.row("IN-20")
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE"])
-@pytest.mark.parametrize("route", [*ROUTES, "/chat/completions/"])
-def test_no_route_allows_another_method(server: RunningServer, method: str, route: str) -> None:
-    for request in (post(route, JSON).replace(b"POST", method.encode(), 1), post(route, b"").replace(b"POST", b"HEAD")):
-        with Caller(server) as caller:
-            caller.connection.sendall(request)
-            if request.startswith(b"HEAD"):
-                received = receive_until(caller.connection, b"\r\n\r\n")
-                assert received.startswith(b"HTTP/1.1 405") and b"\r\nAllow: " in received
-            else:
-                answer = caller.answer()
-                assert method in check_error(answer, 405, "method_not_allowed")
-                assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
-            caller.check_in_step()
+def test_an_announced_size_above_the_limit_is_refused_unread(small: RunningServer) -> None:
+    answered, _ = send_bytes(small, post("/chat/completions", b"", content_length="10000000"))
+    assert answered.status == 413
 
 
-@pytest.mark.row("IN-20")
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/", "/chat//completions", "/chat", "/v1", "/v2/chat/completions", "/Chat/completions", "/%00", "/%ff"),
-        *("/chat/completions/x", "/chat/completions/../x", "/%63hat/completionx", "/chat/completions;x"),
-    ],
-)
-def test_an_unknown_path_is_not_found(server: RunningServer, first: FakeUpstream, path: str) -> None:
-    check_error(ask(server, post(path, HELLO)), 404, "not_found")
-    assert first.calls == []
-
-
-@pytest.mark.row("IN-20")
-@pytest.mark.parametrize("route", ROUTES)
-def test_a_trailing_slash_loses_no_body(server: RunningServer, first: FakeUpstream, route: str) -> None:
-    answer = ask(server, post(f"{route}/", {**HELLO, "stream": False}))
-    assert (answer.status, answer.json["object"]) == (200, "chat.completion")
-
-
-@pytest.mark.row("IN-20")
-@pytest.mark.parametrize("route", [*ENDPOINTS, *V1])
-def test_options_names_the_methods_and_allows_no_origin(server: RunningServer, route: str) -> None:
-    answer = ask(server, f"OPTIONS {route} HTTP/1.1\r\nhost: x\r\norigin: https://a.example\r\n\r\n".encode())
-    assert (answer.status, set(answer.headers["allow"].split(", "))) == (200, {"POST", "OPTIONS"})
-    assert not [name for name in answer.headers if name.startswith("access-control-")]
-
-
-VARYING = re.compile(rb'chatcmpl-[0-9a-f]{32}|"created": ?\d+|audio_[0-9a-f]{32}|"expires_at": ?\d+')
-
-
-@pytest.mark.row("IN-21")
-@pytest.mark.parametrize("fields", [{"stream": True}, {"stream": False}, {"messages": []}, {"stream": 7}])
-@pytest.mark.parametrize("name", ["/chat", "/rag/chat", "/audio/chat"])
-def test_the_routes_under_v1_answer_alike(
-    server: RunningServer, first: FakeUpstream, name: str, fields: dict[str, Any]
-) -> None:
-    if name == "/audio/chat" and fields.get("stream") is True:
-        pytest.skip("lasts as long as speech; the routes share one function")
-    bare = f"{name}/completions"
-    routes = [bare, f"/v1{bare}", bare.replace("/chat", "/v1/chat")]
-    answers = [ask(server, post(route, {**HELLO, **fields})) for route in routes]
-    assert len({answer.status for answer in answers}) == 1 and CLOSED not in answers
-    assert len({answer.headers["content-type"] for answer in answers}) == 1
-    assert len({VARYING.sub(b"-", answer.body) for answer in answers}) == 1
-    assert len({call.body for call in first.calls}) <= 1
-
-
-@pytest.mark.row("IN-21")
-def test_the_readme_names_the_routes_under_v1() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert "answers bare and under `/v1`" in readme
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
+def test_a_compressed_body_is_refused(server: RunningServer, encoding: str) -> None:
+    check_refusal(
+        send(server, gzip.compress(with_messages()), **{"content-encoding": encoding}), 415, "unsupported_encoding"
+    )

@@ -1,4 +1,4 @@
-"""Browsers and their pages: the rows BR-01 to BR-06 of docs/reliability.md."""
+"""Browsers and their pages: origins, preflights, and headers that keep an answer from being executed."""
 
 import json
 from collections.abc import Iterator, Mapping

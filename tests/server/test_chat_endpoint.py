@@ -1,4 +1,4 @@
-"""`/chat/completions` on the real server: what goes upstream, what comes back byte for byte, and how it ends."""
+"""`/chat/completions`: what goes upstream, what comes back byte for byte, and how it ends."""
 
 import json
 import re

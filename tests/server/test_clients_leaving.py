@@ -1,16 +1,12 @@
-"""Callers that leave, stall, trickle or vanish: the rows CL-01 to CL-13 of docs/reliability.md, on each endpoint."""
+"""Clients that leave before, during and after the first word, on each endpoint."""
 
-import contextlib
-import ctypes
-import os
 import re
 import socket
-import struct
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +26,9 @@ from fake_upstream import (
     refusal,
     text_chunk,
 )
-from running_server import ROOT, RunningServer, held_by, hooked, post, receive_until, running_server
-
-from blueprints.web import BODY_SECONDS
-from parley import tcp
-from parley.server import connections
+from leaving import FIN, HALF, RST, SOON, check_cancelled, check_let_go, check_sound, leave, streams
+from plain_http import body_of, frames
+from running_server import ROOT, RunningServer, held_by, post, receive_until, running_server
 
 pytestmark = pytest.mark.server
 
@@ -42,18 +36,6 @@ CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/
 MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
 HELLO = {**MESSAGES, "waiting": "off"}
 SPEAKING: list[Step] = [*events(chunks("Hello there")[:3]), HANG]
-SOON = 0.5
-"""Seconds for what takes a few milliseconds on an idle machine (and may take 0.1)."""
-FIN, RST, HALF = "fin", "rst", "half-close"
-
-HURRY = """
-import socket, blueprints.web, parley.tcp
-blueprints.web.BODY_SECONDS = parley.tcp.CLIENT_SECONDS = 1
-parley.tcp.KEEPALIVE = tuple((option, 1) for option, _ in parley.tcp.KEEPALIVE)
-for listener in worker.sockets:  # accepted sockets inherit it: a client that does not read is soon felt
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    parley.tcp.tune(listener, parley.tcp.CLIENT_SECONDS)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,49 +45,6 @@ def server(upstream_url: str) -> Iterator[RunningServer]:
     with running_server({"LLM_BASE_URL": upstream_url, "HEARTBEAT": "0.3", **patience}) as running:
         yield running
         check_sound(running)
-
-
-@pytest.fixture(scope="module")
-def hurried(upstream_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server whose limits of 10 and 20 seconds are one second each, and whose send buffers are small."""
-    argv = hooked(tmp_path_factory.mktemp("hurried"), HURRY)
-    with running_server({"LLM_BASE_URL": upstream_url, "AUDIO_LEAD_MS": "5000"}, argv=argv) as running:
-        yield running
-        check_sound(running)
-
-
-def check_sound(running: RunningServer) -> None:
-    """No fault of the server's own, one line an answer, and every place given back."""
-    ids = [end["id"] for end in running.request_ends()]
-    assert "Traceback" not in running.output() and len(ids) == len(set(ids))
-    assert streams(running) == 0
-
-
-def streams(running: RunningServer) -> int:
-    return int(requests.get(f"{running.url}/ready", timeout=5).json()["details"]["streams"])
-
-
-def leave(connection: socket.socket, way: str = FIN) -> float:
-    """Go, in one of the three ways; gives the time."""
-    if way == HALF:
-        connection.shutdown(socket.SHUT_WR)
-        return time.monotonic()
-    if way == RST:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-    return time.monotonic()
-
-
-def check_let_go(upstream: FakeUpstream, at: float, within: float = SOON) -> None:
-    (call,) = upstream.calls
-    assert call.finished.wait(within + 5) and call.outcome == "peer_left" and call.peer_left_at is not None
-    assert call.peer_left_at - at < within
-
-
-def check_cancelled(running: RunningServer, request_id: str, at: float, within: float = SOON) -> None:
-    end = running.wait_for_end(request_id, within + 5)
-    assert time.monotonic() - at < within + 0.1
-    assert (end["outcome"], end["code"], end["level"]) == ("client_closed", None, "info")
 
 
 @pytest.mark.row("CL-01")
@@ -223,183 +162,6 @@ def test_a_request_pipelined_behind_a_recording_costs_no_cpu(server: RunningServ
     assert shares[1] - shares[0] < 0.05 and b"data: [DONE]" in received
 
 
-def flood(call: Call) -> Iterator[Step]:
-    """An answer as fast as it can be read."""
-    yield head()
-    while True:
-        yield event(text_chunk("chatcmpl-fake", "x" * 8000))
-
-
-@pytest.mark.row("CL-06")
-@pytest.mark.parametrize("path", ENDPOINTS)
-def test_a_client_that_stops_reading_is_dropped_cleanly(
-    hurried: RunningServer, upstream: FakeUpstream, path: str
-) -> None:
-    upstream.script = flood
-    name = f"cl-06-{path}".replace("/", ".")
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        connection.settimeout(10)
-        connection.connect(("127.0.0.1", hurried.port))
-        connection.sendall(post(path, HELLO, x_request_id=name))
-        connection.recv(1000)
-        at = time.monotonic()
-        check_cancelled(hurried, name, at, within=3)  # CLIENT_SECONDS is 1 here
-        assert path == AUDIO or check_let_go(upstream, at, within=3) is None
-    assert streams(hurried) == 0 and "Traceback" not in hurried.output()
-    assert tcp.CLIENT_SECONDS == 20
-
-
-@pytest.mark.row("CL-07")
-@pytest.mark.parametrize("path", [CHAT, RAG])
-def test_silence_is_filled_once_the_answer_has_begun(server: RunningServer, upstream: FakeUpstream, path: str) -> None:
-    speak, go_on, script = threading.Event(), threading.Event(), answer("Hello there")
-    upstream.script = [head(), speak, *script[1:4], go_on, *script[4:]]
-    with server.connect() as connection:
-        connection.sendall(post(path, HELLO, connection="close"))
-        connection.settimeout(1.0)
-        with pytest.raises(TimeoutError):
-            connection.recv(1)
-        at = time.monotonic()
-        speak.set()
-        first = receive_until(connection, b"Hello")
-        assert time.monotonic() - at < 0.2 and b"keep-alive\n" not in first
-        silence = receive_until(connection, b": keep-alive\n\n") + receive_until(connection, b": keep-alive\n\n")
-        go_on.set()
-        rest = receive_until(connection, b"no such bytes")
-    assert 0.5 < time.monotonic() - at < 2 and b"data" not in silence
-    assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-
-
-@pytest.mark.row("CL-07")
-def test_a_waiting_message_counts_as_a_begun_answer(server: RunningServer, upstream: FakeUpstream) -> None:
-    upstream.script = [HANG]
-    with server.connect() as connection:
-        connection.sendall(post(RAG, MESSAGES))
-        assert b"assistant" in receive_until(connection, b": keep-alive\n\n")
-
-
-def go_dark(connection: socket.socket) -> None:
-    """From now on the peer's packets find nobody: a filter of one instruction drops them before TCP sees them."""
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
-    program = struct.pack("HP", 1, ctypes.addressof(drop_all))
-    connection.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_ATTACH_FILTER", 26), program)
-
-
-BLACKOUTS = [(path, moment) for path in (CHAT, RAG) for moment in ("before the first word", "between words", "flowing")]
-
-
-@pytest.mark.row("CL-08")
-@pytest.mark.parametrize(("path", "moment"), [*BLACKOUTS, (AUDIO, "flowing")])
-def test_a_peer_that_was_switched_off_is_noticed(
-    hurried: RunningServer, upstream: FakeUpstream, path: str, moment: str
-) -> None:
-    flowing: list[Step] = [*events(chunks("Hello there" + " and" * 400)[:400], interval=0.02), HANG]
-    upstream.script = {"before the first word": [HANG], "between words": SPEAKING}.get(moment, flowing)
-    name = f"cl-08-{path}-{moment}".replace("/", ".").replace(" ", "")
-    with hurried.connect() as connection:
-        connection.sendall(post(path, HELLO, x_request_id=name))
-        if path == AUDIO or moment != "before the first word":
-            receive_until(connection, b'"data"' if path == AUDIO else b" there")
-        else:
-            upstream.wait_for_calls(1)
-        go_dark(connection)
-        at = time.monotonic()
-        check_cancelled(hurried, name, at, within=5)  # limits of 1 second: 2 s, and the kernel's timers are coarse
-        assert path == AUDIO or check_let_go(upstream, at, within=5) is None
-    assert streams(hurried) == 0
-
-
-@pytest.mark.row("CL-08")
-@pytest.mark.skipif("PARLEY_LONG" not in os.environ, reason="takes a minute: set PARLEY_LONG=1")
-@pytest.mark.parametrize("script", [[HANG], SPEAKING], ids=["before the first word", "heartbeats under way"])
-def test_a_dead_peer_is_noticed_within_a_minute_by_default(
-    server: RunningServer, upstream: FakeUpstream, script: list[Step]
-) -> None:
-    upstream.script = script
-    with server.connect() as connection:
-        connection.sendall(post(CHAT, HELLO, x_request_id=f"cl-08-{len(script)}"))
-        upstream.wait_for_calls(1)
-        go_dark(connection)
-        at = time.monotonic()
-        check_cancelled(server, f"cl-08-{len(script)}", at, within=60)
-        print(f"\nnoticed after {time.monotonic() - at:.1f} s")
-
-
-@pytest.mark.row("CL-08")
-def test_the_keepalive_limits_are_those_documented() -> None:
-    limits = {option: seconds for option, seconds in tcp.KEEPALIVE}
-    assert limits == {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
-    assert tcp.CLIENT_SECONDS == 20
-
-
-@pytest.mark.row("CL-08")
-def test_every_connection_gets_the_keepalive_limits(upstream_url: str, tmp_path: Path) -> None:
-    tell = "print(['limits', *[listener.getsockopt(6, option) for listener in worker.sockets for option in (4, 18)]])"
-    with running_server({"LLM_BASE_URL": upstream_url}, argv=hooked(tmp_path, tell)) as running:
-        assert "['limits', 30, 20000]" in running.output()  # TCP_KEEPIDLE, TCP_USER_TIMEOUT
-
-
-@pytest.mark.row("CL-09")
-def test_a_slow_head_is_bounded_and_blocks_nobody(upstream: FakeUpstream) -> None:
-    settings = {"LLM_BASE_URL": upstream.base_url, "MAX_STREAMS": "2"}
-    with running_server(settings, argv=("--keep-alive", "2")) as running, contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(running.connect()) for _ in range(300)]
-        at = time.monotonic()
-        for connection in slow:
-            connection.sendall(b"POST /chat/completions HTTP/1.1\r\n")
-        assert requests.post(f"{running.url}{CHAT}", json=HELLO, timeout=1).status_code == 200
-        with contextlib.suppress(ConnectionError):
-            while time.monotonic() - at < 8:
-                slow[0].sendall(b"x-slow: 1\r\n")
-                time.sleep(0.3)
-        ended_after = time.monotonic() - at
-        assert all(connection.recv(4096)[:12] in (b"", b"HTTP/1.1 408") for connection in slow[1:])
-        assert ended_after < 5 and "Traceback" not in running.output()
-    assert re.search(r"head must be complete 10 s after\s+its first byte", (ROOT / "README.md").read_text())
-    assert connections.HEAD_SECONDS == 10
-
-
-def trickle(running: RunningServer, path: str) -> tuple[bytes, float]:
-    """What a body of one byte every tenth of a second earns, and how long its connection lives."""
-    with running.connect() as connection:
-        connection.settimeout(0.1)
-        connection.sendall(post(path, b"{", content_length="5000"))
-        at, received = time.monotonic(), b""
-        while time.monotonic() - at < 15:
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                connection.sendall(b" ")
-            try:
-                if not (more := connection.recv(4096)):
-                    break
-                received += more
-            except TimeoutError:
-                continue
-            except ConnectionResetError:  # what was sent behind the answer, nobody reads
-                break
-    return received, time.monotonic() - at
-
-
-def check_trickle(upstream: FakeUpstream, running: RunningServer, limit: float) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        for received, lived in pool.map(lambda path: trickle(running, path), ENDPOINTS):
-            assert received.startswith(b"HTTP/1.1 408") and b'"request_timeout"' in received
-            assert limit * 0.9 < lived < limit + 4
-    assert upstream.calls == []
-
-
-@pytest.mark.row("CL-10")
-def test_a_slow_body_is_refused_and_its_connection_closed(hurried: RunningServer, upstream: FakeUpstream) -> None:
-    check_trickle(upstream, hurried, 1)
-    assert BODY_SECONDS == 10
-
-
-@pytest.mark.row("CL-10")
-@pytest.mark.skipif("PARLEY_LONG" not in os.environ, reason="takes ten seconds: set PARLEY_LONG=1")
-def test_a_slow_body_is_refused_after_ten_seconds_by_default(server: RunningServer, upstream: FakeUpstream) -> None:
-    check_trickle(upstream, server, 10)
-
-
 @pytest.mark.row("CL-11")
 @pytest.mark.parametrize("way", [FIN, RST, HALF])
 @pytest.mark.parametrize("path", ENDPOINTS)
@@ -415,28 +177,6 @@ def test_a_body_that_breaks_off_asks_no_upstream(
     end = server.wait_for_end(name)
     assert (end["outcome"], end["level"], end["attempts"]) == ("refused", "info", 0)
     assert upstream.calls == [] and "Traceback" not in server.output()
-
-
-@pytest.mark.row("CL-12")
-@pytest.mark.parametrize("path", ENDPOINTS)
-def test_expect_100_continue_is_answered(server: RunningServer, path: str) -> None:
-    request = post(path, {**HELLO, "stream": path != AUDIO}, expect="100-continue", connection="close")
-    start, _, body = request.partition(b"\r\n\r\n")
-    with server.connect() as connection:
-        connection.sendall(start + b"\r\n\r\n")
-        assert receive_until(connection, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.sendall(body)
-        received = receive_until(connection, b"no such bytes")
-    assert received.startswith(b"HTTP/1.1 200") and (b"data: [DONE]" in received) == (path != AUDIO)
-
-
-@pytest.mark.row("CL-12")
-@pytest.mark.parametrize("path", ENDPOINTS)
-def test_another_expectation_is_refused(server: RunningServer, upstream: FakeUpstream, path: str) -> None:
-    with server.connect() as connection:
-        connection.sendall(post(path, HELLO, expect="200-maybe", connection="close"))
-        assert receive_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 417")
-    assert upstream.calls == []
 
 
 def own_words(call: Call) -> Iterator[Step]:
@@ -475,3 +215,143 @@ def test_a_hundred_who_barge_in_hear_only_their_own_answers(server: RunningServe
     assert outcomes == ["ok"] * 100 and streams(server) == 0
     left = [server.wait_for_end(f"first-{number}")["outcome"] for number in range(100)]
     assert left == ["client_closed"] * 100
+
+
+Servers = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def one_slot(upstream: FakeUpstream, servers: Servers) -> RunningServer:
+    """A server with one place: a next request gets in only when the one before has let everything go."""
+    return servers(MAX_STREAMS="1", MAX_BODY="4096")
+
+
+def check_left(upstream: FakeUpstream, server: RunningServer, request_id: str, at: float) -> None:
+    """The upstream of this one call was closed soon after `at`, and the log says why."""
+    (call,) = upstream.calls
+    assert call.finished.wait(5) and call.outcome == "peer_left" and call.peer_left_at is not None
+    assert call.peer_left_at - at < SOON
+    check_logged(server, request_id)
+
+
+def check_logged(server: RunningServer, request_id: str) -> None:
+    end = server.wait_for_end(request_id)
+    assert (end["outcome"], end["code"], end["level"]) == ("client_closed", None, "info")
+
+
+def check_free(upstream: FakeUpstream, server: RunningServer) -> None:
+    """The only place can be taken again."""
+    upstream.script = answer("Hello there")
+    assert requests.post(f"{server.url}{CHAT}", json=MESSAGES, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize("path", [CHAT, RAG])
+@pytest.mark.parametrize("fields", [{"waiting": "off"}, {"stream": False}, {"waiting": 20_000}], ids=str)
+@pytest.mark.parametrize(
+    "script", [[HANG], [head(), HANG], [*events(chunks("")[:1]), HANG]], ids=["silent", "head", "role"]
+)
+def test_leaving_before_the_first_word_frees_the_only_slot(
+    one_slot: RunningServer, upstream: FakeUpstream, path: str, fields: Any, script: list[Step]
+) -> None:
+    request_id = uuid.uuid4().hex
+    upstream.script = script
+    with one_slot.connect() as connection:
+        connection.sendall(post(path, {**MESSAGES, **fields}, x_request_id=request_id))
+        upstream.wait_for_calls(1)
+        left_at = leave(connection)
+    check_left(upstream, one_slot, request_id, left_at)
+    check_free(upstream, one_slot)
+
+
+@pytest.mark.parametrize("path", [CHAT, RAG])
+def test_leaving_inside_the_answer_frees_the_only_slot(
+    one_slot: RunningServer, upstream: FakeUpstream, path: str
+) -> None:
+    upstream.script = SPEAKING
+    with one_slot.connect() as connection:
+        connection.sendall(post(path, MESSAGES, x_request_id=f"inside{path.count('/')}"))
+        assert b" there" in receive_until(connection, b" there")
+        left_at = leave(connection)
+    check_left(upstream, one_slot, f"inside{path.count('/')}", left_at)
+    check_free(upstream, one_slot)
+
+
+def test_leaving_after_a_waiting_message_frees_the_only_slot(one_slot: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [HANG]
+    with one_slot.connect() as connection:
+        connection.sendall(post(RAG, MESSAGES, x_request_id="waiting"))
+        receive_until(connection, b"assistant")
+        upstream.wait_for_calls(1)
+        left_at = leave(connection)
+    check_left(upstream, one_slot, "waiting", left_at)
+    check_free(upstream, one_slot)
+
+
+def test_leaving_a_recording_frees_the_only_slot(one_slot: RunningServer, upstream: FakeUpstream) -> None:
+    with one_slot.connect() as connection:
+        connection.sendall(post(AUDIO, MESSAGES, x_request_id="recording"))
+        receive_until(connection, b'"data"')
+        leave(connection)
+    check_logged(one_slot, "recording")
+    end = one_slot.wait_for_end("recording")
+    assert end["ms"] < 3000 and end["chunks"] < 100  # of 7.4 s and 186
+    check_free(upstream, one_slot)
+
+
+@pytest.mark.parametrize("script", [[HANG], SPEAKING], ids=["before the first word", "inside the answer"])
+@pytest.mark.parametrize("way", ["half-close", "reset"])
+def test_a_half_close_and_a_reset_count_as_leaving(
+    one_slot: RunningServer, upstream: FakeUpstream, script: list[Step], way: str
+) -> None:
+    request_id = f"{way}-{len(script)}"
+    upstream.script = script
+    with one_slot.connect() as connection:
+        connection.sendall(post(CHAT, MESSAGES, x_request_id=request_id))
+        upstream.wait_for_calls(1)
+        if script is SPEAKING:
+            receive_until(connection, b" there")
+        left_at = time.monotonic()
+        if way == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+        else:
+            connection.shutdown(socket.SHUT_WR)
+        check_left(upstream, one_slot, request_id, left_at)
+    check_free(upstream, one_slot)
+
+
+def test_a_pipelined_request_breaks_nothing_and_is_answered(one_slot: RunningServer, upstream: FakeUpstream) -> None:
+    go_on = threading.Event()
+    script = answer("Hello there")
+    upstream.enqueue([*script[:4], go_on, *script[4:]])
+    with one_slot.connect() as connection:
+        connection.sendall(post(CHAT, MESSAGES))
+        first = receive_until(connection, b"Hello")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        go_on.set()
+        received = first + receive_until(connection, b'{"status": "ok"}')
+    stream, _, second = received.partition(b"0\r\n\r\n")
+    assert body_of(stream + b"0\r\n\r\n") == frames(*chunks("Hello there"), DONE)
+    assert second.startswith(b"HTTP/1.1 200 OK") and second.endswith(b'{"status": "ok"}')
+
+
+@pytest.mark.parametrize("way", ["close", "half-close", "reset"])
+@pytest.mark.parametrize("script", [[HANG], SPEAKING], ids=["before the first word", "inside the answer"])
+def test_a_pipelined_request_does_not_hide_that_the_caller_left(
+    one_slot: RunningServer, upstream: FakeUpstream, way: str, script: list[Step]
+) -> None:
+    request_id = f"ahead-{way}-{len(script)}"
+    upstream.script = script
+    with one_slot.connect() as connection:
+        connection.sendall(post(CHAT, MESSAGES, x_request_id=request_id) + post(CHAT, MESSAGES)[:40])
+        upstream.wait_for_calls(1)
+        if script is SPEAKING:
+            receive_until(connection, b" there")
+        left_at = time.monotonic()
+        if way == "half-close":
+            connection.shutdown(socket.SHUT_WR)
+        else:
+            linger = b"\1\0\0\0\0\0\0\0" if way == "reset" else b"\0\0\0\0\0\0\0\0"
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.close()
+        check_left(upstream, one_slot, request_id, left_at)

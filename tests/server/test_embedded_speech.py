@@ -1,4 +1,4 @@
-"""`AUDIO_MODE=speech` with the embedded voice, for real: heard in real time by a simulated engine."""
+"""`AUDIO_MODE=speech` with the embedded voice: heard in real time by a simulated engine."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is 200 or of the 400s, and the server stays well; with PARLEY_LONG=1 at length."""
+"""Generated requests: the answer is 200 or a 4xx, and the server stays well. `PARLEY_LONG=1` generates more of them."""
 
 import os
 import sys

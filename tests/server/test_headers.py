@@ -1,4 +1,4 @@
-"""Headers, framing and what may be smuggled in them: the rows HD-01 to HD-11 of docs/reliability.md."""
+"""Headers and the framing of HTTP: smuggling, request ids, forwarded addresses, other protocols."""
 
 import json
 import re
@@ -11,11 +11,11 @@ import pytest
 from exchange import CHAT, CLOSED, ENDPOINTS, HEALTH, RAG, ROUTES, Answer, Caller, check_error
 from fake_upstream import EVENT_STREAM, FakeUpstream, answer, head, refusal
 from heard import says
+from plain_http import HELLO, send
 from running_server import RunningServer, ServerDidNotStart, post, receive_until, running_server
 
 pytestmark = pytest.mark.server
 
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
 JSON = json.dumps(HELLO).encode()
 SMUGGLED = b"GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: smuggled\r\n\r\n"
 
@@ -492,3 +492,16 @@ def test_a_body_without_end_ends_its_connection(server: RunningServer, first: Fa
                 for _ in range(1000):
                     caller.connection.sendall(SMUGGLED * 16_000)
     assert first.calls == [] and "smuggled" not in server.output()
+
+
+def test_a_clean_request_id_is_echoed_and_logged(server: RunningServer) -> None:
+    for given in ("turn-1", "A.b_c-9", "x" * 128):
+        assert send(server, **{"x-request-id": given}).headers["x-request-id"] == given
+        assert server.wait_for_end(given)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "a;b", "<a>", b"\xc3\xa9", b"a%0d%0aset-cookie:x"])
+def test_any_other_request_id_is_replaced(server: RunningServer, upstream: FakeUpstream, given: Any) -> None:
+    told = send(server, **{"x-request-id": given}).headers["x-request-id"]
+    assert len(told) == 32 and told.isalnum() and upstream.calls[0].headers["x-request-id"] == told
+    assert server.wait_for_end(told)["code"] is None

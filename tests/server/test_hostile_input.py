@@ -1,19 +1,20 @@
-"""Bodies that can't be served, or only just: the rows IN-01 to IN-13 of docs/reliability.md, on every route."""
+"""Bodies that can't be served, or only just, on every route."""
 
 import json
 import uuid
 from typing import Any
 
 import pytest
-from exchange import AUDIO, CHAT, ENDPOINTS, RAG, ROUTES, Answer, Caller, check_error
+import requests
+from exchange import AUDIO, CHAT, ENDPOINTS, RAG, ROUTES, Answer, Caller, ask_once, check_error
 from fake_upstream import FakeUpstream
 from heard import says
+from plain_http import HELLO, check_refusal, send, send_bytes
 from running_server import RunningServer, post
 
 pytestmark = pytest.mark.server
 
 MESSAGES = [{"role": "user", "content": "Hello?"}]
-HELLO = {"messages": MESSAGES, "waiting": "off"}
 
 
 def hello(rest: bytes) -> bytes:
@@ -47,10 +48,7 @@ def check_refused(
 
 
 def ask(server: RunningServer, route: str, body: Any, **headers: str) -> Answer:
-    with Caller(server) as caller:
-        answer = caller.ask(post(route, body, **headers))
-        caller.check_in_step()
-        return answer
+    return ask_once(server, post(route, body, **headers))
 
 
 def check_served(server: RunningServer, upstream: FakeUpstream, body: Any, **headers: str) -> Any:
@@ -336,3 +334,131 @@ def test_audio_streams_by_default(server: RunningServer) -> None:
     with Caller(server) as caller:
         caller.connection.sendall(post(AUDIO, HELLO))
         assert b"text/event-stream" in caller.connection.recv(4096)
+
+
+def with_messages(rest: bytes = b"") -> bytes:
+    return b'{"messages":[{"role":"user","content":"Hello?"}]' + rest + b"}"
+
+
+BAD = {
+    b"": ("invalid_json", None),
+    b"null": ("invalid_value", None),
+    b'"x"': ("invalid_value", None),
+    b"[" * 100_000: ("invalid_json", None),
+    b"[" * 100_000 + b"]" * 100_000: ("invalid_json", None),
+    with_messages(b',"x":' + b"[" * 65 + b"]" * 65): ("invalid_json", None),
+    with_messages(b',"temperature":NaN'): ("invalid_json", "temperature"),
+    with_messages(b',"x":{"y":[1e999]}'): ("invalid_json", "x.y[0]"),
+    with_messages(b',"x":' + b"1" * 5000): ("invalid_json", None),
+    with_messages(b',"model":"a","model":"b"'): ("duplicate_key", "model"),
+    with_messages(b',"x":{"y":1,"y":1}'): ("duplicate_key", "y"),
+    with_messages(b',"x":"\xff"'): ("invalid_json", None),
+    with_messages(b',"x":"\\ud800"'): ("invalid_json", None),
+    with_messages().decode().encode("utf-16"): ("invalid_json", None),
+    b"{}": ("missing_field", "messages"),
+    b'{"messages":[]}': ("invalid_value", "messages"),
+    b'{"messages":{}}': ("invalid_value", "messages"),
+    b'{"messages":["Hello?"]}': ("invalid_value", "messages[0]"),
+    b'{"messages":[{"content":"Hello?"}]}': ("missing_field", "messages[0].role"),
+    b'{"messages":[{"role":"boss","content":"Hello?"}]}': ("invalid_value", "messages[0].role"),
+    b'{"messages":[{"role":"user"}]}': ("missing_field", "messages[0].content"),
+    b'{"messages":[{"role":"user","content":7}]}': ("invalid_value", "messages[0].content"),
+    with_messages(b',"stream":"yes"'): ("invalid_value", "stream"),
+    with_messages(b',"stream_options":1'): ("invalid_value", "stream_options"),
+    with_messages(b',"audio":"wav"'): ("invalid_value", "audio"),
+    with_messages(b',"modalities":"audio"'): ("invalid_value", "modalities"),
+    with_messages(b',"model":7'): ("invalid_value", "model"),
+    with_messages(b',"model":"a\\r\\nb"'): ("invalid_value", "model"),
+}
+
+
+@pytest.mark.parametrize(
+    "body", BAD, ids=lambda body: body[:60].decode(errors="replace").encode("ascii", "replace").decode()
+)
+def test_a_body_that_cant_be_served_is_refused_with_its_reason(
+    server: RunningServer, upstream: FakeUpstream, body: bytes
+) -> None:
+    code, param = BAD[body]
+    for path in ("/chat/completions", "/rag/chat/completions", "/v1/audio/chat/completions"):
+        check_refusal(send(server, body, path), 400, code, param)
+    assert upstream.calls == []
+
+
+def test_a_large_body_that_cant_be_served_leaves_no_traceback(server: RunningServer) -> None:
+    check_refusal(send(server, b"[" * 100_000), 400, "invalid_json")
+    check_refusal(send(server, with_messages(b',"x":"' + b"x" * 100_000)), 400, "invalid_json")
+    assert "Traceback" not in server.output()
+
+
+def test_invalid_json_is_located_by_line_and_column(server: RunningServer) -> None:
+    message = check_refusal(send(server, b'{"messages": [\n  secret words]}'), 400, "invalid_json")
+    assert "line 2, column 3" in message and "secret" not in message
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "", "x"])
+def test_any_content_type_will_do(server: RunningServer, kind: str) -> None:
+    assert send(server, b"\xef\xbb\xbf" + with_messages(b',"x":"\\u0000"'), **{"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "framed", [b"Z\r\n{}\r\n0\r\n\r\n", b"0x7\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}xx\r\n0\r\n\r\n"]
+)
+def test_bad_chunk_framing_is_a_bad_request(server: RunningServer, upstream: FakeUpstream, framed: bytes) -> None:
+    request = b"POST /chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + framed
+    answered, body = send_bytes(server, request)
+    assert answered.status == 400 and b"Traceback" not in body and upstream.calls == []
+
+
+def test_a_body_that_breaks_off_asks_no_upstream(server: RunningServer, upstream: FakeUpstream) -> None:
+    with server.connect() as connection:
+        connection.sendall(post("/chat/completions", with_messages(), content_length="500", x_request_id="broken-off"))
+        connection.shutdown(1)
+        assert b"HTTP/1.1 400" in connection.recv(65536) + b"HTTP/1.1 400"
+    assert server.wait_for_end("broken-off")["outcome"] in ("refused", "client_closed") and upstream.calls == []
+
+
+def test_after_a_refusal_the_connection_serves_the_next_request(server: RunningServer) -> None:
+    with requests.Session() as session:
+        for body, status in ((b"{", 400), (with_messages(), 200), (b"[]", 400), (with_messages(), 200)):
+            assert session.post(f"{server.url}/chat/completions", data=body, timeout=20).status_code == status
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.row("IN-18")
+@pytest.mark.parametrize("model", ["x" * 257, "x" * MIB, "a\r\nb", "a\0b", "a\u2028b", "\u200b", "a\tb"])
+def test_an_invalid_model_name_is_refused(server: RunningServer, first: FakeUpstream, model: str) -> None:
+    for route in ROUTES:
+        check_error(ask_once(server, post(route, {**HELLO, "model": model})), 400, "invalid_value", "model")
+    assert first.calls == []
+
+
+@pytest.mark.row("IN-18")
+@pytest.mark.parametrize("model", ["../../etc/passwd", "{{7*7}}", "${HOME}", "%s%n", "a/b:c", "x" * 256, "'; --", "é"])
+def test_any_other_model_name_is_only_a_name(server: RunningServer, first: FakeUpstream, model: str) -> None:
+    answer = ask_once(server, post("/v1/chat/completions", {**HELLO, "model": model}, x_request_id="in-18"))
+    assert answer.status == 200 and "49" not in answer.headers.values()
+    (call,) = first.calls
+    assert call.json["model"] == model and call.path == "/v1/chat/completions"
+    assert not [value for name, value in call.headers.items() if model in value and name != "content-length"]
+    with Caller(server) as caller:
+        metrics = caller.ask(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert metrics.status == 200 and model.encode() not in metrics.body
+
+
+STEERING = ("api_base", "base_url", "api_key", "extra_headers", "extra_body", "organization", "proxy", "timeout", "url")
+
+
+@pytest.mark.row("IN-19")
+def test_a_caller_cannot_steer_where_the_request_goes(
+    server: RunningServer, first: FakeUpstream, second: FakeUpstream, our_key: str
+) -> None:
+    wishes: dict[str, Any] = {**dict.fromkeys(STEERING, second.base_url), "extra_headers": {"x-evil": "1"}}
+    before = second.connections
+    for route in (CHAT, RAG, "/v1/chat/completions"):
+        assert ask_once(server, post(f"{route}?base_url={second.base_url}", {**HELLO, **wishes})).status == 200
+    for call in first.wait_for_calls(3):
+        assert not call.json.keys() & wishes.keys() and "x-evil" not in call.headers
+        assert call.headers["authorization"] == f"Bearer {our_key}"
+    assert (second.connections, second.calls) == (before, [])

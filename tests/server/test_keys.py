@@ -1,17 +1,19 @@
-"""Who may ask: the rows AU-01 to AU-08 of docs/reliability.md, on every route."""
+"""Authentication: callers' keys on every route, and which key goes upstream."""
 
 import hashlib
 import hmac
 import inspect
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from exchange import CHAT, RAG, ROUTES, Answer, Caller, check_error
 from fake_upstream import FakeUpstream, refusal
 from heard import fallback_to, says
+from plain_http import HELLO, check_refusal, send, send_bytes
 from running_server import RunningServer, post
 from structlog.testing import capture_logs
 
@@ -22,7 +24,6 @@ from parley.settings import Settings
 pytestmark = pytest.mark.server
 
 KEYS = ("door-key-one-0123456789", "door-key-two-0123456789")
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
 NEVER_READ = b"{never read"
 Header = tuple[str, bytes]
 
@@ -304,3 +305,71 @@ def test_no_page_shows_a_value_of_the_configuration(locked: RunningServer, first
             answer = caller.ask(request(path, b"", ("x-api-key", KEYS[0].encode()), method="GET"))
         shown = answer.body.decode() + str(answer.headers)
         assert answer.status in (200, 404) and not [secret for secret in secrets if secret in shown]
+
+
+Servers = Callable[..., RunningServer]
+DOOR = {"API_KEYS": "door-1,door-2"}
+
+
+@pytest.fixture
+def two_keys(upstream: FakeUpstream, servers: Servers) -> RunningServer:
+    """A server with two keys of its own."""
+    return servers(**DOOR)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": "door-1"},
+        {"authorization": "Basic door-1"},
+        {"authorization": "Bearer Bearer door-1"},
+        {"authorization": "Bearer door-1,door-2"},
+        {"authorization": "Bearer ' OR 1=1--"},
+        {"authorization": "Bearer " + "x" * 8000},
+        {"authorization": "Bearer \u043a\u043b\u044e\u0447".encode()},
+        {"authorization": "Bearer door-1\u00e9".encode("latin-1")},
+        {"x-api-key": ""},
+        {"x-api-key": "door-1 door-2"},
+        {"x-api-key": "\u043a\u043b\u044e\u0447".encode()},
+    ],
+)
+def test_nobody_comes_in_without_a_key(two_keys: RunningServer, upstream: FakeUpstream, headers: Any) -> None:
+    for path in ("/chat/completions", "/v1/rag/chat/completions", "/audio/chat/completions?api_key=door-1"):
+        response = requests.post(f"{two_keys.url}{path}", data=b"{never read", headers=headers, timeout=20)
+        check_refusal(response, 401, "invalid_api_key")
+        assert response.headers["www-authenticate"] == "Bearer"
+    check_refusal(requests.get(f"{two_keys.url}/v1/models", headers=headers, timeout=20), 401, "invalid_api_key")
+    assert upstream.calls == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer door-1"},
+        {"authorization": "bearer door-2"},
+        {"authorization": "BEARER   door-1  "},
+        {"x-api-key": "door-2"},
+        {"x-api-key": "door-1", "authorization": "Bearer wrong"},
+    ],
+)
+def test_any_of_the_keys_opens(two_keys: RunningServer, headers: Any) -> None:
+    assert send(two_keys, **headers).status_code == 200
+    assert requests.get(f"{two_keys.url}/models", headers=headers, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize("value", [b"Bearer a\0b", b"Bearer a\x01b", b"Bearer a\rb", b"\xff\xfe", b"Bearer\tdoor-1"])
+def test_a_hostile_header_is_never_an_error_of_ours(two_keys: RunningServer, value: bytes) -> None:
+    request = (
+        b"POST /chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nauthorization: " + value + b"\r\n\r\n{}"
+    )
+    answered, _ = send_bytes(two_keys, request)
+    assert answered.status in (400, 401)
+
+
+def test_an_open_door_is_warned_of(server: RunningServer, two_keys: RunningServer) -> None:
+    assert "open_to_everybody" in server.output() and "open_to_everybody" not in two_keys.output()
+    assert "MonkeyPatchWarning" not in server.output()

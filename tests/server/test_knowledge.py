@@ -1,4 +1,4 @@
-"""KB: what stands in the knowledge folder, at the start and while callers are served."""
+"""The files of a knowledge base, at the start and while callers are served."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Limits: a full server, too few files, a disk that can't be written, several workers. The rows LM-01 to LM-09."""
+"""Limits under load: a full server, too few files, a disk that can't be written, several workers."""
 
 import concurrent.futures
 import contextlib

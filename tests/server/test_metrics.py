@@ -1,7 +1,6 @@
-"""What an operator's instruments show: the rows OB-02 and OB-03, RL-04 to RL-06 of docs/reliability.md."""
+"""Health, readiness and metrics, as an operator's tools read them."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -13,9 +12,9 @@ from typing import Any
 
 import pytest
 import requests
-from fake_upstream import END, HANG, FakeUpstream, answer, chunks, completion, event, events, head, refusal
-from prometheus_client.parser import text_string_to_metric_families
-from running_server import RunningServer, held_by, post, receive_until, running_server
+from fake_upstream import HANG, FakeUpstream, answer, chunks, completion, events, refusal
+from running_server import RunningServer, post, receive_until, running_server
+from scraping import series, total
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -23,9 +22,6 @@ pytestmark = pytest.mark.server
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
 JSON = {**HELLO, "stream": False}
-MIB = 1 << 20
-COUNT = 10_000 if "PARLEY_LONG" in os.environ else 4_000
-Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
@@ -33,21 +29,6 @@ def upstream() -> Iterator[FakeUpstream]:
     with FakeUpstream() as fake:
         fake.script = answer("Hello there")
         yield fake
-
-
-def series(server: RunningServer, headers: Any = None) -> Series:
-    """The metrics of ours now, by name and labels."""
-    text = requests.get(f"{server.url}/metrics", headers=headers, timeout=9).text
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name.startswith("parley_") and not sample.name.endswith("_created")
-    }
-
-
-def total(found: Series, name: str, **labels: str) -> float:
-    return sum(value for (of, has), value in found.items() if of == name and labels.items() <= dict(has).items())
 
 
 def wait_for(server: RunningServer, name: str, wanted: float, **labels: str) -> None:
@@ -186,80 +167,3 @@ def answers(running: RunningServer) -> bool:
     with contextlib.suppress(requests.ConnectionError):
         return requests.get(f"{running.url}/health", timeout=9).status_code == 200
     return False
-
-
-def flood(running: RunningServer, numbers: range) -> None:
-    """Random models, paths, keys, ids, names of recordings, codes of the upstream, on connections that are kept."""
-
-    def some(part: int) -> None:
-        with requests.Session() as session:
-            for number in numbers[part::8]:
-                headers = {"x-api-key": f"key-{number}-0123456789", "x-request-id": f"id-{number}"}
-                named = {"model": f"model-{number}", "asset": f"a{number}", "user": f"u{number}", f"field{number}": 1}
-                path = (CHAT, f"{CHAT}?asset=b{number}", f"/nowhere/{number}")[number % 3]
-                session.post(running.url + path, json={**HELLO, **named}, headers=headers, timeout=19).close()
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(some, range(8)))
-
-
-@pytest.mark.row("RL-04")
-def test_thousands_of_strangers_make_no_series_and_no_memory(upstream: FakeUpstream) -> None:
-    codes = iter(range(10 * COUNT))
-
-    def script(_call: Any) -> Any:
-        if (number := next(codes)) % 4:
-            return answer("Hi")
-        error = json.dumps({"error": {"message": "no", "code": f"code_{number}"}}).encode()
-        return [head(headers={"x-request-id": f"up-{number}"}), *map(event, [*chunks("Hello")[:2], error]), END]
-
-    upstream.script = script
-    limits = {"RATE_LIMIT": "1000000/day", "MAX_STREAMS_PER_KEY": "50", "HEARTBEAT": "0"}
-    with running_server({"LLM_BASE_URL": upstream.base_url, "LOG_LEVEL": "error", **limits}) as running:
-        flood(running, range(1000))
-        held, known = held_by(*running.worker_pids()), series(running).keys()
-        flood(running, range(1000, COUNT))
-        now, found = held_by(*running.worker_pids()), series(running)
-        assert found.keys() == known and len(known) < 200
-        assert total(found, "parley_requests_total") > COUNT / 2
-        print(f"RSS {held.rss_bytes / MIB:.1f} -> {now.rss_bytes / MIB:.1f} MiB, {len(known)} series")
-        assert now.rss_bytes <= held.rss_bytes + 8 * MIB and now.threads == held.threads
-
-
-@pytest.mark.row("RL-05")
-def test_thousands_of_wrong_keys_are_not_remembered(upstream: FakeUpstream) -> None:
-    limits = {"API_KEYS": "door-0123456789", "RATE_LIMIT": "5/minute", "MAX_STREAMS_PER_KEY": "5"}
-    with running_server({"LLM_BASE_URL": upstream.base_url, "LOG_LEVEL": "error", **limits}) as running:
-        door = {"x-api-key": "door-0123456789"}
-        flood(running, range(600))
-        held, known = held_by(*running.worker_pids()), series(running, door).keys()
-        flood(running, range(600, COUNT // 2))
-        now = held_by(*running.worker_pids())
-        assert series(running, door).keys() == known
-        assert now.rss_bytes <= held.rss_bytes + 8 * MIB and upstream.calls == []
-
-
-@pytest.mark.row("RL-06")
-def test_no_temporary_file_or_thread_is_left(upstream: FakeUpstream, tmp_path: Path) -> None:
-    settings = {"LLM_BASE_URL": upstream.base_url, "TMPDIR": str(tmp_path)}
-    large = {**JSON, "metadata": "x" * 200_000}
-
-    def turn(number: int) -> None:
-        path = ENDPOINTS[number % 3]
-        requests.post(running.url + path, json=large if number % 5 == 0 else JSON, timeout=19).close()
-
-    upstream.script = completion("Hello there")
-    with running_server(settings) as running, ThreadPoolExecutor(20) as pool:
-        list(pool.map(turn, range(200)))
-        held = held_by(*running.worker_pids())
-        list(pool.map(turn, range(400)))
-        now = held_by(*running.worker_pids())
-        left = [
-            os.readlink(f"/proc/{pid}/fd/{fd}") for pid in running.worker_pids() for fd in os.listdir(f"/proc/{pid}/fd")
-        ]
-        assert list(tmp_path.iterdir()) == []
-        # gunicorn's sign of life is a file without a name.
-        assert len([path for path in left if path.startswith(str(tmp_path))]) <= 1
-    print(f"threads {held.threads} -> {now.threads}")
-    assert now.threads <= max(held.threads, 12)
-    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""OpenAI's own client against the real server: answers, streams, models, and failures as its typed exceptions."""
+"""OpenAI's own client against the server: answers, streams, models, and failures as its typed exceptions."""
 
 import base64
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The document at /openapi.json tells the truth: it names the routes that there are, and its examples work."""
+"""The document at /openapi.json: it names the routes that there are, and its examples work."""
 
 import json
 import subprocess

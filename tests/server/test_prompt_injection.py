@@ -1,4 +1,4 @@
-"""PI: what a text of the knowledge may try with the model, and what it gets."""
+"""Texts of the knowledge that try to give the model orders."""
 
 import json
 import re

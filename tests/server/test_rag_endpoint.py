@@ -1,4 +1,4 @@
-"""`/rag/chat/completions` on the real server: the waiting message, the context that goes upstream, the ends."""
+"""`/rag/chat/completions`: the waiting message, the context that goes upstream, the endings."""
 
 import json
 import re

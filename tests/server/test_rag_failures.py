@@ -1,4 +1,4 @@
-"""RG-02, RG-03: looking up fails or finds nothing; the caller is answered all the same."""
+"""`/rag` where the search fails or finds nothing, and where the upstream fails after the waiting message."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,8 +7,21 @@ from typing import Any
 
 import pytest
 import requests
-from fake_upstream import Call, FakeUpstream
-from heard import WAITED, Heard, ask, says
+from fake_upstream import (
+    END,
+    HANG,
+    Call,
+    FakeUpstream,
+    Step,
+    chunks,
+    close,
+    encode,
+    event,
+    events,
+    head,
+    refusal,
+)
+from heard import WAITED, Heard, ask, fallback_to, in_turn, rested, says
 from running_server import RunningServer, hooked, running_server
 
 pytestmark = pytest.mark.server
@@ -132,3 +145,57 @@ def nothing(factory: pytest.TempPathFactory) -> Path:
     folder = factory.getbasetemp() / "no-knowledge"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+ROLE, *WORDS, FINISH = chunks("One two")
+BOOM = {"message": "boom at 10.0.0.1", "type": "server_error", "param": None}
+
+
+BEFORE: dict[str, tuple[list[Step], str]] = {
+    "500": (refusal(500, BOOM), "upstream_error"),
+    "429": (refusal(429, BOOM, {"retry-after-ms": "50"}), "rate_limited"),
+    "a close": ([close], "upstream_unreachable"),
+    "an error after the role": ([*events([ROLE]), event(encode({"error": BOOM})), END], "upstream_error"),
+    "no event": ([head(), END], "upstream_empty_response"),
+    "silence": ([HANG], "upstream_timeout"),
+}
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", BEFORE)
+def test_a_failure_after_the_waiting_message_is_retried(single: RunningServer, first: FakeUpstream, fault: str) -> None:
+    rested(single, first)
+    first.script = in_turn(BEFORE[fault][0], says("65 dollars"))
+    ask(single, "waited").answered("65 dollars")
+    assert len(first.calls) == 2
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", BEFORE)
+def test_after_the_waiting_message_the_next_upstream_answers(
+    quick_servers: Servers, first: FakeUpstream, second: FakeUpstream, fault: str
+) -> None:
+    server = quick_servers(LLM_FALLBACKS=fallback_to(second))
+    rested(server, first)
+    first.script, second.script = BEFORE[fault][0], says("65 dollars")
+    heard = ask(server, "waited")
+    heard.answered("65 dollars")
+    assert heard.end["upstream"] == "fallback-1" and heard.status == 200
+
+
+@pytest.mark.row("RG-01")
+def test_a_lasting_failure_is_told_after_the_waiting_message(single: RunningServer, first: FakeUpstream) -> None:
+    for script, code in BEFORE.values():
+        first.script = script
+        heard = ask(single, "waited")
+        heard.failed(502, code)
+        assert heard.payloads[0].count(WAITED.encode()) == 1 and len(heard.payloads) == 3
+
+
+@pytest.mark.row("RG-01")
+@pytest.mark.parametrize("fault", ["500", "a close", "no event"])
+def test_fallback_text_is_spoken_after_the_waiting_message(
+    speaking: RunningServer, first: FakeUpstream, fault: str
+) -> None:
+    first.script, code = BEFORE[fault]
+    ask(speaking, "waited").spoke(" Sorry?", code)

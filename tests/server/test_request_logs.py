@@ -1,12 +1,17 @@
-"""What an operator sees of each answer and each fault: the rows OB-01, OB-04 and OB-05 of docs/reliability.md."""
+"""Request ids, the one log line of each request, and log lines that nobody can forge or block."""
 
 import collections
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +34,8 @@ from fake_upstream import (
     reset,
     whole,
 )
-from running_server import RunningServer, free_port, post, receive_until, running_server
+from running_server import INHERITED, ROOT, RunningServer, free_port, post, receive_until, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -322,3 +328,108 @@ def test_two_hundred_at_once_leave_two_hundred_lines(patient: RunningServer, ups
     time.sleep(0.1)
     ids = [end["id"] for end in patient.request_ends()]
     assert len(ids) == len(set(ids)) and "Traceback" not in patient.output()
+
+
+PLAIN_KEY = "plainCANARYkey/9876543210"
+"""One that looks like nothing in particular: it can only be known, not guessed."""
+
+
+TALKATIVE = ("--log-level", "debug", "--access-logfile", "-")
+
+
+def worker_lines(server: RunningServer) -> list[str]:
+    """What was printed since the server was ready; what gunicorn says before is its own."""
+    text = server.output()
+    return text[text.index('{"') :].split("\n")[:-1]
+
+
+INJECTIONS = [
+    "\r\nforged",
+    "\u2028forged\u2029",
+    "\x1b[2Jforged\x07",
+    '","event":"forged","x":"',
+    'bearer aaaa\\","event":"forged',
+    'Bearer sk-aaaaaaaaaaa","event":"forged","a":"\\',
+    "\u202eforged\u0085\x7f",
+    "%0d%0aforged",
+    "%(message)s {0} {level} ${jndi:ldap://x} %n",
+]
+
+
+@pytest.mark.row("SE-04")
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_callers_value_makes_a_log_line_of_its_own(upstream: FakeUpstream, form: str) -> None:
+    settings = {"LLM_BASE_URL": upstream.base_url, "LOG_FORMAT": form, "LOG_LEVEL": "debug"}
+    with running_server(settings, argv=TALKATIVE) as running:
+        for number, text in enumerate(INJECTIONS):
+            fields = {"model": text, "user": text, "asset": text, text: 1, "turn_id": text}
+            for path in ENDPOINTS:
+                sent = {**HELLO, "stream": False, **fields}
+                requests.post(running.url + path, json=sent, params={"asset": text, text: text}, timeout=9)
+            requests.post(running.url + CHAT, json={**HELLO, **fields, "model": f"m{number}"}, timeout=9)
+            requests.get(f"{running.url}/{text}", timeout=9)
+            raw = text.encode("utf-8", "surrogatepass").replace(b"\r\n", b"\r")
+            for line in (b"x-request-id: " + raw, b"user-agent: " + raw, b"x-forwarded-for: " + raw, raw + b": x"):
+                with running.connect() as connection:
+                    head = b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + line + b"\r\n\r\n"
+                    connection.sendall(head)
+                    receive_until(connection, b"no such bytes")
+        requests.post(running.url + CHAT, json=HELLO, headers={"x-request-id": "last-of-all"}, timeout=9)
+        wait_until(lambda: "last-of-all" in running.output())
+        lines = worker_lines(running) if form == "json" else running.output().split("\n")[:-1]
+    assert len(lines) > 50
+    assert not [line for line in lines if any(not mark.isprintable() for mark in line)]
+    if form == "json":
+        assert not [line for line in map(json.loads, lines) if line["event"] == "forged"]
+    else:
+        assert not [line for line in lines if line.lstrip().startswith("forged")]
+
+
+@pytest.mark.row("SE-08")
+def test_a_repeated_complaint_is_written_once_a_minute(upstream: FakeUpstream, tmp_path: Path) -> None:
+    with running_server({"LLM_BASE_URL": upstream.base_url, "AUDIO_DIR": str(tmp_path)}) as running:
+        for _ in range(50):
+            with running.connect() as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+                receive_until(connection, b"no such bytes")
+            answered = requests.post(running.url + AUDIO, json={**HELLO, "stream": False}, timeout=9)
+            assert answered.status_code == 200
+        ends = running.request_ends()
+        warnings = [line for line in running.lines() if '"warning"' in line]
+    assert len(ends) >= 49
+    assert len([line for line in warnings if "Invalid request" in line]) == 1
+    assert len([line for line in warnings if "simulated_audio" in line]) == 1
+
+
+@pytest.mark.row("SE-08")
+def test_a_log_reader_that_stops_delays_no_stream(upstream: FakeUpstream) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}", *TALKATIVE, "app:app"]
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env = {**inherited, "LLM_BASE_URL": upstream.base_url, "LOG_LEVEL": "debug", "LLM_API_KEY": PLAIN_KEY}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert process.stdout
+        while b'"knowledge_loaded"' not in process.stdout.readline():
+            pass
+        waits: list[float] = []
+        with requests.Session() as session:
+            for number in range(400):  # some 400 KB of lines, into a pipe that holds 64 KiB and that nobody reads
+                started = time.monotonic()
+                upstream.script = answer("Hello there") if number % 3 else refusal(400, {"message": "no"})
+                sent = {**HELLO, f"held{number}": 1}
+                assert session.post(f"http://127.0.0.1:{port}{CHAT}", json=sent, timeout=9).content
+                waits.append(time.monotonic() - started)
+                if not number % 20:
+                    bad = socket.create_connection(("127.0.0.1", port), timeout=5)
+                    bad.sendall(b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\nbad header\r\n\r\n")
+                    bad.close()
+        assert sorted(waits)[-5] < 0.5  # all but one in a hundred: the machine may pause, a full pipe stays full
+        os.set_blocking(process.stdout.fileno(), True)
+        process.terminate()
+        rest = process.stdout.read()
+        assert process.wait(30) == 0 and rest.count(b"request_end") > 100
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,6 +1,7 @@
-"""Nothing is left behind: the rows RL-01, RL-03 and RL-07 of docs/reliability.md. RL-02 is `make soak`."""
+"""Memory, files, threads, slots and temporary files after thousands of requests. RL-02 is `make soak`."""
 
 import contextlib
+import json
 import os
 import random
 import socket
@@ -8,20 +9,31 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from fake_upstream import HANG, Call, FakeUpstream, Step, answer, chunks, event, events, head, text_chunk
+from fake_upstream import (
+    END,
+    HANG,
+    Call,
+    FakeUpstream,
+    Step,
+    answer,
+    chunks,
+    completion,
+    event,
+    events,
+    head,
+    text_chunk,
+)
+from leaving import streams
 from running_server import Held, RunningServer, held_by, hooked, post, receive_until, running_server
-from structlog.testing import capture_logs
+from scraping import series, total
 from waiting import wait_until
 
-from parley.admission import Admission
-from parley.errors import ServerOverloaded
-from parley.turn import Batches, Turn
-from parley.turn_record import TurnRecord
-from parley.wire.chunks import Envelope
+pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
 MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
@@ -29,10 +41,19 @@ MIB = 1 << 20
 NAMES_THREADS = 10
 """gevent's pool that looks up names; its threads come and go."""
 LONG = "PARLEY_LONG" in os.environ
+COUNT = 10_000 if LONG else 4_000
+JSON = {**MESSAGES, "stream": False}
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def own() -> Iterator[FakeUpstream]:
+    """Yield an upstream that no other test has asked anything."""
     with FakeUpstream() as fake:
         yield fake
 
@@ -43,23 +64,31 @@ def server(upstream: FakeUpstream) -> Iterator[RunningServer]:
         yield running
 
 
-def streams(running: RunningServer) -> int:
-    return int(requests.get(f"{running.url}/ready", timeout=5).json()["details"]["streams"])
-
-
 def settled(running: RunningServer, upstream: FakeUpstream) -> tuple[Held, int]:
-    """What the worker holds, and its connections to the upstream, when the last turn is over (two seconds will do)."""
+    """Return what the worker holds, and its connections to the upstream, once the last turn is over."""
     wait_until(lambda: not streams(running) and not upstream.open_calls)
     time.sleep(0.1)
     return held_by(*running.worker_pids()), len(upstream.open_connections)
 
 
-def check_nothing_grew(before: tuple[Held, int], after: tuple[Held, int]) -> None:
-    (held, connections), (holds, open_now) = before, after
-    print(f"\nfds {held.fds} -> {holds.fds}, threads {held.threads} -> {holds.threads}", end=", ")
-    print(f"RSS {held.rss_bytes / MIB:.1f} -> {holds.rss_bytes / MIB:.1f} MiB, upstream {connections} -> {open_now}")
-    assert holds.fds <= held.fds + 2 and open_now <= connections + 2
-    assert holds.threads <= max(held.threads, 2 + NAMES_THREADS) and holds.rss_bytes <= held.rss_bytes + 8 * MIB
+def check_nothing_grew(before: tuple[Held, int], running: RunningServer, upstream: FakeUpstream) -> None:
+    """Check that the worker holds no more than before. A busy machine closes the last connections a little later."""
+    held, connections = before
+
+    def growth() -> list[str]:
+        now, open_now = settled(running, upstream)
+        return [
+            f"{name} {was} -> {grown}"
+            for name, was, grown, most in (
+                ("fds", held.fds, now.fds, held.fds + 2),
+                ("threads", held.threads, now.threads, max(held.threads, 2 + NAMES_THREADS)),
+                ("KiB", held.rss_bytes >> 10, now.rss_bytes >> 10, (held.rss_bytes + 8 * MIB) >> 10),
+                ("upstream connections", connections, open_now, connections + 2),
+            )
+            if grown > most
+        ]
+
+    wait_until(lambda: not growth(), tell=lambda: ", ".join(growth()))
 
 
 def slowly(call: Call) -> Iterator[Step]:
@@ -85,14 +114,13 @@ def disconnect(running: RunningServer, number: int) -> None:
 
 
 @pytest.mark.row("RL-01")
-@pytest.mark.server
 def test_a_thousand_random_disconnects_leave_nothing_behind(server: RunningServer, upstream: FakeUpstream) -> None:
     upstream.script = slowly
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(lambda number: disconnect(server, number), range(-200, 0)))
         before = settled(server, upstream)
         list(pool.map(lambda number: disconnect(server, number), range(1000)))
-        check_nothing_grew(before, settled(server, upstream))
+        check_nothing_grew(before, server, upstream)
     ends = {(end["endpoint"], end["outcome"]) for end in server.request_ends()}
     assert {outcome for _, outcome in ends - {("audio", "ok")}} <= {"client_closed", "refused"}
     assert "Traceback" not in server.output()
@@ -148,7 +176,6 @@ def status_for(running: RunningServer, number: int) -> bytes:
 
 
 @pytest.mark.row("RL-03")
-@pytest.mark.server
 def test_malformed_requests_leave_nothing_behind(server: RunningServer, upstream: FakeUpstream) -> None:
     count = 10_000 if LONG else 2_000
     calls = len(upstream.calls)
@@ -156,39 +183,12 @@ def test_malformed_requests_leave_nothing_behind(server: RunningServer, upstream
         list(pool.map(lambda number: status_for(server, number), range(-300, 0)))
         before = settled(server, upstream)
         statuses = list(pool.map(lambda number: status_for(server, number), range(count)))
-        check_nothing_grew(before, settled(server, upstream))
+        check_nothing_grew(before, server, upstream)
     print({status.decode(): statuses.count(status) for status in sorted(set(statuses))})
     assert all(status[:1] in (b"4", b"") or status in OWN_OF_HTTP for status in statuses)
     assert len(upstream.calls) == calls and "Traceback" not in server.output()
     names = [end["id"] for end in server.request_ends() if end["id"].startswith("bad-")]
     assert len(names) == len(set(names))
-
-
-def fails_at_its_close() -> Batches:
-    try:
-        while True:
-            yield [b"{}"]
-    finally:
-        raise RuntimeError("at the close")
-
-
-@pytest.mark.row("RL-07")
-@pytest.mark.parametrize("started", [True, False], ids=["begun", "not begun"])
-def test_a_generator_failing_at_close_frees_its_slot_once(
-    started: bool,
-) -> None:
-    admission, turn = Admission(1), Turn(TurnRecord("chat", "rl-07"))
-    turn.admit(admission, "anybody")
-    pieces = turn.stream(fails_at_its_close(), Envelope("model", "id", 0))
-    if started:
-        next(pieces)
-    with capture_logs() as logged, pytest.raises(RuntimeError, match="at the close"):
-        turn.close()
-    assert not admission.running and [line["event"] for line in logged] == ["request_end"]
-    turn.close()
-    admission.admit(Turn(TurnRecord("chat", "next")))
-    with pytest.raises(ServerOverloaded):
-        admission.admit(Turn(TurnRecord("chat", "one too many")))
 
 
 RAISES = """
@@ -202,7 +202,6 @@ HttpResponse.close = close
 
 
 @pytest.mark.row("RL-07")
-@pytest.mark.server
 @pytest.mark.parametrize("path", [CHAT, RAG])
 def test_a_connection_failing_at_close_costs_no_slot(path: str, tmp_path: Any) -> None:
     with FakeUpstream() as upstream:
@@ -217,3 +216,80 @@ def test_a_connection_failing_at_close_costs_no_slot(path: str, tmp_path: Any) -
                 assert streams(running) == 0
             assert "server_overloaded" not in running.output()
             assert [end["id"] for end in running.request_ends()] == [f"rl-{number}" for number in range(6)]
+
+
+def flood(running: RunningServer, numbers: range) -> None:
+    """Random models, paths, keys, ids, names of recordings, codes of the upstream, on connections that are kept."""
+
+    def some(part: int) -> None:
+        with requests.Session() as session:
+            for number in numbers[part::8]:
+                headers = {"x-api-key": f"key-{number}-0123456789", "x-request-id": f"id-{number}"}
+                named = {"model": f"model-{number}", "asset": f"a{number}", "user": f"u{number}", f"field{number}": 1}
+                path = (CHAT, f"{CHAT}?asset=b{number}", f"/nowhere/{number}")[number % 3]
+                session.post(running.url + path, json={**MESSAGES, **named}, headers=headers, timeout=19).close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(some, range(8)))
+
+
+@pytest.mark.row("RL-05")
+def test_thousands_of_wrong_keys_are_not_remembered(own: FakeUpstream) -> None:
+    limits = {"API_KEYS": "door-0123456789", "RATE_LIMIT": "5/minute", "MAX_STREAMS_PER_KEY": "5"}
+    with running_server({"LLM_BASE_URL": own.base_url, "LOG_LEVEL": "error", **limits}) as running:
+        door = {"x-api-key": "door-0123456789"}
+        flood(running, range(600))
+        held, known = held_by(*running.worker_pids()), series(running, door).keys()
+        flood(running, range(600, COUNT // 2))
+        now = held_by(*running.worker_pids())
+        assert series(running, door).keys() == known
+        assert now.rss_bytes <= held.rss_bytes + 8 * MIB and own.calls == []
+
+
+@pytest.mark.row("RL-06")
+def test_no_temporary_file_or_thread_is_left(own: FakeUpstream, tmp_path: Path) -> None:
+    settings = {"LLM_BASE_URL": own.base_url, "TMPDIR": str(tmp_path)}
+    large = {**JSON, "metadata": "x" * 200_000}
+
+    def turn(number: int) -> None:
+        path = ENDPOINTS[number % 3]
+        requests.post(running.url + path, json=large if number % 5 == 0 else JSON, timeout=19).close()
+
+    own.script = completion("Hello there")
+    with running_server(settings) as running, ThreadPoolExecutor(20) as pool:
+        list(pool.map(turn, range(200)))
+        held = held_by(*running.worker_pids())
+        list(pool.map(turn, range(400)))
+        now = held_by(*running.worker_pids())
+        left = [
+            os.readlink(f"/proc/{pid}/fd/{fd}") for pid in running.worker_pids() for fd in os.listdir(f"/proc/{pid}/fd")
+        ]
+        assert list(tmp_path.iterdir()) == []
+        # gunicorn's sign of life is a file without a name.
+        assert len([path for path in left if path.startswith(str(tmp_path))]) <= 1
+    print(f"threads {held.threads} -> {now.threads}")
+    assert now.threads <= max(held.threads, 12)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.row("RL-04")
+def test_thousands_of_strangers_make_no_series_and_no_memory(own: FakeUpstream) -> None:
+    codes = iter(range(10 * COUNT))
+
+    def script(_call: Any) -> Any:
+        if (number := next(codes)) % 4:
+            return answer("Hi")
+        error = json.dumps({"error": {"message": "no", "code": f"code_{number}"}}).encode()
+        return [head(headers={"x-request-id": f"up-{number}"}), *map(event, [*chunks("Hello")[:2], error]), END]
+
+    own.script = script
+    limits = {"RATE_LIMIT": "1000000/day", "MAX_STREAMS_PER_KEY": "50", "HEARTBEAT": "0"}
+    with running_server({"LLM_BASE_URL": own.base_url, "LOG_LEVEL": "error", **limits}) as running:
+        flood(running, range(1000))
+        held, known = held_by(*running.worker_pids()), series(running).keys()
+        flood(running, range(1000, COUNT))
+        now, found = held_by(*running.worker_pids()), series(running)
+        assert found.keys() == known and len(known) < 200
+        assert total(found, "parley_requests_total") > COUNT / 2
+        print(f"RSS {held.rss_bytes / MIB:.1f} -> {now.rss_bytes / MIB:.1f} MiB, {len(known)} series")
+        assert now.rss_bytes <= held.rss_bytes + 8 * MIB and now.threads <= held.threads

@@ -1,21 +1,23 @@
-"""What surrounds an answer on the real server: routes, keys, ids, bodies, the start."""
+"""Routes: the bare ones, those under /v1, models, health, other methods and other paths."""
 
-import gzip
-import http.client
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from exchange import CLOSED, ENDPOINTS, ROUTES, Caller, ask_once, check_error
 from fake_upstream import FakeUpstream, completion, whole
-from running_server import RunningServer, post
+from heard import says
+from plain_http import HELLO, check_refusal, send
+from running_server import RunningServer, post, receive_until
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
 
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 DOOR = {"API_KEYS": "door-1,door-2"}
 SMALL = {"MAX_STREAMS": "1", "MAX_BODY": "4096"}
 BARE = ["", "/rag", "/audio"]
@@ -32,32 +34,6 @@ def small(upstream: FakeUpstream, servers: Servers) -> RunningServer:
 def locked(upstream: FakeUpstream, servers: Servers) -> RunningServer:
     """A server with two keys of its own."""
     return servers(**DOOR)
-
-
-def ask(server: RunningServer, body: Any = HELLO, path: str = "/chat/completions", **headers: str) -> requests.Response:
-    data = body if isinstance(body, bytes) or not isinstance(body, dict) else json.dumps(body)
-    return requests.post(f"{server.url}{path}", data=data, headers=headers, timeout=20)
-
-
-def raw(server: RunningServer, request: bytes) -> tuple[http.client.HTTPResponse, bytes]:
-    """The answer to these very bytes."""
-    with server.connect() as connection:
-        connection.sendall(request)
-        answered = http.client.HTTPResponse(connection)
-        answered.begin()
-        return answered, answered.read()
-
-
-def check_refusal(response: requests.Response, status: int, code: str, param: str | None = None) -> str:
-    """It is this status with the error object in both forms; gives the message."""
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/json"), response.text
-    body = response.json()
-    error = body.pop("error")
-    message = error.pop("message")
-    kind = {401: "authentication_error", 503: "server_error"}.get(status, "invalid_request_error")
-    assert (error, body) == ({"type": kind, "param": param, "code": code}, {"detail": message})
-    assert response.headers["x-request-id"] and response.headers["x-content-type-options"] == "nosniff"
-    return str(message)
 
 
 # --- routes ---
@@ -78,7 +54,7 @@ def test_v1_routes_answer_json_with_and_without_a_slash(
     small: RunningServer, upstream: FakeUpstream, prefix: str, slash: str
 ) -> None:
     upstream.script = completion("Hello there")
-    response = ask(small, path=f"{prefix}/chat/completions{slash}")
+    response = send(small, path=f"{prefix}/chat/completions{slash}")
     assert (response.status_code, response.json()["object"]) == (200, "chat.completion")
 
 
@@ -123,7 +99,7 @@ def test_another_method_is_not_allowed(server: RunningServer, method: str, path:
     "path", ["/", "/v2/chat/completions", "/chat//completions", "/chat/completions/x", "/%00", "/\u00e9"]
 )
 def test_another_path_is_not_found(server: RunningServer, path: str) -> None:
-    assert "no route" in check_refusal(ask(server, path=path), 404, "not_found")
+    assert "no route" in check_refusal(send(server, path=path), 404, "not_found")
 
 
 def test_options_names_the_methods(server: RunningServer) -> None:
@@ -132,191 +108,83 @@ def test_options_names_the_methods(server: RunningServer) -> None:
     assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
 
-# --- keys ---
+JSON = json.dumps(HELLO).encode()
+V1_ROUTES = ("/v1/chat/completions", "/v1/rag/chat/completions", "/v1/audio/chat/completions")
 
 
+@pytest.fixture
+def server(single: RunningServer, first: FakeUpstream) -> RunningServer:
+    """The server; its upstream answers in the form that is asked for."""
+    first.script = says("Hello there")
+    return single
+
+
+@pytest.mark.row("IN-20")
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE"])
+@pytest.mark.parametrize("route", [*ROUTES, "/chat/completions/"])
+def test_no_route_allows_another_method(server: RunningServer, method: str, route: str) -> None:
+    for request in (post(route, JSON).replace(b"POST", method.encode(), 1), post(route, b"").replace(b"POST", b"HEAD")):
+        with Caller(server) as caller:
+            caller.connection.sendall(request)
+            if request.startswith(b"HEAD"):
+                received = receive_until(caller.connection, b"\r\n\r\n")
+                assert received.startswith(b"HTTP/1.1 405") and b"\r\nAllow: " in received
+            else:
+                answer = caller.answer()
+                assert method in check_error(answer, 405, "method_not_allowed")
+                assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
+            caller.check_in_step()
+
+
+@pytest.mark.row("IN-20")
 @pytest.mark.parametrize(
-    "headers",
+    "path",
     [
-        {},
-        {"authorization": "Bearer wrong"},
-        {"authorization": "Bearer"},
-        {"authorization": "Bearer "},
-        {"authorization": "door-1"},
-        {"authorization": "Basic door-1"},
-        {"authorization": "Bearer Bearer door-1"},
-        {"authorization": "Bearer door-1,door-2"},
-        {"authorization": "Bearer ' OR 1=1--"},
-        {"authorization": "Bearer " + "x" * 8000},
-        {"authorization": "Bearer \u043a\u043b\u044e\u0447".encode()},
-        {"authorization": "Bearer door-1\u00e9".encode("latin-1")},
-        {"x-api-key": ""},
-        {"x-api-key": "door-1 door-2"},
-        {"x-api-key": "\u043a\u043b\u044e\u0447".encode()},
+        *("/", "/chat//completions", "/chat", "/v1", "/v2/chat/completions", "/Chat/completions", "/%00", "/%ff"),
+        *("/chat/completions/x", "/chat/completions/../x", "/%63hat/completionx", "/chat/completions;x"),
     ],
 )
-def test_nobody_comes_in_without_a_key(locked: RunningServer, upstream: FakeUpstream, headers: Any) -> None:
-    for path in ("/chat/completions", "/v1/rag/chat/completions", "/audio/chat/completions?api_key=door-1"):
-        response = requests.post(f"{locked.url}{path}", data=b"{never read", headers=headers, timeout=20)
-        check_refusal(response, 401, "invalid_api_key")
-        assert response.headers["www-authenticate"] == "Bearer"
-    check_refusal(requests.get(f"{locked.url}/v1/models", headers=headers, timeout=20), 401, "invalid_api_key")
-    assert upstream.calls == []
+def test_an_unknown_path_is_not_found(server: RunningServer, first: FakeUpstream, path: str) -> None:
+    check_error(ask_once(server, post(path, HELLO)), 404, "not_found")
+    assert first.calls == []
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"authorization": "Bearer door-1"},
-        {"authorization": "bearer door-2"},
-        {"authorization": "BEARER   door-1  "},
-        {"x-api-key": "door-2"},
-        {"x-api-key": "door-1", "authorization": "Bearer wrong"},
-    ],
-)
-def test_any_of_the_keys_opens(locked: RunningServer, headers: Any) -> None:
-    assert ask(locked, **headers).status_code == 200
-    assert requests.get(f"{locked.url}/models", headers=headers, timeout=20).status_code == 200
+@pytest.mark.row("IN-20")
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_trailing_slash_loses_no_body(server: RunningServer, first: FakeUpstream, route: str) -> None:
+    answer = ask_once(server, post(f"{route}/", {**HELLO, "stream": False}))
+    assert (answer.status, answer.json["object"]) == (200, "chat.completion")
 
 
-@pytest.mark.parametrize("value", [b"Bearer a\0b", b"Bearer a\x01b", b"Bearer a\rb", b"\xff\xfe", b"Bearer\tdoor-1"])
-def test_a_hostile_header_is_never_an_error_of_ours(locked: RunningServer, value: bytes) -> None:
-    request = (
-        b"POST /chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nauthorization: " + value + b"\r\n\r\n{}"
-    )
-    answered, _ = raw(locked, request)
-    assert answered.status in (400, 401)
+@pytest.mark.row("IN-20")
+@pytest.mark.parametrize("route", [*ENDPOINTS, *V1_ROUTES])
+def test_options_names_the_methods_and_allows_no_origin(server: RunningServer, route: str) -> None:
+    answer = ask_once(server, f"OPTIONS {route} HTTP/1.1\r\nhost: x\r\norigin: https://a.example\r\n\r\n".encode())
+    assert (answer.status, set(answer.headers["allow"].split(", "))) == (200, {"POST", "OPTIONS"})
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-# --- ids ---
+VARYING = re.compile(rb'chatcmpl-[0-9a-f]{32}|"created": ?\d+|audio_[0-9a-f]{32}|"expires_at": ?\d+')
 
 
-def test_a_clean_request_id_is_echoed_and_logged(server: RunningServer) -> None:
-    for given in ("turn-1", "A.b_c-9", "x" * 128):
-        assert ask(server, **{"x-request-id": given}).headers["x-request-id"] == given
-        assert server.wait_for_end(given)["outcome"] == "ok"
-
-
-@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "a;b", "<a>", b"\xc3\xa9", b"a%0d%0aset-cookie:x"])
-def test_any_other_request_id_is_replaced(server: RunningServer, upstream: FakeUpstream, given: Any) -> None:
-    told = ask(server, **{"x-request-id": given}).headers["x-request-id"]
-    assert len(told) == 32 and told.isalnum() and upstream.calls[0].headers["x-request-id"] == told
-    assert server.wait_for_end(told)["code"] is None
-
-
-# --- bodies ---
-
-
-def with_messages(rest: bytes = b"") -> bytes:
-    return b'{"messages":[{"role":"user","content":"Hello?"}]' + rest + b"}"
-
-
-BAD = {
-    b"": ("invalid_json", None),
-    b"null": ("invalid_value", None),
-    b'"x"': ("invalid_value", None),
-    b"[" * 100_000: ("invalid_json", None),
-    b"[" * 100_000 + b"]" * 100_000: ("invalid_json", None),
-    with_messages(b',"x":' + b"[" * 65 + b"]" * 65): ("invalid_json", None),
-    with_messages(b',"temperature":NaN'): ("invalid_json", "temperature"),
-    with_messages(b',"x":{"y":[1e999]}'): ("invalid_json", "x.y[0]"),
-    with_messages(b',"x":' + b"1" * 5000): ("invalid_json", None),
-    with_messages(b',"model":"a","model":"b"'): ("duplicate_key", "model"),
-    with_messages(b',"x":{"y":1,"y":1}'): ("duplicate_key", "y"),
-    with_messages(b',"x":"\xff"'): ("invalid_json", None),
-    with_messages(b',"x":"\\ud800"'): ("invalid_json", None),
-    with_messages().decode().encode("utf-16"): ("invalid_json", None),
-    b"{}": ("missing_field", "messages"),
-    b'{"messages":[]}': ("invalid_value", "messages"),
-    b'{"messages":{}}': ("invalid_value", "messages"),
-    b'{"messages":["Hello?"]}': ("invalid_value", "messages[0]"),
-    b'{"messages":[{"content":"Hello?"}]}': ("missing_field", "messages[0].role"),
-    b'{"messages":[{"role":"boss","content":"Hello?"}]}': ("invalid_value", "messages[0].role"),
-    b'{"messages":[{"role":"user"}]}': ("missing_field", "messages[0].content"),
-    b'{"messages":[{"role":"user","content":7}]}': ("invalid_value", "messages[0].content"),
-    with_messages(b',"stream":"yes"'): ("invalid_value", "stream"),
-    with_messages(b',"stream_options":1'): ("invalid_value", "stream_options"),
-    with_messages(b',"audio":"wav"'): ("invalid_value", "audio"),
-    with_messages(b',"modalities":"audio"'): ("invalid_value", "modalities"),
-    with_messages(b',"model":7'): ("invalid_value", "model"),
-    with_messages(b',"model":"a\\r\\nb"'): ("invalid_value", "model"),
-}
-
-
-@pytest.mark.parametrize(
-    "body", BAD, ids=lambda body: body[:60].decode(errors="replace").encode("ascii", "replace").decode()
-)
-def test_a_body_that_cant_be_served_is_refused_with_its_reason(
-    server: RunningServer, upstream: FakeUpstream, body: bytes
+@pytest.mark.row("IN-21")
+@pytest.mark.parametrize("fields", [{"stream": True}, {"stream": False}, {"messages": []}, {"stream": 7}])
+@pytest.mark.parametrize("name", ["/chat", "/rag/chat", "/audio/chat"])
+def test_the_routes_under_v1_answer_alike(
+    server: RunningServer, first: FakeUpstream, name: str, fields: dict[str, Any]
 ) -> None:
-    code, param = BAD[body]
-    for path in ("/chat/completions", "/rag/chat/completions", "/v1/audio/chat/completions"):
-        check_refusal(ask(server, body, path), 400, code, param)
-    assert upstream.calls == []
+    if name == "/audio/chat" and fields.get("stream") is True:
+        pytest.skip("lasts as long as speech; the routes share one function")
+    bare = f"{name}/completions"
+    routes = [bare, f"/v1{bare}", bare.replace("/chat", "/v1/chat")]
+    answers = [ask_once(server, post(route, {**HELLO, **fields})) for route in routes]
+    assert len({answer.status for answer in answers}) == 1 and CLOSED not in answers
+    assert len({answer.headers["content-type"] for answer in answers}) == 1
+    assert len({VARYING.sub(b"-", answer.body) for answer in answers}) == 1
+    assert len({call.body for call in first.calls}) <= 1
 
 
-def test_a_large_body_that_cant_be_served_leaves_no_traceback(server: RunningServer) -> None:
-    check_refusal(ask(server, b"[" * 100_000), 400, "invalid_json")
-    check_refusal(ask(server, with_messages(b',"x":"' + b"x" * 100_000)), 400, "invalid_json")
-    assert "Traceback" not in server.output()
-
-
-def test_invalid_json_is_located_and_not_repeated(server: RunningServer) -> None:
-    message = check_refusal(ask(server, b'{"messages": [\n  secret words]}'), 400, "invalid_json")
-    assert "line 2, column 3" in message and "secret" not in message
-
-
-@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "", "x"])
-def test_the_content_type_does_not_matter(server: RunningServer, kind: str) -> None:
-    assert ask(server, b"\xef\xbb\xbf" + with_messages(b',"x":"\\u0000"'), **{"content-type": kind}).status_code == 200
-
-
-def test_a_body_above_the_limit_is_refused_however_it_is_framed(small: RunningServer, upstream: FakeUpstream) -> None:
-    largest = with_messages().ljust(4096)
-    assert ask(small, largest).status_code == 200 and len(upstream.calls) == 1
-    for body in (largest + b" ", largest.ljust(5_000_000), iter([largest, b" "]), iter([largest] * 1000)):
-        check_refusal(ask(small, body), 413, "request_too_large")
-    assert ask(small, iter([largest])).status_code == 200 and len(upstream.calls) == 2
-
-
-def test_an_announced_size_above_the_limit_is_refused_unread(small: RunningServer) -> None:
-    answered, _ = raw(small, post("/chat/completions", b"", content_length="10000000"))
-    assert answered.status == 413
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
-def test_a_compressed_body_is_refused(server: RunningServer, encoding: str) -> None:
-    check_refusal(
-        ask(server, gzip.compress(with_messages()), **{"content-encoding": encoding}), 415, "unsupported_encoding"
-    )
-
-
-@pytest.mark.parametrize(
-    "framed", [b"Z\r\n{}\r\n0\r\n\r\n", b"0x7\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}xx\r\n0\r\n\r\n"]
-)
-def test_bad_chunk_framing_is_a_bad_request(server: RunningServer, upstream: FakeUpstream, framed: bytes) -> None:
-    request = b"POST /chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + framed
-    answered, body = raw(server, request)
-    assert answered.status == 400 and b"Traceback" not in body and upstream.calls == []
-
-
-def test_a_body_that_breaks_off_asks_no_upstream(server: RunningServer, upstream: FakeUpstream) -> None:
-    with server.connect() as connection:
-        connection.sendall(post("/chat/completions", with_messages(), content_length="500", x_request_id="broken-off"))
-        connection.shutdown(1)
-        assert b"HTTP/1.1 400" in connection.recv(65536) + b"HTTP/1.1 400"
-    assert server.wait_for_end("broken-off")["outcome"] in ("refused", "client_closed") and upstream.calls == []
-
-
-def test_after_a_refusal_the_connection_serves_the_next_request(server: RunningServer) -> None:
-    with requests.Session() as session:
-        for body, status in ((b"{", 400), (with_messages(), 200), (b"[]", 400), (with_messages(), 200)):
-            assert session.post(f"{server.url}/chat/completions", data=body, timeout=20).status_code == status
-
-
-# --- the start ---
-
-
-def test_an_open_door_is_warned_of(server: RunningServer, locked: RunningServer) -> None:
-    assert "open_to_everybody" in server.output() and "open_to_everybody" not in locked.output()
-    assert "MonkeyPatchWarning" not in server.output()
+@pytest.mark.row("IN-21")
+def test_the_readme_names_the_routes_under_v1() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert "answers bare and under `/v1`" in readme

@@ -1,7 +1,7 @@
 """`AUDIO_MODE=speech` on the real server, between a fake upstream and a fake API's voice.
 
 How the three meet: who waits for whom, what is heard when one of them fails, and that nothing runs on when the caller
-has left. The embedded voice is in test_embedded_speech_server.py.
+has left. The embedded voice is in test_embedded_speech.py.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""The start, and other ways to start it: the rows SD-05 and SD-08 to SD-11 of docs/reliability.md."""
+"""The start: bad settings, bad ports, other ways to serve, and the time until the server is ready."""
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -12,8 +13,21 @@ from pathlib import Path
 
 import pytest
 import requests
-from fake_upstream import FakeUpstream, answer, chunks, close, events
-from running_server import INHERITED, ROOT, ServerDidNotStart, free_port, running_server, setting_names
+from fake_upstream import (
+    FakeUpstream,
+    answer,
+    chunks,
+    close,
+    events,
+)
+from running_server import (
+    INHERITED,
+    ROOT,
+    ServerDidNotStart,
+    free_port,
+    running_server,
+    setting_names,
+)
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -199,3 +213,22 @@ def is_free(port: int) -> bool:
     with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
         return False
     return True
+
+
+CHAT, RAG, AUDIO = "/chat/completions", "/rag/chat/completions", "/audio/chat/completions"
+
+
+@pytest.mark.row("SD-12")
+def test_with_ten_thousand_documents_it_is_ready_soon(upstream: FakeUpstream, tmp_path: Path) -> None:
+    words = ["bicycle", "brake", "chain", "price", "repair", "saddle", "hour", "guarantee", "helmet", "lamp"]
+    entries = [
+        {"id": f"d{number}", "title": f"Item {number}", "text": f"{' '.join(words)} costs {number} dollars. " * 4}
+        for number in range(10_000)
+    ]
+    (tmp_path / "many.json").write_text(json.dumps(entries))
+    started = time.monotonic()
+    with running_server({"LLM_BASE_URL": upstream.base_url, "KB_DIR": str(tmp_path)}) as server:
+        wait_until(lambda: requests.get(f"{server.url}/readyz", timeout=20).status_code == 200, timeout=20)
+        print(f"\nready after {time.monotonic() - started:.1f} s")
+        assert requests.post(server.url + RAG, json=HELLO, timeout=20).status_code == 200
+        wait_until(lambda: '"passages":10000' in server.output())

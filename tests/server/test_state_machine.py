@@ -1,4 +1,4 @@
-"""Any order of events against one small server: what it holds, says and logs is what a simple model expects."""
+"""Events in random order against one small server, compared with a simple model."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""The embeddings' file on the real server: another process that holds its lock stops no answer."""
+"""The file of cached vectors while another process holds its lock."""
 
 import contextlib
 import json
