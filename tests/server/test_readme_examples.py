@@ -95,16 +95,16 @@ def test_the_model_is_labelled_as_what_it_is(server: RunningServer) -> None:
 
 def test_its_server_ends_with_gunicorn() -> None:
     with running_server({}) as server:
-        child = os.pidfd_open(_embedded_server_of(server.pid))
+        child = os.pidfd_open(_model_server_of(server.pid))
         server.signal(signal.SIGKILL)
 
-        ended, _, _ = select.select([child], [], [], 5)
+        ended, _, _ = select.select([child], [], [], 20)
         os.close(child)
 
     assert ended
 
 
-def _embedded_server_of(master: int) -> int:
+def _model_server_of(master: int) -> int:
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    (found,) = [pid for pid in children if b"embedded_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (found,) = [pid for pid in children if b"model_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(found)

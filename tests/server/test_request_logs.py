@@ -301,13 +301,6 @@ def test_leaving_is_not_held_against_the_upstream() -> None:
         assert (len(first.calls), len(second.calls)) == (13, 0)
 
 
-@pytest.fixture(scope="module")
-def patient(upstream_url: str) -> Iterator[RunningServer]:
-    """A server with every default, which a busy machine does not make impatient."""
-    with running_server({"LLM_BASE_URL": upstream_url}) as running:
-        yield running
-
-
 @pytest.mark.row("OB-04")
 def test_two_hundred_at_once_leave_two_hundred_lines(patient: RunningServer, upstream: FakeUpstream) -> None:
     scripts: list[Script] = [GOOD, [*PART, close], refusal(400, {"message": "no"}), [*PART, END]]
