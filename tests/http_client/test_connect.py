@@ -166,7 +166,7 @@ def test_the_environment_says_through_which_proxy(
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
-def test_a_proxy_of_another_kind_is_refused_by_the_name_of_its_variable(
+def test_another_kind_of_proxy_is_refused_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     monkeypatch.setenv(variable, proxy)
@@ -187,7 +187,7 @@ def test_loopback_is_never_reached_through_a_proxy(monkeypatch: pytest.MonkeyPat
 # --- dialing ---
 
 
-def test_a_connection_sends_at_once_and_notices_a_peer_that_was_switched_off(upstream: FakeUpstream) -> None:
+def test_a_connection_sends_at_once_and_probes_its_peer(upstream: FakeUpstream) -> None:
     with connect(Route.to(upstream.base_url), TIMEOUT) as connection:
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -237,7 +237,7 @@ def test_what_does_not_answer_in_time_is_a_timeout(
         ("self_signed", "self-signed"),
     ],
 )
-def test_a_certificate_that_nobody_vouches_for_is_refused_with_the_reason(
+def test_an_untrusted_certificate_is_refused_with_the_reason(
     certificates: Certificates, certificate: str, reason: str
 ) -> None:
     with FakeTlsUpstream(getattr(certificates, certificate)) as fake:
@@ -277,7 +277,7 @@ def run_trusting(authority: Path, base_url: str, **variables: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(certificates: Certificates) -> None:
+def test_a_further_connection_resumes_an_earlier_tls_session(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello", headers={"connection": "close"})
         run_trusting(certificates.authority, fake.base_url)
@@ -287,7 +287,7 @@ def test_a_further_connection_goes_on_with_the_tls_session_of_an_earlier_one(cer
 
 
 @pytest.mark.slow
-def test_a_good_certificate_is_trusted_and_its_connection_serves_again(certificates: Certificates) -> None:
+def test_a_good_certificate_is_trusted_and_reused(certificates: Certificates) -> None:
     with FakeTlsUpstream(certificates.good) as fake:
         fake.script = whole(b"hello")
         assert run_trusting(certificates.authority, fake.base_url) == "200 hello\n200 hello\n"
@@ -302,7 +302,7 @@ def through(port: int, base_url: str, user: str = "") -> Route:
     return dataclasses.replace(Route.to(base_url), proxy=urlsplit(f"http://{user}127.0.0.1:{port}"))
 
 
-def test_plain_http_goes_to_the_proxy_with_its_whole_url_and_our_name(
+def test_plain_http_goes_to_the_proxy_with_its_url_and_our_name(
     monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream
 ) -> None:
     with Proxy(upstream.port) as proxy:
@@ -321,7 +321,7 @@ def test_plain_http_goes_to_the_proxy_with_its_whole_url_and_our_name(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["", "user:secret@"])
-def test_https_goes_through_a_tunnel_and_only_the_proxy_sees_our_name(certificates: Certificates, user: str) -> None:
+def test_https_is_tunnelled_and_only_the_proxy_sees_our_name(certificates: Certificates, user: str) -> None:
     with FakeTlsUpstream(certificates.good) as fake, Proxy(fake.port) as proxy:
         fake.script = whole(b"hello")
         printed = run_trusting(
@@ -347,7 +347,7 @@ def test_the_certificate_is_the_upstreams_not_the_proxys(certificates: Certifica
 
 
 @pytest.mark.parametrize("host", ["[2001:db8::1]", "upstream.test"])
-def test_a_tunnel_is_asked_for_by_an_address_that_a_proxy_can_read(host: str) -> None:
+def test_a_tunnel_is_asked_for_by_a_readable_address(host: str) -> None:
     with Proxy(1, b"HTTP/1.1 502 Bad Gateway\r\n\r\n") as proxy, pytest.raises(UpstreamUnreachable):
         connect(through(proxy.port, f"https://{host}/v1"), TIMEOUT)
     assert proxy.heads[0].startswith(f"CONNECT {host}:443 HTTP/1.1\r\nhost: {host}:443\r\n")
@@ -364,7 +364,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("answer", REFUSALS)
-def test_a_proxy_that_opens_no_tunnel_makes_the_upstream_unreachable(answer: str) -> None:
+def test_without_a_tunnel_the_upstream_is_unreachable(answer: str) -> None:
     class Refusing(Proxy):
         def _serve(self, client: socket.socket) -> None:
             with contextlib.suppress(OSError), client:
@@ -382,7 +382,7 @@ def test_a_proxy_that_says_nothing_is_a_timeout() -> None:
 
 
 @pytest.mark.slow
-def test_without_a_file_left_the_server_is_full_and_the_upstream_not_to_blame() -> None:
+def test_without_a_file_left_the_server_is_full() -> None:
     code = (
         "import gevent, resource; gevent.sleep(0.001)\n"
         "from parley.errors import ServerOverloaded\n"

@@ -121,9 +121,7 @@ def test_one_connection_serves_one_question_after_another(pool: ConnectionPool, 
     assert [ask(pool) for _ in range(5)] == [b"hello"] * 5 and numbers(upstream) == [1] * 5
 
 
-def test_questions_at_once_have_a_connection_each_and_the_one_used_last_serves_next(
-    pool: ConnectionPool, upstream: FakeUpstream
-) -> None:
+def test_the_connection_used_last_serves_next(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     answers = [asked(pool) for _ in range(3)]
     for answer_ in answers:
         answer_.read(TIMEOUT)
@@ -145,9 +143,7 @@ def test_no_more_than_so_many_are_kept(connect: Callable[..., ConnectionPool], u
     assert [ask(pool) for _ in range(2)] == [b"hello"] * 2 and numbers(upstream)[5:] == [2, 2]
 
 
-def test_an_answer_that_was_not_read_to_its_end_costs_its_connection(
-    pool: ConnectionPool, upstream: FakeUpstream
-) -> None:
+def test_an_answer_not_read_to_its_end_costs_its_connection(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.enqueue([head(), http_chunk(b"he"), HANG])
     asked(pool).close()
     assert upstream.calls[0].finished.wait(TIMEOUT) and upstream.calls[0].outcome == "peer_left"
@@ -191,7 +187,7 @@ def test_closing_closes_the_idle_ones(pool: ConnectionPool, upstream: FakeUpstre
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_kept_connection_that_was_closed_is_replaced_before_it_is_used(
+def test_a_closed_idle_connection_is_replaced_before_its_use(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     for _ in range(3):
@@ -211,7 +207,7 @@ def test_all_that_went_stale_are_passed_over(pool: ConnectionPool, upstream: Fak
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_kept_connection_that_closes_on_the_question_is_replaced_by_a_fresh_one(
+def test_an_idle_connection_that_closes_on_use_is_replaced(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     ask(pool)
@@ -220,7 +216,7 @@ def test_a_kept_connection_that_closes_on_the_question_is_replaced_by_a_fresh_on
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_fresh_connection_that_closes_on_the_question_is_replaced_too(
+def test_a_fresh_connection_that_closes_on_use_is_replaced_too(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     upstream.enqueue([cut])
@@ -265,7 +261,7 @@ def test_silence_is_a_timeout_and_not_asked_again(pool: ConnectionPool, upstream
     assert upstream.calls[0].outcome == "peer_left"
 
 
-def test_a_connection_on_which_something_came_unasked_is_not_used(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_connection_with_unrequested_bytes_is_not_used(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     unasked = threading.Event()
 
     def speaking(_call: Call) -> list[Step]:

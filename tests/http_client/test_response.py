@@ -121,7 +121,7 @@ def sliced(stream: bytes, places: list[int]) -> list[bytes]:
     trailer=st.sampled_from([b"", b"X: y\r\n"]),
     places=st.lists(st.integers(0, 2000), max_size=40),
 )
-def test_however_it_is_cut_into_chunks_and_receives_the_body_is_the_same(
+def test_the_body_is_the_same_however_it_is_cut(
     chunks: list[bytes], extension: bytes, trailer: bytes, places: list[int]
 ) -> None:
     framed = b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
@@ -242,7 +242,7 @@ def test_a_reset_breaks_it_wherever_it_stands(head: bytes, body: bytes | None, e
     answer.close()
 
 
-def test_a_closed_answer_holds_no_memory_until_a_garbage_collection() -> None:
+def test_a_closed_answer_needs_no_garbage_collection() -> None:
     gc.disable()
     try:
         one = Wire(CHUNKED, b"5\r\nhello\r\n0\r\n\r\n")
@@ -441,7 +441,7 @@ def test_a_whole_body_has_a_bound(wire: NewWire) -> None:
 # --- whether the connection serves again ---
 
 
-def test_an_answer_closed_before_its_end_closes_the_connection_once(wire: NewWire) -> None:
+def test_an_answer_closed_early_closes_its_connection_once(wire: NewWire) -> None:
     one = wire(CHUNKED + b"2\r\nhe\r\n")
     one.answer.read_head(TIMEOUT)
     one.answer.close()
@@ -467,9 +467,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("form", ["a length", "chunks"])
-def test_bytes_that_nobody_asked_for_change_nothing_but_the_connection_serves_no_more(
-    wire: NewWire, form: str, behind: str
-) -> None:
+def test_unrequested_bytes_cost_the_connection_alone(wire: NewWire, form: str, behind: str) -> None:
     one = wire(WHOLE[form] + BEHIND[behind])
     assert one.read() == b"hello" and one.answer.status == 200 and not one.serves_again
 
@@ -501,7 +499,7 @@ def settled() -> Iterator[Green]:
     one.close()
 
 
-def test_the_tail_of_a_settled_answer_is_read_aside_and_the_connection_serves_again(settled: Green) -> None:
+def test_the_tail_of_a_settled_answer_is_read_in_the_background(settled: Green) -> None:
     settled.send(b"3\r\nllo\r\n")
     gevent.sleep(0.001)
     settled.send(b"0\r\n\r\n")
@@ -513,7 +511,7 @@ def test_a_tail_that_does_not_come_costs_the_connection(settled: Green) -> None:
     assert settled.upstream.recv(1) == b"" and not settled.serves_again
 
 
-def test_a_tail_too_long_costs_the_connection_even_if_it_comes_at_once(settled: Green) -> None:
+def test_a_tail_too_long_costs_the_connection_even_at_once(settled: Green) -> None:
     with contextlib.suppress(OSError):  # closed meanwhile
         settled.send(*[b"8000\r\n" + b"x" * 32768 + b"\r\n"] * 8, b"0\r\n\r\n")
     settled.upstream.settimeout(TIMEOUT)
@@ -528,7 +526,7 @@ def test_a_tail_that_breaks_costs_the_connection(settled: Green) -> None:
     assert settled.upstream.recv(1) == b"" and not settled.serves_again
 
 
-def test_settling_a_whole_answer_gives_the_connection_back_at_once(wire: NewWire) -> None:
+def test_settling_a_whole_answer_frees_the_connection_at_once(wire: NewWire) -> None:
     one = wire(WHOLE["a length"])
     one.answer.read_head(TIMEOUT)
     one.answer.read(TIMEOUT)

@@ -207,7 +207,7 @@ def test_another_upstream_is_asked_where_it_may_do_better(error: ParleyError, _t
             assert asking.fails(type(error)) is error and asking.asked == ["a"]
 
 
-def test_the_same_upstream_is_asked_again_after_the_wait_that_it_wants() -> None:
+def test_an_upstream_is_asked_again_after_the_wait_it_wants() -> None:
     asking = Asking({"a": [UpstreamError("", headers={"retry-after-ms": "30"}), OK]})
     started = time.monotonic()
     assert asking.run()[1] == FakeStream("a") and time.monotonic() - started >= 0.03
@@ -255,13 +255,13 @@ def test_a_fault_of_ours_is_not_taken_for_an_upstreams() -> None:
 # --- how long ---
 
 
-def test_silence_on_all_sides_ends_at_the_deadline_and_everything_is_let_go() -> None:
+def test_silence_ends_at_the_deadline_and_frees_everything() -> None:
     asking = Asking({"a": [never()]}, settings={"seconds": 0.02}, tells_of_silence=True)
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.gone) == ("1", ["a"])
 
 
-def test_an_attempt_that_nothing_can_run_beside_ends_at_the_deadline_too() -> None:
+def test_an_attempt_without_a_hedge_ends_at_the_deadline_too() -> None:
     asking = Asking({"a": [never()], "b": [OK]}, settings={"seconds": 0.02})
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.asked) == ("1", ["a"])
@@ -319,7 +319,7 @@ def test_attempts_that_are_over_hold_no_memory(
     assert over() is None
 
 
-def test_closing_ends_what_still_runs_and_holds_nothing_against_the_upstream() -> None:
+def test_closing_ends_attempts_and_blames_no_upstream() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.001})
     ticks = asking.attempts.run(tells_of_silence=True)
     next(ticks)
@@ -362,7 +362,7 @@ def hedged() -> Iterator[Callable[..., Asking]]:
     yield lambda scripts, **more: Asking(scripts, settings={"hedge_after": 0.002}, **more)
 
 
-def test_a_hedge_goes_to_the_next_upstream_and_the_first_is_let_go(hedged: Callable[..., Asking]) -> None:
+def test_a_hedge_goes_to_the_next_upstream_and_ends_the_first(hedged: Callable[..., Asking]) -> None:
     asking = hedged({"a": [never()], "b": [OK]})
     assert asking.run()[1] == FakeStream("b") and (asking.asked, asking.gone) == (["a", "b"], ["a"])
 
@@ -424,7 +424,7 @@ def test_an_upstream_that_asks_for_a_rest_gets_it() -> None:
     assert candidate.breaker.state == "open"
 
 
-def test_a_refused_key_opens_the_breaker_and_is_complained_of_once() -> None:
+def test_a_refused_key_opens_the_breaker_and_is_logged_once() -> None:
     candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):

@@ -44,7 +44,7 @@ def test_a_new_breaker_is_closed() -> None:
     assert breaker.state == "closed" and breaker.allows()
 
 
-def test_it_opens_after_five_failures_in_a_row_and_not_after_four() -> None:
+def test_it_opens_after_five_failures_in_a_row_not_four() -> None:
     breaker = Breaker(Clock())
     failing(breaker, 4)
     assert breaker.state == "closed" and breaker.allows()
@@ -62,7 +62,7 @@ def test_a_success_between_failures_begins_the_row_anew() -> None:
     assert breaker.state == "closed"
 
 
-def test_it_opens_when_half_of_ten_answers_in_thirty_seconds_were_failures() -> None:
+def test_it_opens_when_half_of_ten_recent_answers_failed() -> None:
     breaker = Breaker(Clock())
     for _ in range(4):
         breaker.succeeded()
@@ -119,7 +119,7 @@ def test_a_probe_that_succeeds_closes_it_as_if_new() -> None:
     assert breaker.state == "half_open"  # five seconds again, not ten
 
 
-def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_minute() -> None:
+def test_a_failed_probe_doubles_the_pause_up_to_a_minute() -> None:
     breaker, clock = opened()
     for seconds, doubled in ((5, 10), (10, 20), (20, 40), (40, 60), (60, 60), (60, 60)):
         probed(breaker, clock, seconds, well=False)
@@ -158,7 +158,7 @@ def test_an_answer_asked_for_before_it_opened_does_not_close_it() -> None:
     assert breaker.state == "half_open"
 
 
-def test_it_cools_down_for_as_long_as_the_upstream_wishes_up_to_a_minute() -> None:
+def test_it_waits_as_long_as_the_upstream_asks_up_to_a_minute() -> None:
     clock = Clock()
     breaker = Breaker(clock)
     for wish, seconds in ((3, 3), (60, 60), (3600, 60), (float(10**300), 60)):

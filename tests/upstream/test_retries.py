@@ -55,7 +55,7 @@ def test_of_any_questions_at_most_a_fifth_and_ten_are_repeated(steps: list[bool]
         assert retries <= questions * 0.2 + 10 + 1e-9
 
 
-def test_the_first_pause_is_50_ms_and_later_ones_are_anything_from_100_to_400() -> None:
+def test_pauses_are_50_ms_and_then_100_to_400_ms() -> None:
     assert backoff(1) == 0.05
     pauses = [backoff(attempts) for attempts in (2, 3, 4) for _ in range(200)]
     assert 0.1 <= min(pauses) < 0.15 and 0.35 < max(pauses) <= 0.4 and len(set(pauses)) > 500

@@ -150,9 +150,7 @@ def test_only_the_first_chunks_envelope_is_adopted() -> None:
         (b"<html>", UpstreamBadResponse, "upstream_bad_response"),
     ],
 )
-def test_what_came_before_a_failure_in_the_same_receive_comes_out_first(
-    fault: bytes, error: type[UpstreamError], code: str
-) -> None:
+def test_chunks_received_with_a_failure_come_out_first(fault: bytes, error: type[UpstreamError], code: str) -> None:
     batches, ending = read([stream(ROLE, WORD, fault, WORD, DONE)])
 
     assert batches == [[ROLE, WORD]]
@@ -305,7 +303,7 @@ def test_silence_gives_an_empty_batch_for_each_tick() -> None:
     assert batches == [[WORD], [], [], [FINISH]]
 
 
-def test_silence_inside_an_answer_is_a_stall_after_the_idle_time_and_not_at_the_next_tick() -> None:
+def test_silence_is_a_stall_after_the_idle_time_not_a_tick_later() -> None:
     asked_for: list[float] = []
     now = 0.0
 
