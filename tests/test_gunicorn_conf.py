@@ -34,7 +34,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
 def start(conf: dict[str, Any], warnings: list[str] | None = None, **changed: Any) -> None:
     """Call `on_starting` with gunicorn's usual settings and these changes."""
     cfg = {"preload_app": False, "max_requests": 0, "max_requests_jitter": 0, "workers": 1, "address": [("::1", 8000)]}
-    cfg["worker_class_str"] = "gevent"
+    cfg |= {"worker_class_str": "gevent", "worker_tmp_dir": conf["worker_tmp_dir"]}
     warn = (warnings if warnings is not None else []).append
     log = SimpleNamespace(warning=lambda message, *values: warn(message % values))
     conf["on_starting"](SimpleNamespace(cfg=SimpleNamespace(**{**cfg, **changed}), log=log))
