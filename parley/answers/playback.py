@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from parley.concurrency import SILENCE, Silence
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterance import AudioPiece, Utterance
@@ -35,8 +36,6 @@ class Player:
         """The piece as payloads, each when it is due; PCM that makes no whole chunk waits for the next piece."""
         if piece.text or piece.words:
             yield self.tell(piece.text, piece.words)
-        elif not piece.pcm:
-            yield []
         for due in self._pace.chunks(piece.pcm):
             yield [self._chunks.data(chunk) for chunk in due]
 
@@ -53,10 +52,13 @@ class Player:
         if due := self._pace.rest():
             yield [self._chunks.data(chunk) for chunk in due]
 
-    def say_all(self, pieces: Iterable[AudioPiece]) -> Batches:
+    def say_all(self, pieces: Iterable[AudioPiece | Silence]) -> Batches:
         """All pieces to the last chunk of their sound; the finish chunk is the caller's to send."""
         for piece in pieces:
-            yield from self.say(piece)
+            if piece is SILENCE:
+                yield piece
+            else:
+                yield from self.say(piece)
         yield from self.rest()
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from parley.answers import recorded
 from parley.answers.playback import Player, give_way, whole_sound
+from parley.concurrency import SILENCE
 from parley.services import Services
 from parley.speech.pcm import Resampler, from_int16, to_int16
 from parley.speech.utterance import AudioPiece
@@ -37,8 +38,9 @@ def stream(context: TurnContext, services: Services) -> Batches:
     with contextlib.closing(services.upstream.stream(question, context.envelope, context.record)) as answer:
         del question  # its body is not held for as long as the answer lasts
         for batch in answer:
-            if not batch:
+            if batch is SILENCE:
                 yield batch
+                continue
             for payload in batch:
                 yield from relayed.say(payload)
     yield from relayed.rest()

@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.answers import recorded, text
 from parley.answers.playback import Player, play_whole
+from parley.concurrency import SILENCE, Silence
 from parley.errors import ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
@@ -21,6 +22,7 @@ from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
 SPOKEN_FIELDS = ("content", "refusal")
 TOOL_FIELDS = ("tool_calls", "function_call")
@@ -73,7 +75,8 @@ def _answer(context: TurnContext, services: Services, player: Player) -> Batches
     reading = _Reading(ask(_for_text(context.take_chat(), context), services), envelope)
     with contextlib.closing(_speech_stream(reading.text(), services, services.synthesis.say)) as speech:
         for batch in player.say_all(speech.pieces()):
-            yield [*reading.aside(), *batch]
+            aside = reading.aside()
+            yield batch if batch is SILENCE and not aside else [*aside, *(() if batch is SILENCE else batch)]
     yield [*reading.aside(), envelope.finish(reading.finish_reason), *reading.behind]
 
 
@@ -93,7 +96,7 @@ def _for_text(chat: ChatRequest, context: TurnContext) -> TurnContext:
 
 def _spoken_fallback(
     error: ParleyError, envelope: Envelope, services: Services, player: Player
-) -> Generator[list[bytes], None, bool]:
+) -> Generator[Batch, None, bool]:
     """FALLBACK_TEXT in the error's place. Return whether it was said: it may not be, or can't."""
     apology = services.settings.fallback_text
     if not apology or not error.speakable or envelope.calls_tool:
@@ -109,7 +112,7 @@ def _spoken_fallback(
     return True
 
 
-def _speech_stream(written: Generator[str, None, None], services: Services, say: SayClause) -> SpeechStream:
+def _speech_stream(written: Generator[str | Silence, None, None], services: Services, say: SayClause) -> SpeechStream:
     settings = services.settings
     return SpeechStream(
         written,
@@ -120,13 +123,16 @@ def _speech_stream(written: Generator[str, None, None], services: Services, say:
     )
 
 
-def _once(said: str) -> Generator[str, None, None]:
+def _once(said: str) -> Generator[str | Silence, None, None]:
     yield said
 
 
-def _under(transcript: str, pieces: Iterator[AudioPiece]) -> Iterator[AudioPiece]:
+def _under(transcript: str, pieces: Iterator[AudioPiece | Silence]) -> Iterator[AudioPiece | Silence]:
     """The pieces, the first one with the whole transcript."""
     for piece in pieces:
+        if piece is SILENCE:
+            yield piece
+            continue
         yield piece._replace(text=transcript) if piece.text and transcript else piece._replace(text="")
         transcript = "" if piece.text else transcript
 
@@ -144,12 +150,14 @@ class _Reading:
         self._envelope = envelope
         self._aside: list[bytes] = []
 
-    def text(self) -> Generator[str, None, None]:
+    def text(self) -> Generator[str | Silence, None, None]:
         """The words, as they come. Raises what the upstream raises."""
         with contextlib.closing(self._batches):
             for batch in self._batches:
+                if batch is SILENCE:
+                    continue
                 for payload in batch:
-                    yield self._said(payload)
+                    yield self._said(payload) or SILENCE
 
     def aside(self) -> list[bytes]:
         """The chunks for the client since the last time."""

@@ -14,7 +14,7 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
-from parley.concurrency import Failure, outcome_of, result_of
+from parley.concurrency import SILENCE, Failure, Silence, outcome_of, result_of
 from parley.errors import AnswerCapped
 from parley.speech.speech_text import Clause, ClauseStream
 from parley.speech.synthesis import Timeline
@@ -44,14 +44,14 @@ class _End(enum.Enum):
 class SpeechStream:
     """One answer being said; must be closed. `rate` is that of the PCM.
 
-    `text` gives pieces of text, and is closed with the talk. Where nothing is ready for `tick` seconds an empty piece
-    is given; so it is for each empty text, for something else may have come. What `text` or `say` raises is raised
+    `text` gives pieces of text, and is closed with the talk. Where nothing is ready for `tick` seconds SILENCE is
+    yielded; so it is where `text` yields it, for something else may have come. What `text` or `say` raises is raised
     behind the sound of all that came before it.
     """
 
     def __init__(
         self,
-        text: Generator[str, None, None],
+        text: Generator[str | Silence, None, None],
         say: SayClause,
         *,
         rate: int,
@@ -65,15 +65,17 @@ class SpeechStream:
         self._tick = tick
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
-        self._said: SimpleQueue[AudioPiece | _End | Failure] = SimpleQueue()
+        self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
-    def pieces(self) -> Iterator[AudioPiece]:
+    def pieces(self) -> Iterator[AudioPiece | Silence]:
         """The answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
         timeline = Timeline(self._rate)
         while (said := self._next()) is not _End.TEXT:
             if isinstance(said, AudioPiece):
                 yield timeline.placed(said)
+            elif said is SILENCE:
+                yield said
             else:
                 timeline.end_clause()
                 self._room.release()
@@ -84,11 +86,11 @@ class SpeechStream:
             # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this talk.
             self._greenlets.pop().kill(block=False)
 
-    def _next(self) -> AudioPiece | _End:
+    def _next(self) -> AudioPiece | Silence | _End:
         try:
-            said: AudioPiece | _End = result_of(self._said.get(timeout=self._tick))
+            said: AudioPiece | Silence | _End = result_of(self._said.get(timeout=self._tick))
         except Empty:
-            said = AudioPiece()
+            said = SILENCE
         return said
 
     def _read(self) -> None:
@@ -98,13 +100,14 @@ class SpeechStream:
         size = 0
         with contextlib.closing(self._text):
             for piece in self._text:
+                if piece is SILENCE:
+                    self._said.put(SILENCE)
+                    continue
                 size += len(piece)
                 if size > MOST_CHARACTERS:
                     raise AnswerCapped
                 for clause in self._clauses.feed(piece):
                     self._written.put(clause)
-                if not piece:
-                    self._said.put(AudioPiece())
         for clause in self._clauses.rest():
             self._written.put(clause)
         return _End.TEXT

@@ -27,7 +27,7 @@ class Utterance:
 class AudioPiece(NamedTuple):
     """A part of an answer that is still being made: sound of any length, and the text that begins with it.
 
-    `words` are timed from the start of the whole answer's sound. An empty piece says that nothing came for a while.
+    `words` are timed from the start of the whole answer's sound.
     """
 
     pcm: bytes = b""

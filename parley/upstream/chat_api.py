@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
-from parley.concurrency import run_for_size
+from parley.concurrency import SILENCE, run_for_size
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
@@ -22,6 +22,7 @@ from parley.upstream.stream_reader import Patience, Receive, StreamReader
 from parley.wire import chunks
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
 MOST_FIELDS_TOLD = 100
@@ -35,7 +36,7 @@ PromptForm = Literal["reference", "extractive"]
 class Budgets:
     """Seconds: to connect, to an attempt's first content, before the commit point in all, in silence, in all.
 
-    `tick` is how often a silent stream gives an empty batch, so that its reader can show that it lives.
+    `tick` is how often a silent stream yields SILENCE, so that its reader can show that it lives.
     """
 
     connect: float
@@ -61,7 +62,7 @@ class OpenStream:
     """
 
     def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[list[bytes]], redactor: Redactor
+        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
     ) -> None:
         self._response = response
         self._reader = reader
@@ -69,9 +70,12 @@ class OpenStream:
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held = type(batch)([*self.held, *batch])
+            if batch is not SILENCE:
+                # In place, because the last batch of an answer is marked by its type.
+                batch[:0] = self.held
+                self.held = batch
 
-    def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
+    def rest(self, envelope: Envelope) -> Iterator[Batch]:
         """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or AnswerCapped."""
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope

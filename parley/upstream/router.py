@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from parley.concurrency import Silence
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
@@ -15,6 +16,7 @@ from parley.upstream.chat_api import Budgets, ChatApi, Completion, OpenStream, P
 from parley.upstream.retries import RetryBudget
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
 
@@ -29,8 +31,8 @@ class Upstream(Protocol):
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
-        """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point."""
+    ) -> Generator[Batch, None, None]:
+        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point."""
         ...
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
@@ -62,7 +64,7 @@ class NoUpstream:
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
+    ) -> Generator[Batch, None, None]:
         """Raises NotConfigured."""
         raise self.unavailable_reason()
 
@@ -104,10 +106,10 @@ class UpstreamRouter:
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
-        """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point.
+    ) -> Generator[Batch, None, None]:
+        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point.
 
-        Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
+        Where no content has come after `wake_after` seconds, SILENCE says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, AnswerCapped at the end of the caps.
         """
         winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
@@ -164,7 +166,7 @@ class UpstreamRouter:
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
-    ) -> Generator[list[bytes], None, tuple[UpstreamHealth, OpenStream]]:
+    ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
             return upstream.open(chat, envelope, seconds)
 
@@ -198,7 +200,7 @@ def _forget(_answer: Completion) -> None:
     """A whole answer holds nothing open."""
 
 
-def _without_ticks(ticks: Generator[list[bytes], None, Answered]) -> Answered:
+def _without_ticks(ticks: Generator[Silence, None, Answered]) -> Answered:
     while True:
         try:
             next(ticks)
