@@ -157,3 +157,4 @@ def post_worker_init(worker: Any) -> None:
         parley_worker.take_over(worker, services)
         services.warm()
     parley_worker.collect_garbage_rarely()
+    parley_worker.switch_threads_soon()

@@ -170,7 +170,7 @@ def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kw
     """Return what the work on a request of `size` bytes returns, or raise what it raises.
 
     A large one is worked on in a thread, one at a time: each thread that computes keeps the interpreter from the event
-    loop for 5 ms at a time (`sys.getswitchinterval`), so that several would stop the streams for as many times as long.
+    loop for `sys.getswitchinterval` at a time, so that several would stop the streams for as many times as long.
     """
     if size < LARGE_BYTES:
         return work(*args, **kwargs)

@@ -139,7 +139,7 @@ def may_import(importer: str, imported: str) -> bool:
     if importer == "parley.settings":
         return imported == "parley.setting_types"
     if unit_of(importer) == unit_of(imported) == "blueprints":
-        return imported in ("blueprints.web", "blueprints.cli", "blueprints.origins")
+        return imported in ("blueprints.web", "blueprints.cli", "blueprints.cli.settings_page", "blueprints.origins")
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)
 
 

@@ -54,7 +54,7 @@ def align(name: str, as_json: bool) -> None:
     if name not in files:
         raise click.ClickException(f"{folder}: there is no recording {name}; there are: {', '.join(files) or 'none'}")
     found = recordings.read(folder, name, files[name], audio_align.RATE)
-    if found.utterance is None or not found.is_whole:
+    if found.utterance is None or not found.is_complete:
         raise click.ClickException("; ".join(found.problems))
     try:
         timed = audio_align.align(found.utterance.transcript, found.utterance.pcm, audio_align.RATE)

@@ -49,7 +49,7 @@ class Player:
 
     def rest(self) -> Batches:
         """What still waits, as a last shorter chunk."""
-        if due := self._pace.rest():
+        if due := self._pace.flush():
             yield [self._chunks.data(chunk) for chunk in due]
 
     def say_all(self, pieces: Iterable[AudioPiece | Silence]) -> Batches:

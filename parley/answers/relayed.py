@@ -114,7 +114,7 @@ class _Converted:
         pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % 2
         self._half_sample = pcm[whole:]
-        return to_int16(self._resampler.more(from_int16(pcm[:whole])))
+        return to_int16(self._resampler.resample(from_int16(pcm[:whole])))
 
     def in_steps(self, pcm: bytes) -> Iterator[bytes]:
         """A long sound, with a pause for other streams after each second of it."""
@@ -124,7 +124,7 @@ class _Converted:
 
     def rest(self) -> bytes:
         """The end of the sound, once."""
-        return to_int16(self._resampler.rest())
+        return to_int16(self._resampler.flush())
 
 
 def _is_recorded(chat: ChatRequest) -> bool:

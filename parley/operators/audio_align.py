@@ -61,7 +61,7 @@ def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, in
         if decoder.lookup_word(spelling) is None:
             decoder.add_word(spelling, _sounded(spelling), True)
     resampler = Resampler(rate, RATE)
-    sound = to_int16(resampler.more(from_int16(pcm))) + to_int16(resampler.rest())
+    sound = to_int16(resampler.resample(from_int16(pcm))) + to_int16(resampler.flush())
     try:
         decoder.set_align_text(" ".join(spelt))
         decoder.start_utt()

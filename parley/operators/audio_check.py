@@ -48,7 +48,7 @@ class Report:
 def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
     """The report on one name of a folder, as it would be heard at `rate` Hz."""
     found = recordings.read(folder, name, files, rate)
-    report = Report(name, transcript=found.transcript, problems=found.problems, mend=found.mend)
+    report = Report(name, transcript=found.transcript, problems=list(found.problems), mend=found.convert_command)
     sounds = recordings.sounds(files)
     if found.sound is not None and found.utterance is not None:
         report.format = str(found.sound)

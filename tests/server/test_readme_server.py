@@ -98,7 +98,7 @@ def test_its_server_ends_with_gunicorn() -> None:
         child = os.pidfd_open(_embedded_server_of(server.pid))
         server.signal(signal.SIGKILL)
 
-        ended, _, _ = select.select([child], [], [], 5)
+        ended, _, _ = select.select([child], [], [], 20)
         os.close(child)
 
     assert ended
@@ -106,5 +106,5 @@ def test_its_server_ends_with_gunicorn() -> None:
 
 def _embedded_server_of(master: int) -> int:
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    (found,) = [pid for pid in children if b"embedded_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (found,) = [pid for pid in children if b"model_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(found)

@@ -102,7 +102,8 @@ def test_what_can_not_be_heard_is_a_failure_with_the_command_that_mends_it(folde
     reports = checked(folder, exit_code=1)
 
     command = "ffmpeg -i welcome.mp3 -ac 1 -c:a pcm_s16le welcome.new.wav"
-    assert reports["welcome"]["problems"] == [f"welcome.mp3: an MP4 file, which is not played; mend it with: {command}"]
+    problem = f"welcome.mp3: an MP4 file, which is not played; convert it with: {command}"
+    assert reports["welcome"]["problems"] == [problem]
     assert reports["welcome"]["mend"] == command
     assert "there is no alone.wav" in reports["alone"]["problems"][0] and reports["alone"]["mend"] is None
     assert "not a sound file" in reports["text"]["problems"][1] and reports["text"]["mend"] is None

@@ -1,4 +1,4 @@
-"""`flask settings`: the table of README.md, and `.env.example`."""
+"""The command `flask settings`: the settings table, docs/settings.md, the table of README.md, and `.env.example`."""
 
 import dataclasses
 import io
@@ -9,6 +9,7 @@ import pytest
 from dotenv import dotenv_values
 
 from app import create_app
+from blueprints.cli import settings_page
 from parley.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -72,3 +73,13 @@ def test_the_env_file_uncommented_changes_nothing() -> None:
 
 def test_the_repositorys_env_example_is_what_is_printed() -> None:
     assert (ROOT / ".env.example").read_text() == printed("--env")
+
+
+def test_the_readme_form_has_the_settings_of_a_first_deployment() -> None:
+    lines = printed("--readme").splitlines()
+
+    assert [line.split("`")[1] for line in lines[2:]] == list(settings_page.README_SETTINGS)
+
+
+def test_the_page_form_is_the_settings_page() -> None:
+    assert printed("--page") == settings_page.page() + "\n"
