@@ -234,7 +234,7 @@ class Turn:
         if isinstance(error, FallbackSpoken):
             return self._spoken(error.error)
         begun = self.record.first_ms is not None
-        if self._fallback_text and error.speakable and not envelope.calls_tool:
+        if self._fallback_text and error.speakable and envelope.takes_text and not envelope.calls_tool:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
