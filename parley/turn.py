@@ -17,6 +17,7 @@ the client, the reason is kept until the next step.
 """
 
 import contextlib
+import dataclasses
 import functools
 import socket
 import time
@@ -26,18 +27,38 @@ from gevent import get_hub, getcurrent
 
 from parley.admission import Admission
 from parley.client_connection import ClientWatcher
+from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
-Batches = Generator[list[bytes], None, None]
-"""An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
+Batches = Generator[Batch, None, None]
+"""An answer."""
+
+_NOTHING_MORE = sse.LastBatch()
 
 
-_NOTHING_MORE = sse.Last()
+@dataclasses.dataclass(slots=True)
+class TurnContext:
+    """What an answer works with: the request, the envelope of the answer's chunks, and the turn's record."""
+
+    chat: ChatRequest
+    envelope: Envelope
+    record: TurnRecord
+
+    def take_chat(self) -> ChatRequest:
+        """Return the request and forget it; to be called for the request's last use.
+
+        A large body would otherwise be held for as long as its answer lasts.
+        """
+        chat = self.chat
+        del self.chat
+        return chat
 
 
 class FallbackSpoken(Exception):
@@ -77,6 +98,13 @@ class Turn:
         self._client = client
         watcher = ClientWatcher(client, left=lambda: self.interrupt(ClientGone()))
         self._held.append(watcher.stop)
+
+    def context(self, chat: ChatRequest, default_model: str) -> TurnContext:
+        """Return the context of the answer to this request; note in the log record what was asked for."""
+        envelope = Envelope.new(chat.model or default_model)
+        self.record.model = envelope.model
+        self.record.turn_id = chat.turn_id
+        return TurnContext(chat, envelope, self.record)
 
     def interrupt(self, reason: BaseException) -> None:
         """End the turn for this reason, wherever it stands; may be called from any greenlet."""
@@ -157,8 +185,8 @@ class Turn:
     def _pieces(self, answer: Batches, envelope: Envelope) -> Generator[bytes, None, None]:
         with contextlib.closing(answer):
             try:
-                while not isinstance(batch := self._next(answer), sse.Last):
-                    if batch:
+                while not isinstance(batch := self._next(answer), sse.LastBatch):
+                    if batch is not SILENCE:
                         yield sse.frames(batch)
                     elif self._is_silent():
                         yield sse.KEEP_ALIVE
@@ -176,8 +204,8 @@ class Turn:
                 message = f"an internal error occurred (request {self.record.id})"
                 yield self._ending(InternalError(message), envelope)
 
-    def _next(self, answer: Batches) -> list[bytes]:
-        """The next batch; at the answer's end an empty `Last` one."""
+    def _next(self, answer: Batches) -> Batch:
+        """Return the next batch; at the answer's end an empty last one."""
         if self._interruption is not None:
             raise self._interruption
         self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
@@ -185,7 +213,7 @@ class Turn:
             batch = next(answer, _NOTHING_MORE)
         finally:
             self._waits_inside = False
-        if batch:
+        if batch is not SILENCE and batch:
             self._written = time.monotonic()
             self.record.chunks += len(batch) - isinstance(batch[0], sse.Comment)
             if self.record.first_ms is None:
@@ -206,7 +234,7 @@ class Turn:
         if isinstance(error, FallbackSpoken):
             return self._spoken(error.error)
         begun = self.record.first_ms is not None
-        if self._fallback_text and error.speakable and not envelope.calls_tool:
+        if self._fallback_text and error.speakable and envelope.takes_text and not envelope.calls_tool:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:

@@ -28,6 +28,7 @@ from parley.turn import Batches, FallbackSpoken, Turn
 from parley.turn_record import TurnRecord
 from parley.wire import sse
 from parley.wire.chunks import Envelope
+from parley.wire.request import Origin, parse
 
 
 def envelope() -> Envelope:
@@ -59,7 +60,7 @@ class Ending:
             Event().wait()
         if self.raises is not None:
             raise FallbackSpoken(UpstreamStalled("-")) if self.raises is FallbackSpoken else self.raises("-")
-        yield sse.Last([chunks.finish("stop")])
+        yield sse.LastBatch([chunks.finish("stop")])
 
 
 ENDINGS = {
@@ -264,3 +265,24 @@ def test_a_turn_that_has_ended_holds_no_memory(name: str) -> None:
     ended = gevent.spawn(serving).get()
     gevent.sleep(0)
     assert ended() is None
+
+
+@pytest.mark.parametrize(("asked_for", "answers"), [("m", "m"), (None, "default"), ("", "default")])
+def test_the_log_and_the_chunks_name_the_model_that_answers(asked_for: str | None, answers: str) -> None:
+    body = {"messages": [{"role": "user", "content": "Hi"}], "model": asked_for, "turn_id": 7}
+    turn = Turn(TurnRecord("chat", "turn"))
+
+    context = turn.context(parse(json.dumps(body).encode(), Origin("turn", v1=False)), "default")
+
+    assert context.envelope.model == turn.record.model == answers
+    assert turn.record.turn_id == 7
+
+
+def test_a_request_that_is_taken_is_held_no_longer() -> None:
+    turn = Turn(TurnRecord("chat", "turn"))
+    context = turn.context(parse(b'{"messages":[{"role":"user","content":"Hi"}]}', Origin("turn", v1=False)), "m")
+    held = weakref.ref(context.chat)
+
+    assert context.take_chat().question == "Hi"
+
+    assert held() is None

@@ -1,26 +1,25 @@
-"""AUDIO_MODE=assets: the recording that fits the request, or the simulated sound in its place."""
+"""Answers out of recordings: the one that fits the request, or simulated sound in its place."""
 
 from parley.answers import playback
 from parley.services import Services
 from parley.speech.utterance import Utterance
 from parley.telemetry.logs import log
-from parley.turn import Batches
-from parley.wire.request import ChatRequest
+from parley.turn import Batches, TurnContext
 
 
-def stream(chat: ChatRequest, services: Services) -> Batches:
-    """The transcript with its words in time, then the recording."""
-    return playback.play(choose(chat, services), chat, services)
+def stream(context: TurnContext, services: Services) -> Batches:
+    """Return the stream of a recording: its transcript with the words in time, then its sound."""
+    return playback.play(choose(context, services), context, services)
 
 
-def whole(chat: ChatRequest, services: Services) -> bytes:
-    """The recording in one piece."""
-    return playback.play_whole(choose(chat, services), chat)
+def whole(context: TurnContext, services: Services) -> bytes:
+    """Return a recording in one piece."""
+    return playback.play_whole(choose(context, services), context)
 
 
-def choose(chat: ChatRequest, services: Services) -> Utterance:
-    """The recording for the request, by its broadcast text or the name that it gives; simulated where there is none."""
-    utterance = services.recordings.choose(chat.asset, chat.broadcast)
+def choose(context: TurnContext, services: Services) -> Utterance:
+    """Return the recording of a broadcast, or of the name that the request gives; warn if it is simulated."""
+    utterance = services.recordings.choose(context.chat.asset, context.chat.broadcast)
     if utterance.simulated:
-        log.warning("simulated_audio", id=chat.origin.request_id, reason="no recording fits this request")
+        log.warning("simulated_audio", id=context.record.id, reason="no recording fits this request")
     return utterance

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import gevent
 from gevent.queue import Empty, SimpleQueue
 
-from parley.concurrency import Failure, outcome_of
+from parley.concurrency import SILENCE, Failure, Silence, outcome_of
 from parley.errors import ParleyError, UpstreamAuthFailed, UpstreamTimeout
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -108,12 +108,12 @@ class Attempts(Generic[Answered]):
         self._last_error: Exception | None = None
 
     def hedge_and_wake(self, hedge_after: float | None, wake_after: float | None) -> None:
-        """Seconds without an answer after which another upstream is asked beside, and an empty batch is given."""
+        """Seconds without an answer after which another upstream is asked beside, and SILENCE is yielded."""
         self._hedge_at = math.inf if hedge_after is None else self._started + hedge_after
         self._wake_at = math.inf if wake_after is None else self._started + wake_after
 
-    def run(self, *, tells_of_silence: bool) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answered]]:
-        """Give an empty batch for each tick of waiting; return who answered, and the answer.
+    def run(self, *, tells_of_silence: bool) -> Generator[Silence, None, tuple[UpstreamHealth, Answered]]:
+        """Yield SILENCE for each tick of waiting; return who answered, and the answer.
 
         Where nobody needs the ticks of the first attempt (`tells_of_silence`), there may be none.
         Raises the last attempt's error, its headers telling how many there were.
@@ -126,7 +126,7 @@ class Attempts(Generic[Answered]):
         self._raise_last_error()
         return (yield from self._race())
 
-    def _race(self) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answered]]:
+    def _race(self) -> Generator[Silence, None, tuple[UpstreamHealth, Answered]]:
         """Wait for the attempts under way, and start those that fall due, until one of them wins."""
         while True:
             if (finished := self._wait()) is not None:
@@ -140,7 +140,7 @@ class Attempts(Generic[Answered]):
             elif not self._start_what_is_due():
                 if time.monotonic() >= self._wake_at:
                     self._wake_at = math.inf
-                yield []
+                yield SILENCE
 
     def close(self) -> None:
         """End the attempts that still run, without waiting for their end: nothing here may be interrupted."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
-from parley.concurrency import run_for_size
+from parley.concurrency import SILENCE, run_for_size
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
@@ -22,6 +22,7 @@ from parley.upstream.stream_reader import Patience, Receive, StreamReader
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
 MAX_ERROR_BYTES = 1 << 16
@@ -37,7 +38,7 @@ PromptForm = Literal["reference", "extractive"]
 class Budgets:
     """Seconds: to connect, to an attempt's first content, before the commit point in all, in silence, in all.
 
-    `tick` is how often a silent stream gives an empty batch, so that its reader can show that it lives.
+    `tick` is how often a silent stream yields SILENCE, so that its reader can show that it lives.
     """
 
     connect: float
@@ -63,7 +64,7 @@ class OpenStream:
     """
 
     def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[list[bytes]], redactor: Redactor
+        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
     ) -> None:
         self._response = response
         self._reader = reader
@@ -71,11 +72,12 @@ class OpenStream:
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held += batch
-            if isinstance(batch, sse.Last):
-                self.held = sse.Last(self.held)
+            if batch is not SILENCE:
+                self.held += batch
+                if isinstance(batch, sse.LastBatch):
+                    self.held = sse.LastBatch(self.held)
 
-    def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
+    def rest(self, envelope: Envelope) -> Iterator[Batch]:
         """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or AnswerCapped."""
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope
@@ -128,16 +130,17 @@ class ChatApi:
         self._discreet = Redactor(self._untold)
         self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
-    def open(self, chat: ChatRequest, seconds: float) -> OpenStream:
+    def open(self, chat: ChatRequest, envelope: Envelope, seconds: float) -> OpenStream:
         """Ask for a stream and read it up to the commit point, in so many seconds at most.
 
+        `envelope` is the answer's; it is left as it is, for another attempt may win.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
         budgets = self._budgets
         patience = Patience(budgets.tick, budgets.idle, budgets.total)
         if chat.wants_audio:
             patience = patience.for_audio()
-        reader = StreamReader(dataclasses.replace(chat.envelope, used=False), patience)
+        reader = StreamReader(dataclasses.replace(envelope, used=False), patience)
         seconds = min(seconds, budgets.first_content)
         with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from parley.concurrency import checkpoint
+from parley.concurrency import Silence, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
+from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.chat_api import Budgets, ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
 from parley.wire import sse
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
 STEP_PAYLOADS = 256
@@ -29,11 +32,13 @@ class Upstream(Protocol):
     model: str
     prompt_form: PromptForm
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
-        """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point."""
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[Batch, None, None]:
+        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point."""
         ...
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """The whole answer, a `chat.completion` object as the upstream wrote it."""
         ...
 
@@ -60,11 +65,13 @@ class NoUpstream:
     model = ""
     prompt_form: PromptForm = "reference"
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[Batch, None, None]:
         """Raises NotConfigured."""
         raise self.unavailable_reason()
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """Raises NotConfigured."""
         raise self.unavailable_reason()
 
@@ -100,18 +107,20 @@ class UpstreamRouter:
         self._models: list[dict[str, Any]] = []
         self._models_until = 0.0
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
-        """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point.
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[Batch, None, None]:
+        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point.
 
-        Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
+        Where no content has come after `wake_after` seconds, SILENCE says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, AnswerCapped at the end of the caps.
         """
-        winner, stream = yield from self._open_stream(chat, wake_after)
+        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
+        del chat  # nothing is asked again: its body is not held for as long as the answer lasts
         with contextlib.closing(stream):
-            chat.record.ttft_ms = chat.record.elapsed_ms
-            chat.record.upstream_request_id = stream.request_id
-            rest = stream.rest(chat.envelope)
-            del chat  # nothing is asked again: its body is not held for as long as the answer lasts
+            record.ttft_ms = record.elapsed_ms
+            record.upstream_request_id = stream.request_id
+            rest = stream.rest(envelope)
             yield from _in_steps(stream.held)
             try:
                 yield from rest
@@ -119,7 +128,7 @@ class UpstreamRouter:
                 winner.failed(error)
                 raise
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """The whole answer, a `chat.completion` object as the upstream wrote it.
 
         Raises an UpstreamError, or UpstreamRefused for the upstream's own 4xx.
@@ -128,10 +137,10 @@ class UpstreamRouter:
         def ask(upstream: ChatApi, seconds: float) -> Completion:
             return upstream.complete(chat, seconds)
 
-        attempts = self._attempts(chat, ask, _forget, self.budgets.total)
+        attempts = self._attempts(record, ask, _forget, self.budgets.total)
         with contextlib.closing(attempts):
             _, completion = _without_ticks(attempts.run(tells_of_silence=False))
-        chat.record.upstream_request_id = completion.request_id
+        record.upstream_request_id = completion.request_id
         return completion.body
 
     def warm(self) -> None:
@@ -159,20 +168,20 @@ class UpstreamRouter:
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
 
     def _open_stream(
-        self, chat: ChatRequest, wake_after: float | None
-    ) -> Generator[list[bytes], None, tuple[UpstreamHealth, OpenStream]]:
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
+    ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
-            return upstream.open(chat, seconds)
+            return upstream.open(chat, envelope, seconds)
 
-        attempts = self._attempts(chat, ask, OpenStream.close, self.budgets.precommit)
+        attempts = self._attempts(record, ask, OpenStream.close, self.budgets.precommit)
         attempts.hedge_and_wake(self.hedge_after, wake_after)
         with contextlib.closing(attempts):
             # Silence concerns nobody until something has been sent: a waiting message under our envelope.
-            return (yield from attempts.run(tells_of_silence=chat.envelope.used))
+            return (yield from attempts.run(tells_of_silence=envelope.used))
 
     def _attempts(
         self,
-        chat: ChatRequest,
+        record: TurnRecord,
         ask: Callable[[ChatApi, float], Answered],
         discard: Callable[[Answered], None],
         seconds: float,
@@ -182,7 +191,7 @@ class UpstreamRouter:
             self.candidates,
             ask,
             discard,
-            chat.record,
+            record,
             self.retry_budget,
             seconds=seconds,
             retry_within=self.budgets.precommit,
@@ -191,20 +200,20 @@ class UpstreamRouter:
 
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
-    """Yield the payloads in batches of bounded work; the last is `Last` where all of them together were."""
+    """Yield the payloads in batches of bounded work; the last is a `LastBatch` where all of them together were."""
     last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
     for start in range(0, last, STEP_PAYLOADS):
         yield list(held[start : start + STEP_PAYLOADS])
         checkpoint()
     rest = held[last:]
-    yield sse.Last(rest) if isinstance(held, sse.Last) else rest
+    yield sse.LastBatch(rest) if isinstance(held, sse.LastBatch) else rest
 
 
 def _forget(_answer: Completion) -> None:
     """A whole answer holds nothing open."""
 
 
-def _without_ticks(ticks: Generator[list[bytes], None, Answered]) -> Answered:
+def _without_ticks(ticks: Generator[Silence, None, Answered]) -> Answered:
     while True:
         try:
             next(ticks)

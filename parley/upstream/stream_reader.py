@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from parley.concurrency import checkpoint
+from parley.concurrency import SILENCE, checkpoint
 from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.sse import Batch
 
 MAX_ANSWER_BYTES = 4 << 20
 # Ten minutes of audio: 24 kHz PCM16 in base64, and what is around it.
@@ -33,7 +34,7 @@ Receive = Callable[[float], bytes | None]
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: after `tick` of silence an empty batch is given, after `idle` it is a stall; `total` is a cap.
+    """Seconds: after `tick` of silence SILENCE is yielded, after `idle` it is a stall; `total` is a cap.
 
     `most_bytes` is another cap.
     """
@@ -62,10 +63,10 @@ class StreamReader:
         self.committed = False
         self.done = False
 
-    def batches(self, receive: Receive) -> Iterator[list[bytes]]:
-        """What each receive completed, as a list of payloads, `Last` where it ends the answer; DONE is not among them.
+    def batches(self, receive: Receive) -> Iterator[Batch]:
+        """What each receive completed, as a list of payloads, `LastBatch` where it ends the answer; without DONE.
 
-        An empty list says that nothing came for a while. Ends where the answer is complete. Raises
+        Ends where the answer is complete. Raises
         AnswerCapped above the caps, an UpstreamError otherwise.
         """
         try:
@@ -77,7 +78,7 @@ class StreamReader:
             if not self._is_finished:
                 raise
 
-    def _until_done(self, receive: Receive) -> Iterator[list[bytes]]:
+    def _until_done(self, receive: Receive) -> Iterator[Batch]:
         """Batches until DONE or the end of the bytes. A comment counts as silence: it says nothing."""
         size = 0
         patience = self._patience
@@ -101,9 +102,9 @@ class StreamReader:
                 raise UpstreamStalled("the upstream fell silent inside its answer")
             if now - ticked >= patience.tick:
                 ticked = now
-                yield []
+                yield SILENCE
 
-    def _steps(self, received: bytes) -> Iterator[list[bytes]]:
+    def _steps(self, received: bytes) -> Iterator[Batch]:
         """Batches of a large receive, in steps of bounded work: a sender faster than we are never makes us wait."""
         lines = max(STEP_LINES, received.count(b"\n") + received.count(b"\r"))
         size = max(1, len(received) * STEP_LINES // lines)
@@ -124,7 +125,7 @@ class StreamReader:
             return FINISHED_SECONDS
         return self._patience.idle if self.committed else math.inf
 
-    def _batch(self, payloads: list[bytes]) -> Iterator[list[bytes]]:
+    def _batch(self, payloads: list[bytes]) -> Iterator[Batch]:
         """The good payloads of one receive, in one piece, before the failure that may follow them."""
         good: list[bytes] = []
         for payload in payloads:
@@ -140,7 +141,7 @@ class StreamReader:
                 raise
             good.append(payload)
         if self.done:
-            good = sse.Last([*good, *self._ending()])
+            good = sse.LastBatch([*good, *self._ending()])
         if good:
             yield good
 

@@ -14,8 +14,10 @@ from parley.errors import ClientGone, ParleyError, UpstreamDisconnected, Upstrea
 from parley.services import Services
 from parley.settings import Settings
 from parley.turn import Batches
+from parley.turn_record import TurnRecord
 from parley.upstream.router import NoUpstream
 from parley.wire import sse
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 CHAT, V1 = "/chat/completions", "/v1/chat/completions"
@@ -31,24 +33,26 @@ class Upstream(NoUpstream):
         self.fails_at_once = False
         self.asked: list[ChatRequest] = []
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Batches:
-        self._ask(chat)
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Batches:
+        self._ask(chat, record)
         if self.error and self.fails_at_once:
             raise self.error
-        yield [chat.envelope.text("Hello", first=True)]
+        yield [envelope.text("Hello", first=True)]
         if self.error:
             raise self.error
-        yield sse.Last([chat.envelope.finish("stop")])
+        yield sse.LastBatch([envelope.finish("stop")])
 
-    def complete(self, chat: ChatRequest) -> bytes:
-        self._ask(chat)
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
+        self._ask(chat, record)
         if self.error:
             raise self.error
         return b'{"object":"chat.completion"}'
 
-    def _ask(self, chat: ChatRequest) -> None:
+    def _ask(self, chat: ChatRequest, record: TurnRecord) -> None:
         self.asked.append(chat)
-        chat.record.attempts, chat.record.upstream_request_id = 2, "up-1"
+        record.attempts, record.upstream_request_id = 2, "up-1"
 
     def unavailable_reason(self) -> Any:
         return None

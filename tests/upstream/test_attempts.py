@@ -12,6 +12,7 @@ import pytest
 import structlog
 from gevent.event import Event
 
+from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
     InternalError,
@@ -93,7 +94,7 @@ class Asking:
         ticks = self.attempts.run(tells_of_silence=self.tells_of_silence)
         try:
             while True:
-                assert next(ticks) == []
+                assert next(ticks) is SILENCE
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         finally:
@@ -270,7 +271,7 @@ def test_an_attempt_without_a_hedge_ends_at_the_deadline_too() -> None:
 def test_waiting_is_told_in_ticks() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.002})
     ticks = asking.attempts.run(tells_of_silence=True)
-    assert [next(ticks) for _ in range(5)] == [[]] * 5
+    assert [next(ticks) for _ in range(5)] == [SILENCE] * 5
     asking.close()
 
 

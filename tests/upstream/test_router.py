@@ -3,11 +3,11 @@
 import pytest
 
 from parley.upstream.router import STEP_PAYLOADS, _in_steps
-from parley.wire.sse import Last
+from parley.wire.sse import LastBatch
 
 
 @pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
-@pytest.mark.parametrize("kind", [list, Last])
+@pytest.mark.parametrize("kind", [list, LastBatch])
 def test_what_was_held_back_goes_on_in_steps_and_the_last_one_ends_the_answer(kind: type, count: int) -> None:
     held = kind(b"%d" % number for number in range(count))
     batches = list(_in_steps(held))

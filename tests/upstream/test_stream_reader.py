@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
     UpstreamBadResponse,
@@ -20,7 +21,7 @@ from parley.errors import (
 )
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, STEP_LINES, Patience, StreamReader
 from parley.wire.chunks import Envelope
-from parley.wire.sse import Last
+from parley.wire.sse import Batch, LastBatch
 
 ROLE = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}'
 WORD = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"content":"\xc3\xa9"}}]}'
@@ -48,9 +49,10 @@ def new_reader(clock: Callable[[], float] = time.monotonic) -> StreamReader:
     return StreamReader(Envelope("ours", 1, "m"), PATIENCE, clock)
 
 
-def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple[list[list[bytes]], Ending]:
+def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple[list[Batch], Ending]:
     """The batches that came out, and what ended them."""
-    batches, pieces = [], iter(received)
+    batches: list[Batch] = []
+    pieces = iter(received)
     try:
         for batch in (reader or new_reader()).batches(lambda _timeout: next(pieces, b"")):
             batches.append(batch)
@@ -202,7 +204,7 @@ def test_a_receive_of_countless_events_comes_in_batches(checkpoints: list[None])
     batches, ending = read([received])
 
     assert [payload for batch in batches for payload in batch] == [ROLE, WORD, *[tiny] * 3000, FINISH]
-    assert (type(batches[-1]), ending) == (Last, None)
+    assert (type(batches[-1]), ending) == (LastBatch, None)
     assert max(map(len, batches)) <= STEP_LINES
     assert len(checkpoints) >= len(batches)
 
@@ -300,7 +302,7 @@ def test_silence_gives_an_empty_batch_for_each_tick() -> None:
 
     batches = list(reader.batches(lambda _timeout: next(pieces, b"")))
 
-    assert batches == [[WORD], [], [], [FINISH]]
+    assert batches == [[WORD], SILENCE, SILENCE, [FINISH]]
 
 
 def test_silence_is_a_stall_after_the_idle_time_not_a_tick_later() -> None:
@@ -329,7 +331,7 @@ def test_silence_before_the_first_content_is_no_stall() -> None:
 
     batches = list(reader.batches(lambda _timeout: next(pieces, b"")))
 
-    assert batches == [[ROLE], [], [], [], [WORD, FINISH]]
+    assert batches == [[ROLE], SILENCE, SILENCE, SILENCE, [WORD, FINISH]]
 
 
 @settings(max_examples=50)
