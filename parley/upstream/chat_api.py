@@ -80,7 +80,7 @@ class OpenStream:
     def close(self) -> None:
         """Keep the connection where the answer was read to its end, else close it."""
         if self._reader.done:
-            self._response.settle()
+            self._response.drain_and_close()
         else:
             self._response.close()
 
