@@ -22,10 +22,10 @@ from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.services import Services
 from parley.settings import Settings
 from parley.telemetry.logs import log
-from parley.turn import Batches, Turn
+from parley.turn import Batches, Turn, TurnContext
 from parley.turn_record import TurnRecord
 from parley.wire import chunks
-from parley.wire.request import ChatRequest, Origin, parse
+from parley.wire.request import Origin, parse
 
 BODY_SECONDS = 10
 CLIENT_CLOSED_REQUEST = 499
@@ -49,8 +49,8 @@ class Endpoint:
     """A kind of answer: its name in the log, and how it is given as a stream and as JSON."""
 
     name: str
-    stream: Callable[[ChatRequest, Services], Batches]
-    whole: Callable[[ChatRequest, Services], bytes]
+    stream: Callable[[TurnContext, Services], Batches]
+    whole: Callable[[TurnContext, Services], bytes]
 
 
 def services() -> Services:
@@ -100,11 +100,11 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
     turn.admit(within.admission, holder, client)
-    chat = _read(request, within, turn)
-    if not chat.stream:
-        response = json_response(turn.whole(lambda: endpoint.whole(chat, within)))
+    context = _read(request, within, turn)
+    if not context.chat.stream:
+        response = json_response(turn.whole(lambda: endpoint.whole(context, within)))
     else:
-        pieces = turn.stream(endpoint.stream(chat, within), chat.envelope)
+        pieces = turn.stream(endpoint.stream(context, within), context.envelope)
         # Not through werkzeug's two iterators: they cost a twentieth of each chunk.
         response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
     if turn.record.attempts:
@@ -171,8 +171,8 @@ def _bearer_token(request: Request) -> str | None:
     return found[1] if found else None
 
 
-def _read(request: Request, within: Services, turn: Turn) -> ChatRequest:
-    """Return the checked request. From the end of its body on the client is watched: it may have to wait already."""
+def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
+    """Return the checked request in its context; its client is watched from the end of its body on."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         turn.record.id,
@@ -185,7 +185,7 @@ def _read(request: Request, within: Services, turn: Turn) -> ChatRequest:
     if client := request.environ.get("gunicorn.socket"):
         turn.watch(client)
     with turn.interruptible():
-        return run_for_size(len(raw), parse, raw, origin, turn.record, within.default_model)
+        return turn.context(run_for_size(len(raw), parse, raw, origin), within.default_model)
 
 
 def _read_body(request: Request, limit: int) -> bytes:

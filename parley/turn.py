@@ -17,6 +17,7 @@ the client, the reason is kept until the next step.
 """
 
 import contextlib
+import dataclasses
 import functools
 import socket
 import time
@@ -32,12 +33,30 @@ from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.request import ChatRequest
 
 Batches = Generator[list[bytes], None, None]
 """An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
 
-
 _NOTHING_MORE = sse.Last()
+
+
+@dataclasses.dataclass(slots=True)
+class TurnContext:
+    """What an answer works with: the request, the envelope of the answer's chunks, and the turn's record."""
+
+    chat: ChatRequest
+    envelope: Envelope
+    record: TurnRecord
+
+    def take_chat(self) -> ChatRequest:
+        """Return the request and forget it; to be called for the request's last use.
+
+        A large body would otherwise be held for as long as its answer lasts.
+        """
+        chat = self.chat
+        del self.chat
+        return chat
 
 
 class FallbackSpoken(Exception):
@@ -77,6 +96,13 @@ class Turn:
         self._client = client
         watcher = ClientWatcher(client, left=lambda: self.interrupt(ClientGone()))
         self._held.append(watcher.stop)
+
+    def context(self, chat: ChatRequest, default_model: str) -> TurnContext:
+        """Return the context of the answer to this request; note in the log record what was asked for."""
+        envelope = Envelope.new(chat.model or default_model)
+        self.record.model = envelope.model
+        self.record.turn_id = chat.turn_id
+        return TurnContext(chat, envelope, self.record)
 
     def interrupt(self, reason: BaseException) -> None:
         """End the turn for this reason, wherever it stands; may be called from any greenlet."""

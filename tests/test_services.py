@@ -20,6 +20,7 @@ from parley.turn import Turn
 from parley.turn_record import TurnRecord
 from parley.upstream import router
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
 
 NOT_KEPT = {"connection": "close"}
@@ -31,7 +32,11 @@ def settings(**environ: str) -> Settings:
 
 
 def chat(token: str | None = None) -> ChatRequest:
-    return parse(QUESTION, Origin("request-7", v1=True, token=token), TurnRecord("chat", "request-7"), "m")
+    return parse(QUESTION, Origin("request-7", v1=True, token=token))
+
+
+def record() -> TurnRecord:
+    return TurnRecord("chat", "request-7")
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def fake() -> Iterator[FakeUpstream]:
 
 def call_of(upstream: Upstream, fake: FakeUpstream, token: str | None = "callers-own") -> Call:
     """The call that reaches the upstream where a caller with this token asks."""
-    upstream.complete(chat(token))
+    upstream.complete(chat(token), record())
     return fake.wait_for_calls(1)[-1]
 
 
@@ -266,7 +271,10 @@ def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) 
 def test_no_upstream_answers_everything_with_what_to_set() -> None:
     upstream = upstream_of(settings())
 
-    for ask in (lambda: upstream.complete(chat()), lambda: list(upstream.stream(chat()))):
+    for ask in (
+        lambda: upstream.complete(chat(), record()),
+        lambda: upstream.stream(chat(), Envelope.new("m"), record()),
+    ):
         with pytest.raises(NotConfigured) as raised:
             ask()
         assert (raised.value.status, raised.value.code) == (503, "not_configured")

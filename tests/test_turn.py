@@ -1,6 +1,7 @@
 """A turn leaves nothing behind that only a garbage collection would find: those are rare in a worker."""
 
 import contextlib
+import json
 import socket
 import weakref
 
@@ -13,6 +14,7 @@ from parley.errors import AnswerCapped, ClientGone, NotFound, ParleyError, Serve
 from parley.turn import Batches, FallbackSpoken, Turn
 from parley.turn_record import TurnRecord
 from parley.wire.chunks import Envelope
+from parley.wire.request import Origin, parse
 
 pytestmark = pytest.mark.usefixtures("no_collections")
 FAILURES = (UpstreamStalled, NotFound, ServerShuttingDown, AnswerCapped, ZeroDivisionError, FallbackSpoken)
@@ -85,6 +87,27 @@ def test_a_turn_can_be_interrupted_before_its_answer(interrupted: type[BaseExcep
     ended = gevent.spawn(run).get()
     gevent.sleep(0)
     assert ended() is None
+
+
+@pytest.mark.parametrize(("asked_for", "answers"), [("m", "m"), (None, "default"), ("", "default")])
+def test_the_log_and_the_chunks_name_the_model_that_answers(asked_for: str | None, answers: str) -> None:
+    body = {"messages": [{"role": "user", "content": "Hi"}], "model": asked_for, "turn_id": 7}
+    turn = Turn(TurnRecord("chat", "turn"))
+
+    context = turn.context(parse(json.dumps(body).encode(), Origin("turn", v1=False)), "default")
+
+    assert context.envelope.model == turn.record.model == answers
+    assert turn.record.turn_id == 7
+
+
+def test_a_request_that_is_taken_is_held_no_longer() -> None:
+    turn = Turn(TurnRecord("chat", "turn"))
+    context = turn.context(parse(b'{"messages":[{"role":"user","content":"Hi"}]}', Origin("turn", v1=False)), "m")
+    held = weakref.ref(context.chat)
+
+    assert context.take_chat().question == "Hi"
+
+    assert held() is None
 
 
 def test_a_client_that_leaves_frees_the_place_in_the_same_moment() -> None:

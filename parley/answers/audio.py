@@ -5,15 +5,14 @@ from typing import NamedTuple
 
 from parley.answers import recorded, relayed, spoken
 from parley.services import Services
-from parley.turn import Batches
-from parley.wire.request import ChatRequest
+from parley.turn import Batches, TurnContext
 
 
 class Mode(NamedTuple):
     """Who speaks: in a stream, and in one piece."""
 
-    stream: Callable[[ChatRequest, Services], Batches]
-    whole: Callable[[ChatRequest, Services], bytes]
+    stream: Callable[[TurnContext, Services], Batches]
+    whole: Callable[[TurnContext, Services], bytes]
 
 
 SPOKEN = Mode(spoken.stream, spoken.whole)
@@ -24,17 +23,17 @@ MODES: Mapping[str, Mode] = {
 }
 
 
-def audio(chat: ChatRequest, services: Services) -> Batches:
+def audio(context: TurnContext, services: Services) -> Batches:
     """A transcript and the sound of it, in chunks at the pace of speech."""
-    return _mode(chat, services).stream(chat, services)
+    return _mode(context, services).stream(context, services)
 
 
-def audio_json(chat: ChatRequest, services: Services) -> bytes:
+def audio_json(context: TurnContext, services: Services) -> bytes:
     """The sound in one piece, as OpenAI's `message.audio`: a WAV file unless `audio.format` is pcm16."""
-    return _mode(chat, services).whole(chat, services)
+    return _mode(context, services).whole(context, services)
 
 
-def _mode(chat: ChatRequest, services: Services) -> Mode:
-    if chat.broadcast is not None and services.has_voice:
+def _mode(context: TurnContext, services: Services) -> Mode:
+    if context.chat.broadcast is not None and services.has_voice:
         return SPOKEN  # where it has no recording it is said
     return MODES[services.settings.audio_mode]

@@ -12,7 +12,7 @@ from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterance import AudioPiece, Utterance
 from parley.speech.word_timing import Word
-from parley.turn import Batches
+from parley.turn import Batches, TurnContext
 from parley.wire import audio
 from parley.wire.request import ChatRequest
 
@@ -26,9 +26,9 @@ class Player:
     `AUDIO_LEAD_MS`: a generator of `say` waits meanwhile, so that its maker need not be far ahead, either.
     """
 
-    def __init__(self, chat: ChatRequest, services: Services) -> None:
+    def __init__(self, context: TurnContext, services: Services) -> None:
         settings = services.settings
-        self._chunks = audio.AudioChunks(chat.envelope, id_once=chat.origin.v1)
+        self._chunks = audio.AudioChunks(context.envelope, id_once=context.chat.origin.v1)
         self._pace = pacing.Pace(settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms)
 
     def say(self, piece: AudioPiece) -> Batches:
@@ -60,20 +60,19 @@ class Player:
         yield from self.rest()
 
 
-def play(utterance: Utterance, chat: ChatRequest, services: Services) -> Batches:
+def play(utterance: Utterance, context: TurnContext, services: Services) -> Batches:
     """A whole answer whose sound is there already."""
-    player = Player(chat, services)
-    envelope = chat.envelope
-    del chat  # its body is not held for as long as the answer lasts
+    player = Player(context, services)
+    context.take_chat()  # its body is not held for as long as the answer lasts
     yield player.tell(utterance.transcript, utterance.words)
     yield from player.say_all([AudioPiece(utterance.pcm)])
-    yield [envelope.finish("stop")]
+    yield [context.envelope.finish("stop")]
 
 
-def play_whole(utterance: Utterance, chat: ChatRequest) -> bytes:
+def play_whole(utterance: Utterance, context: TurnContext) -> bytes:
     """The same in one piece: a WAV file unless `audio.format` is pcm16."""
-    data = whole_sound(utterance.pcm, utterance.rate, chat)
-    return audio.completion(chat.envelope, data, utterance.transcript, utterance.words)
+    data = whole_sound(utterance.pcm, utterance.rate, context.chat)
+    return audio.completion(context.envelope, data, utterance.transcript, utterance.words)
 
 
 def whole_sound(pcm: bytes, rate: int, chat: ChatRequest) -> msgspec.Raw:

@@ -4,23 +4,22 @@ from parley.answers import playback
 from parley.services import Services
 from parley.speech.utterance import Utterance
 from parley.telemetry.logs import log
-from parley.turn import Batches
-from parley.wire.request import ChatRequest
+from parley.turn import Batches, TurnContext
 
 
-def stream(chat: ChatRequest, services: Services) -> Batches:
+def stream(context: TurnContext, services: Services) -> Batches:
     """The transcript with its words in time, then the recording."""
-    return playback.play(choose(chat, services), chat, services)
+    return playback.play(choose(context, services), context, services)
 
 
-def whole(chat: ChatRequest, services: Services) -> bytes:
+def whole(context: TurnContext, services: Services) -> bytes:
     """The recording in one piece."""
-    return playback.play_whole(choose(chat, services), chat)
+    return playback.play_whole(choose(context, services), context)
 
 
-def choose(chat: ChatRequest, services: Services) -> Utterance:
+def choose(context: TurnContext, services: Services) -> Utterance:
     """The recording for the request, by its broadcast text or the name that it gives; simulated where there is none."""
-    utterance = services.recordings.choose(chat.asset, chat.broadcast)
+    utterance = services.recordings.choose(context.chat.asset, context.chat.broadcast)
     if utterance.simulated:
-        log.warning("simulated_audio", id=chat.origin.request_id, reason="no recording fits this request")
+        log.warning("simulated_audio", id=context.chat.origin.request_id, reason="no recording fits this request")
     return utterance

@@ -18,7 +18,7 @@ from parley.services import Services
 from parley.speech.pcm import Resampler, from_int16, to_int16
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
-from parley.turn import Batches
+from parley.turn import Batches, TurnContext
 from parley.wire import audio, chunks
 from parley.wire.request import ChatRequest
 
@@ -27,16 +27,15 @@ DEFAULT_VOICE = "alloy"
 A_SECOND = 2 * UPSTREAM_HZ
 
 
-def stream(chat: ChatRequest, services: Services) -> Batches:
+def stream(context: TurnContext, services: Services) -> Batches:
     """The upstream's speech; a broadcast, or a recording asked for by name, asks no upstream."""
-    if _is_recorded(chat):
-        played = recorded.stream(chat, services)
-        del chat
-        yield from played
+    if _is_recorded(context.chat):
+        yield from recorded.stream(context, services)
         return
-    relayed = _Relayed(chat, services)
-    with contextlib.closing(services.upstream.stream(_asking_for_audio(chat))) as answer:
-        del chat  # its body is not held for as long as the answer lasts
+    relayed = _Relayed(context, services)
+    question = _asking_for_audio(context.take_chat())
+    with contextlib.closing(services.upstream.stream(question, context.envelope, context.record)) as answer:
+        del question  # its body is not held for as long as the answer lasts
         for batch in answer:
             if not batch:
                 yield batch
@@ -45,11 +44,11 @@ def stream(chat: ChatRequest, services: Services) -> Batches:
     yield from relayed.rest()
 
 
-def whole(chat: ChatRequest, services: Services) -> bytes:
+def whole(context: TurnContext, services: Services) -> bytes:
     """The upstream's answer in one piece, its sound converted; an answer without sound goes on as it came."""
-    if _is_recorded(chat):
-        return recorded.whole(chat, services)
-    body = services.upstream.complete(_asking_for_audio(chat))
+    if _is_recorded(context.chat):
+        return recorded.whole(context, services)
+    body = services.upstream.complete(_asking_for_audio(context.chat), context.record)
     completion: dict[str, Any] = msgspec.json.decode(body)
     message = completion["choices"][0].get("message") or {}
     said = audio.spoken(message)
@@ -58,16 +57,16 @@ def whole(chat: ChatRequest, services: Services) -> bytes:
     rate = services.settings.audio_sample_rate
     sound = _Converted(rate)
     pcm = b"".join([*sound.in_steps(said.pcm), sound.rest()])
-    message["audio"]["data"] = whole_sound(pcm, rate, chat)
+    message["audio"]["data"] = whole_sound(pcm, rate, context.chat)
     return msgspec.json.encode(completion)
 
 
 class _Relayed:
     """An answer on its way: speech is converted and paced, all else goes on at once, what ends it at the end."""
 
-    def __init__(self, chat: ChatRequest, services: Services) -> None:
-        self._envelope = chat.envelope
-        self._player = Player(chat, services)
+    def __init__(self, context: TurnContext, services: Services) -> None:
+        self._envelope = context.envelope
+        self._player = Player(context, services)
         self._sound = _Converted(services.settings.audio_sample_rate)
         self._opening: list[bytes] = []
         self._ending: list[bytes] = []

@@ -17,7 +17,7 @@ from parley.errors import ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
 from parley.speech.utterance import AudioPiece
-from parley.turn import Batches, FallbackSpoken
+from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
@@ -26,19 +26,16 @@ SPOKEN_FIELDS = ("content", "refusal")
 TOOL_FIELDS = ("tool_calls", "function_call")
 
 
-def stream(chat: ChatRequest, services: Services) -> Batches:
+def stream(context: TurnContext, services: Services) -> Batches:
     """Each clause's transcript and words, then its sound; a recording that is asked for is played instead."""
-    if _is_recorded(chat, services):
-        played = recorded.stream(chat, services)
-        del chat
-        yield from played
+    if _is_recorded(context, services):
+        yield from recorded.stream(context, services)
         return
-    player = Player(chat, services)
-    envelope = chat.envelope
-    said = _answer(chat, services, player) if chat.broadcast is None else _broadcast(chat, services, player)
-    del chat  # its body is not held for as long as the answer is spoken
+    player = Player(context, services)
+    envelope = context.envelope
+    answer = _answer if context.chat.broadcast is None else _broadcast
     try:
-        yield from said
+        yield from answer(context, services, player)
     except ParleyError as error:
         if not (yield from _spoken_fallback(error, envelope, services, player)):
             raise
@@ -46,49 +43,52 @@ def stream(chat: ChatRequest, services: Services) -> Batches:
         raise FallbackSpoken(error) from None
 
 
-def whole(chat: ChatRequest, services: Services) -> bytes:
+def whole(context: TurnContext, services: Services) -> bytes:
     """The answer in one piece; one that calls tools goes on as it came."""
-    if _is_recorded(chat, services):
-        return recorded.whole(chat, services)
-    if chat.broadcast is not None:
-        return play_whole(services.synthesis.utterance(chat.broadcast, recurs=True), chat)
-    ask = text.rag_json if chat.wants_knowledge else text.chat_json
-    body = ask(chat.for_text(), services)
+    if _is_recorded(context, services):
+        return recorded.whole(context, services)
+    if context.chat.broadcast is not None:
+        return play_whole(services.synthesis.utterance(context.chat.broadcast, recurs=True), context)
+    ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
+    body = ask(_for_text(context.chat, context), services)
     completion: dict[str, Any] = json.loads(body)
     message = completion["choices"][0].get("message") or {}
     if any(message.get(field) for field in TOOL_FIELDS):
         return body
     said = next((message[field] for field in SPOKEN_FIELDS if message.get(field)), "")
-    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), chat))
+    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), context))
     kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
     return json.dumps({**spoken, **kept}).encode()
 
 
-def _is_recorded(chat: ChatRequest, services: Services) -> bool:
-    if chat.broadcast is not None:
-        return services.recordings.by_words(chat.broadcast) is not None
-    return chat.asset is not None
+def _is_recorded(context: TurnContext, services: Services) -> bool:
+    if context.chat.broadcast is not None:
+        return services.recordings.by_words(context.chat.broadcast) is not None
+    return context.chat.asset is not None
 
 
-def _answer(chat: ChatRequest, services: Services, player: Player) -> Batches:
-    ask = text.rag if chat.wants_knowledge else text.chat
-    envelope = chat.envelope
-    reading = _Reading(ask(chat.for_text(), services), envelope)
-    del chat
+def _answer(context: TurnContext, services: Services, player: Player) -> Batches:
+    ask = text.rag if context.chat.wants_knowledge else text.chat
+    envelope = context.envelope
+    reading = _Reading(ask(_for_text(context.take_chat(), context), services), envelope)
     with contextlib.closing(_speech_stream(reading.text(), services, services.synthesis.say)) as speech:
         for batch in player.say_all(speech.pieces()):
             yield [*reading.aside(), *batch]
     yield [*reading.aside(), envelope.finish(reading.finish_reason), *reading.behind]
 
 
-def _broadcast(chat: ChatRequest, services: Services, player: Player) -> Batches:
+def _broadcast(context: TurnContext, services: Services, player: Player) -> Batches:
     """The text as it is, for a platform compares it with its own; its sound is kept for the next time."""
     say = functools.partial(services.synthesis.say, recurs=True)
-    envelope, said = chat.envelope, chat.broadcast or ""
-    del chat
+    said = context.take_chat().broadcast or ""
     with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
         yield from player.say_all(_under(said, speech.pieces()))
-    yield [envelope.finish("stop")]
+    yield [context.envelope.finish("stop")]
+
+
+def _for_text(chat: ChatRequest, context: TurnContext) -> TurnContext:
+    """The context of the answer in text, whose chunks have an envelope of their own."""
+    return TurnContext(chat.for_text(), Envelope.new(context.envelope.model), context.record)
 
 
 def _spoken_fallback(

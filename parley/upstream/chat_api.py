@@ -124,16 +124,17 @@ class ChatApi:
         self._discreet = Redactor(self._untold)
         self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
 
-    def open(self, chat: ChatRequest, seconds: float) -> OpenStream:
+    def open(self, chat: ChatRequest, envelope: Envelope, seconds: float) -> OpenStream:
         """Ask for a stream and read it up to the commit point, in so many seconds at most.
 
+        `envelope` is the answer's; it is left as it is, for another attempt may win.
         Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
         """
         budgets = self._budgets
         patience = Patience(budgets.tick, budgets.idle, budgets.total)
         if chat.wants_audio:
             patience = patience.for_audio()
-        reader = StreamReader(dataclasses.replace(chat.envelope, used=False), patience)
+        reader = StreamReader(dataclasses.replace(envelope, used=False), patience)
         seconds = min(seconds, budgets.first_content)
         with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)

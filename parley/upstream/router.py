@@ -9,9 +9,11 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from parley.errors import NotConfigured, ParleyError, UpstreamError
+from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.chat_api import Budgets, ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 MODELS_KEPT_SECONDS = 60.0
@@ -25,11 +27,13 @@ class Upstream(Protocol):
     model: str
     prompt_form: PromptForm
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[list[bytes], None, None]:
         """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point."""
         ...
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """The whole answer, a `chat.completion` object as the upstream wrote it."""
         ...
 
@@ -56,11 +60,13 @@ class NoUpstream:
     model = ""
     prompt_form: PromptForm = "reference"
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[list[bytes], None, None]:
         """Raises NotConfigured."""
         raise self.unavailable_reason()
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """Raises NotConfigured."""
         raise self.unavailable_reason()
 
@@ -96,18 +102,20 @@ class UpstreamRouter:
         self._models: list[dict[str, Any]] = []
         self._models_until = 0.0
 
-    def stream(self, chat: ChatRequest, wake_after: float | None = None) -> Generator[list[bytes], None, None]:
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[list[bytes], None, None]:
         """The answer's payloads in batches, empty ones in silence; the first holds all up to the commit point.
 
         Where no content has come after `wake_after` seconds, an empty batch says so at that moment.
         Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, AnswerCapped at the end of the caps.
         """
-        winner, stream = yield from self._open_stream(chat, wake_after)
+        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
+        del chat  # nothing is asked again: its body is not held for as long as the answer lasts
         with contextlib.closing(stream):
-            chat.record.ttft_ms = chat.record.elapsed_ms
-            chat.record.upstream_request_id = stream.request_id
-            rest = stream.rest(chat.envelope)
-            del chat  # nothing is asked again: its body is not held for as long as the answer lasts
+            record.ttft_ms = record.elapsed_ms
+            record.upstream_request_id = stream.request_id
+            rest = stream.rest(envelope)
             yield stream.held
             try:
                 yield from rest
@@ -115,7 +123,7 @@ class UpstreamRouter:
                 winner.failed(error)
                 raise
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """The whole answer, a `chat.completion` object as the upstream wrote it.
 
         Raises an UpstreamError, or UpstreamRefused for the upstream's own 4xx.
@@ -124,10 +132,10 @@ class UpstreamRouter:
         def ask(upstream: ChatApi, seconds: float) -> Completion:
             return upstream.complete(chat, seconds)
 
-        attempts = self._attempts(chat, ask, _forget, self.budgets.total)
+        attempts = self._attempts(record, ask, _forget, self.budgets.total)
         with contextlib.closing(attempts):
             _, completion = _without_ticks(attempts.run(tells_of_silence=False))
-        chat.record.upstream_request_id = completion.request_id
+        record.upstream_request_id = completion.request_id
         return completion.body
 
     def warm(self) -> None:
@@ -155,20 +163,20 @@ class UpstreamRouter:
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
 
     def _open_stream(
-        self, chat: ChatRequest, wake_after: float | None
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
     ) -> Generator[list[bytes], None, tuple[UpstreamHealth, OpenStream]]:
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
-            return upstream.open(chat, seconds)
+            return upstream.open(chat, envelope, seconds)
 
-        attempts = self._attempts(chat, ask, OpenStream.close, self.budgets.precommit)
+        attempts = self._attempts(record, ask, OpenStream.close, self.budgets.precommit)
         attempts.hedge_and_wake(self.hedge_after, wake_after)
         with contextlib.closing(attempts):
             # Silence concerns nobody until something has been sent: a waiting message under our envelope.
-            return (yield from attempts.run(tells_of_silence=chat.envelope.used))
+            return (yield from attempts.run(tells_of_silence=envelope.used))
 
     def _attempts(
         self,
-        chat: ChatRequest,
+        record: TurnRecord,
         ask: Callable[[ChatApi, float], Answered],
         discard: Callable[[Answered], None],
         seconds: float,
@@ -178,7 +186,7 @@ class UpstreamRouter:
             self.candidates,
             ask,
             discard,
-            chat.record,
+            record,
             self.retry_budget,
             seconds=seconds,
             retry_within=self.budgets.precommit,

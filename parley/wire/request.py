@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
-from parley.turn_record import TurnRecord
 from parley.wire import strict_json, validation
-from parley.wire.chunks import Envelope
 
 OPENAI_FIELDS = frozenset(
     """
@@ -67,15 +65,19 @@ class ChatRequest:
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
-    envelope: Envelope
     origin: Origin
-    record: TurnRecord
     size: int = 0
 
     @property
     def model(self) -> str | None:
         """The model asked for, if any."""
         return self.body.get("model")
+
+    @property
+    def turn_id(self) -> int | None:
+        """Agora's number of the turn, if it gave a whole number that a JSON reader keeps exact."""
+        turn_id = self.body.get("turn_id")
+        return turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
 
     @property
     def asset(self) -> str | None:
@@ -139,13 +141,13 @@ class ChatRequest:
         return bool(self.body.get("rag") or self.body.get("kb"))
 
     def for_text(self) -> "ChatRequest":
-        """The same request, under an envelope of its own, for a model that answers in text and knows no sound.
+        """The same request for a model that answers in text and knows no sound.
 
         What the assistant said in sound is a text of the conversation, too.
         """
         body = {name: value for name, value in self.body.items() if name not in SOUND_FIELDS}
         body["messages"] = [_in_text(message) for message in self.messages]
-        return dataclasses.replace(self, body=body, envelope=Envelope.new(self.envelope.model))
+        return dataclasses.replace(self, body=body)
 
     def waiting_ms(self, default: int | None) -> int | None:
         """Milliseconds without content after which to speak a waiting message; None for never."""
@@ -177,7 +179,7 @@ class ChatRequest:
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) -> ChatRequest:
+def parse(raw: bytes, origin: Origin) -> ChatRequest:
     """Check a request's body. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
@@ -186,11 +188,7 @@ def parse(raw: bytes, origin: Origin, record: TurnRecord, default_model: str) ->
     wish = body.get("stream")
     # Where nothing is said: Agora's default on the bare paths, OpenAI's under /v1.
     stream = not origin.v1 if wish is None else wish
-    envelope = Envelope.new(body.get("model") or default_model)
-    record.model = envelope.model
-    turn_id = body.get("turn_id")
-    record.turn_id = turn_id if isinstance(turn_id, int) and abs(turn_id) < 1 << 53 else None
-    return ChatRequest(body, stream, envelope, origin, record, len(raw))
+    return ChatRequest(body, stream, origin, len(raw))
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

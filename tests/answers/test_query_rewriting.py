@@ -9,8 +9,10 @@ import pytest
 from parley.answers.query_rewriting import rewrite_query
 from parley.errors import UpstreamTimeout
 from parley.knowledge.index import Query
+from parley.turn import TurnContext
 from parley.turn_record import TurnRecord
 from parley.upstream.router import NoUpstream
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
 
 FOLLOW_UP = Query("and how much is it", "tell me about the full overhaul", {"language": "en"})
@@ -23,7 +25,7 @@ class Model(NoUpstream):
         self.answer = answer
         self.chat: ChatRequest | None = None
 
-    def complete(self, chat: ChatRequest) -> bytes:
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         self.chat = chat
         if self.answer is None:
             gevent.sleep(60)
@@ -32,16 +34,16 @@ class Model(NoUpstream):
         return json.dumps({"choices": [{"message": {"content": self.answer}}]}).encode()
 
 
-def chat() -> ChatRequest:
+def context() -> TurnContext:
     body = {"model": "m", "messages": [{"role": "user", "content": "and how much is it"}], "tools": [{}]}
     record = TurnRecord(id="1", endpoint="rag")
-    return parse(json.dumps(body).encode(), Origin("1", False), record, "m")
+    return TurnContext(parse(json.dumps(body).encode(), Origin("1", False)), Envelope.new("m"), record)
 
 
 def test_the_models_wording_is_looked_up() -> None:
     model = Model(" How much is a full overhaul? ")
 
-    query = rewrite_query(FOLLOW_UP, chat(), model, 5)
+    query = rewrite_query(FOLLOW_UP, context(), model, 5)
 
     assert query == Query("How much is a full overhaul?", "", {"language": "en"})
     assert model.chat is not None and model.chat.body.keys() == {"messages", "temperature", "max_tokens", "model"}
@@ -50,10 +52,10 @@ def test_the_models_wording_is_looked_up() -> None:
 
 @pytest.mark.parametrize("answer", [None, UpstreamTimeout("late"), "", "x" * 401, 7], ids=str)
 def test_without_a_good_wording_in_time_the_callers_own_words_are_looked_up(answer: Any) -> None:
-    assert rewrite_query(FOLLOW_UP, chat(), Model(answer), 0.02) == FOLLOW_UP
+    assert rewrite_query(FOLLOW_UP, context(), Model(answer), 0.02) == FOLLOW_UP
 
 
 def test_a_first_question_needs_no_other_wording() -> None:
     model = Model("anything")
 
-    assert rewrite_query(Query("how much is it"), chat(), model, 5) == Query("how much is it") and model.chat is None
+    assert rewrite_query(Query("how much is it"), context(), model, 5) == Query("how much is it") and model.chat is None

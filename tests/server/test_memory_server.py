@@ -249,7 +249,7 @@ def test_a_body_is_not_held_for_as_long_as_its_answer(
         for connection in connections:
             connection.sendall(post(path, large()))
             receive_until(connection, b'"data"' if path == AUDIO else b"there")
-        assert held(server)["Turn"] == 3 and held(server)["Asked"] == 0
+        assert held(server)["Turn"] == 3 and held(server)["ChatRequest"] == 0
 
 
 def test_who_leaves_while_a_large_body_waits_is_let_go(
@@ -271,7 +271,7 @@ def test_who_leaves_while_a_large_body_waits_is_let_go(
             wait_until(lambda: held(server)["Turn"] == 8)
         # Nothing of theirs has been worked on, and nothing has to be.
         assert {server.wait_for_end(f"waits-{number}")["outcome"] for number in range(8)} == {"client_closed"}
-        assert (held(server)["Turn"], held(server)["Asked"]) == (0, 0)
+        assert (held(server)["Turn"], held(server)["ChatRequest"]) == (0, 0)
         requests.get(f"{server.url}/begin", timeout=20)
         assert requests.post(f"{server.url}{CHAT}", json=large(), timeout=20).status_code == 200
     assert len(upstream.calls) == 1

@@ -10,7 +10,6 @@ import pytest
 from engine import REQUEST
 
 from parley.errors import InvalidRequest
-from parley.turn_record import TurnRecord
 from parley.wire.request import OPENAI_FIELDS, UPSTREAM_FIELDS, ChatRequest, Origin, parse, text_of
 from parley.wire.validation import MAX_MESSAGES, ROLES
 
@@ -33,7 +32,7 @@ AGORA_FOR_OTHERS = {
 
 def read(body: Any, *, v1: bool = False, query: dict[str, str] | None = None) -> ChatRequest:
     """The request with this body, checked."""
-    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}), TurnRecord("chat", "r"), "default")
+    return parse(json.dumps(body).encode(), Origin("r", v1, query or {}))
 
 
 def chat(*messages: dict[str, Any], v1: bool = False, **fields: Any) -> ChatRequest:
@@ -188,10 +187,9 @@ def test_where_nothing_is_said_bare_paths_stream_and_v1_paths_do_not(
     assert (chat(**fields).stream, chat(v1=True, **fields).stream) == (bare, v1)
 
 
-def test_the_answers_envelope_names_the_model_asked_for() -> None:
-    models = [chat(**fields).envelope.model for fields in ({"model": "m"}, {}, {"model": None}, {"model": ""})]
-
-    assert models == ["m", "default", "default", "default"]
+@pytest.mark.parametrize(("sent", "kept"), [(7, 7), ("7", None), (None, None), (1 << 53, None), (0.5, None)])
+def test_a_turn_id_is_a_number_that_json_keeps_exact(sent: Any, kept: int | None) -> None:
+    assert chat(turn_id=sent).turn_id == kept
 
 
 @pytest.mark.parametrize(
@@ -300,7 +298,7 @@ def test_context_changes_nothing_but_the_messages() -> None:
     framed = request.with_context("B", "A")
 
     assert {**framed.body, "messages": None} == {**request.body, "messages": None}
-    assert (framed.stream, framed.envelope, framed.origin) == (False, request.envelope, request.origin)
+    assert (framed.stream, framed.origin) == (False, request.origin)
 
 
 def test_the_closed_list_is_the_openai_packages_own_without_metadata() -> None:
@@ -331,13 +329,13 @@ def test_the_common_extensions_go_upstream_too() -> None:
 
 
 def test_of_agoras_request_nothing_private_goes_upstream() -> None:
-    request = parse(REQUEST.encode(), Origin("r", v1=False), TurnRecord("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False))
 
     assert request.for_upstream("default", NOTHING) == AGORA_FOR_OTHERS
 
 
 def test_what_agora_said_stays_readable_here() -> None:
-    request = parse(REQUEST.encode(), Origin("r", v1=False), TurnRecord("chat", "r"), "default")
+    request = parse(REQUEST.encode(), Origin("r", v1=False))
 
     request.for_upstream("default", NOTHING)
 
@@ -477,7 +475,7 @@ def test_with_a_stream_its_options_stay() -> None:
 def test_what_a_caller_said_is_not_in_a_requests_repr() -> None:
     origin = Origin("r", v1=False, query={"q": "secret"}, token="secret")
 
-    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin, TurnRecord("chat", "r"), "m")
+    request = parse(b'{"messages":[{"role":"user","content":"secret"}]}', origin)
 
     assert "secret" not in repr(request)
 
@@ -505,4 +503,4 @@ def test_what_is_for_a_model_of_text_holds_no_sound() -> None:
         question,
     ]
     assert not {"modalities", "audio", "rag"} & sent.keys()
-    assert text.envelope.id != original.envelope.id and original.messages[0] == heard
+    assert original.messages[0] == heard

@@ -8,6 +8,7 @@ from parley.errors import ParleyError, UpstreamError, WarmingUp
 from parley.http_client.pool import ConnectionPool
 from parley.upstream.chat_api import Budgets, ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.embedded.model_process import MODEL, Running
+from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 POLL_SECONDS = 0.05
@@ -27,10 +28,10 @@ class EmbeddedUpstream(ChatApi):
         self._patience = budgets.first_content
         self._ready = False
 
-    def open(self, chat: ChatRequest, seconds: float) -> OpenStream:
+    def open(self, chat: ChatRequest, envelope: Envelope, seconds: float) -> OpenStream:
         """As `ChatApi.open`; raises WarmingUp where it is not ready within the budget."""
         self._await()
-        return super().open(chat, seconds)
+        return super().open(chat, envelope, seconds)
 
     def complete(self, chat: ChatRequest, seconds: float) -> Completion:
         """As `ChatApi.whole`; raises WarmingUp where it is not ready within the budget."""
