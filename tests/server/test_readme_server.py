@@ -106,5 +106,5 @@ def test_its_server_ends_with_gunicorn() -> None:
 
 def _embedded_server_of(master: int) -> int:
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    (found,) = [pid for pid in children if b"embedded_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (found,) = [pid for pid in children if b"model_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(found)
