@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
-.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings clean
+.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
 
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
@@ -62,9 +62,14 @@ requirements:
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements-model.in -o requirements-model.txt
 
-# Write the settings table into .env.example; README.md's is printed by `flask settings`.
+# Write the settings table into .env.example and docs/settings.md; README.md's is printed by `flask settings --readme`.
 settings: $(VENV)/.served
 	$(BIN)/flask settings --env > .env.example
+	$(BIN)/flask settings --page > docs/settings.md
+
+# Write the tests of each row into docs/reliability.md.
+rows: $(VENV)/.served
+	$(BIN)/python tests/support/rows.py --write
 
 clean:
 	rm -rf $(VENV)

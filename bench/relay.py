@@ -20,6 +20,9 @@ RELAYS = ["direct", "nginx", "bare", "parley", "tutorial", "litellm", "agora"]
 # The streams that S5 leaves behind spoil what comes after it, in relays that do not notice that callers have left.
 ORDER = ["S0", "S1", "S2", "S3", "S4", "S6", "leave", "S5"]
 
+PAGES = {"capacity": documents.SCALING, "targets": documents.TARGETS}
+"""Where a table goes that is not for docs/performance.md."""
+
 Rounds = dict[str, dict[str, list[Result]]]
 
 
@@ -96,7 +99,8 @@ def _report(told: dict[str, figures.Figures], missing: dict[str, str], *, write:
     if missing:
         texts["relays"] += f" Not installed, or not started, so not measured: {', '.join(missing)}."
     if "parley" in told:
-        texts["goals"] = tables.of_goals(told)
+        texts["goals"] = tables.of_goals(told, portable=True)
+        texts["targets"] = documents.dated(made_with, tables.of_goals(told, portable=False))
         texts["capacity"] = capacity.of_a_core(told["parley"])
     texts["bench"] = tables.of_the_bench(told)
     for name, text in texts.items():
@@ -104,7 +108,7 @@ def _report(told: dict[str, figures.Figures], missing: dict[str, str], *, write:
     if write:
         documents.save("relay", {"about": made_with, "figures": told})
         for name, text in texts.items():
-            documents.put(name, text, documents.SCALING if name == "capacity" else documents.PERFORMANCE)
+            documents.put(name, text, PAGES.get(name, documents.PERFORMANCE))
         plots.relays(told)
 
 

@@ -29,23 +29,16 @@ def main() -> None:
     build()
     rows = [_start(options.python) for _ in range(options.rounds)]
     seconds, rss, pss = (statistics.median(column) for column in zip(*rows, strict=True))
-    text = documents.dated(
-        about(),
-        tables.markdown(
-            ["what", "required", "measured", ""],
-            [
-                [
-                    "seconds from the start of `gunicorn` to the end of the first answer",
-                    *_judged(seconds, MOST_SECONDS, 2),
-                ],
-                ["RSS of the worker then, MB", *_judged(rss, MOST_RSS_MB, 1)],
-                ["PSS of master and worker together, MB", "", tables.number(pss, 1), ""],
-            ],
-        ),
-    )
-    print(f"\n## startup\n\n{text}")
+    seconds_row = ["seconds from the start of `gunicorn` to the end of the first answer", tables.number(seconds, 2)]
+    rss_row = ["RSS of the worker then, MB", tables.number(rss, 1)]
+    pss_row = ["PSS of master and worker together, MB", tables.number(pss, 1)]
+    text = documents.dated(about(), tables.markdown(["what", "measured"], [seconds_row, rss_row, pss_row]))
+    judged = [[*seconds_row, *_judged(seconds, MOST_SECONDS, 2)], [*rss_row, *_judged(rss, MOST_RSS_MB, 1)]]
+    targets = tables.markdown(["what", "measured", "required", ""], judged)
+    print(f"\n## startup\n\n{text}\n\n{targets}")
     if options.write_docs:
         documents.put("startup", text)
+        documents.put("startup", targets, documents.TARGETS)
 
 
 def _start(python: str) -> tuple[float, float, float]:
@@ -90,7 +83,7 @@ def _rss_kib(pid: int) -> int:
 
 def _judged(value: float, limit: float, digits: int) -> list[str]:
     kept = "kept" if value <= limit else "**missed**"
-    return [f"≤ {tables.number(limit, digits)}", tables.number(value, digits), kept]
+    return [f"≤ {tables.number(limit, digits)}", kept]
 
 
 def _options() -> argparse.Namespace:

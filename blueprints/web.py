@@ -17,7 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from blueprints import origins
 from parley import client_connection, errors
-from parley.concurrency import run_for_size
+from parley.concurrency import LARGE_BYTES, run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
 from parley.services import Services
 from parley.settings import Settings
@@ -172,7 +172,7 @@ def _bearer_token(request: Request) -> str | None:
 
 
 def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
-    """Return the checked request in its context; its client is watched from the end of its body on."""
+    """Return the checked request; end the turn of a client who leaves while a large body arrives, or waits."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         turn.record.id,
@@ -181,8 +181,11 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
-    raw = _read_body(request, within.settings.max_body)
-    if client := request.environ.get("gunicorn.socket"):
+    client = request.environ.get("gunicorn.socket")
+    is_large = (request.content_length or 0) >= LARGE_BYTES
+    with turn.watching(client if is_large else None):
+        raw = _read_body(request, within.settings.max_body)
+    if client:
         turn.watch(client)
     with turn.interruptible():
         return turn.context(run_for_size(len(raw), parse, raw, origin), within.default_model)
@@ -230,6 +233,9 @@ def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
     has_body = in_chunks or environ.get("CONTENT_LENGTH", "0") != "0"
     client = environ.get("gunicorn.socket")
     if connection.body_is_read or not has_body or client is None:
+        return
+    if response.status_code == CLIENT_CLOSED_REQUEST:
+        connection.close_after_answer()
         return
     if (in_chunks and not connection.is_known) or response.status_code == HTTPStatus.REQUEST_TIMEOUT:
         # The body's end is not worth finding: a stranger's chunks are work, and a slow sender may never come to it.

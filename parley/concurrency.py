@@ -51,8 +51,10 @@ class _Line:
         self._full_at = 0.0
         self._waiting: deque[Waiter[None]] = deque()
         self._background: deque[Waiter[None]] = deque()
-        # A timer, not a callback: gevent runs callbacks before the loop looks at its sockets, timers behind that.
-        self._next_pass = self._hub.loop.timer(0)
+        # A timer, not a callback: gevent runs callbacks before the loop looks at its sockets, timers behind that. Of
+        # the lowest priority, so that sockets and timers that are ready in the same pass come first.
+        loop = self._hub.loop
+        self._next_pass = loop.timer(0, priority=loop.MINPRI)
 
     def step(self, background: bool) -> None:
         """Go on, or wait for a pass that has time left."""
@@ -159,7 +161,7 @@ def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kw
     """Return what the work on a request of `size` bytes returns, or raise what it raises.
 
     A large one is worked on in a thread, one at a time: each thread that computes keeps the interpreter from the event
-    loop for 5 ms at a time (`sys.getswitchinterval`), so that several would stop the streams for as many times as long.
+    loop for `sys.getswitchinterval` at a time, so that several would stop the streams for as many times as long.
     """
     if size < LARGE_BYTES:
         return work(*args, **kwargs)

@@ -8,10 +8,14 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
+from parley.concurrency import checkpoint
 from parley.errors import ParleyError
+from parley.knowledge import minilm
 from parley.knowledge.bases import Bases
-from parley.knowledge.encoders import builder_of
-from parley.knowledge.retriever import Breath, Retriever
+from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
+from parley.knowledge.retriever import Retriever
+from parley.knowledge.semantic import Encoder
+from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
@@ -36,8 +40,11 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, builder_of(settings), Breath()), timeout=settings.rag_timeout, poll=settings.kb_poll
+            Bases(settings.kb_dir, index_factory_of(settings).build, in_background),
+            timeout=settings.rag_timeout,
+            poll=settings.kb_poll,
         )
         self.draining = False
         self._last_phrase = ""
@@ -106,6 +113,36 @@ class Services:
 def _ended(phrase: str) -> str:
     """The phrase with a sentence mark at its end."""
     return phrase if phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।")) else f"{phrase}."
+
+
+def index_factory_of(settings: Settings) -> IndexFactory:
+    """Return the factory of the knowledge bases' indexes, with the settings' encoder, cache and thresholds."""
+    return IndexFactory(
+        encoder_of(settings),
+        vector_cache_of(settings),
+        min_coverage=settings.rag_min_coverage,
+        min_cosine=settings.rag_min_cosine,
+    )
+
+
+def encoder_of(settings: Settings) -> Encoder | None:
+    """Return the encoder that the settings name, else the embedded one if it is installed, else None."""
+    if settings.rag_tier == "lexical":
+        return None
+    if settings.embeddings_base_url:
+        return ApiEncoder(
+            settings.embeddings_base_url,
+            settings.embeddings_api_key,
+            settings.embeddings_model,
+            timeout=settings.embeddings_timeout,
+            connect_timeout=settings.connect_timeout,
+        )
+    return EmbeddedEncoder(settings.embeddings_timeout) if minilm.installed() else None
+
+
+def vector_cache_of(settings: Settings) -> VectorCache:
+    """Return the cache of vectors in the folder that the settings name."""
+    return VectorCache(settings.embeddings_cache / CACHE_FILE)
 
 
 def voice_of(settings: Settings) -> Synthesiser:

@@ -85,7 +85,7 @@ class Turn:
 
     def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
         """Take a slot for the turn's life. Raises ServerOverloaded, RateLimited, ClientGone."""
-        admission.admit(self, holder, self._watching(client))
+        admission.admit(self, holder, self.watching(client))
         self._held.append(functools.partial(admission.release, self))
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()
@@ -132,6 +132,15 @@ class Turn:
             yield
         finally:
             self._waits_inside = False
+
+    @contextlib.contextmanager
+    def watching(self, client: socket.socket | None) -> Iterator[None]:
+        """Raise ClientGone as soon as the client leaves; for what comes before the request's body has been read."""
+        with contextlib.ExitStack() as stack, self.interruptible():
+            if client is not None:
+                self._client = client
+                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
+            yield
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
         """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
@@ -242,15 +251,6 @@ class Turn:
     def _note(self, error: ParleyError, outcome: str) -> None:
         self.record.code = error.code
         self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
-
-    @contextlib.contextmanager
-    def _watching(self, client: socket.socket | None) -> Iterator[None]:
-        """Raise ClientGone as soon as the client leaves; for a wait before the request's body is read."""
-        with contextlib.ExitStack() as stack, self.interruptible():
-            if client is not None:
-                self._client = client
-                stack.callback(ClientWatcher(client, left=lambda: self.interrupt(ClientGone())).stop)
-            yield
 
     def _deliver(self) -> None:
         """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""

@@ -1,6 +1,7 @@
 """The measuring tools measure: run for a moment against the real server, and on figures made up here."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -130,7 +131,48 @@ def test_a_goal_is_missed_kept_or_outdone(own: float, verdict: str) -> None:
 
 
 def test_goals_that_were_not_measured_are_left_out() -> None:
-    assert tables.of_goals({"parley": {"S0 ms a request": 0.3}}).count("\n") == 2
+    assert tables.of_goals({"parley": {"S0 ms a request": 0.3}}, portable=False).count("\n") == 2
+
+
+def test_a_portable_goal_has_no_unit_of_one_machine() -> None:
+    absolute = re.compile(r"\b(ms|µs|KiB|idle CPU|a CPU second)\b")
+
+    portable = [goal.what for goal in tables.GOALS if goal.portable]
+
+    assert all("in times" in what or not absolute.search(what) for what in portable)
+    assert all(absolute.search(goal.what) for goal in tables.GOALS if not goal.portable)
+    assert len(portable) >= 9
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        (documents.PERFORMANCE, ("relays", "goals", "hotspots", "distance", "startup", "bench")),
+        (documents.SCALING, ("capacity", "scaling")),
+        (documents.TARGETS, ("targets", "distance", "startup")),
+    ],
+    ids=lambda value: value.name if isinstance(value, Path) else "",
+)
+def test_each_page_has_the_markers_that_the_bench_writes_between(
+    document: Path, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    page = tmp_path / document.name
+    page.write_text(document.read_text())
+
+    for name in names:
+        documents.put(name, "new", page)
+
+    assert page.read_text().count("\nnew\n") == len(names)
+
+
+def test_the_users_page_has_no_goal_in_units_of_one_machine() -> None:
+    page = documents.PERFORMANCE.read_text()
+    rows = page.partition("<!-- goals: begin -->")[2].partition("<!-- goals: end -->")[0].splitlines()[3:]
+
+    assert {row.split(" | ")[0].removeprefix("| ") for row in rows} <= {
+        goal.what for goal in tables.GOALS if goal.portable
+    }
+    assert "required" not in page.partition("<!-- startup: begin -->")[2]
 
 
 def test_what_a_core_carries_is_reckoned_from_a_turn_of_sixty_chunks() -> None:

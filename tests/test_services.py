@@ -120,7 +120,7 @@ def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
     class Failing(PlaceholderVoice):
         said = 0
 
-        def say(self, line: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
+        def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
             self.said += 1
             raise failure
 

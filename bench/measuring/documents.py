@@ -9,6 +9,8 @@ from measuring.machine import BENCH, ROOT
 RESULTS = BENCH / "results"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 SCALING = ROOT / "docs" / "scaling.md"
+TARGETS = BENCH / "targets.md"
+"""Limits in absolute figures, which hold on one machine alone."""
 
 
 def save(name: str, results: Any) -> None:

@@ -3,11 +3,11 @@
 Also where it is known only piece by piece: see `Player`.
 """
 
-import time
 from collections.abc import Iterable
 
 import msgspec
 
+from parley.concurrency import checkpoint
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterance import AudioPiece, Utterance
@@ -15,8 +15,6 @@ from parley.speech.word_timing import Word
 from parley.turn import Batches, TurnContext
 from parley.wire import audio
 from parley.wire.request import ChatRequest
-
-MOMENT_SECONDS = 1e-6
 
 
 class Player:
@@ -38,6 +36,8 @@ class Player:
         elif not piece.pcm:
             yield []
         for due in self._pace.chunks(piece.pcm):
+            # A long lead, or catching up after a stall: what is due already is not waited for.
+            checkpoint()
             yield [self._chunks.data(chunk) for chunk in due]
 
     def tell(self, text: str, words: Iterable[Word]) -> list[bytes]:
@@ -50,12 +50,13 @@ class Player:
 
     def rest(self) -> Batches:
         """What still waits, as a last shorter chunk."""
-        if due := self._pace.rest():
+        if due := self._pace.flush():
             yield [self._chunks.data(chunk) for chunk in due]
 
     def say_all(self, pieces: Iterable[AudioPiece]) -> Batches:
         """All pieces to the last chunk of their sound; the finish chunk is the caller's to send."""
         for piece in pieces:
+            checkpoint()
             yield from self.say(piece)
         yield from self.rest()
 
@@ -78,9 +79,4 @@ def play_whole(utterance: Utterance, context: TurnContext) -> bytes:
 def whole_sound(pcm: bytes, rate: int, chat: ChatRequest) -> msgspec.Raw:
     """The sound as JSON holds it, as the caller wants it: raw for `audio.format` pcm16, else a WAV file."""
     wants_raw = (chat.body.get("audio") or {}).get("format") == "pcm16"
-    return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), give_way)
-
-
-def give_way() -> None:
-    """Let other streams run for a moment. Not sleep(0): that polls no sockets."""
-    time.sleep(MOMENT_SECONDS)
+    return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), checkpoint)

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from parley.answers import recorded
-from parley.answers.playback import Player, give_way, whole_sound
+from parley.answers.playback import Player, whole_sound
+from parley.concurrency import checkpoint
 from parley.services import Services
 from parley.speech.pcm import Resampler, from_int16, to_int16
 from parley.speech.utterance import AudioPiece
@@ -40,6 +41,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
             if not batch:
                 yield batch
             for payload in batch:
+                checkpoint()
                 yield from relayed.say(payload)
     yield from relayed.rest()
 
@@ -112,17 +114,17 @@ class _Converted:
         pcm = self._half_sample + pcm
         whole = len(pcm) - len(pcm) % 2
         self._half_sample = pcm[whole:]
-        return to_int16(self._resampler.more(from_int16(pcm[:whole])))
+        return to_int16(self._resampler.resample(from_int16(pcm[:whole])))
 
     def in_steps(self, pcm: bytes) -> Iterator[bytes]:
-        """A long sound, with a pause for other streams after each second of it."""
+        """A long sound, with room for other streams before each second of it."""
         for start in range(0, len(pcm), A_SECOND):
+            checkpoint()
             yield self.more(pcm[start : start + A_SECOND])
-            give_way()
 
     def rest(self) -> bytes:
         """The end of the sound, once."""
-        return to_int16(self._resampler.rest())
+        return to_int16(self._resampler.flush())
 
 
 def _is_recorded(chat: ChatRequest) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import gevent
 import httptools
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamBadResponse,
     UpstreamDisconnected,
@@ -31,6 +32,8 @@ from parley.http_client.read_waiter import ReadWaiter
 
 RECEIVE_BYTES = 1 << 16
 """Most bytes of one receive."""
+LARGE_RECEIVE_BYTES = 1 << 12
+"""Bytes above which the parsing of a receive is a step of its own: it may hold thousands of chunks, or of headers."""
 MAX_HEAD_BYTES = 1 << 16
 """Limit of the heads of a response, interim ones included, in bytes."""
 MAX_WHOLE_BYTES = 16 << 20
@@ -77,7 +80,7 @@ class HttpResponse:
         """
         self._connection.settimeout(0)
         while not self._head_complete:
-            received = self._receive(timeout)
+            received = self._receive(time.monotonic() + timeout)
             if received is None:
                 raise UpstreamTimeout("the upstream did not answer in time")
             if not received:
@@ -90,12 +93,13 @@ class HttpResponse:
             raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
 
     def receive(self, timeout: float) -> bytes | None:
-        """Return the next bytes of the body; b"" at its end, None after `timeout` seconds of silence.
+        """Return the next bytes of the body; b"" at its end, None if none came within `timeout` seconds.
 
         Raises UpstreamDisconnected if the connection breaks before the body's end.
         """
+        due = time.monotonic() + timeout
         while not self._pieces and not self._complete:
-            received = self._receive(timeout)
+            received = self._receive(due)
             if received is None:
                 return None
             if received:
@@ -114,12 +118,19 @@ class HttpResponse:
 
         Raises UpstreamBadResponse above `MAX_WHOLE_BYTES`, UpstreamTimeout, UpstreamDisconnected.
         """
+        body = self.read_start(timeout, MAX_WHOLE_BYTES)
+        if len(body) > MAX_WHOLE_BYTES:
+            raise UpstreamBadResponse("the upstream's answer is too large")
+        return body
+
+    def read_start(self, timeout: float, enough: int) -> bytes:
+        """Return the body up to the receive that exceeds `enough` bytes; see `read`."""
         pieces, size = [], 0
         while piece := self.receive(timeout):
-            size += len(piece)
-            if size > MAX_WHOLE_BYTES:
-                raise UpstreamBadResponse("the upstream's answer is too large")
             pieces.append(piece)
+            size += len(piece)
+            if size > enough:
+                break
         if piece is None:
             raise UpstreamTimeout("the upstream fell silent inside its answer")
         return b"".join(pieces)
@@ -154,9 +165,8 @@ class HttpResponse:
                 size += len(piece)
         self.close()
 
-    def _receive(self, timeout: float) -> bytes | None:
-        """Return the bytes that arrive next; b"" at the connection's end, None after `timeout` seconds of silence."""
-        due = time.monotonic() + timeout
+    def _receive(self, due: float) -> bytes | None:
+        """Return the bytes that arrive next; b"" at the connection's end, None if none came before `due`."""
         while True:
             # The event loop knows nothing of bytes that TLS has decrypted already. All others are waited for even
             # if they are there, so that a response that never pauses lets other greenlets run.
@@ -164,11 +174,14 @@ class HttpResponse:
             if not decrypted and not self._read_waiter.wait(due - time.monotonic()):
                 return None
             try:
-                return self._connection.recv(RECEIVE_BYTES)
+                received = self._connection.recv(RECEIVE_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):  # half a TLS record, or a spurious wake-up
                 continue
             except OSError as exc:
                 raise self._broken() from exc
+            if len(received) > LARGE_RECEIVE_BYTES:
+                checkpoint()
+            return received
 
     def _feed(self, received: bytes) -> None:
         """Parse bytes, which calls the `on_...` methods."""

@@ -1,5 +1,15 @@
-"""What Parley knows beyond the model: documents from a folder, an index, and what the model is told.
+"""The knowledge that answers are grounded in: JSON files, read into passages; indexes; the prompt made of a search.
 
-Plain values and functions. Nothing here speaks HTTP, imports Flask or reads `os.environ`: the folder comes
-as an argument. Never imports `parley.upstream` or `parley.speech`; the three meet in `parley/answers.py`.
+    documents, json_file, chunking, cleaning    a folder's files, read into passages
+    red_flags                                   hints at keys and prompt injection in a passage
+    index, lexical, index_builder, postings     the lexical tier: queries, hits, BM25 scores
+    terms, filters                              the words that are compared; metadata that must match
+    semantic, fusion, encoders, minilm,         the semantic tier: vectors, where they come from,
+    embeddings_api, vector_cache                and where they are kept
+    bases                                       all bases of a folder, kept in step with its files
+    retriever                                   the search that the answers call, with its deadline
+    prompt                                      the passages as text around the caller's words
+
+Nothing here speaks HTTP to callers, imports Flask or reads `os.environ`: folders, limits and keys come as arguments.
+Nothing here imports `parley.upstream` or `parley.speech`; the three meet in `parley/answers/`.
 """

@@ -1,4 +1,4 @@
-"""Embeddings from an OpenAI-compatible API: texts in, vectors of length 1 out."""
+"""Embeddings from an OpenAI-compatible API: texts become vectors of length 1. Retrying and caching live elsewhere."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ from parley.errors import UpstreamBadResponse
 from parley.http_client.pool import ConnectionPool
 
 MAX_IDLE = 8
+"""Most idle connections kept open to the API."""
 
 
 class _Embedding(msgspec.Struct):
@@ -24,7 +25,7 @@ class _Embeddings(msgspec.Struct):
 
 
 class EmbeddingsApi:
-    """One API, one model."""
+    """A client of one API for one model."""
 
     def __init__(self, base_url: str, key: str | None, model: str, connect_timeout: float) -> None:
         self._model = model
@@ -32,22 +33,21 @@ class EmbeddingsApi:
         self._pool = ConnectionPool(base_url, max_idle=MAX_IDLE, connect_timeout=connect_timeout)
 
     def encode(self, texts: Sequence[str], timeout: float) -> NDArray[np.float32]:
-        """A vector for each text, as rows; `timeout` is in seconds of silence. Raises an UpstreamError."""
+        """Return a vector for each text, as rows. `timeout` is the longest silence in seconds. Raises UpstreamError."""
         body = json.dumps({"model": self._model, "input": list(texts), "encoding_format": "float"}).encode()
         with contextlib.closing(
             self._pool.request("POST", "/embeddings", headers=self._headers, body=body, timeout=timeout)
         ) as response:
+            # Without the API's own words: an error's text may quote the key.
             if response.status != 200:
                 raise UpstreamBadResponse(f"the embeddings API answered with status {response.status}")
-            return _rows(response.read(timeout), len(texts))
-
-
-def _rows(body: bytes, count: int) -> NDArray[np.float32]:
-    try:
-        found = sorted(msgspec.json.decode(body, type=_Embeddings).data, key=lambda each: each.index)
-        rows = np.array([each.embedding for each in found], np.float32)
-    except (msgspec.MsgspecError, ValueError) as exc:
-        raise UpstreamBadResponse("the embeddings API answered with something else") from exc
-    if rows.ndim != 2 or len(rows) != count or not np.isfinite(rows).all():
-        raise UpstreamBadResponse("the embeddings API answered with other vectors than were asked for")
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)
+            answer = response.read(timeout)
+        try:
+            # OpenAI numbers the vectors and promises no order.
+            embeddings = sorted(msgspec.json.decode(answer, type=_Embeddings).data, key=lambda each: each.index)
+            rows = np.array([each.embedding for each in embeddings], np.float32)
+        except (msgspec.MsgspecError, ValueError) as exc:
+            raise UpstreamBadResponse("the embeddings API's answer holds no embeddings") from exc
+        if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
+            raise UpstreamBadResponse("the embeddings API's answer does not hold one vector for each text")
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)

@@ -1,11 +1,10 @@
-"""Who encodes texts for the semantic tier, and how vectors get into an index beside the streams.
+"""The encoders of the semantic tier, and the index factory that uses them: vectors are made beside the streams.
 
-The embedded encoder calculates in two threads of its own, never in the event loop; an API is asked from a greenlet.
+The embedded encoder computes in two threads of its own, never in the event loop; an API is called from a greenlet. A
+failure costs vectors, never the index: the lexical tier answers, and the passages are tried again later.
 """
 
 import contextlib
-import dataclasses
-import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,40 +12,41 @@ from typing import TypeVar
 import gevent
 
 from parley import concurrency
-from parley.concurrency import run_in_thread
 from parley.errors import ParleyError
 from parley.knowledge import index, minilm
-from parley.knowledge.bases import Builder
 from parley.knowledge.documents import Passage
 from parley.knowledge.embeddings_api import EmbeddingsApi
 from parley.knowledge.index import Index
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import Settings
 from parley.telemetry.logs import log
 
 RETRY_SECONDS = 30.0
-"""Rest after a failure to encode passages."""
+"""Pause in seconds after a failure to encode passages."""
 
 PASSAGES_TIMEOUT = 30.0
-_CACHE_FILE = "embeddings.sqlite"
+"""Longest time in seconds for the vectors of a batch of passages, for which no caller waits."""
+
+CACHE_FILE = "embeddings.sqlite"
+"""Name of the vector cache's file."""
+
 Result = TypeVar("Result")
 
 
-class Threads:
-    """Two threads for what would hold up the event loop."""
+class ThreadedEncoder:
+    """An encoder's two threads, for work that would hold up the event loop."""
 
     def __init__(self) -> None:
         self._pool = concurrency.thread_pool(2)
 
-    def aside(self, work: Callable[[], Result]) -> Result:
-        """What the work gives, done in one of them."""
-        return run_in_thread(self._pool, work)
+    def run_in_thread(self, work: Callable[[], Result]) -> Result:
+        """Return the result of the work, done in one of the threads."""
+        return concurrency.run_in_thread(self._pool, work)
 
 
-class EmbeddedEncoder(Threads):
-    """all-MiniLM-L6-v2 on this machine. Loaded by `load`, or when it is first asked for."""
+class EmbeddedEncoder(ThreadedEncoder):
+    """all-MiniLM-L6-v2 on this machine. The model is loaded by `load`, or when the first text is to be encoded."""
 
     name = minilm.NAME
     batch = 8
@@ -55,149 +55,137 @@ class EmbeddedEncoder(Threads):
         super().__init__()
         self._timeout = timeout
         self._loading = concurrency.lock()
-        self._loaded: minilm.MiniLm | None = None
+        self._model: minilm.MiniLm | None = None
 
     def load(self) -> None:
-        """Read the model and use it once, so that the first question does not wait for it."""
-        with contextlib.suppress(EncoderFailed):  # it is in the log
+        """Load the model and use it once, so that the first question does not wait for it."""
+        # `_encode` has logged the failure.
+        with contextlib.suppress(EncoderFailed):
             self.passages(["Good morning."])
             log.info("encoder_loaded", encoder=self.name)
 
     def passages(self, texts: Sequence[str]) -> Floats:
         """Return a vector for each text, as rows. Raises EncoderFailed."""
-        encoded = self.aside(lambda: self._encoded(texts))
-        if isinstance(encoded, EncoderFailed):
-            raise encoded
-        return encoded
+        vectors = self.run_in_thread(lambda: self._encode(texts))
+        if isinstance(vectors, EncoderFailed):
+            raise vectors
+        return vectors
 
     def query(self, texts: Sequence[str]) -> Floats:
-        """The same in time. Raises EncoderFailed."""
+        """Like `passages`, but raise EncoderFailed after the timeout."""
         with gevent.Timeout(self._timeout, EncoderFailed("the encoder took too long")):
             return self.passages(texts)
 
-    def _encoded(self, texts: Sequence[str]) -> Floats | EncoderFailed:
+    def _encode(self, texts: Sequence[str]) -> Floats | EncoderFailed:
         """Runs in a thread. A failure is returned, not raised: gevent's pool would print its traceback."""
         try:
-            return self._model().encode(texts)
+            # The first passages and `load` come at the same time, in both threads; `cached_property` has no lock any
+            # more (Python 3.12), and the model would be loaded twice.
+            with self._loading:
+                if self._model is None:
+                    self._model = minilm.MiniLm()
+            return self._model.encode(texts)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
             log.exception("encoder_failed", encoder=self.name)
             return EncoderFailed("the embedded encoder failed")
 
-    def _model(self) -> minilm.MiniLm:
-        """Return the model, loaded by the first of the threads that asks for it."""
-        # The first passages and `load` ask at the same time, in both threads; `cached_property` has no lock any more
-        # (Python 3.12), and the model would be loaded twice.
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = minilm.MiniLm()
-            return self._loaded
 
-
-class ApiEncoder(Threads):
-    """The model of an API."""
+class ApiEncoder(ThreadedEncoder):
+    """A model behind an OpenAI-compatible API. `timeout` is for a query, in seconds."""
 
     batch = 24
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, base_url: str, key: str | None, model: str, *, timeout: float, connect_timeout: float) -> None:
         super().__init__()
-        assert settings.embeddings_base_url
-        self._timeout = settings.embeddings_timeout
-        self._api = EmbeddingsApi(
-            settings.embeddings_base_url,
-            settings.embeddings_api_key,
-            settings.embeddings_model,
-            settings.connect_timeout,
-        )
-        self.name = f"{settings.embeddings_base_url} {settings.embeddings_model}"
+        self._timeout = timeout
+        self._api = EmbeddingsApi(base_url, key, model, connect_timeout)
+        self.name = f"{base_url} {model}"
 
     def passages(self, texts: Sequence[str]) -> Floats:
-        """A vector for each text. Raises EncoderFailed."""
-        return self._encoded(texts, PASSAGES_TIMEOUT)
+        """Return a vector for each text, as rows. Raises EncoderFailed."""
+        return self._encode(texts, PASSAGES_TIMEOUT)
 
     def query(self, texts: Sequence[str]) -> Floats:
-        """The same in time. Raises EncoderFailed."""
-        return self._encoded(texts, self._timeout)
+        """Like `passages`, but raise EncoderFailed after the timeout."""
+        return self._encode(texts, self._timeout)
 
-    def _encoded(self, texts: Sequence[str], seconds: float) -> Floats:
+    def _encode(self, texts: Sequence[str], seconds: float) -> Floats:
         with gevent.Timeout(seconds, EncoderFailed("the embeddings API took too long")):
             try:
                 return self._api.encode(texts, seconds)
-            except ParleyError as exc:  # also ServerOverloaded, where no file is left for a connection
+            except ParleyError as exc:
+                # Not UpstreamError alone: where no file is left for a connection, ServerOverloaded is raised.
                 raise EncoderFailed(str(exc)) from exc
 
 
-def encoder_of(settings: Settings) -> Encoder | None:
-    """What the settings name, else the embedded encoder where it is installed, else none."""
-    if settings.rag_tier == "lexical":
-        return None
-    if settings.embeddings_base_url:
-        return ApiEncoder(settings)
-    return EmbeddedEncoder(settings.embeddings_timeout) if minilm.installed() else None
+class IndexFactory:
+    """Makes the indexes of the knowledge bases: semantic with an encoder, lexical without one.
 
+    `min_coverage` and `min_cosine` are the two tiers' thresholds below which a search finds nothing.
+    """
 
-def builder_of(settings: Settings) -> Builder:
-    """How this server makes an index: with meanings where there is an encoder, of words alone where there is none."""
-    encoder = encoder_of(settings)
-    cache = VectorCache(settings.embeddings_cache / _CACHE_FILE)
+    def __init__(self, encoder: Encoder | None, cache: VectorCache, *, min_coverage: float, min_cosine: float) -> None:
+        self._encoder = encoder
+        self._cache = cache
+        self._min_coverage = min_coverage
+        self._min_cosine = min_cosine
+        self._tier_logged = False
 
-    @functools.cache
-    def tell_tier() -> None:
-        log.info("retrieval", tier="lexical" if encoder is None else "semantic", encoder=encoder and encoder.name)
-
-    def build(passages: Sequence[Passage], breathe: Callable[[], None]) -> Index:
-        lexical = index.build(passages, breathe, settings.rag_min_coverage)
-        tell_tier()
+    def build(self, passages: Sequence[Passage], breathe: Callable[[], None]) -> Index:
+        """Return an index of these passages. The semantic tier's vectors follow in the background."""
+        lexical = index.build(passages, breathe, self._min_coverage)
+        encoder = self._encoder
+        if not self._tier_logged:
+            self._tier_logged = True
+            log.info("retrieval", tier="lexical" if encoder is None else "semantic", encoder=encoder and encoder.name)
         if encoder is None:
             return lexical
+        # At once: with all vectors in the cache, nothing else would load the model before the first question.
         if isinstance(encoder, EmbeddedEncoder):
-            gevent.spawn(encoder.load)  # though all vectors may be in the cache
-        built = SemanticIndex(lexical, encoder, cache, settings.rag_min_cosine, _tell)
-        gevent.spawn(_fill, weakref.ref(built), len(passages))
+            gevent.spawn(encoder.load)
+        built = SemanticIndex(lexical, encoder, self._cache, self._min_cosine, self._log_failure)
+        gevent.spawn(self._fill, weakref.ref(built), len(passages))
         return built
 
-    return build
+    @staticmethod
+    def _log_failure(failure: EncoderFailed) -> None:
+        log.warning("query_not_encoded", reason=str(failure))
+
+    @staticmethod
+    def _fill(reference: "weakref.ref[SemanticIndex]", passages: int) -> None:
+        """Get the vectors of an index, for as long as the index is in use: a reload may replace it meanwhile."""
+        while (built := reference()) is not None and not built.ready:
+            try:
+                built.fill()
+                del built
+            except EncoderFailed as exc:
+                # Not held during the pause either.
+                del built
+                log.warning("passages_not_encoded", reason=str(exc), again_after_s=RETRY_SECONDS)
+                gevent.sleep(RETRY_SECONDS)
+        if built is not None:
+            log.info("embeddings_ready", passages=passages)
 
 
-def complete(built: Index) -> None:
-    """Get an index its vectors and its encoder ready now, for a command. Raises EncoderFailed."""
+def make_ready(built: Index) -> None:
+    """Get an index its vectors and load its encoder now, for a command. Raises EncoderFailed."""
     if not isinstance(built, SemanticIndex):
         return
     while not built.ready:
         built.fill()
+    # With all vectors in the cache the model is still being loaded, for longer than a question may wait.
     if isinstance(built.encoder, EmbeddedEncoder):
-        # With all vectors in the cache it is still being loaded, for longer than a question may wait.
         built.encoder.load()
 
 
-def unrefusing(passages: Sequence[Passage], tier: str, settings: Settings) -> tuple[Index, float]:
-    """An index of one tier that finds something for every question, and the threshold that was left out.
+def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None, cache: VectorCache) -> Index:
+    """Return a complete index that finds something for every question, for measuring. Raises EncoderFailed.
 
-    Raises EncoderFailed where the semantic tier is wanted and there is no encoder.
+    With an encoder the index is semantic, without one lexical.
     """
     lexical = index.build(passages, min_coverage=0)
-    if tier == "lexical":
-        return lexical, settings.rag_min_coverage
-    encoder = encoder_of(dataclasses.replace(settings, embeddings_timeout=PASSAGES_TIMEOUT))  # nobody waits
     if encoder is None:
-        raise EncoderFailed("there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL")
-    built = SemanticIndex(lexical, encoder, VectorCache(settings.embeddings_cache / _CACHE_FILE), 0)
-    complete(built)
-    return built, settings.rag_min_cosine
-
-
-def _tell(failure: EncoderFailed) -> None:
-    log.warning("query_not_encoded", reason=str(failure))
-
-
-def _fill(held: "weakref.ref[SemanticIndex]", passages: int) -> None:
-    """Bring an index its vectors, for as long as anybody holds it."""
-    while (built := held()) is not None and not built.ready:
-        try:
-            built.fill()
-            del built
-        except EncoderFailed as exc:
-            del built
-            log.warning("passages_not_encoded", reason=str(exc), again_after_s=RETRY_SECONDS)
-            gevent.sleep(RETRY_SECONDS)
-    if built is not None:
-        log.info("embeddings_ready", passages=passages)
+        return lexical
+    built = SemanticIndex(lexical, encoder, cache, 0)
+    make_ready(built)
+    return built

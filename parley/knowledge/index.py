@@ -1,7 +1,6 @@
-"""Which passages answer a question: queries, hits, and the index that finds them, held in memory.
+"""The index that answers a query with hits, held in memory: built once from passages, only read afterwards.
 
-Built once from passages, read only afterwards. Reading files lives in `documents.py`, and what the model is
-told of the hits in `prompt.py`; the scores come from `lexical.py`.
+Reading files lives in `documents.py`, the scores in `lexical.py`, and the prompt made of the hits in `prompt.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,9 @@ from parley.knowledge.postings import Floats
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: the user's last turn, with the user's turn before it where there was one.
+    """A search: the user's last turn, and the user's turn before it, if there is one.
 
-    Only passages whose metadata hold every pair of `filters` can be found.
+    Only passages whose metadata have every value of `filters` are found.
     """
 
     text: str
@@ -30,7 +29,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage found. Scores compare only within one search; `parts` tells operators what they are made of."""
+    """A passage found, with its score, which compares only within one search. `parts` explains it to operators."""
 
     passage: Passage
     score: float
@@ -38,10 +37,10 @@ class Hit:
 
 
 class Index(Protocol):
-    """Anything that finds passages. It is never altered once built."""
+    """Anything that finds passages. An index never changes once it is built."""
 
     def search(self, query: Query, limit: int) -> list[Hit]:
-        """At most `limit` passages, best first; empty where nothing fits well enough. Never raises."""
+        """Return at most `limit` hits, best first; none if no passage matches well enough. Never raises."""
         ...
 
 
@@ -50,9 +49,9 @@ def build(
     breathe: Callable[[], None] = lambda: None,
     min_coverage: float = MIN_COVERAGE,
 ) -> "LexicalIndex":
-    """An index of these passages; where less than `min_coverage` of a query is covered, nothing is found.
+    """Return the lexical index of these passages; below `min_coverage` of a query it finds nothing.
 
-    `breathe` is called at least every 5 ms of work, so that whoever builds beside streams can let them run.
+    `breathe` is called at least every 5 ms of work, so that the event loop can run meanwhile.
     """
     lexicon = LexiconBuilder(breathe)
     filters = Filters()
@@ -72,34 +71,40 @@ class LexicalIndex:
         self._min_coverage = min_coverage
 
     def search(self, query: Query, limit: int) -> list[Hit]:
-        """At most `limit` passages, best first; none where the best covers too little of the query."""
+        """Return at most `limit` hits, best first; none if the best passage covers too little of the query."""
         scores = self.score(query)
+        # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
         if scores.coverage < self._min_coverage:
             return []
-        return [self._hit(position, scores) for position in best(scores.fused, limit)]
+        return [
+            Hit(
+                self.passages[position],
+                float(scores.fused[position]),
+                {
+                    "stems": float(scores.stems[position]),
+                    "grams": float(scores.grams[position]),
+                    "coverage": scores.coverage,
+                },
+            )
+            for position in top_positions(scores.fused, limit)
+        ]
 
     def score(self, query: Query) -> Scores:
-        """The scores of all passages, those of passages that the filters exclude being 0."""
+        """Return the scores of all passages; those excluded by the filters score 0."""
         return self._lexicon.score(query.text, query.before, self.filters.mask(query.filters))
-
-    def _hit(self, position: int, scores: Scores) -> Hit:
-        parts = {
-            "stems": float(scores.stems[position]),
-            "grams": float(scores.grams[position]),
-            "coverage": scores.coverage,
-        }
-        return Hit(self.passages[position], float(scores.fused[position]), parts)
 
 
 _BLOCK = 256
+"""Scores of which only the best is looked at for the floor."""
 _LEAST = np.finfo(np.float32).tiny
 
 
-def best(scores: Floats, limit: int) -> list[int]:
-    """The positions of the `limit` highest scores above 0, highest first, the earlier first among equals."""
+def top_positions(scores: Floats, limit: int) -> list[int]:
+    """Return the positions of the `limit` highest scores above 0, highest first; of equals, the earlier first."""
     if limit < 1:
         return []
-    # The limit-th best score is a floor; of many scores, that of the blocks' best is low enough.
+    # Sorting all scores would take too long: only those from a floor on are sorted. The floor is the limit-th best
+    # score; of many scores, the limit-th best among the blocks' best, which is never above it.
     many = len(scores) > limit * _BLOCK
     tops = scores[: len(scores) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).max(axis=1) if many else scores.copy()
     floor = _LEAST
@@ -107,5 +112,5 @@ def best(scores: Floats, limit: int) -> list[int]:
         tops.partition(-limit)
         floor = max(floor, tops[-limit])
     (positions,) = (scores >= floor).nonzero()
-    found: list[int] = positions[(-scores[positions]).argsort(kind="stable")[:limit]].tolist()
-    return found
+    ranked: list[int] = positions[(-scores[positions]).argsort(kind="stable")[:limit]].tolist()
+    return ranked

@@ -1,54 +1,59 @@
-"""The lexical tier's numbers: how well each passage fits a question by its words, whole and in part.
+"""The lexical tier's scores: how well each passage matches a question by its words, whole and in part.
 
-Two BM25 scores, by stems with pairs of neighbouring words, and by grams, each divided by its best, are averaged; so
-are those of what the user said last, and of that together with what the user said before. Positions in arrays here, no
-`Passage`.
+    terms of a turn    ->  BM25 by stems and pairs of words  ->  / best  -.
+                       ->  BM25 by grams                     ->  / best  -+->  mean
+
+Each of the two is itself the mean of the last turn's scores and of those of both turns, if the user said something
+before. Passages are positions in arrays here; hits and the threshold live in `index.py`.
 """
 
+import functools
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parley.knowledge import terms
-from parley.knowledge.index_builder import Field, FieldBuilder, Numbered, PostingsBuilder
-from parley.knowledge.postings import Floats, Reading
+from parley.knowledge.index_builder import Field, FieldBuilder, PostingsBuilder, SparseField
+from parley.knowledge.postings import Floats, TermScorer
 
 MAX_QUERY_CHARACTERS = 1000
-"""Of a longer turn only the end is searched, a minute of speech: what was said last."""
+"""Characters of a turn that are searched for, counted from its end: a minute of speech."""
 
 TITLE_WEIGHT = 3
-"""How often a title's words count: it says what its passage is about."""
+"""Number of times that the words of a title count: a title says what its passage is about."""
 
 MIN_COVERAGE = 0.33
-"""Coverage below which nothing was found. On seven collections 4 % of the questions that they answer lie there, and
-from 58 to 78 % of questions of another subject (docs/retrieval.md)."""
+"""Coverage below which a search finds nothing.
+
+Of the questions that seven collections answer 4 % lie there, and 58 to 78 % of questions on another subject
+(docs/retrieval.md).
+"""
 
 STEM_SHARE = 0.5
-"""Share of the stems and pairs in the score; the grams have the rest."""
+"""Share of the stems and pairs in the score; the rest is the grams'."""
 
 PAIR_WEIGHT = 0.6
-"""What a pair of neighbours counts beside a stem that is as rare: its words are counted already."""
+"""Weight of a pair of neighbours against a stem of equal rarity: the pair's words are counted already."""
 
 LAST_SHARE = 0.5
-"""Share of the last turn in the score where there is one before it; both turns together have the rest."""
+"""Share of the last turn in the score if there is one before it; the rest is that of both turns together."""
 
 BATCH = 96
-"""Passages whose postings are made at once."""
+"""Passages whose postings are built in one step."""
 
 Term = TypeVar("Term", int, str)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was found out about every passage.
+    """The scores of all passages, from 0 to 1, and the coverage of the question.
 
-    `fused` runs from 0 to 1 and is 0 where nothing is shared; `stems` and `grams` are its parts. `coverage` is
-    the share of the question's weight, by its content words' grams, that the best passage holds.
+    `fused` is 0 where nothing is shared; `stems` and `grams` are its parts. `coverage` is the share of the question's
+    weight, by the grams of its content words, that the best passage holds.
     """
 
     fused: Floats
@@ -58,51 +63,63 @@ class Scores:
 
 
 class Lexicon:
-    """Stems, pairs and grams of all passages."""
+    """The stems, pairs and grams of all passages."""
 
-    def __init__(self, stems: Field, pairs: Numbered, grams: Field, passages: int) -> None:
+    def __init__(self, stems: Field, pairs: SparseField, grams: Field, passages: int) -> None:
         self._stems = stems
         self._pairs = pairs
         self._grams = grams
         self._passages = passages
 
     def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scores:
-        """Score all passages against a turn and the one before it; those outside the mask get nothing."""
+        """Return the scores of all passages for a turn and the one before it; passages outside the mask score 0."""
         last = terms.words(text[-MAX_QUERY_CHARACTERS:])
         earlier = terms.words(before[-MAX_QUERY_CHARACTERS:]) if before else []
-        if not terms.content(last):  # "And how much is that?" asks nothing by itself
+        # "And how much is that?" asks nothing by itself: the turn before takes its place.
+        if not terms.content(last):
             last, earlier = earlier, []
         turns = [last, earlier] if earlier else [last]
-        wanted = [_grams(terms.content(turn)) for turn in turns]
-        stems = _by_turn(self._stems.read, [_stems(turn) for turn in turns])
-        pairs = _by_turn(self._read_pairs, [_pairs(turn) for turn in turns])
-        grams = _by_turn(self._grams.read, wanted)
-        whole, partial = self._sums(stems, pairs), self._sums(grams)
-        small_words = [word for word in last if word in terms.STOP_WORDS]
-        (small_talk,) = self._sums([self._grams.read(_without(_grams(small_words), wanted[0]))])
-        for scores in partial:
-            scores += small_talk * (scores > 0)
-        stem_scores, gram_scores = _joined(whole, mask), _joined(partial, mask)
+        stems = _by_turn(self._stems.scorer, [[stem for word in turn for stem in terms.stems(word)] for turn in turns])
+        heads = [np.array([terms.head(word) for word in turn], np.uint32) for turn in turns]
+        pairs = _by_turn(
+            functools.partial(self._pairs.scorer, weight=PAIR_WEIGHT), [terms.pairs(turn).tolist() for turn in heads]
+        )
+        content_grams = [_grams(terms.content(turn)) for turn in turns]
+        grams = _by_turn(self._grams.scorer, content_grams)
+        by_stems, by_grams = self._sums(stems, pairs), self._sums(grams)
+        # Stop words raise passages that share a content word, and find none by themselves.
+        stop_words = [word for word in last if word in terms.STOP_WORDS]
+        (by_stop_words,) = self._sums([self._grams.scorer(_without(_grams(stop_words), content_grams[0]))])
+        for scores in by_grams:
+            scores += by_stop_words * (scores > 0)
+        stem_scores, gram_scores = _normalized(by_stems, mask), _normalized(by_grams, mask)
         fused = STEM_SHARE * stem_scores
         fused += (1 - STEM_SHARE) * gram_scores
-        return Scores(fused, stem_scores, gram_scores, _coverage(fused, grams))
+        # The best passage covers the last turn or both turns: a follow-up may repeat nothing of the question before.
+        coverage = held = total = 0.0
+        if len(fused) and fused[best := int(fused.argmax())]:
+            for turn_grams in grams:
+                held += turn_grams.weight_in(best)
+                total += turn_grams.total
+                coverage = max(coverage, held / total)
+        return Scores(fused, stem_scores, gram_scores, coverage)
 
-    def _read_pairs(self, pairs: list[int]) -> Reading:
-        return self._pairs.read(pairs, PAIR_WEIGHT)
-
-    def _sums(self, *kinds: list[Reading]) -> list[Floats]:
-        """The passages' scores by the terms of the last turn, and by those of both turns."""
-        summed: list[Floats] = []
+    def _sums(self, *kinds: list[TermScorer]) -> list[Floats]:
+        """Return the passages' scores by the terms of the last turn, then those by the terms of both turns."""
+        sums: list[Floats] = []
         for turn in zip(*kinds, strict=True):
-            scores = summed[-1].copy() if summed else np.zeros(self._passages, np.float32)
-            for reading in turn:
-                reading.add_to(scores)
-            summed.append(scores)
-        return summed
+            scores = sums[-1].copy() if sums else np.zeros(self._passages, np.float32)
+            for scorer in turn:
+                scorer.add_to(scores)
+            sums.append(scores)
+        return sums
 
 
-class _Numbers(dict[str, int]):
-    """Words by number, in the order in which they are met."""
+class _WordNumbers(dict[str, int]):
+    """The number of each word, in the order in which they occur; a new word is added to all fields.
+
+    A missing key adds itself: most words of a text have occurred before, and then the lookup runs in C alone.
+    """
 
     def __init__(self, fields: list[FieldBuilder]) -> None:
         super().__init__()
@@ -118,24 +135,25 @@ class _Numbers(dict[str, int]):
 
 
 class LexiconBuilder:
-    """Makes a lexicon of titles and texts, met one by one."""
+    """Builds a `Lexicon` from titles and texts, added one passage after another."""
 
     def __init__(self, breathe: Callable[[], None]) -> None:
         self._breathe = breathe
         self._stems, self._grams = FieldBuilder(terms.stems, breathe), FieldBuilder(terms.grams, breathe)
         self._pairs = PostingsBuilder(breathe)
-        self._numbers = _Numbers([self._stems, self._grams])
+        self._numbers = _WordNumbers([self._stems, self._grams])
         self._passages = 0
+        # The batch: its passages so far, and of each word its passage and its number.
         self._waiting = 0
         self._owners = array("q")
         self._words = array("q")
 
     def add(self, title: str, text: str) -> None:
-        """The next passage."""
-        said = terms.words(title) * TITLE_WEIGHT + terms.words(text)
+        """Add the next passage."""
+        words = terms.words(title) * TITLE_WEIGHT + terms.words(text)
         numbers = self._numbers
-        self._words.extend([numbers[word] for word in said])
-        self._owners.extend([self._waiting] * len(said))
+        self._words.extend([numbers[word] for word in words])
+        self._owners.extend([self._waiting] * len(words))
         self._waiting += 1
         if self._waiting % 8 == 0:
             self._breathe()
@@ -143,22 +161,25 @@ class LexiconBuilder:
             self._flush()
 
     def finish(self) -> Lexicon:
-        """The lexicon of all passages added. The builder is of no use afterwards."""
+        """Return the lexicon of all passages added. The builder must not be used afterwards."""
         self._flush()
+        # Released before the fields are finished, which is when most memory is used.
         del self._numbers
         stems = self._stems.finish()
         self._breathe()
-        pairs = self._pairs.finish_numbered(terms.PAIRS)
+        pairs = self._pairs.finish_sparse(terms.PAIRS)
         self._breathe()
         return Lexicon(stems, pairs, self._grams.finish(), self._passages)
 
     def _flush(self) -> None:
+        """Add the batch's passages to the fields and to the pairs."""
         owners, words = (np.array(numbers, np.int64) for numbers in (self._owners, self._words))
         lengths = np.bincount(owners, minlength=self._waiting).astype(np.float32)
         for field in (self._stems, self._grams):
             field.add(lengths, owners, words)
             self._breathe()
         pairs = terms.pairs(np.frombuffer(self._numbers.heads, np.uint32)[words]) if len(words) else words
+        # The last word of a passage and the first of the next are no neighbours.
         kept = (pairs >= 0) & (owners[1:] == owners[:-1]) if len(words) else np.empty(0, np.bool_)
         self._pairs.add(lengths, owners[:-1][kept], pairs[kept])
         self._breathe()
@@ -167,40 +188,22 @@ class LexiconBuilder:
         self._owners, self._words = array("q"), array("q")
 
 
-def _stems(words: list[str]) -> list[str]:
-    return [stem for word in words for stem in terms.stems(word)]
-
-
 def _grams(words: list[str]) -> list[str]:
     return [gram for word in words for gram in terms.grams(word)]
 
 
-def _pairs(words: list[str]) -> list[int]:
-    numbers = terms.pairs(np.array([terms.head(word) for word in words], np.uint32)).tolist()
-    return list(dict.fromkeys(number for number in numbers if number >= 0))
+def _by_turn(scorer: Callable[[list[Term]], TermScorer], turns: list[list[Term]]) -> list[TermScorer]:
+    """Return the scorer of the last turn's terms and, if there is a turn before it, one of the terms that it adds."""
+    return [scorer(turns[0]), *(scorer(_without(turn, turns[0])) for turn in turns[1:])]
 
 
-def _by_turn(read: Callable[[list[Term]], Reading], turns: list[list[Term]]) -> list[Reading]:
-    """What is read for the last turn and, where there is one before it, for what that adds."""
-    return [read(turns[0]), *(read(_without(turn, turns[0])) for turn in turns[1:])]
+def _without(terms: list[Term], excluded: list[Term]) -> list[Term]:
+    known = set(excluded)
+    return [term for term in terms if term not in known]
 
 
-def _without(these: list[Term], those: list[Term]) -> list[Term]:
-    known = set(those)
-    return [each for each in these if each not in known]
-
-
-def _coverage(fused: Floats, turns: list[Reading]) -> float:
-    """The share of the last turn's grams, or of both turns', by weight, that the best passage holds."""
-    top = int(fused.argmax()) if len(fused) else 0
-    if not len(fused) or not fused[top]:
-        return 0.0
-    held = accumulate(turn.weight_in(top) for turn in turns)
-    return max(part / total for part, total in zip(held, accumulate(turn.total for turn in turns), strict=True))
-
-
-def _joined(turns: list[Floats], mask: NDArray[np.bool_] | None) -> Floats:
-    """Scores from 0 to 1, where they stand: each turn's divided by their best, then mixed."""
+def _normalized(turns: list[Floats], mask: NDArray[np.bool_] | None) -> Floats:
+    """Return the turns' scores in one, from 0 to 1: each divided by its best, then mixed. Changes them in place."""
     for scores in turns:
         if mask is not None:
             scores *= mask

@@ -1,81 +1,120 @@
-"""Looking a question up: within a deadline, in knowledge that is kept up to date beside the streams.
+"""The retriever: searches within a deadline, in knowledge bases that are kept up to date beside the streams.
 
-Whatever goes wrong here costs the answer its context, never the answer.
+A failure here costs the answer its context, never the answer.
+
+    idle       `warm` has not been called (a command, a test): `require` loads the bases
+    loading    `warm` has been called: searches wait for the first load, up to the deadline
+    loaded     the bases are refreshed every `poll` seconds
 """
 
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query
+from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 
-WORK_SECONDS = 0.004
-REST_SECONDS = 0.001
-
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gave, best first; `degraded` where it failed, so that nobody knows what there is."""
+    """The hits of a search, best first. `degraded` is true if it failed or was late: then nothing is known."""
 
     hits: list[Hit]
     degraded: bool = False
 
 
-class Breath:
-    """Called at each step of long work, lets the streams run whenever that work has taken a few milliseconds."""
+@dataclass(frozen=True)
+class Grounding:
+    """Everything that an answer says of the knowledge base: the hits, the excerpts shown to the model, the citations.
 
-    def __init__(self) -> None:
-        self._rested = time.monotonic()
+    Citations are those of the hits in the excerpts, best first, as the caller gets them. All three are empty if nothing
+    was found, and also if the search is `degraded`: then nothing is known, and the model is told nothing.
+    """
 
-    def __call__(self) -> None:
-        """Rest, if it is time to."""
-        if time.monotonic() - self._rested >= WORK_SECONDS:
-            gevent.sleep(REST_SECONDS)  # sleep(0) would not look at the sockets
-            self._rested = time.monotonic()
+    hits: tuple[Hit, ...]
+    excerpts: tuple[Excerpt, ...]
+    citations: tuple[dict[str, Any], ...]
+    degraded: bool = False
+
+    @classmethod
+    def of(cls, result: SearchResult, most_excerpts: int) -> "Grounding":
+        """Return the grounding by the hits of a search, in at most `most_excerpts` excerpts."""
+        excerpts = tuple(select_excerpts(result.hits, most_excerpts))
+        shown = sorted((hit for excerpt in excerpts for hit in excerpt.hits), key=lambda hit: -hit.score)
+        citations = tuple(
+            {
+                "id": hit.passage.id,
+                "title": hit.passage.title,
+                "score": round(hit.score, 4),
+                "file": hit.passage.file,
+            }
+            for hit in shown
+        )
+        return cls(tuple(result.hits), excerpts, citations, result.degraded)
 
 
 class Retriever:
-    """The knowledge as the answers see it."""
+    """The knowledge bases as the answers use them. `timeout` and `poll` are in seconds; 0 as `poll` means never."""
 
     def __init__(self, bases: Bases, timeout: float, poll: float) -> None:
         self.bases = bases
         self._timeout = timeout
         self._poll = poll
         self._loaded = Event()
-        self._lives = False
+        self._is_warmed = False
 
     def warm(self) -> None:
-        """Read the knowledge beside whatever else is done, and look for changes from then on."""
-        self._lives = True
-        gevent.spawn(self._live)
+        """Load the bases in a greenlet of their own, and refresh them from then on."""
+        self._is_warmed = True
+        gevent.spawn(self._keep_fresh)
 
     @property
     def loading(self) -> bool:
-        """Whether the first reading is under way."""
-        return self._lives and not self._loaded.is_set()
+        """True while the first load runs."""
+        return self._is_warmed and not self._loaded.is_set()
 
     def require(self, kb: str) -> None:
-        """Raises NotFound where there is no knowledge base of this name."""
-        if self._lives:
+        """Raise NotFound if there is no knowledge base of this name. Without a load in time nothing is raised."""
+        if self._is_warmed:
             self._loaded.wait(self._timeout)
         elif self.bases.state == "loading":
-            self.bases.refresh()  # nobody has warmed it: a command, or a test
+            self.bases.refresh()
         if self.bases.state != "loading":
             self.bases.get(kb)
 
+    def ground(self, kb: str, query: Query, most_excerpts: int, record: TurnRecord) -> Grounding:
+        """Return the grounding of an answer to this query, in at most `most_excerpts` excerpts. Never raises."""
+        # More hits than excerpts: some may say the same.
+        result = self.search(kb, query, most_excerpts * MORE_THAN_WANTED, record)
+        return Grounding.of(result, most_excerpts)
+
+    def ground_notifying(
+        self, kb: str, query: Query, most_excerpts: int, record: TurnRecord, notify_after: float
+    ) -> Generator[list[bytes], None, Grounding]:
+        """Like `ground`, but yield one empty batch if the search still runs after `notify_after` seconds."""
+        limit = most_excerpts * MORE_THAN_WANTED
+        result = yield from self.search_telling(kb, query, limit, record, notify_after)
+        return Grounding.of(result, most_excerpts)
+
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
-        """At most `limit` passages of a base; never raises for what goes wrong with the search."""
+        """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""
         started = time.monotonic()
         hits: list[Hit] | None = None
         with gevent.Timeout(self._timeout, False):
-            hits = self._hits(kb, query, limit, record)
+            if self._is_warmed:
+                self._loaded.wait()
+            try:
+                hits = self.bases.get(kb).index.search(query, limit)
+            except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
+                log.exception("rag_failed", id=record.id)
         seconds = time.monotonic() - started
         record.lookup_ms = round(seconds * 1000, 1)
         metrics.LOOKUP.observe(seconds)
@@ -87,35 +126,28 @@ class Retriever:
         return SearchResult(hits)
 
     def search_telling(
-        self, kb: str, query: Query, limit: int, record: TurnRecord, patience: float
+        self, kb: str, query: Query, limit: int, record: TurnRecord, notify_after: float
     ) -> Generator[list[bytes], None, SearchResult]:
-        """The same; where it takes longer than `patience` seconds, an empty batch says so at that moment."""
+        """Like `search`, but yield one empty batch if the search still runs after `notify_after` seconds."""
         searching = gevent.spawn(self.search, kb, query, limit, record)
         try:
-            searching.join(patience)
+            searching.join(notify_after)
             if not searching.ready():
                 yield []
-            found: SearchResult = searching.get()
-            return found
+            result: SearchResult = searching.get()
+            return result
         finally:
+            # The caller may leave while the search runs: its greenlet would go on for nobody.
             searching.kill(block=False)
 
-    def _hits(self, kb: str, query: Query, limit: int, record: TurnRecord) -> list[Hit] | None:
-        if self._lives:
-            self._loaded.wait()
-        try:
-            return self.bases.get(kb).index.search(query, limit)
-        except Exception:  # noqa: BLE001 - the boundary: a caller gets an answer, if one without context
-            log.exception("rag_failed", id=record.id)
-            return None
-
-    def _live(self) -> None:
+    def _keep_fresh(self) -> None:
         while True:
             try:
                 self.bases.refresh()
-            except Exception:  # noqa: BLE001 - the boundary: what was served is served on
+            except Exception:  # noqa: BLE001 - the boundary: the old indexes stay in service
                 metrics.KB_RELOAD_FAILURES.inc()
                 log.exception("knowledge_reload_failed")
+            # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
             if not self._poll:
                 return

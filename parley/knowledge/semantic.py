@@ -1,9 +1,12 @@
-"""The semantic tier: passages ranked by what they mean, fused with the words that they share with the query.
+"""The semantic tier: passages ranked by their meaning, fused with the words that they share with the query.
 
-Each passage is held as one vector, and one for each window of some sentences where it is longer: a question is
-like the sentence that answers it more than like all that stands around. The parts are weighed by how far their best
-stand out, and passages that are alike draw each other's scores together. Vectors come from an `Encoder`, in the
-background; until they are there, and whenever a query's vector is not to be had, the lexical tier answers alone.
+A passage has one vector for all of it and, if it is longer, one for each window of a few sentences: a question
+resembles the sentence that answers it more than everything around that sentence.
+
+    filling    vectors come from an `Encoder`, in the background: the lexical tier answers
+    ready      both tiers answer; the lexical one alone whenever a query's vector is not available in time
+
+The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the encoders in `encoders.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,60 +20,52 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
-from parley.knowledge.index import Hit, LexicalIndex, Query, best
-from parley.knowledge.lexical import LAST_SHARE, MAX_QUERY_CHARACTERS
+from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
+from parley.knowledge.index import Hit, LexicalIndex, Query, top_positions
+from parley.knowledge.lexical import MAX_QUERY_CHARACTERS
 from parley.knowledge.postings import Floats
 from parley.knowledge.vector_cache import VectorCache, content_key
 
 WINDOW_WORDS = 50
-"""Words in a window: two or three sentences."""
-
-MEANING_SHARE = 0.65
-"""Share of the meaning in the score where both parts stand out alike; the words have the rest."""
-
-RIVALS = 9
-"""Passages behind the best that it has to stand out from."""
+"""Most words in a window: two or three sentences."""
 
 CLUSTER = 16
-"""Passages, the best, whose scores are smoothed over those that say the like."""
-
-NEIGHBOURS = 3
-NEIGHBOURS_SHARE = 0.1
-"""Share of its nearest neighbours among the best in a passage's score."""
+"""Best passages whose scores are smoothed over their neighbours."""
 
 MIN_COSINE = 0.28
-"""Cosine of the best passage below which nothing was found (docs/retrieval.md)."""
+"""Cosine of the best passage below which a search finds nothing (docs/retrieval.md)."""
 
 CANDIDATES = 64
-"""Passages whose windows are looked at: more change no collection's figures."""
+"""Best passages whose windows are compared with the query: more change no collection's figures."""
 
 Result = TypeVar("Result")
 
 _STEPS = np.float32(127)
+"""Steps between 0 and 1 in a window's vector, which is stored in eight bits."""
 
 
 class EncoderFailed(Exception):
-    """No vectors, or not in time; the message says why."""
+    """An encoder gave no vectors, or not in time; the message says why."""
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors. Its methods may wait, and let other work go on meanwhile."""
+    """Turns texts into vectors. Its methods may wait, and let other greenlets run meanwhile."""
 
     name: str
-    """Names the vectors: those of another name can't be compared with these."""
+    """Name of the vectors: vectors of different names can't be compared."""
     batch: int
-    """Passages to ask for at once."""
+    """Passages to encode with one call."""
 
     def passages(self, texts: Sequence[str]) -> Floats:
-        """A vector of length 1 for each text, as rows. Raises EncoderFailed."""
+        """Return a vector of length 1 for each text, as rows. Raises EncoderFailed."""
         ...
 
     def query(self, texts: Sequence[str]) -> Floats:
-        """The same for what somebody waits for. Raises EncoderFailed, soon."""
+        """Like `passages`, but raise EncoderFailed after the deadline of a query, for which a caller waits."""
         ...
 
-    def aside(self, work: Callable[[], Result]) -> Result:
-        """What numerical work of some milliseconds gives, done off the event loop."""
+    def run_in_thread(self, work: Callable[[], Result]) -> Result:
+        """Return the result of some milliseconds of numerical work, done off the event loop."""
         ...
 
 
@@ -82,9 +77,36 @@ class _Vectors:
     windows: NDArray[np.int8]
     bounds: NDArray[np.int64]
 
+    @classmethod
+    def arrange(cls, encoded: Sequence[Floats]) -> "_Vectors":
+        """Return the vectors of all passages, given as rows for each passage: its own, then its windows'."""
+        counts = np.array([len(rows) - 1 for rows in encoded], np.int64)
+        return cls(
+            np.stack([rows[0] for rows in encoded]),
+            np.concatenate([np.rint(rows[1:] * _STEPS).astype(np.int8) for rows in encoded]),
+            np.concatenate([[0], np.cumsum(counts)]),
+        )
+
+    def best_windows(self, positions: NDArray[np.int64], queries: Floats, own: Floats) -> Floats:
+        """Return the cosine of each passage's best window, one query a row; `own` cosines for those without windows."""
+        starts = self.bounds[positions]
+        counts = self.bounds[positions + 1] - starts
+        best = own.copy()
+        has_windows = counts > 0
+        if not has_windows.any():
+            return best
+        # The windows of all passages in one array; `firsts` are the positions in it where a passage's windows begin.
+        starts, counts = starts[has_windows], counts[has_windows]
+        firsts = np.cumsum(counts) - counts
+        rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
+        vectors = self.windows[rows].astype(np.float32)
+        products = np.stack([np.vecdot(vectors, query) for query in queries])
+        best[:, has_windows] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
+        return best
+
 
 class SemanticIndex:
-    """A lexical index, and the vectors of its passages once `fill` has been called."""
+    """A lexical index, with the vectors of its passages once `fill` has been called often enough."""
 
     def __init__(
         self,
@@ -92,20 +114,20 @@ class SemanticIndex:
         encoder: Encoder,
         cache: VectorCache,
         min_cosine: float = MIN_COSINE,
-        told: Callable[[EncoderFailed], None] = lambda _: None,
+        on_failure: Callable[[EncoderFailed], None] = lambda _: None,
     ) -> None:
         self._lexical = lexical
         self.encoder = encoder
         self._cache = cache
         self._min_cosine = min_cosine
-        self._told = told
-        self._held: list[Floats] = []
+        self._on_failure = on_failure
+        self._encoded: list[Floats] = []
         self._vectors: _Vectors | None = None
         self._filling = BoundedSemaphore(1)
 
     @property
     def ready(self) -> bool:
-        """Whether all the vectors are there that will be."""
+        """True if all passages have their vectors."""
         return self._vectors is not None or not self._lexical.passages
 
     def fill(self) -> None:
@@ -118,44 +140,51 @@ class SemanticIndex:
             if self.ready:
                 return
             passages = self._lexical.passages
-            at = len(self._held)
-            self._held += self._encoded(passages[at : at + self.encoder.batch])
-            if len(self._held) == len(passages):
+            at = len(self._encoded)
+            self._encoded += self._encode(passages[at : at + self.encoder.batch])
+            if len(self._encoded) == len(passages):
                 # perf: saves the event loop 0.3 s (copying and rounding the windows of 20 000 passages)
-                arranged = self.encoder.aside(lambda: _arranged(self._held))
+                vectors = self.encoder.run_in_thread(lambda: _Vectors.arrange(self._encoded))
                 self._cache.close()
-                self._vectors, self._held = arranged, []
+                self._vectors, self._encoded = vectors, []
 
     def search(self, query: Query, limit: int) -> list[Hit]:
-        """At most `limit` passages, best first; none where the best is too far from the query."""
+        """Return at most `limit` hits, best first; none if the best passage is too far from the query."""
         vectors = self._vectors
-        turns = _turns(query)
+        last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
+        turns = [last]
+        if before:
+            both = f"{before} {last}"
+            # "And how much is that?" means nothing by itself.
+            turns = [last, both] if terms.content(terms.words(last)) else [both]
         if vectors is None or not any(terms.words(turn) for turn in turns):
             return self._lexical.search(query, limit)
         try:
             queries = self.encoder.query(turns)
         except EncoderFailed as exc:
-            self._told(exc)
+            self._on_failure(exc)
             return self._lexical.search(query, limit)
-        return self.encoder.aside(lambda: self._ranked(vectors, queries, query, limit))
+        return self.encoder.run_in_thread(lambda: self._rank(vectors, queries, query, limit))
 
-    def _ranked(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> list[Hit]:
-        # Row by row: a product of matrices would take threads of BLAS's own, which wait for a busy machine.
+    def _rank(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> list[Hit]:
+        """Return the hits for a query's vectors. Runs in a thread."""
+        # Row by row: a product of matrices would use BLAS's own threads, which wait for each other on a busy machine.
         similar = np.stack([np.vecdot(vectors.passages, turn) for turn in queries])
         mask = self._lexical.filters.mask(query.filters)
         if mask is not None:
             similar *= mask
         words = self._lexical.score(query)
-        positions = best((1 - MEANING_SHARE) * words.fused + MEANING_SHARE * _mixed(similar), max(limit, CANDIDATES))
-        # Each candidate: the mean of what it is like as a whole, and what its best window is like.
-        whole = similar[:, positions]
-        cosines = (whole + _closest(vectors, np.array(positions, np.int64), queries, whole)) / np.float32(2)
+        rough = (1 - MEANING_SHARE) * words.fused + MEANING_SHARE * mix_turns(similar)
+        positions = top_positions(rough, max(limit, CANDIDATES))
+        # A candidate's cosine is the mean of its own and of its best window's.
+        own = similar[:, positions]
+        cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         if cosines.max(initial=0) < self._min_cosine:
             return []
-        meaning = _mixed(cosines)
-        scores = _fused(words.fused[positions], meaning)
-        cluster = best(scores, max(limit, CLUSTER))
-        scores[cluster] = _smoothed(scores[cluster], vectors.passages[[positions[at] for at in cluster]])
+        meaning = mix_turns(cosines)
+        scores = fuse(words.fused[positions], meaning)
+        cluster = top_positions(scores, max(limit, CLUSTER))
+        scores[cluster] = smooth(scores[cluster], vectors.passages[[positions[at] for at in cluster]])
         return [
             Hit(
                 self._lexical.passages[positions[at]],
@@ -168,96 +197,24 @@ class SemanticIndex:
                     "coverage": words.coverage,
                 },
             )
-            for at in best(scores, limit)
+            for at in top_positions(scores, limit)
         ]
 
-    def _encoded(self, passages: Sequence[Passage]) -> list[Floats]:
-        """For each passage the rows of its vectors: its own, then its windows'."""
+    def _encode(self, passages: Sequence[Passage]) -> list[Floats]:
+        """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""
         keys = [content_key(self.encoder.name, passage.title, passage.text) for passage in passages]
-        held = self._cache.get(keys)
-        missing = [at for at, key in enumerate(keys) if key not in held]
-        texts = [_texts(passages[at]) for at in missing]
+        vectors = self._cache.get(keys)
+        missing = [at for at, key in enumerate(keys) if key not in vectors]
+        texts = []
+        for passage in (passages[at] for at in missing):
+            cut = windows(passage.text, WINDOW_WORDS)
+            # Every window bears the title: without it, a sentence often does not say what it is about.
+            heading = f"{passage.title}. " if passage.title else ""
+            texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
         if texts:
             rows = self.encoder.passages([text for each in texts for text in each])
             new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
-            added = {keys[at]: vectors for at, vectors in zip(missing, new, strict=True)}
+            added = {keys[at]: own_rows for at, own_rows in zip(missing, new, strict=True)}
             self._cache.put(added)
-            held = {**held, **added}
-        return [held[key] for key in keys]
-
-
-def _texts(passage: Passage) -> list[str]:
-    cut = windows(passage.text, WINDOW_WORDS)
-    heading = f"{passage.title}. " if passage.title else ""
-    return [heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])]
-
-
-def _turns(query: Query) -> list[str]:
-    """What is encoded: the last turn where it says anything by itself, and the one before it with the last."""
-    last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
-    if not before:
-        return [last]
-    both = f"{before} {last}"
-    return [last, both] if terms.content(terms.words(last)) else [both]
-
-
-def _arranged(held: Sequence[Floats]) -> _Vectors:
-    counts = np.array([len(each) - 1 for each in held], np.int64)
-    return _Vectors(
-        np.stack([each[0] for each in held]),
-        np.concatenate([np.rint(each[1:] * _STEPS).astype(np.int8) for each in held]),
-        np.concatenate([[0], np.cumsum(counts)]),
-    )
-
-
-def _closest(vectors: _Vectors, positions: NDArray[np.int64], queries: Floats, whole: Floats) -> Floats:
-    """For each turn, and each of these passages, the cosine of its best window; the `whole`'s where it has none."""
-    starts = vectors.bounds[positions]
-    counts = vectors.bounds[positions + 1] - starts
-    closest = whole.copy()
-    cut = counts > 0
-    if not cut.any():
-        return closest
-    starts, counts = starts[cut], counts[cut]
-    firsts = np.cumsum(counts) - counts
-    rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
-    near = vectors.windows[rows].astype(np.float32)
-    products = np.stack([np.vecdot(near, query) for query in queries])
-    closest[:, cut] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
-    return closest
-
-
-def _mixed(cosines: Floats) -> Floats:
-    """The turns' cosines, each divided by its best and none below 0, in one row."""
-    tops = cosines.max(axis=1, initial=0, keepdims=True)
-    scaled = np.maximum(cosines, 0) / np.where(tops > 0, tops, 1)
-    if len(scaled) == 1:
-        return np.asarray(scaled[0], np.float32)
-    return np.asarray(LAST_SHARE * scaled[0] + (1 - LAST_SHARE) * scaled[1], np.float32)
-
-
-def _fused(words: Floats, meaning: Floats) -> Floats:
-    """Both parts in one; the one whose best stands out more from its rivals counts for more."""
-    words = words / (words.max(initial=0) or 1)
-    for_words = (1 - MEANING_SHARE) * _standing_out(words)
-    for_meaning = MEANING_SHARE * _standing_out(meaning)
-    return np.asarray((for_words * words + for_meaning * meaning) / (for_words + for_meaning), np.float32)
-
-
-def _standing_out(scores: Floats) -> float:
-    """From 0 to 1, without the ends: 0 where the best's rivals are as good, 1 where they have nothing."""
-    ordered = np.sort(scores)[::-1]
-    top, rivals = ordered[:1].sum(), ordered[1 : 1 + RIVALS].sum() / RIVALS
-    return max(0.001, 1 - float(rivals / top)) if top > 0 else 0.001
-
-
-def _smoothed(scores: Floats, vectors: Floats) -> Floats:
-    """The scores, each drawn a little towards those of the passages that are most alike."""
-    if len(scores) <= NEIGHBOURS:
-        return scores
-    alike = np.maximum(np.vecdot(vectors[:, None], vectors), 0)
-    np.fill_diagonal(alike, 0)
-    alike[alike < np.partition(alike, -NEIGHBOURS, axis=1)[:, [-NEIGHBOURS]]] = 0
-    near = (alike * scores).sum(axis=1) / np.maximum(alike.sum(axis=1), 1e-9)
-    drawn = (1 - NEIGHBOURS_SHARE) * scores + NEIGHBOURS_SHARE * near
-    return np.where(alike.any(axis=1), drawn, scores)
+            vectors = {**vectors, **added}
+        return [vectors[key] for key in keys]

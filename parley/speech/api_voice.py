@@ -1,7 +1,7 @@
-"""A voice behind an OpenAI-compatible API: `POST /audio/speech` for each clause, its PCM streamed.
+"""The voice of an OpenAI-compatible API: `POST /audio/speech` for each clause, its PCM streamed.
 
-The openai client is imported when the voice is first needed. Its errors become ours here; what it raises never tells a
-caller whose voice it is. Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
+The openai client is imported when the voice is first needed. Its errors become ours here, without the address, the key
+or the voice in them: callers may read them. Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
 """
 
 import functools
@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamAuthFailed,
     UpstreamBadResponse,
@@ -29,20 +30,21 @@ from parley.speech.utterance import AudioPiece
 from parley.telemetry.logs import log
 
 RATE = 24_000
-"""Of the API's `pcm`: OpenAI's own, and that of the servers that follow it."""
+"""Rate of the API's `pcm` format, in Hz: that of OpenAI and of the servers that follow it."""
 MOST_ATTEMPTS = 2
+"""Limit on the requests for one clause."""
 LONGEST_MS = 60_000
-"""Of sound for one clause; a voice that goes on for longer has lost its way."""
+"""Limit on the sound of one clause, in milliseconds; a voice that goes on for longer has failed."""
 SOUND_FILES = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC")
 TEXTS = (b'{"', b"{ ", b"{\n", b"{\r", b"<!", b"<?", b"<h", b"<H")
-"""How JSON and HTML begin. Two bytes: as one sample they are loud; the first byte alone begins quiet sound, too."""
+"""First bytes of JSON and HTML. Two each: as one sample they are loud, while quiet sound may begin with one."""
 FILE_STARTS = SOUND_FILES + TEXTS
 LONGEST_START = max(map(len, FILE_STARTS))
 
 
 @dataclass(frozen=True)
 class Api:
-    """Where the voice is, and within what time (seconds) it must connect, and how long it may be silent."""
+    """The voice of an API. `connect` limits the time to connect, `silence` the gap between two pieces, in seconds."""
 
     base_url: str
     key: str | None = field(repr=False)
@@ -54,7 +56,7 @@ class Api:
 
 
 class ApiVoice:
-    """A synthesiser; `rate` is that of the PCM it gives."""
+    """A synthesiser whose clauses are spoken by an API; `rate` is that of the PCM it yields."""
 
     name = "api"
 
@@ -65,7 +67,7 @@ class ApiVoice:
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """The clause as it arrives; its words come behind its sound, for only then is it known how long it lasts.
+        """Yield the clause as it arrives, and its words behind its sound: only then is its length known.
 
         Raises an UpstreamError.
         """
@@ -78,15 +80,16 @@ class ApiVoice:
         yield AudioPiece(words=word_estimation.estimate(clause.text, bytes(pcm), self.rate))
 
     def warm(self) -> None:
-        """Import the client, which takes a second."""
+        """Import the client, which takes a second, ahead of the first clause."""
         _ = self._client
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         self._client.close()
 
     @functools.cached_property
     def _client(self) -> Any:
+        """The API's client, made when it is first needed."""
         import httpx2
         import openai
 
@@ -94,7 +97,7 @@ class ApiVoice:
         return openai.OpenAI(
             base_url=self._api.base_url,
             api_key=self._api.key or "none",
-            # Never what the environment says: those variables are the model's, or another program's.
+            # Without these the client reads the environment, whose variables belong to the model or another program.
             organization="",
             project="",
             max_retries=0,
@@ -102,28 +105,32 @@ class ApiVoice:
         )
 
     def _received(self, text: str) -> Iterator[bytes]:
-        """The API's PCM as it comes, cut anywhere; what fails at once is tried again, once.
+        """Yield the API's PCM as it comes, cut anywhere; a request that fails before its sound is sent once more.
 
-        Raises an UpstreamError, and logs it: a turn has two upstreams.
+        Raises an UpstreamError, and logs it: a turn has two upstreams, and its own record names one error.
         """
         for attempts_left in reversed(range(MOST_ATTEMPTS)):
             received = False
             try:
                 for piece in self._streamed(text):
+                    checkpoint()  # the client waits for nothing that has arrived already
                     received = True
                     yield piece
                 return
             except UpstreamError as error:
+                # After a timeout the listener has waited long enough. Behind sound a second attempt would repeat it.
                 may_help = error.retryable and not isinstance(error, UpstreamTimeout)
                 if received or not may_help or not attempts_left:
                     log.warning("voice_failed", voice=self.name, code=error.code, reason=error.message)
                     raise
 
     def _streamed(self, text: str) -> Iterator[bytes]:
+        """Yield the API's PCM from one request. Raises an UpstreamError."""
         import httpx2
         import openai
 
         wanted = {"input": text, "model": self._api.model, "voice": self._api.voice, "response_format": "pcm"}
+        # The raw stream is read below: nothing would decompress it.
         as_it_is = {"accept-encoding": "identity"}
         try:
             response = self._client.audio.speech.with_streaming_response.create(
@@ -132,8 +139,8 @@ class ApiVoice:
             try:
                 yield from _checked(iter(response.http_response.stream))
             finally:
-                # Aside, and not by `iter_bytes` at its end: closing may wait for a lock of the pool's, and a turn that
-                # is ended just then would leave the connection neither used nor free for ever.
+                # In a greenlet of its own, not by `iter_bytes` at its end: closing may wait for a lock of the pool, and
+                # a turn that is ended just then would leave the connection neither used nor free for ever.
                 gevent.spawn(response.close)
         except openai.APIStatusError as exc:
             raise _error_for_status(exc.status_code) from exc
@@ -147,7 +154,7 @@ class ApiVoice:
             raise UpstreamDisconnected("the connection to the speech synthesis broke") from exc
 
     def _resampled(self, received: Iterator[bytes]) -> Iterator[bytes]:
-        """The same sound at our rate, in whole samples."""
+        """Yield the received sound at our rate, in whole samples. Raises UpstreamBadResponse beyond `LONGEST_MS`."""
         resampler = Resampler(RATE, self.rate)
         odd, size = b"", 0
         for piece in received:
@@ -157,14 +164,15 @@ class ApiVoice:
             sound = odd + piece
             whole = len(sound) // 2 * 2
             odd = sound[whole:]
-            if ready := to_int16(resampler.more(from_int16(sound[:whole]))):
+            if ready := to_int16(resampler.resample(from_int16(sound[:whole]))):
                 yield ready
-        if ready := to_int16(resampler.rest()):
+        if ready := to_int16(resampler.flush()):
             yield ready
 
 
 def _checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a sound. Raises UpstreamBadResponse where it begins as a file or a text does."""
+    """Yield the pieces of a sound. Raises UpstreamBadResponse if it begins as a file or a text does."""
+    # The first piece may be one byte long.
     begun = b""
     for piece in pieces:
         begun += piece
@@ -178,7 +186,7 @@ def _checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _error_for_status(status: int) -> UpstreamError:
-    """The error that stands for an answer with a status other than 200."""
+    """Return the error for an answer with a status other than 200."""
     if status in (401, 403):
         return UpstreamAuthFailed("the speech synthesis refused the server's own key")
     if 300 <= status < 400:

@@ -1,8 +1,8 @@
 """The embedded demonstration voice: hibari, a small English network that runs in threads of this process.
 
-It says a sentence in a hundredth of its length, and knows to 25 ms when each word is heard: how long it speaks every
-sound is an inner value of its network, which is made an output when the network is loaded. That holds for one version
-of the package; another one speaks all the same, and its words are timed by estimation.
+It speaks a sentence in a hundredth of the sentence's length, and times each word to 25 ms: the duration of every
+phoneme is an inner value of the network, which becomes an output when the network is loaded. That holds for one version
+of the package; with another version the voice speaks all the same, and its words are timed by estimate.
 """
 
 import contextlib
@@ -27,22 +27,29 @@ from parley.speech.word_timing import Word, is_mark, tokens, with_marks
 from parley.telemetry.logs import log
 
 DURATIONS = "/Round_output_0"
+"""Name of the network's inner value that holds the duration of each phoneme."""
 UNIT_MS = 25
+"""Unit of these durations, in milliseconds."""
 THREADS = 2
-"""More would only take the interpreter from the event loop, and from one another. One is kept for what is urgent."""
+"""Number of threads, one of them kept for urgent clauses. More would only compete for the interpreter's lock."""
 LAG_MS = 80
-"""How much later the network's durations say that a sound begins than it is heard (forced alignment, 50 sentences)."""
+"""Lag of the network's durations behind the sound, in milliseconds (forced alignment of 50 sentences)."""
 QUIET = 0.01
+"""Limit on the level of silence, as a part of full scale."""
 ONSET_MS = 30
+"""Silence that stays before the first sound, in milliseconds."""
 PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ";": 200, ":": 200, ",": 140, "—": 140}
-"""The silence behind a clause, by its last mark: the network's own is twice as long."""
+"""Silence behind a clause by its last mark, in milliseconds: the network's own is twice as long."""
+OTHER_PAUSE_MS = 80
+FIRST_NOT_LATIN = "\u0250"
 LONGEST_PHONEMES = 500
+"""Limit on the input, in phonemes: 500 take 120 MiB of memory while they are spoken, 8000 take 2.8 GiB."""
 
 Samples = npt.NDArray[np.float32]
 
 
 class EmbeddedVoice:
-    """A synthesiser; `rate` is that of the PCM it gives."""
+    """A synthesiser whose clauses are spoken in this process; `rate` is that of the PCM it yields."""
 
     name = "embedded"
     description = voice_package.DESCRIPTION
@@ -51,16 +58,18 @@ class EmbeddedVoice:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self._pool = concurrency.thread_pool(THREADS)
-        # Whoever is ended while it waits its turn has given the threads nothing to do.
+        # Waiting happens here, not in the pool: a turn that is ended while it waits leaves no work behind.
         self._turns = BoundedSemaphore(THREADS)
         self._patient_turns = BoundedSemaphore(THREADS - 1)
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """The clause in one piece, with its words; what is not in Latin letters becomes simulated sound.
+        """Yield the clause in one piece, with its words; a text in another script becomes simulated sound.
 
         Raises InternalError.
         """
-        if not _is_latin(clause.spoken):
+        letters = [letter for letter in clause.spoken if letter.isalpha()]
+        # The network drops what is not Latin: a clause in another script would be silence.
+        if 2 * sum(letter < FIRST_NOT_LATIN for letter in letters) <= len(letters):
             log.warning("voice_cannot_say", reason="the embedded voice speaks English only; set TTS_BASE_URL")
             utterance = placeholder.utterance(clause.text, self.rate)
             yield AudioPiece(utterance.pcm, clause.text, utterance.words)
@@ -70,7 +79,7 @@ class EmbeddedVoice:
         yield said
 
     def warm(self) -> None:
-        """Load the network, and run it once: the first time takes longer."""
+        """Load the network and run it once: the first run takes longer."""
         self._render(Clause((("Hello", "Hello"),)))
 
     def close(self) -> None:
@@ -79,10 +88,11 @@ class EmbeddedVoice:
 
     @functools.cached_property
     def _engine(self) -> "_Engine":
+        """The network, loaded when it is first needed."""
         return _Engine()
 
     def _rendered(self, clause: Clause) -> AudioPiece:
-        """Return the clause. Raise InternalError."""
+        """Return a clause as sound. Raise InternalError, whatever the network's libraries raise."""
         try:
             return self._render(clause)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
@@ -90,11 +100,19 @@ class EmbeddedVoice:
             raise InternalError("the embedded voice failed") from None
 
     def _render(self, clause: Clause) -> AudioPiece:
+        """Return a clause as sound at our rate, cut to its speech, with its words."""
         samples, chunks = self._engine.say(clause.spoken)
-        start, end = _bounds(samples, self._engine.rate, clause.spoken)
+        samples_per_ms = self._engine.rate / 1000
+        start, end = 0, len(samples)
+        loud = np.flatnonzero(np.abs(samples) > QUIET)
+        if len(loud):
+            # The network begins late, and its own pauses are too long for a conversation.
+            mark = clause.spoken.rstrip("\"')]}”’")[-1:]
+            start = max(0, int(loud[0] - ONSET_MS * samples_per_ms))
+            end = int(loud[-1] + PAUSES_MS.get(mark, OTHER_PAUSE_MS) * samples_per_ms)
         resampler = Resampler(self._engine.rate, self.rate)
         cut = np.pad(samples, (0, max(0, end - len(samples))))[start:end]
-        pcm = to_int16(np.concatenate([resampler.more(cut), resampler.rest()]))
+        pcm = to_int16(np.concatenate([resampler.resample(cut), resampler.flush()]))
         if chunks is None:
             return AudioPiece(pcm, clause.text, word_estimation.estimate(clause.text, pcm, self.rate))
         total_ms = len(pcm) // 2 * 1000 // self.rate
@@ -102,7 +120,7 @@ class EmbeddedVoice:
 
 
 class _Engine:
-    """hibari, with its durations where they can be had."""
+    """The network of hibari, with its durations where the installed version is the known one."""
 
     def __init__(self) -> None:
         import hibari
@@ -112,6 +130,7 @@ class _Engine:
         self._durations_known = importlib.metadata.version(voice_package.PACKAGE) == voice_package.VERSION
         model = _with_output(path.read_bytes(), DURATIONS) if self._durations_known else str(path)
         self._hibari = hibari.Hibari(model=model)
+        # `Hibari.from_ids` keeps the network's outputs to itself; its two steps are called here one by one.
         self._synth = dsp.synth
         self.rate: int = hibari.SAMPLE_RATE
         if not self._durations_known:
@@ -119,11 +138,11 @@ class _Engine:
             log.warning("voice_times_estimated", reason=f"{known} is the version whose durations are known")
 
     def say(self, text: str) -> tuple[Samples, list[tuple[int, int]] | None]:
-        """The sound of a text, and from when to when (ms) each of its words between blanks is heard, if known."""
+        """Return the sound of a text, and the start and end in ms of each word between blanks, or None if unknown."""
         ids, spans = self._phonemes(text)
         inputs = {"ids": np.asarray([ids], np.int64), "speed": np.ones(1, np.float32)}
         spectrum: Sequence[Any] = self._hibari.sess.run(None, inputs)
-        # A seed of its own: the same text, the same sound.
+        # A fixed seed, so that equal texts sound alike: what is cached must not differ from what is not.
         samples = self._synth(*(part[0] for part in spectrum[:6]), np.random.default_rng(0))
         if not self._durations_known:
             return samples, None
@@ -131,7 +150,7 @@ class _Engine:
         return samples, [(int(ends[first - 1]), int(ends[last - 1])) for first, last in spans]
 
     def _phonemes(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The network's input, and for each word the positions of its first sound and behind its last."""
+        """Return the network's input, and for each word the indices of its first phoneme and behind its last."""
         vocabulary = self._hibari.vocab
         ids, spans, first, last = [0], [], 1, 1
         for token in self._hibari.g2p.phonemize_tokens(self._hibari.g2p.tokenize(text)):
@@ -153,7 +172,7 @@ def _with_output(model: bytes, name: str) -> bytes:
     Messages of protobuf merge where they are joined, so that the model itself need not be parsed (25 ms, 12 MiB).
     https://protobuf.dev/programming-guides/encoding/#last-one-wins
     """
-    # Imported here, for the voice alone needs it: 120 ms and 7 MiB of the 1.2 s and 170 MiB that its start takes.
+    # perf: saves 120 ms and 7 MiB (start without this voice, which itself takes 1.2 s and 170 MiB)
     import onnx
 
     output = onnx.GraphProto(output=[onnx.ValueInfoProto(name=name)])
@@ -161,23 +180,8 @@ def _with_output(model: bytes, name: str) -> bytes:
     return model + added
 
 
-def _is_latin(text: str) -> bool:
-    letters = [letter for letter in text if letter.isalpha()]
-    return 2 * sum(letter < "\u0250" for letter in letters) > len(letters)
-
-
-def _bounds(samples: Samples, rate: int, text: str) -> tuple[int, int]:
-    """Where the clause begins and ends, in samples: almost at once, and with a pause that suits its last mark."""
-    loud = np.flatnonzero(np.abs(samples) > QUIET)
-    if not len(loud):
-        return 0, len(samples)
-    mark = text.rstrip("\"')]}”’")[-1:]
-    pause = PAUSES_MS.get(mark, 80)
-    return max(0, int(loud[0]) - ONSET_MS * rate // 1000), int(loud[-1]) + pause * rate // 1000
-
-
 def _timed(clause: Clause, spans: Sequence[tuple[int, int]], cut_ms: int, total_ms: int) -> tuple[Word, ...]:
-    """The tokens of the written words, each within the time of its reading."""
+    """Return the tokens of the written words in time, each within the time of its reading."""
     spoken: list[Word] = []
     position = 0
     for written, reading in clause.words:

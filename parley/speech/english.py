@@ -1,7 +1,7 @@
-"""English: numbers as words, and the tables of what stands for more than it shows (months, money, units, signs).
+"""English: numbers as words, and the tables of months, currencies, units, signs and abbreviations.
 
-Nothing here knows the text around them. Own code for the numbers: of the libraries one is under the LGPL (num2words),
-the other is a hundred times as long (inflect).
+Nothing here knows the text around a number or a sign: that is `normalization`. Numbers are spelled by our own code: of
+the libraries one is under the LGPL (num2words), the other a hundred times as long (inflect).
 """
 
 ONES = """
@@ -10,7 +10,8 @@ ONES = """
     """.split()  # noqa: SIM905 - read as the list that it is
 TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
 SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
-MOST = 10**15
+SPELLED_BELOW = 10**15
+"""Limit on the numbers that are spelled as a whole; larger ones are read digit by digit."""
 ORDINALS = {
     "one": "first",
     "two": "second",
@@ -23,10 +24,10 @@ ORDINALS = {
 
 
 def cardinal(number: int) -> str:
-    """1250 is "one thousand two hundred fifty"; from `MOST` on the digits are read one by one."""
+    """Return a number as words: 1250 is "one thousand two hundred fifty"."""
     if number < 0:
         return f"minus {cardinal(-number)}"
-    if number >= MOST:
+    if number >= SPELLED_BELOW:
         return digits(str(number))
     for scale, name in SCALES:
         if number >= scale:
@@ -39,8 +40,9 @@ def cardinal(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """23 is "twenty-third"."""
+    """Return an ordinal number as words: 23 is "twenty-third"."""
     words = cardinal(number)
+    # Only the last word changes.
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     last = words[cut:]
     regular = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
@@ -48,27 +50,29 @@ def ordinal(number: int) -> str:
 
 
 def year(number: int) -> str:
-    """1905 is "nineteen oh five", 2007 "two thousand seven", 2024 "twenty twenty-four"."""
-    century, rest = divmod(number, 100)
-    if not 10 < century < 100 or (century % 10 == 0 and rest < 10):
+    """Return a year as words: 1905 is "nineteen oh five", 2007 "two thousand seven", 2024 "twenty twenty-four"."""
+    century, in_century = divmod(number, 100)
+    # 2007 is "two thousand seven", not "twenty oh seven".
+    if not 10 < century < 100 or (century % 10 == 0 and in_century < 10):
         return cardinal(number)
-    if rest == 0:
+    if in_century == 0:
         return f"{cardinal(century)} hundred"
-    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+    return f"{cardinal(century)} {'oh ' if in_century < 10 else ''}{cardinal(in_century)}"
 
 
 def decimal(text: str) -> str:
-    """ "1,250.50" is "one thousand two hundred fifty point five zero"; without a point it is a cardinal."""
-    whole, point, fraction = text.replace(",", "").partition(".")
-    return cardinal(int(whole or "0")) + (f" point {digits(fraction)}" if point else "")
+    """Return a written number as words: "1,250.50" is "one thousand two hundred fifty point five zero"."""
+    integer, point, fraction = text.replace(",", "").partition(".")
+    return cardinal(int(integer or "0")) + (f" point {digits(fraction)}" if point else "")
 
 
 def digits(text: str) -> str:
-    """ "507" is "five zero seven"."""
+    """Return digits one by one: "507" is "five zero seven"."""
     return " ".join(ONES[int(digit)] for digit in text)
 
 
 MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+# By the full name and by three letters; "Sept" is common as well.
 MONTH_OF = {name[:length].lower(): name for name in MONTHS for length in (3, len(name))} | {"sept": "September"}
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
@@ -79,7 +83,9 @@ CURRENCIES = {
 }
 CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+# Behind these the currency comes: "$3 million" is "three million dollars".
 SCALE_WORDS = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
+# "in" for inch is missing: it is a preposition far more often.
 UNITS = {
     "km": ("kilometer", "kilometers"),
     "m": ("meter", "meters"),
@@ -119,6 +125,7 @@ UNITS = {
     "°C": ("degree Celsius", "degrees Celsius"),
     "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
 }
+# "St." is missing: street or saint, only the meaning tells.
 WORDS = {
     "&": "and",
     "+": "plus",

@@ -1,38 +1,38 @@
-"""Sound leaves at the pace of speech: cutting it into chunks, and holding each until it is due.
+"""The pace of playback: sound is cut into chunks, and each chunk is held until it is due.
 
-What was sent ahead is thrown away when the caller interrupts, so we never run far ahead. Nothing here knows
-what the sound is or who hears it.
+A platform throws away what was sent ahead when the caller interrupts, so sound never leaves far ahead of the listener.
+Nothing here knows the listener or the source of the sound.
 """
 
 import time
 from collections.abc import Callable, Iterator
 
 SAMPLE_BYTES = 2
-MOST_TOGETHER = 32
-MOMENT_SECONDS = 1e-6
+MAX_BATCH_CHUNKS = 32
+"""Limit on the chunks that leave in one batch."""
 
 
 def chunk_bytes(rate: int, chunk_ms: int) -> int:
-    """The size of a chunk in bytes: 16000 Hz and 40 ms give 1280.
+    """Return the size of a chunk in bytes: 16000 Hz and 40 ms give 1280.
 
-    A whole number of samples, at least one; where the length does not divide evenly (22050 Hz, 25 ms) it is
-    the next shorter one, and `duration_ms` tells its true length.
+    A chunk is a whole number of samples, at least one. Where the length does not divide evenly (22050 Hz, 25 ms) the
+    size is rounded down, and `duration_ms` gives the true length.
     """
     return max(1, rate * chunk_ms // 1000) * SAMPLE_BYTES
 
 
 def duration_ms(pcm_bytes: int, rate: int) -> float:
-    """How long that many bytes of PCM16 mono last at `rate` Hz, in milliseconds."""
+    """Return how long that many bytes of PCM16 mono last at `rate` Hz, in milliseconds."""
     return pcm_bytes / SAMPLE_BYTES * 1000 / rate
 
 
 class Pace:
-    """One answer's sound on its way to one listener: PCM16 mono at `rate` Hz in, chunks out, each when it is due.
+    """The schedule of one answer's sound: PCM16 mono at `rate` Hz in, chunks out, each when it is due.
 
     The first chunks make a burst of `lead_ms`; the very first never waits. Due times count from the first chunk by
-    `clock` (seconds), so a late chunk delays none after it. Only where the listener has run dry, because the sound
-    was not there or could not be sent, is it counted anew from there: nobody hears the time that was lost, and what
-    is sent stays at most `lead_ms` ahead of what is heard.
+    `clock` (seconds), so that a late chunk delays none after it. Only where the listener has run out of sound, because
+    none was there or none could be sent, does the count start anew: what is sent stays at most `lead_ms` ahead of
+    what is heard.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Pace:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._size = chunk_bytes(rate, chunk_ms)
-        # A chunk is a whole number of samples, so its true length may differ a little from the setting's.
+        # A chunk is a whole number of samples, so that its true length may differ a little from the setting's.
         self._lead = max(lead_ms, duration_ms(self._size, rate)) / 1000
         self._bytes_per_second = rate * SAMPLE_BYTES
         self._clock = clock
@@ -55,48 +55,47 @@ class Pace:
         self._start: float | None = None
 
     def chunks(self, pcm: bytes) -> Iterator[list[bytes]]:
-        """The whole chunks that `pcm` completes, each when it is due; what is left over waits for more.
+        """Yield batches of the chunks that `pcm` completes, each when it is due; the remainder waits for more sound.
 
-        Those that are due at once come together, so that the network can't part them: the first of a burst is
-        being heard already.
+        Chunks that are due at once come in one batch, so that the network can't part them: while the first of a burst
+        is heard, the others must have arrived.
         """
         sound = self._held + pcm
-        whole = len(sound) - len(sound) % self._size
-        self._held = sound[whole:]
-        together: list[bytes] = []
-        for start in range(0, whole, self._size):
+        complete = len(sound) - len(sound) % self._size
+        self._held = sound[complete:]
+        batch: list[bytes] = []
+        for start in range(0, complete, self._size):
             chunk = sound[start : start + self._size]
-            if len(together) == MOST_TOGETHER or (together and self._wait_for(chunk) > 0):
-                yield together
-                together = []
-                # A long lead, or catching up after a stall, must not keep the other streams from running.
-                self._await(chunk, at_least=MOMENT_SECONDS)
-            else:
-                self._await(chunk)
-            together.append(chunk)
-        if together:
-            yield together
+            if len(batch) == MAX_BATCH_CHUNKS or (batch and self._seconds_until_due(chunk) > 0):
+                yield batch
+                batch = []
+            self._wait_until_due(chunk)
+            batch.append(chunk)
+        if batch:
+            yield batch
 
-    def rest(self) -> list[bytes]:
-        """What is left over, as a last shorter chunk when it is due (half a sample at its end is dropped)."""
+    def flush(self) -> list[bytes]:
+        """Return the remainder as a last shorter chunk when it is due; half a sample at its end is dropped."""
+        # Upstreams may end within a sample, which no decoder could play.
         last, self._held = self._held[: len(self._held) // SAMPLE_BYTES * SAMPLE_BYTES], b""
         if not last:
             return []
-        self._await(last)
+        self._wait_until_due(last)
         return [last]
 
-    def _await(self, chunk: bytes, at_least: float = 0.0) -> None:
+    def _wait_until_due(self, chunk: bytes) -> None:
         """Wait until the chunk is due, and count it as sent."""
-        now, heard_from = self._clock(), self._sent_bytes / self._bytes_per_second
-        if self._start is None or now > self._start + heard_from + len(chunk) / self._bytes_per_second:
-            self._start = now - heard_from
-        wait = max(self._wait_for(chunk), at_least)
+        now, heard_until = self._clock(), self._sent_bytes / self._bytes_per_second
+        # The listener has run out: nobody hears the lost time, so the schedule starts anew from here.
+        if self._start is None or now > self._start + heard_until + len(chunk) / self._bytes_per_second:
+            self._start = now - heard_until
+        wait = self._seconds_until_due(chunk)
         self._sent_bytes += len(chunk)
         if wait > 0:
             self._sleep(wait)
 
-    def _wait_for(self, chunk: bytes) -> float:
-        """Seconds until the chunk is due; none or fewer where it is due already, as the first one is."""
+    def _seconds_until_due(self, chunk: bytes) -> float:
+        """Return the seconds until the chunk is due; zero or less where it is due already, as the first one is."""
         now = self._clock()
         start = now if self._start is None else self._start
         return start + (self._sent_bytes + len(chunk)) / self._bytes_per_second - self._lead - now

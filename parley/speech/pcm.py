@@ -1,4 +1,4 @@
-"""Sound from one rate to another, piece by piece without a seam, and float samples as PCM16."""
+"""Samples: from one rate to another piece by piece, from several channels to one, from floats to PCM16 and back."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,30 +8,45 @@ Samples = npt.NDArray[np.float32]
 
 
 class Resampler:
-    """One sound on its way from `rate_in` to `rate_out` Hz, mono float32.
+    """Converts one sound from `rate_in` to `rate_out` Hz, mono float32.
 
-    The filter keeps its state from piece to piece, so that no border between them is heard; the same for a sound in
-    one piece. libsoxr's "HQ": nothing above -100 dB beside the sound. What goes in comes out a few milliseconds late.
+    The filter keeps its state from piece to piece: pieces converted apart would click at every border. Quality is
+    libsoxr's "HQ", with nothing above -100 dB beside the sound. The output lags a few milliseconds behind the input.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
         self._stream = None if rate_in == rate_out else soxr.ResampleStream(rate_in, rate_out, 1, "float32", "HQ")
 
-    def more(self, samples: Samples) -> Samples:
-        """What can be said of the sound so far, after these further samples."""
+    def resample(self, samples: Samples) -> Samples:
+        """Return the output that is complete after these further samples."""
         return self._stream.resample_chunk(samples) if self._stream else samples
 
-    def rest(self) -> Samples:
-        """The end of the sound, once."""
+    def flush(self) -> Samples:
+        """Return the end of the sound, which the filter has held back. Call once."""
         nothing = np.zeros(0, np.float32)
         return self._stream.resample_chunk(nothing, last=True) if self._stream else nothing
 
 
+def to_mono(frames: Samples) -> Samples:
+    """Return the mean of the channels of `frames`, an array of frames by channels that is changed in place.
+
+    Samples beyond full scale are clipped, those that are not numbers become silence.
+    """
+    np.nan_to_num(frames, copy=False, nan=0.0)
+    np.clip(frames, -1.0, 1.0, out=frames)
+    total = np.zeros(len(frames), np.float32)
+    # `mean` would add in another order from eight channels on, and so round otherwise.
+    for channel in range(frames.shape[1]):
+        total += frames[:, channel]
+    return total / np.float32(frames.shape[1])
+
+
 def to_int16(samples: Samples) -> bytes:
-    """Float samples, full scale at ±1, as signed 16-bit little-endian; what is too loud is clipped."""
+    """Return float samples, full scale at ±1, as signed 16-bit little-endian; samples beyond full scale are clipped."""
+    # 32768 and not 32767, so that samples from 16-bit files come out bit for bit.
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
 
 
 def from_int16(pcm: bytes) -> Samples:
-    """Signed 16-bit little-endian as float samples, full scale at ±1."""
+    """Return signed 16-bit little-endian samples as floats, full scale at ±1."""
     return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)

@@ -1,81 +1,176 @@
-"""The recordings of a folder, read and converted once; and which of them answers.
+"""The recordings of a folder, read and converted once; and the choice of the one that answers a request.
 
-A recording is NAME.wav, its words in NAME.txt, and where it was made NAME.words.json with the words in time. After
-`Library.load` nothing touches the file system: a name from a request is only ever a key of a table.
+A recording is NAME.wav (or another sound file), its transcript NAME.txt, and optionally its sidecar NAME.words.json
+with the words in time. After `Library.load` nothing touches the file system: a name from a request is only ever a key
+of a table. Decoding is in `sound_file`.
 """
 
 import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from parley.errors import InvalidRequest
 from parley.speech import pacing, placeholder, sound_file, word_estimation, word_timing
 from parley.speech.sound_file import Sound, SoundError
 from parley.speech.utterance import Utterance
-from parley.speech.word_timing import Word
 
+# Safe in a file name on every system; dots alone would name a folder.
 NAME_PATTERN = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 MAX_TEXT_BYTES = 64 * 1024
+"""Limit on a NAME.txt, in bytes."""
 MAX_WORDS_BYTES = 4 * 1024 * 1024
+"""Limit on a NAME.words.json, in bytes."""
+DEFAULT_NAME = "default"
 Files = dict[str, Path]
-"""The files of one name by their ending: `.txt`, and those of sound files."""
+"""The files of one name by their ending in lower case: `.txt`, and those of sound files."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recording:
-    """What was found under a name: `sound` as it lies in the file, and what can be said.
+    """The files of one name as they were read: the `sound` of the file, and the `utterance` that can be played.
 
-    `problems` names each file that can't be used, and why; `mend` is a command that makes a good file of the sound,
-    where one does. `is_whole`: neither sound nor text had to be simulated.
+    `problems` are sentences, each about one file that can't be used. `convert_command` makes a good sound file of a
+    bad one, where a command can.
     """
 
     name: str
-    problems: list[str] = field(default_factory=list)
-    mend: str | None = None
+    problems: tuple[str, ...] = ()
+    convert_command: str | None = None
     transcript: str | None = None
     sound: Sound | None = None
     utterance: Utterance | None = None
 
     @property
-    def is_whole(self) -> bool:
-        """Whether both the sound and its words are there."""
+    def is_complete(self) -> bool:
+        """True if the recording has both its sound and its transcript."""
         return self.transcript is not None and self.sound is not None
 
 
 class _FileError(Exception):
-    """A file that can't be used; the text names it. Ends as a line of `problems`, and its command as `mend`."""
+    """A file that can't be used; the message names it, and becomes one of a recording's `problems`."""
 
-    def __init__(self, text: str, mend: str | None = None) -> None:
-        super().__init__(text)
-        self.mend = mend
+
+class Library:
+    """The recordings in memory, and the simulated utterance where there is none.
+
+    `complete` have their sound and their transcript; of `partial` ones either is a stand-in, so they answer by name
+    only. `problems` are sentences, each about one file of the folder that can't be used.
+    """
+
+    def __init__(
+        self,
+        complete: Iterable[Utterance],
+        rate: int,
+        problems: Iterable[str] = (),
+        partial: Iterable[Utterance] = (),
+    ) -> None:
+        self.rate = rate
+        self.problems = list(problems)
+        self._complete = {utterance.name: utterance for utterance in complete}
+        self._by_name = {utterance.name: utterance for utterance in partial} | self._complete
+        self._by_words = {_folded(utterance.transcript): utterance for utterance in self._complete.values()}
+
+    @classmethod
+    def load(cls, folder: Path, rate: int) -> "Library":
+        """Return the recordings of `folder`, converted to PCM16 mono at `rate` Hz.
+
+        Where the sound or the transcript can't be used, that one alone is simulated. Raises no error for the content
+        of the folder, nor for a folder that is missing: see `problems`.
+        """
+        try:
+            names = find(folder)
+        except OSError as exc:
+            return cls([], rate, [f"{folder}: the folder can't be read: {exc.strerror}"])
+        recordings = [read(folder, name, files, rate) for name, files in names.items()]
+        problems = [problem for recording in recordings for problem in recording.problems]
+        if not names:
+            kinds = ", ".join(sound_file.SUFFIXES)
+            problems.append(f"{folder}: no NAME.txt with a sound file ({kinds}) in it; audio answers are simulated")
+        complete = [recording.utterance for recording in recordings if recording.utterance and recording.is_complete]
+        partial = [recording.utterance for recording in recordings if recording.utterance and not recording.is_complete]
+        return cls(complete, rate, problems, partial)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the complete recordings, in order."""
+        return list(self._complete)
+
+    @property
+    def estimated(self) -> list[str]:
+        """The names of the complete recordings whose words are timed by estimate."""
+        return [utterance.name for utterance in self._complete.values() if utterance.words_estimated]
+
+    def choose(self, name: str | None, spoken: str | None = None) -> Utterance:
+        """Return the recording that answers a request, else simulated sound.
+
+        `spoken` is a broadcast, a text that must be heard word for word: it gets the recording of these words or
+        simulated sound, and `name` is ignored. Without a name "default" answers, or the only complete recording.
+        Raises InvalidRequest (`invalid_asset`) for a name that no file could have.
+        """
+        if spoken is not None:
+            return self.by_words(spoken) or placeholder.utterance(spoken, self.rate)
+        if name is not None and not NAME_PATTERN.fullmatch(name):
+            raise InvalidRequest("asset: 1 to 64 letters, digits, '.', '_' or '-'", code="invalid_asset", param="asset")
+        if name is None:
+            # Of several recordings none is picked at random: the caller would hear an arbitrary text.
+            is_only = len(self._complete) == 1 and DEFAULT_NAME not in self._complete
+            name = self.names[0] if is_only else DEFAULT_NAME
+        return self._by_name.get(name) or placeholder.utterance(None, self.rate)
+
+    def by_words(self, spoken: str) -> Utterance | None:
+        """Return the complete recording of this text, line breaks and runs of spaces aside, or None."""
+        return self._by_words.get(_folded(spoken))
+
+
+def find(folder: Path) -> dict[str, Files]:
+    """Return the files of all recordings in a folder by name, in order, without hidden ones. Raises OSError."""
+    names: dict[str, Files] = {}
+    for path in sorted(folder.iterdir()):
+        suffix = path.suffix.lower()
+        if suffix in (*sound_file.SUFFIXES, ".txt") and not path.name.startswith("."):
+            names.setdefault(path.stem, {})[suffix] = path
+    return names
 
 
 def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
-    """The recording of this name, converted to PCM16 mono at `rate` Hz; never raises for what is in the folder."""
-    found = Recording(name)
+    """Return the recording of this name, converted to PCM16 mono at `rate` Hz.
+
+    Raises no error for the content of the folder: see `problems`.
+    """
     if not NAME_PATTERN.fullmatch(name):
-        found.problems.append(f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'")
-        return found
+        return Recording(name, (f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'",))
+    problems: list[str] = []
+    # Either half is used without the other: a bad text must not silence a good sound, nor the reverse.
+    transcript, sound, utterance, command = None, None, None, None
     try:
-        found.transcript = _text(_inside(folder, name, files, ".txt"))
+        transcript = _transcript(folder, name, files)
     except _FileError as exc:
-        found.problems.append(str(exc))
+        problems.append(str(exc))
     try:
-        found.sound = _sound(_inside(folder, name, files, *sound_file.SUFFIXES), rate)
-        found.utterance = _spoken(folder, found, found.sound.pcm, rate)
+        path = _played(folder, name, files)
+        sound = sound_file.read(path, rate)
     except _FileError as exc:
-        found.problems.append(str(exc))
-        found.mend = exc.mend
-        if found.transcript is not None:
-            found.utterance = placeholder.utterance(found.transcript, rate, name)
-    return found
+        problems.append(str(exc))
+    except SoundError as exc:
+        command = ffmpeg(path, "-ac 1") if exc.is_convertible else None
+        problems.append(f"{path.name}: {exc}" + (f"; convert it with: {command}" if command else ""))
+    if sound is not None and transcript is not None:
+        utterance, sidecar_problems = _with_words(folder, name, transcript, sound.pcm, rate)
+        problems += sidecar_problems
+    elif sound is not None:
+        # Send a placeholder text, so that the platform's history at least records that audio was played.
+        words_unknown = f"(The recording {name}, whose words are not known.)"
+        utterance = Utterance(name, words_unknown, sound.pcm, rate, simulated=False)
+    elif transcript is not None:
+        utterance = placeholder.utterance(transcript, rate, name)
+    return Recording(name, tuple(problems), command, transcript, sound, utterance)
 
 
 def sidecar(folder: Path, name: str) -> Path:
-    """Where the words in time are kept."""
+    """Return the path of the words in time of a recording."""
     return folder / f"{name}.words.json"
 
 
@@ -85,70 +180,18 @@ def sounds(files: Files) -> list[Path]:
 
 
 def ffmpeg(source: Path, arguments: str) -> str:
-    """Return the command that makes a 16-bit mono WAV file of a file of any format."""
+    """Return the command that makes a 16-bit WAV file of a sound file in any format."""
     return f"ffmpeg -i {source.name} {arguments} -c:a pcm_s16le {source.stem}.new.wav"
 
 
-def _sound(path: Path, rate: int) -> Sound:
+def _transcript(folder: Path, name: str, files: Files) -> str:
+    """Return the transcript of a recording, without surrounding white space. Raises _FileError."""
+    if ".txt" not in files:
+        raise _FileError(f"{sounds(files)[0].name}: there is no {name}.txt beside it")
+    path = files[".txt"]
     try:
-        return sound_file.read(path, rate)
-    except SoundError as exc:
-        mend = ffmpeg(path, "-ac 1") if exc.is_convertible else None
-        hint = f"; mend it with: {mend}" if mend else ""
-        raise _FileError(f"{path.name}: {exc}{hint}", mend) from exc
-
-
-def _spoken(folder: Path, found: Recording, pcm: bytes, rate: int) -> Utterance:
-    if found.transcript is None:
-        # What is said nobody knows; that something was is better remembered than nothing.
-        return Utterance(found.name, f"(The recording {found.name}, whose words are not known.)", pcm, rate, False)
-    timed = _timed(folder, found, round(pacing.duration_ms(len(pcm), rate)))
-    if timed is not None:
-        return Utterance(found.name, found.transcript, pcm, rate, False, timed)
-    guessed = word_estimation.estimate(found.transcript, pcm, rate)
-    return Utterance(found.name, found.transcript, pcm, rate, False, guessed, words_estimated=True)
-
-
-def _timed(folder: Path, found: Recording, total_ms: int) -> tuple[Word, ...] | None:
-    """The words of the sidecar; None where there is none, or none that fits."""
-    path = sidecar(folder, found.name)
-    if not os.path.lexists(path):
-        return None
-    try:
-        content = _content(_inside(folder, found.name, {"": path}, ""), MAX_WORDS_BYTES)
-        return word_timing.from_json(content, found.transcript or "", total_ms)
-    except (_FileError, word_timing.WordsError) as exc:
-        reason = str(exc).removeprefix(f"{path.name}: ")
-        found.problems.append(f"{path.name}: {reason}; its words are timed by estimate")
-    return None
-
-
-def _inside(folder: Path, name: str, files: Files, *suffixes: str) -> Path:
-    """Return the file with the first of these endings. Raises _FileError where none is there, or it is elsewhere."""
-    path = next((files[suffix] for suffix in suffixes if suffix in files), None)
-    if path is None:
-        present = (sounds(files) or list(files.values()))[0]
-        others = f" (nor {', '.join(suffixes[1:])})" if suffixes[1:] else ""
-        raise _FileError(f"{present.name}: there is no {name}{suffixes[0]} beside it{others}")
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise _FileError(f"{path.name}: a link that leaves the folder")
-    return path
-
-
-def _content(path: Path, limit: int) -> bytes:
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            raise _FileError(f"{path.name}: not a text file of at most {limit} bytes")
-        return path.read_bytes()
-    except OSError as exc:
-        raise _FileError(f"{path.name}: can't be read: {exc.strerror}") from exc
-
-
-def _text(path: Path) -> str:
-    """The words of a recording, without the blanks around them. Raises _FileError."""
-    try:
-        text = _content(path, MAX_TEXT_BYTES).decode("utf-8-sig").strip()
+        # Editors on Windows put a byte order mark in front, which `utf-8-sig` drops.
+        text = _content(folder, path, MAX_TEXT_BYTES).decode("utf-8-sig").strip()
     except UnicodeDecodeError as exc:
         raise _FileError(f"{path.name}: not UTF-8 (byte {exc.start}: {exc.reason})") from exc
     if not text:
@@ -156,93 +199,53 @@ def _text(path: Path) -> str:
     return text
 
 
-__all__ = ["Library", "Utterance"]
+def _played(folder: Path, name: str, files: Files) -> Path:
+    """Return the sound file of a name that is played. Raises _FileError if there is none, or if it is elsewhere."""
+    if not sounds(files):
+        first, *others = sound_file.SUFFIXES
+        text_file = files[".txt"].name
+        raise _FileError(f"{text_file}: there is no {name}{first} beside it (nor {', '.join(others)})")
+    _check_inside(folder, sounds(files)[0])
+    return sounds(files)[0]
 
-DEFAULT_NAME = "default"
 
-
-class Library:
-    """The recordings that are there, and the simulated utterance where there is none.
-
-    `problems` says, one line each, what was found in the folder and could not be used.
-    """
-
-    def __init__(
-        self, found: Iterable[Utterance], rate: int, problems: Iterable[str] = (), parts: Iterable[Utterance] = ()
-    ) -> None:
-        self.rate = rate
-        self.problems = list(problems)
-        self._by_name = {utterance.name: utterance for utterance in found}
-        self._by_words = {_folded(utterance.transcript): utterance for utterance in self._by_name.values()}
-        self._parts = {utterance.name: utterance for utterance in parts}
-
-    @classmethod
-    def load(cls, folder: Path, rate: int) -> "Library":
-        """Every sound file with its NAME.txt in `folder`, converted to PCM16 mono at `rate` Hz, with NAME.words.json.
-
-        Where one of the pair can't be used, the other is, and that one alone is simulated. Never raises for what is
-        in the folder, nor for a folder that is missing: see `problems`.
-        """
+def _with_words(folder: Path, name: str, transcript: str, pcm: bytes, rate: int) -> tuple[Utterance, list[str]]:
+    """Return a recording with its words in time, from its sidecar or by estimate, and the sidecar's problems."""
+    path = sidecar(folder, name)
+    problems = []
+    # A broken link is a problem, not an absent sidecar.
+    if os.path.lexists(path):
         try:
-            files = find(folder)
-        except OSError as exc:
-            return cls([], rate, [f"{folder}: the folder can't be read: {exc.strerror}"])
-        recordings = [read(folder, name, paths, rate) for name, paths in files.items()]
-        problems = [problem for found in recordings for problem in found.problems]
-        if not files:
-            kinds = ", ".join(sound_file.SUFFIXES)
-            problems.append(f"{folder}: no NAME.txt with a sound file ({kinds}) in it; audio answers are simulated")
-        whole = [found.utterance for found in recordings if found.utterance and found.is_whole]
-        parts = [found.utterance for found in recordings if found.utterance and not found.is_whole]
-        return cls(whole, rate, problems, parts)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the recordings that are whole, in order."""
-        return list(self._by_name)
-
-    @property
-    def estimated(self) -> list[str]:
-        """Those whose words are timed by estimate."""
-        return [utterance.name for utterance in self._by_name.values() if utterance.words_estimated]
-
-    def choose(self, name: str | None, spoken: str | None = None) -> Utterance:
-        """The utterance that answers: the recording where there is one, else a simulated one.
-
-        `spoken` is a broadcast, the very text that must be heard: it gets its own recording or simulated
-        sound, never another's words, and `name` has no say. Without a name: "default", else the only one.
-        Raises InvalidRequest (`invalid_asset`) for a name that no file could have.
-        """
-        if spoken is not None:
-            return self.by_words(spoken) or placeholder.utterance(spoken, self.rate)
-        if name is not None and not NAME_PATTERN.fullmatch(name):
-            raise InvalidRequest("asset: 1 to 64 letters, digits, '.', '_' or '-'", code="invalid_asset", param="asset")
-        found = self._named(name) if name is not None else self._default()
-        return found or placeholder.utterance(None, self.rate)
-
-    def by_words(self, spoken: str) -> Utterance | None:
-        """The recording of this very text, line breaks and runs of spaces aside."""
-        return self._by_words.get(_folded(spoken))
-
-    def _named(self, name: str) -> Utterance | None:
-        return self._by_name.get(name) or self._parts.get(name)
-
-    def _default(self) -> Utterance | None:
-        if DEFAULT_NAME in self._by_name or len(self._by_name) != 1:
-            return self._named(DEFAULT_NAME)
-        return next(iter(self._by_name.values()))
+            content = _content(folder, path, MAX_WORDS_BYTES)
+            words = word_timing.from_json(content, transcript, round(pacing.duration_ms(len(pcm), rate)))
+        except (_FileError, word_timing.WordsError) as exc:
+            reason = str(exc).removeprefix(f"{path.name}: ")
+            problems.append(f"{path.name}: {reason}; its words are timed by estimate")
+        else:
+            return Utterance(name, transcript, pcm, rate, simulated=False, words=words), []
+    estimated = word_estimation.estimate(transcript, pcm, rate)
+    return Utterance(name, transcript, pcm, rate, simulated=False, words=estimated, words_estimated=True), problems
 
 
-def find(folder: Path) -> dict[str, Files]:
-    """The files of all recordings in a folder by name, in order. Hidden ones are left out. Raises OSError."""
-    found: dict[str, Files] = {}
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
-        if suffix in (*sound_file.SUFFIXES, ".txt") and not path.name.startswith("."):
-            found.setdefault(path.stem, {})[suffix] = path
-    return found
+def _content(folder: Path, path: Path, limit: int) -> bytes:
+    """Return the content of a text file of at most `limit` bytes. Raises _FileError."""
+    _check_inside(folder, path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise _FileError(f"{path.name}: not a text file of at most {limit} bytes")
+        return path.read_bytes()
+    except OSError as exc:
+        raise _FileError(f"{path.name}: can't be read: {exc.strerror}") from exc
+
+
+def _check_inside(folder: Path, path: Path) -> None:
+    """Raise _FileError for a link that leaves the folder: its content would be sent to any caller."""
+    # Links within the folder are allowed: one recording under two names.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise _FileError(f"{path.name}: a link that leaves the folder")
 
 
 def _folded(text: str) -> str:
-    """The text as it is compared: line breaks and runs of spaces don't count."""
+    """Return a text without its line breaks and runs of spaces, for comparison."""
     return " ".join(text.split())

@@ -1,6 +1,6 @@
 """Sound files (WAV, FLAC, Ogg with Vorbis or Opus, MP3) to PCM16 mono, decoded by libsndfile.
 
-Nothing here knows a folder or a request. What is wrong with a WAV file's header is mended in `wav.py`.
+Nothing here knows a folder or a request. Faults in the header of a WAV file are repaired in `wav.py`.
 """
 
 import functools
@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
-from parley.speech.pcm import Resampler, Samples, to_int16
-from parley.speech.wav import MendedWav, SoundError
+from parley.speech.pcm import Resampler, to_int16, to_mono
+from parley.speech.wav import RepairedWav, SoundError
 
 if TYPE_CHECKING:
     import soundfile
@@ -20,18 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["SUFFIXES", "Sound", "SoundError", "read"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-"""Of the files that are recordings. Where one name has several, the first of this list is played: lossless first."""
+"""Endings of sound files. Of several files with one name the first in this list is played: lossless first."""
 MAX_SECONDS = 600
+"""Limit on the length of a sound, in seconds."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Ten minutes of 48 kHz stereo in 32-bit samples are 230 MB."""
+"""Limit on the size of a file, in bytes: ten minutes of 48 kHz stereo in 32-bit samples are 230 MB."""
 BLOCK_BYTES = 1 << 18
-"""Of decoded samples at a time: a file is never whole in memory."""
+"""Size of a block of decoded samples, in bytes: a file is never in memory as a whole."""
+# A header with another rate is damaged.
 RATES_HZ = range(1_000, 384_001)
 LENGTH_UNKNOWN = 1 << 62
-"""From so many frames on libsndfile does not know the length: a FLAC file from a writer that could not seek back."""
+"""Number of frames from which libsndfile does not know the length: the writer of a FLAC file could not seek back."""
 KINDS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFX": "RIFX"}
-# libsndfile would read some of these, too: the fewer of its parsers can be reached, the better. ffmpeg was seen to
-# convert each of them; a RIFX file it turns into noise.
+# libsndfile would read some of these, too: the fewer of its parsers a hostile file can reach, the better. ffmpeg
+# converts each of them; RIFX is not here, because ffmpeg makes noise of it.
 FOREIGN_STARTS = {
     b"RF64": "an RF64 file",
     b"BW64": "a BW64 file",
@@ -45,9 +45,9 @@ FOREIGN_STARTS = {
 
 @dataclass(frozen=True)
 class Sound:
-    """The sound of a file. `format`, `channels`, `source_rate` (Hz) and `seconds` describe the file.
+    """The sound of a file, and the file's own `format`, `channels`, `source_rate` (Hz) and `seconds`.
 
-    `pcm` is signed 16-bit little-endian mono at the rate that was asked for. `is_pcm16`: the file has such samples.
+    `pcm` is signed 16-bit little-endian mono at the requested rate. `is_pcm16` is true if the file has such samples.
     """
 
     format: str
@@ -63,42 +63,50 @@ class Sound:
 
 
 def read(path: Path, rate: int) -> Sound:
-    """Return the sound of a file as PCM16 mono at `rate` Hz: channels averaged, too loud samples clipped.
+    """Return the sound of a file as PCM16 mono at `rate` Hz: channels averaged, samples beyond full scale clipped.
 
-    Raises SoundError where there is none that can be played, and nothing else.
+    Raises SoundError if there is no sound that can be played, and no other error.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        # Before it is opened: opening a named pipe waits for a writer.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise SoundError("not a regular file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise SoundError(f"{found.st_size} bytes are more than the {MAX_FILE_BYTES} that are read")
+        if status.st_size > MAX_FILE_BYTES:
+            raise SoundError(f"{status.st_size} bytes are more than the {MAX_FILE_BYTES} that are read")
         # Unbuffered: libsndfile reads the descriptor itself, from where it stands.
         with path.open("rb", buffering=0) as file:
             kind, start = _recognise(file)
             if kind != "WAV":
                 file.seek(0)
                 return _decode(kind, file.fileno(), rate)
-            mended = MendedWav(file, start)
-            sound = _decode(kind, mended.buffered(), rate)
-            if mended.failure:
-                raise mended.failure
+            repaired = RepairedWav(file, start)
+            sound = _decode(kind, repaired.buffered(), rate)
+            if repaired.failure:
+                raise repaired.failure
             return sound
     except OSError as exc:
         raise SoundError(f"can't be read: {exc.strerror}") from exc
 
 
 def _recognise(file: BinaryIO) -> tuple[str, int]:
-    """Return the kind of a file and the offset of its start behind an ID3 tag. Raises SoundError for other kinds."""
+    """Return the kind of a file and the offset of its sound behind an ID3v2 tag. Raises SoundError for other kinds.
+
+    Tags: https://id3.org/id3v2.4.0-structure, 3.1.
+    """
     tag = file.read(10)
-    start = _tag_bytes(tag)
+    start = 0
+    if len(tag) == 10 and tag.startswith(b"ID3"):
+        footer_bytes = 10 if tag[5] & 0x10 else 0
+        content_bytes = sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+        start = 10 + content_bytes + footer_bytes
     file.seek(start)
     head = file.read(12)
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         return "WAV", start
     if head[:4] in KINDS:
         return KINDS[head[:4]], start
-    # An MPEG frame of layer III, the only one of these that is in use.
+    # A frame of MPEG layer III, the only layer that is in use. An ID3 tag stands before MP3 data alone.
     if start or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2):
         return "MP3", start
     foreign = "an MP4 file" if head[4:8] == b"ftyp" else FOREIGN_STARTS.get(head[:4])
@@ -109,18 +117,10 @@ def _recognise(file: BinaryIO) -> tuple[str, int]:
     raise SoundError(f"not a sound file: begins with {head[:4]!r}")
 
 
-def _tag_bytes(head: bytes) -> int:
-    """Return the size of the ID3v2 tag that a file begins with (https://id3.org/id3v2.4.0-structure, 3.1), else 0."""
-    if len(head) < 10 or not head.startswith(b"ID3"):
-        return 0
-    has_footer = head[5] & 0x10
-    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-    return 10 + size + (10 if has_footer else 0)
-
-
 @functools.cache
 def _library() -> tuple[type["soundfile.SoundFile"], type["soundfile.LibsndfileError"]]:
-    """Return a reader of libsndfile's and its error; imported when the first recording is read (11 ms, 1 MiB)."""
+    """Return a reader of libsndfile's and its error. Raises SoundError if the library is missing."""
+    # perf: saves 11 ms and 1 MiB (start without recordings)
     try:
         import soundfile
     except (ImportError, OSError) as exc:
@@ -130,15 +130,15 @@ def _library() -> tuple[type["soundfile.SoundFile"], type["soundfile.LibsndfileE
         """A file that is read once from start to end."""
 
         def seekable(self) -> bool:
-            # Else SoundFile.read seeks after each block to where it stands already. That resets the MP3 decoder, which
-            # is heard at each border; and the length of a streamed FLAC file is not known.
+            # Otherwise SoundFile.read seeks after each block to the position that it has already. That resets the MP3
+            # decoder, which is heard at each border; and the length of a streamed FLAC file is not known.
             return False
 
     return ForwardReader, soundfile.LibsndfileError
 
 
 def _decode(kind: str, source: "BinaryIO | int", rate: int) -> Sound:
-    """Decode block by block. Raises SoundError."""
+    """Return the sound of an open file or a file descriptor, decoded block by block. Raises SoundError."""
     reader, failure = _library()
     try:
         with reader(source, closefd=False) as file:
@@ -155,27 +155,16 @@ def _decode(kind: str, source: "BinaryIO | int", rate: int) -> Sound:
                 frames += len(block)
                 if frames > most:
                     raise SoundError(f"there is more sound than the {MAX_SECONDS} s that are played")
-                pieces.append(to_int16(resampler.more(_mono(block))))
+                pieces.append(to_int16(resampler.resample(to_mono(block))))
             if not frames:
                 raise SoundError("holds no sound (0 samples)")
-            pcm = b"".join([*pieces, to_int16(resampler.rest())])
+            pcm = b"".join([*pieces, to_int16(resampler.flush())])
             is_pcm16 = file.subtype == "PCM_16"
             name = f"{kind}, {file.subtype_info}"
             return Sound(name, file.channels, file.samplerate, frames / file.samplerate, is_pcm16, pcm)
     except failure as exc:
-        # Of MP3 data it says "File does not exist".
+        # Of any MP3 data that it can't read libsndfile says "File does not exist".
         reason = "" if kind == "MP3" else f": {exc.error_string}".rstrip(".")
-        # ffmpeg saves what is whole of a damaged FLAC file, and reads FLAC in Ogg. Of other damage it makes noise.
+        # ffmpeg saves the intact part of a damaged FLAC file, and reads FLAC in Ogg. Of other damage it makes noise.
         is_convertible = kind in ("FLAC", "Ogg")
         raise SoundError(f"{kind} data that can't be decoded{reason}", is_convertible=is_convertible) from exc
-
-
-def _mono(block: Samples) -> Samples:
-    """Return the mean of the channels; what is no number is silence, what is beyond full scale is clipped."""
-    np.nan_to_num(block, copy=False, nan=0.0)
-    np.clip(block, -1.0, 1.0, out=block)
-    total = np.zeros(len(block), np.float32)
-    # One after the other: `mean` adds in another order where there are eight channels and more.
-    for channel in range(block.shape[1]):
-        total += block[:, channel]
-    return total / np.float32(block.shape[1])

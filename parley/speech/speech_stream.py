@@ -1,8 +1,11 @@
-"""A text said while it is still being written.
+"""A text that is spoken while it is still being written.
 
-Three go at their own pace: the text comes when it comes (a greenlet reads it, and cuts it into lines), a line becomes
-sound when there is room for it (a second greenlet, one line ahead of what is heard), and whoever iterates takes the
-sound as it can be sent. `close` ends all of it, wherever each of them stands.
+    text --> _read --> written clauses --> _speak --> sound --> pieces() --> the caller
+             reads ahead of all            AHEAD clauses        at the pace of the listener
+
+Two greenlets and the caller go at their own pace. The text is read as soon as it comes, a clause becomes sound when
+there is room for it (one clause ahead of what is heard), and the caller takes the sound as it can be sent. An error
+travels through the queues behind the sound of everything that came before it. `close` ends both greenlets at any point.
 """
 
 import contextlib
@@ -21,32 +24,32 @@ from parley.speech.synthesis import Timeline
 from parley.speech.utterance import AudioPiece
 
 AHEAD = 2
-"""Lines that are sound or become it: one is heard, one waits."""
+"""Limit on the clauses that are sound or become sound: one is heard, one waits."""
 MOST_CHARACTERS = 12_000
-"""Of an answer, read ahead of what is heard: ten minutes of speech, the cap of recordings, too."""
+"""Limit on the text of an answer, in characters: ten minutes of speech, like the limit on recordings."""
 
 
 class SayClause(Protocol):
-    """How a line is said; urgent where the listener has nothing left to hear."""
+    """The voice: turns one clause into sound, ahead of others if it is urgent: the listener has nothing to hear."""
 
     def __call__(self, clause: Clause, *, urgent: bool) -> Iterator[AudioPiece]:
-        """The line's sound. May raise what `SpeechStream.pieces` then raises."""
+        """Yield the sound of a clause. Its errors are raised by `SpeechStream.pieces`."""
         ...
 
 
 class _End(enum.Enum):
-    """Stands in a queue behind the last piece of a line, and behind the last line."""
+    """A mark in a queue: behind the last piece of a clause, and behind the last clause of the text."""
 
     CLAUSE = enum.auto()
     TEXT = enum.auto()
 
 
 class SpeechStream:
-    """One answer being said; must be closed. `rate` is that of the PCM.
+    """One answer that is being spoken; must be closed. `rate` is that of the PCM.
 
-    `text` gives pieces of text, and is closed with the talk. Where nothing is ready for `tick` seconds an empty piece
-    is given; so it is for each empty text, for something else may have come. What `text` or `say` raises is raised
-    behind the sound of all that came before it.
+    `text` yields pieces of text, and is closed with the stream. An empty piece is given where nothing is ready for
+    `tick` seconds, and for each empty text: its source may have something else to say. Errors of `text` and `say` are
+    raised behind the sound of everything that came before them.
     """
 
     def __init__(
@@ -69,22 +72,24 @@ class SpeechStream:
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[AudioPiece]:
-        """The answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
+        """Yield the answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
         timeline = Timeline(self._rate)
         while (said := self._next()) is not _End.TEXT:
             if isinstance(said, AudioPiece):
-                yield timeline.placed(said)
+                yield timeline.append(said)
             else:
+                # All sound of a clause has been taken: only now may the voice begin the one after the next.
                 timeline.end_clause()
                 self._room.release()
 
     def close(self) -> None:
-        """End the reading and the synthesis, without waiting for their end: nothing here may be interrupted."""
+        """End the reading and the synthesis without waiting for them: a turn that is ended must not be held up."""
         while self._greenlets:
-            # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this talk.
+            # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this stream.
             self._greenlets.pop().kill(block=False)
 
     def _next(self) -> AudioPiece | _End:
+        """Return the next piece or mark, an empty piece after `tick` seconds without one. Raises errors handed over."""
         try:
             said: AudioPiece | _End = result_of(self._said.get(timeout=self._tick))
         except Empty:
@@ -92,10 +97,12 @@ class SpeechStream:
         return said
 
     def _read(self) -> None:
+        """Put the clauses of the text into their queue, then the end or the error."""
         self._written.put(outcome_of(self._read_to_the_end))
 
     def _read_to_the_end(self) -> _End:
         size = 0
+        # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
         with contextlib.closing(self._text):
             for piece in self._text:
                 size += len(piece)
@@ -105,16 +112,18 @@ class SpeechStream:
                     self._written.put(clause)
                 if not piece:
                     self._said.put(AudioPiece())
-        for clause in self._clauses.rest():
+        for clause in self._clauses.flush():
             self._written.put(clause)
         return _End.TEXT
 
     def _speak(self) -> None:
+        """Put the sound of each clause into its queue, then the end or the error."""
         self._said.put(outcome_of(self._speak_to_the_end))
 
     def _speak_to_the_end(self) -> object:
         while isinstance(clause := self._written.get(), Clause):
             self._room.acquire()
+            # With all other room free, no clause before this one is still to be heard.
             nothing_to_hear = self._room.counter == AHEAD - 1
             for piece in self._say(clause, urgent=nothing_to_hear):
                 self._said.put(piece)

@@ -1,8 +1,9 @@
-"""From what a model writes to what can be said: clauses without markup, and how each of their words is read.
+"""From what a model writes to what a voice says: clauses without markup, and how each of their words is read.
 
-`MarkupFilter` takes out, while the text still streams, what is nobody's to hear: code and thoughts. `to_clause` makes
-one clause ready: links, markup and emoji are taken out of it. `ClauseStream` is both, and the cutting between them.
-Nothing here makes sound.
+    pieces of text -> MarkupFilter -> ClauseSplitter -> to_clause -> Clause
+                      code, thoughts  cuts              links, Markdown, emoji; readings
+
+`ClauseStream` joins these steps for a text that streams. Nothing here makes sound.
 """
 
 import html
@@ -16,7 +17,7 @@ from parley.speech.clause_splitting import ClauseSplitter
 
 MARKERS = {"<think>": "</think>", "<thinking>": "</thinking>", "```": "```", "~~~": "~~~"}
 _OPENING = re.compile("|".join(map(re.escape, MARKERS)), re.IGNORECASE)
-_LONGEST = max(map(len, MARKERS))
+_MAX_MARKER = max(map(len, MARKERS))
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s[^)]*)?\)")
 _HALF_LINK = re.compile(r"\]\([^)]*\)?")
@@ -29,6 +30,7 @@ _RULE = re.compile(r"^[\s|:=*_-]+$")
 _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|~~|`+")
 _LOOSE_MARK = re.compile(r"\A[\s,.;:!?…)]+(?!\d)|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
 _SIGNS = "°©®™+=×÷%$€£¥₹&#@~<>|^"
+"""Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _MARKS = ".,;:!?…。！？，、；："
 
 
@@ -39,18 +41,18 @@ class Clause(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As it is written."""
+        """The clause as it is written."""
         return " ".join(written for written, _ in self.words)
 
     @property
     def spoken(self) -> str:
-        """As it is read, with a mark at its end: without one a voice stays up in the air."""
+        """The clause as it is read, with a mark at its end: without one a voice does not lower its pitch."""
         spoken = " ".join(reading for _, reading in self.words)
         return spoken if spoken.rstrip("\"')]}”’").endswith(tuple(_MARKS)) else f"{spoken}."
 
 
 class ClauseStream:
-    """A streamed text as lines: each as soon as its clause is complete."""
+    """A streamed text as clauses, each as soon as it is complete."""
 
     def __init__(self, *, english: bool) -> None:
         self._markup = MarkupFilter()
@@ -58,25 +60,26 @@ class ClauseStream:
         self._english = english
 
     def feed(self, piece: str) -> Iterator[Clause]:
-        """The lines that this piece of text completes."""
+        """Yield the clauses that this piece of text completes."""
         yield from self._ready(self._splitter.feed(self._markup.feed(piece)))
 
-    def rest(self) -> Iterator[Clause]:
-        """What is left at the end of the text."""
-        yield from self._ready(self._splitter.feed(self._markup.rest()))
-        yield from self._ready(self._splitter.rest())
+    def flush(self) -> Iterator[Clause]:
+        """Yield the remaining clauses at the end of the text."""
+        yield from self._ready(self._splitter.feed(self._markup.flush()))
+        yield from self._ready(self._splitter.flush())
 
-    def _ready(self, clauses: Iterator[str]) -> Iterator[Clause]:
-        for clause in clauses:
-            if ready := to_clause(clause, english=self._english):
-                yield ready
+    def _ready(self, texts: Iterator[str]) -> Iterator[Clause]:
+        """Yield the clauses with anything to say."""
+        for text in texts:
+            if clause := to_clause(text, english=self._english):
+                yield clause
 
 
 def to_clauses(text: str, *, english: bool) -> Iterator[Clause]:
-    """The lines of a whole text."""
-    cutter = ClauseStream(english=english)
-    yield from cutter.feed(text)
-    yield from cutter.rest()
+    """Yield the clauses of a complete text."""
+    stream = ClauseStream(english=english)
+    yield from stream.feed(text)
+    yield from stream.flush()
 
 
 class MarkupFilter:
@@ -87,43 +90,41 @@ class MarkupFilter:
         self._closing: str | None = None
 
     def feed(self, piece: str) -> str:
-        """Take the next piece; give what may be said, as far as it is certain."""
+        """Take the next piece, and return the text that is certain to be no part of a block."""
         self._held += piece
-        said = []
+        passed = []
         while True:
             if self._closing is not None:
-                before, found, after = self._held.partition(self._closing)
-                if not found:
-                    self._held = before[-_LONGEST:]
+                block, closing, behind = self._held.partition(self._closing)
+                if not closing:
+                    # The closing marker may have begun; of the block itself nothing more is needed.
+                    self._held = block[-_MAX_MARKER:]
                     break
-                self._held, self._closing = after, None
+                self._held, self._closing = behind, None
             elif opening := _OPENING.search(self._held):
-                said += [self._held[: opening.start()], "\n"]
+                # The line break parts the text before a block from the text behind it.
+                passed += [self._held[: opening.start()], "\n"]
                 self._held, self._closing = self._held[opening.end() :], MARKERS[opening[0].lower()]
             else:
-                certain = len(self._held) - _possible_start(self._held)
-                said.append(self._held[:certain])
+                tail = self._held[-_MAX_MARKER:].lower()
+                begun = (size for size in range(len(tail), 0, -1) if any(m.startswith(tail[-size:]) for m in MARKERS))
+                certain = len(self._held) - next(begun, 0)
+                passed.append(self._held[:certain])
                 self._held = self._held[certain:]
                 break
-        return "".join(said)
+        return "".join(passed)
 
-    def rest(self) -> str:
-        """What was held back at the end of the text; a block that never ended stays unsaid."""
-        rest, self._held = self._held, ""
-        return rest if self._closing is None else ""
-
-
-def _possible_start(text: str) -> int:
-    """How many characters at the end may be the beginning of a marker."""
-    tail = text[-_LONGEST:].lower()
-    return next(
-        (size for size in range(len(tail), 0, -1) if any(mark.startswith(tail[-size:]) for mark in MARKERS)),
-        0,
-    )
+    def flush(self) -> str:
+        """Return the text held back at the end; a block that never ended stays unsaid."""
+        held, self._held = self._held, ""
+        return held if self._closing is None else ""
 
 
 def to_clause(text: str, *, english: bool) -> Clause | None:
-    """A clause as it is said; None where nothing of it can be. Readings are English, or as the voice reads them."""
+    """Return a text as one clause, or None if nothing of it can be said.
+
+    Words are read as English with `english`, else left to the voice.
+    """
     words = plain(text).split()
     if not any(letter.isalnum() for word in words for letter in word):
         return None
@@ -131,18 +132,19 @@ def to_clause(text: str, *, english: bool) -> Clause | None:
 
 
 def plain(text: str) -> str:
-    """The text without Markdown, HTML, addresses of pages, footnotes and emoji."""
+    """Return a text without Markdown, HTML, addresses of pages, footnotes and emoji."""
     if _RULE.match(text):
         return ""
     text = html.unescape(_TAG.sub(" ", _URL.sub("", _LINK.sub(r"\1", text))))
+    # A clause may begin inside a link: then only its end is here.
     text = _EMPTY_BRACKETS.sub("", _FOOTNOTE.sub("", _HALF_LINK.sub("", text)))
     text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
-    text = "".join(filter(_is_speakable, text.replace("[", "").replace("]", "").replace("\n", " ")))
+    text = text.replace("[", "").replace("]", "").replace("\n", " ")
+    # U+FE0F, which asks for the coloured form of a sign, is of category M like the accents that must stay.
+    text = "".join(
+        letter
+        for letter in text
+        if letter in _SIGNS or (unicodedata.category(letter)[0] in "LMNPZ" and letter != "\ufe0f")
+    )
+    # Twice: a mark that is taken away may leave another one loose.
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))
-
-
-def _is_speakable(letter: str) -> bool:
-    """Letters of every script, digits, marks and the signs that have a reading; not emoji or their joints."""
-    if letter in _SIGNS:
-        return True
-    return unicodedata.category(letter)[0] in "LMNPZ" and letter != "\ufe0f"

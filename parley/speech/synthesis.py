@@ -1,6 +1,7 @@
-"""What a synthesiser is, the one that stands where there is none, and the memory of what recurs.
+"""The protocol of a synthesiser, the null object where no voice is installed, and the cache in front of a voice.
 
-The embedded voice is in `embedded_voice.py`, an API's in `api_voice.py`. Nothing here knows where the words come from.
+The embedded voice is in `embedded_voice.py`, that of an API in `api_voice.py`. Nothing here knows where the text comes
+from.
 """
 
 from collections import OrderedDict
@@ -13,27 +14,28 @@ from parley.speech.speech_text import Clause, to_clauses
 from parley.speech.utterance import AudioPiece, Utterance
 from parley.speech.word_timing import Word
 
-MOST_BYTES = 16 << 20
-"""Of remembered sound: eight minutes at 16 kHz. What was not asked for the longest is forgotten first."""
+MAX_CACHE_BYTES = 16 << 20
+"""Limit on the sound in the cache, in bytes: eight minutes at 16 kHz."""
 
 
 class Timeline:
-    """Puts lines one behind the other: their words are timed from the start of all sound."""
+    """Puts clauses one behind the other: their words are timed from the start of the first one's sound."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._clause_bytes = 0
         self._bytes = 0
 
-    def placed(self, piece: AudioPiece) -> AudioPiece:
-        """The next piece of the line; a text is parted from the next one by a blank."""
+    def append(self, piece: AudioPiece) -> AudioPiece:
+        """Return the next piece of the clause, timed from the start of all sound; a blank follows its text."""
+        # From the start of the clause, not of the piece: an API's words come behind all of a clause's sound.
         start_ms = int(duration_ms(self._clause_bytes, self._rate))
         words = tuple(Word(text, start_ms + start, start_ms + end) for text, start, end in piece.words)
         self._bytes += len(piece.pcm)
         return AudioPiece(piece.pcm, f"{piece.text} " if piece.text else "", words)
 
     def end_clause(self) -> None:
-        """What follows belongs to the next line."""
+        """Begin the next clause."""
         self._clause_bytes = self._bytes
 
 
@@ -41,33 +43,33 @@ class Synthesiser(Protocol):
     """Turns clauses into sound: PCM16 mono."""
 
     name: str
-    """In logs."""
+    """Short name, in logs."""
     description: str
-    """For the operator."""
+    """The voice in the operator's words."""
     rate: int
-    """Hz of the PCM."""
+    """Rate of the PCM, in Hz."""
     english: bool
-    """Whether numbers and signs are to be read as English words; else they are left to the voice."""
+    """True if clauses need English readings of their numbers and signs, false if they are left to the voice."""
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """The clause piece by piece. The first piece bears its text; its words are timed from the clause's start.
+        """Yield the clause piece by piece. The first piece has its text; words are timed from the clause's start.
 
-        What is not urgent may have to wait for what is. Blocks while the sound is made. Raises a ParleyError where
-        the voice fails.
+        Blocks while the sound is made; a clause that is not urgent may wait for others that are. Raises a ParleyError
+        where the voice fails.
         """
         ...
 
     def warm(self) -> None:
-        """Load or connect what the first caller would wait for."""
+        """Load or connect everything that the first caller would wait for."""
         ...
 
     def close(self) -> None:
-        """Let go of what is kept for the next clause."""
+        """Release threads and connections."""
         ...
 
 
 class PlaceholderVoice:
-    """Stands where no voice is: soft tones at the pace of speech, with the right words."""
+    """The synthesiser where no voice is installed: soft tones at the pace of speech, with the right words."""
 
     name = "simulated"
     description = "none: soft tones instead (install the embedded voice, or set TTS_BASE_URL)"
@@ -77,79 +79,81 @@ class PlaceholderVoice:
         self.rate = rate
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """The tones, in one piece."""
+        """Yield the tones in one piece."""
         utterance = placeholder.utterance(clause.text, self.rate)
         yield AudioPiece(utterance.pcm, clause.text, utterance.words)
 
     def warm(self) -> None:
-        """Nothing to load."""
+        """Do nothing: there is nothing to load."""
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is nothing to release."""
 
 
 class CachingSynthesiser:
-    """A synthesiser that says from memory what it has said before, as far as that is known to recur.
+    """A synthesiser that says recurring clauses from memory, the least recently used ones forgotten first.
 
-    `phrases` recur by themselves (waiting messages, the fallback text); others do where the one who asks says so.
+    `phrases` are the texts that recur by themselves (waiting messages, the fallback text); a caller may mark others.
     """
 
-    def __init__(self, voice: Synthesiser, phrases: Iterable[str] = (), most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, voice: Synthesiser, phrases: Iterable[str] = (), max_bytes: int = MAX_CACHE_BYTES) -> None:
         self._voice = voice
         self.name, self.description = voice.name, voice.description
         self.rate, self.english = voice.rate, voice.english
         self._phrases = {clause for phrase in phrases for clause in to_clauses(phrase, english=voice.english)}
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[Clause, tuple[AudioPiece, ...]] = OrderedDict()
+        # Clauses, not texts, are the keys: a phrase recurs inside answers that differ.
+        self._cache: OrderedDict[Clause, tuple[AudioPiece, ...]] = OrderedDict()
 
     def say(self, clause: Clause, *, urgent: bool = True, recurs: bool = False) -> Iterator[AudioPiece]:
-        """The clause, as the synthesiser behind it would say it."""
-        if clause in self._kept:
-            self._kept.move_to_end(clause)
-            yield from self._kept[clause]
+        """Yield the clause as the voice says it, from the cache where it is there; with `recurs` it is kept."""
+        if clause in self._cache:
+            self._cache.move_to_end(clause)
+            yield from self._cache[clause]
             return
-        said: list[AudioPiece] = []
+        pieces: list[AudioPiece] = []
         recurs = recurs or clause in self._phrases
         for piece in self._voice.say(clause, urgent=urgent):
             if recurs:
-                said.append(piece)
+                pieces.append(piece)
             yield piece
-        if recurs:
-            self._keep(clause, tuple(said))
+        # Only here is the clause complete. Meanwhile another turn may have put the same one into the cache.
+        if recurs and clause not in self._cache:
+            self._cache[clause] = tuple(pieces)
+            self._bytes += _size(pieces)
+        while self._bytes > self._max_bytes:
+            _, forgotten = self._cache.popitem(last=False)
+            self._bytes -= _size(forgotten)
 
     def warm(self) -> None:
         """Prepare the voice."""
         self._voice.warm()
 
     def close(self) -> None:
-        """Let go of what the voice keeps."""
+        """Release what the voice holds."""
         self._voice.close()
 
     def rehearse(self) -> None:
-        """Say once what is known to recur. Raises a ParleyError where the voice fails."""
+        """Say each recurring phrase once, into the cache. Raises a ParleyError where the voice fails."""
+        # A generator speaks only as far as it is iterated.
         for clause in self._phrases:
             for _ in self.say(clause):
                 pass
 
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
-        """A whole text, with this transcript. Raises a ParleyError where the voice fails."""
+        """Return a complete text as one utterance. Raises a ParleyError where the voice fails."""
+        # The transcript is the text as given; the clauses lack its markup.
         timeline = Timeline(self.rate)
-        placed = []
+        pieces = []
         for clause in to_clauses(text, english=self.english):
-            placed += [timeline.placed(piece) for piece in self.say(clause, recurs=recurs)]
+            pieces += [timeline.append(piece) for piece in self.say(clause, recurs=recurs)]
             timeline.end_clause()
-        pcm = b"".join(piece.pcm for piece in placed)
-        words = tuple(word for piece in placed for word in piece.words)
+        pcm = b"".join(piece.pcm for piece in pieces)
+        words = tuple(word for piece in pieces for word in piece.words)
         return Utterance(self.name, text, pcm, self.rate, simulated=self.name == PlaceholderVoice.name, words=words)
 
-    def _keep(self, clause: Clause, said: tuple[AudioPiece, ...]) -> None:
-        if clause not in self._kept:
-            self._kept[clause] = said
-            self._bytes += _size(said)
-        while self._bytes > self._most_bytes:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
 
-
-def _size(said: tuple[AudioPiece, ...]) -> int:
-    return sum(len(piece.pcm) for piece in said)
+def _size(pieces: Iterable[AudioPiece]) -> int:
+    """Return the bytes of sound in these pieces."""
+    return sum(len(piece.pcm) for piece in pieces)

@@ -1,4 +1,7 @@
-"""The values that the rest of the speech package makes, finds and sends. Nothing here makes sound."""
+"""The values of the speech package: an utterance that is complete, and a piece of an answer still being made.
+
+Nothing here makes sound.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,11 +11,11 @@ from parley.speech.word_timing import Word
 
 @dataclass(frozen=True)
 class Utterance:
-    """Something to say: its words and its sound.
+    """A text and its sound.
 
-    `pcm` is signed 16-bit little-endian mono at `rate` Hz, always an even number of bytes. `simulated` tells
-    that the sound stands in for a recording that is not there; the words are right all the same. `words` are
-    the transcript's in time, empty where nobody knows, and guessed where `words_estimated`.
+    `pcm` is signed 16-bit little-endian mono at `rate` Hz, always an even number of bytes. `simulated` is true where
+    the sound stands in for a recording or a voice that is missing; the text is right all the same. `words` are those
+    of the transcript in time: empty where the times are unknown, and guesses where `words_estimated` is true.
     """
 
     name: str
@@ -27,7 +30,8 @@ class Utterance:
 class AudioPiece(NamedTuple):
     """A part of an answer that is still being made: sound of any length, and the text that begins with it.
 
-    `words` are timed from the start of the whole answer's sound. An empty piece says that nothing came for a while.
+    `words` are timed from the start of the whole answer's sound. An empty piece means that nothing is ready yet: the
+    caller may do something else meanwhile, such as send a heartbeat.
     """
 
     pcm: bytes = b""

@@ -1,4 +1,4 @@
-"""The header of a WAV file, mended in memory before libsndfile sees it; and the header of a WAV file that we write.
+"""The header of a WAV file: repaired in memory before libsndfile sees it, and written for our own files.
 
 | a writer's fault | libsndfile 1.2.2 by itself | here |
 |---|---|---|
@@ -6,7 +6,7 @@
 | odd chunk without its pad byte | refuses the file | found by the name of the next chunk |
 | 24 bits a sample in frames of 4 bytes | noise | read as 32 bits |
 | a frame size that contradicts the sample size | noise | refused |
-| a second data chunk | refuses the file | not heard |
+| a second data chunk | refuses the file | ignored |
 
 Format: Microsoft/IBM "Multimedia Programming Interface and Data Specifications 1.0" (RIFF).
 """
@@ -18,34 +18,36 @@ from typing import BinaryIO
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MAX_CHUNKS = 1000
+"""Limit on the chunks before the sound: a file of empty chunks must not keep the loader busy."""
 MAX_FORMAT_BYTES = 4096
+"""Limit on the content of a `fmt ` chunk, in bytes."""
 BUFFER_BYTES = 1 << 16
 _NAMES = b"data|fmt |LIST|fact|JUNK|junk|PAD |FLLR|PEAK|bext|iXML|cue |plst|smpl|inst|acid|ID3 |id3 |cart|chna|axml"
 CHUNK_NAMES = frozenset(_NAMES.split(b"|"))
-"""Names that tell the start of a chunk from sound, and from a pad byte."""
+"""Names by which the start of a chunk is told from sound and from a pad byte."""
 
 
 class SoundError(ValueError):
-    """A file can't be used as a recording; the text says why. `is_convertible`: ffmpeg makes a good file of it."""
+    """A file that can't be played; the message says why. `is_convertible` is true if ffmpeg makes a good file of it."""
 
     def __init__(self, reason: str, *, is_convertible: bool = False) -> None:
         super().__init__(reason)
         self.is_convertible = is_convertible
 
 
-class MendedWav(io.RawIOBase):
-    """A WAV file read behind a clean header: one `fmt ` chunk, one `data` chunk of the true size.
+class RepairedWav(io.RawIOBase):
+    """A WAV file with a correct header in place of its own: one `fmt ` chunk, one `data` chunk of the true size.
 
-    `failure` is the error that ended reading, if one did: libsndfile takes it for the end of the file.
+    `failure` is the error that ended reading, if any: libsndfile takes an error for the end of the file.
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
-        """`start` is the offset of "RIFF" in `file`. Raises SoundError where there is no sound, and OSError."""
-        layout, self._sound_at, size = _find_sound(file, start)
+        """Read the header at the offset `start` of `file`. Raises SoundError if there is no sound, and OSError."""
+        format_chunk, self._data_offset, size = _find_data(file, start)
         self._file = file
-        self._header = _header(_mended_layout(layout), size)
+        self._header = _header(_repaired_format(format_chunk), size)
         self._size = len(self._header) + size
-        self._at = 0
+        self._position = 0
         self.failure: OSError | None = None
 
     def readable(self) -> bool:
@@ -57,28 +59,28 @@ class MendedWav(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to an offset from the start, the present position or the end."""
-        self._at = (0, self._at, self._size)[whence] + offset
-        return self._at
+        """Move to an offset from the start, the current position or the end, and return the new position."""
+        self._position = (0, self._position, self._size)[whence] + offset
+        return self._position
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Read from the clean header, and beyond it from the file."""
-        behind = self._at - len(self._header)
-        if behind < 0:
-            piece = self._header[self._at : self._at + len(buffer)]
+        """Read from the correct header, and behind it from the file."""
+        in_data = self._position - len(self._header)
+        if in_data < 0:
+            piece = self._header[self._position : self._position + len(buffer)]
         else:
             try:
-                self._file.seek(self._sound_at + behind)
-                piece = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+                self._file.seek(self._data_offset + in_data)
+                piece = self._file.read(max(0, min(len(buffer), self._size - self._position)))
             except OSError as exc:
                 self.failure = exc
                 return 0
         buffer[: len(piece)] = piece
-        self._at += len(piece)
+        self._position += len(piece)
         return len(piece)
 
     def buffered(self) -> io.BufferedReader:
-        """Return a reader that never gives less than is asked for before the end, as libsndfile demands."""
+        """Return a reader without short reads before the end, as libsndfile demands."""
         return io.BufferedReader(self, BUFFER_BYTES)
 
 
@@ -87,51 +89,52 @@ def encode(pcm: bytes, rate: int) -> bytes:
     return _header(struct.pack("<HHIIHH", PCM, 1, rate, 2 * rate, 2, 16), len(pcm)) + pcm
 
 
-def _header(layout: bytes, sound_bytes: int) -> bytes:
-    """Return all that stands before the sound; `layout` is the content of the `fmt ` chunk."""
-    chunks = struct.pack("<4s4sI", b"WAVE", b"fmt ", len(layout)) + layout + b"\0" * (len(layout) % 2)
+def _header(format_chunk: bytes, sound_bytes: int) -> bytes:
+    """Return the bytes before the sound. `format_chunk` is the content of the `fmt ` chunk."""
+    chunks = struct.pack("<4s4sI", b"WAVE", b"fmt ", len(format_chunk)) + format_chunk + b"\0" * (len(format_chunk) % 2)
     chunks += struct.pack("<4sI", b"data", sound_bytes)
     return struct.pack("<4sI", b"RIFF", len(chunks) + sound_bytes) + chunks
 
 
-def _find_sound(file: BinaryIO, start: int) -> tuple[bytes, int, int]:
+def _find_data(file: BinaryIO, start: int) -> tuple[bytes, int, int]:
     """Return the content of the `fmt ` chunk, the offset of the sound and its size in bytes."""
     end = file.seek(0, os.SEEK_END)
-    layout = b""
-    at = start + 12
+    format_chunk = b""
+    offset = start + 12
     for _ in range(MAX_CHUNKS):
-        file.seek(at)
+        file.seek(offset)
         heading = file.read(8)
         if len(heading) < 8:
             break
         name, size = struct.unpack("<4sI", heading)
-        at += 8
+        offset += 8
         if name == b"data":
-            # A writer that could not seek back leaves 0 (or 0xFFFFFFFF): then the sound is all that follows.
+            # A writer that could not seek back leaves 0 (or 0xFFFFFFFF): then all that follows is sound.
             if size == 0 and file.read(4) not in CHUNK_NAMES:
-                size = end - at
-            return layout, at, min(size, end - at)
+                size = end - offset
+            return format_chunk, offset, min(size, end - offset)
         if name == b"fmt ":
-            layout = file.read(min(size, MAX_FORMAT_BYTES))
-        at += size
+            format_chunk = file.read(min(size, MAX_FORMAT_BYTES))
+        offset += size
         if size % 2:
-            # The pad byte is due, but not every writer knows.
-            file.seek(at)
-            at += file.read(4) not in CHUNK_NAMES
+            # A pad byte is due, but some writers leave it out.
+            file.seek(offset)
+            offset += file.read(4) not in CHUNK_NAMES
     raise SoundError("no data chunk: there is no sound in it")
 
 
-def _mended_layout(layout: bytes) -> bytes:
-    """Return the content of a `fmt ` chunk as libsndfile reads it right. Raises SoundError where it makes no sense."""
-    if len(layout) < 16:
-        raise SoundError(f"no format before the sound: the fmt chunk has {len(layout)} bytes instead of 16")
-    tag, channels, rate, byte_rate, frame_bytes, bits = struct.unpack_from("<HHIIHH", layout)
+def _repaired_format(format_chunk: bytes) -> bytes:
+    """Return the content of a `fmt ` chunk in a form that libsndfile reads right. Raises SoundError if it is absurd."""
+    if len(format_chunk) < 16:
+        raise SoundError(f"no format before the sound: the fmt chunk has {len(format_chunk)} bytes instead of 16")
+    tag, channels, rate, byte_rate, frame_bytes, bits = struct.unpack_from("<HHIIHH", format_chunk)
     if not channels or not rate:
         raise SoundError(f"the header says {channels} channels at {rate} Hz")
     due = channels * ((bits + 7) // 8)
+    # Compressed formats have frames of their own, and libsndfile works out a frame size of 0 itself.
     if tag not in (PCM, FLOAT, EXTENSIBLE) or frame_bytes in (0, due):
-        return layout
+        return format_chunk
     if tag != FLOAT and 16 < bits <= 24 and frame_bytes == 4 * channels:
-        # The standard sets samples to the left in a wider container, so that they are 32 bits with the last ones 0.
-        return struct.pack("<HHIIHH", tag, channels, rate, byte_rate, frame_bytes, 32) + layout[16:]
-    raise SoundError(f"the header says {frame_bytes} bytes a frame where {due} are due: export it anew as 16-bit PCM")
+        # The standard aligns samples to the left of a wider container: they are 32-bit samples whose last bits are 0.
+        return struct.pack("<HHIIHH", tag, channels, rate, byte_rate, frame_bytes, 32) + format_chunk[16:]
+    raise SoundError(f"the header says {frame_bytes} bytes a frame where {due} are due: export it again as 16-bit PCM")

@@ -1,6 +1,6 @@
-"""The words of an utterance in time: what subtitles show, and where a platform may cut. Pure values.
+"""The words of an utterance in time: subtitles show them, and a platform cuts an interrupted answer by them.
 
-A file NAME.words.json beside a recording holds them as they go on the wire:
+Pure values. The sidecar of a recording, NAME.words.json, holds them as they go on the wire:
 `[{"text": "Hello", "start_ts": 0, "end_ts": 420}, {"text": "!", "start_ts": 420, "end_ts": 440}]`.
 """
 
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 MARK_MS = 20
-"""How long a punctuation mark lasts, at most."""
+"""Limit on the length of a punctuation mark in time, in milliseconds: it takes no time to say."""
+MAX_MS = 1e9
+"""Limit on a time in a sidecar, in milliseconds: twelve days, beyond which a number is a mistake."""
 # Chinese and Japanese characters stand alone; in every other script a word goes on over inner apostrophes, hyphens
 # and decimal points.
 _TOKEN = re.compile(
@@ -21,7 +23,7 @@ _TOKEN = re.compile(
 
 
 class Word(NamedTuple):
-    """A word, or punctuation, and when it is heard: milliseconds from the start of the PCM."""
+    """A word or a punctuation mark, and when it is heard: milliseconds from the start of the PCM."""
 
     text: str
     start_ms: int
@@ -29,42 +31,42 @@ class Word(NamedTuple):
 
 
 class WordsError(ValueError):
-    """These words can't be those of the recording; the text says why."""
+    """A sidecar whose words can't be those of the recording; the message says why."""
 
 
 def tokens(text: str) -> list[str]:
-    """The words and the punctuation of a text, in order: `["It", "isn't", "3.50", "!"]`."""
+    """Return the words and the punctuation marks of a text, in order: `["It", "isn't", "3.50", "!"]`."""
     return _TOKEN.findall(text)
 
 
 def is_mark(token: str) -> bool:
-    """Whether a token is punctuation, which takes no time to say."""
+    """Return True if a token is a punctuation mark, without a letter or a digit."""
     return not any(character.isalnum() for character in token)
 
 
 def with_marks(spoken: Sequence[Word], token_list: Sequence[str], total_ms: int) -> tuple[Word, ...]:
-    """The spoken words with the punctuation put between them: in order, without overlap, within `total_ms`.
+    """Return all tokens in time, the punctuation marks between the words: in order, no overlap, within `total_ms`.
 
-    `spoken` are the tokens that are no punctuation, in time.
+    `spoken` are those of `token_list` that are words, in time.
     """
     words: list[Word] = []
-    ahead = iter(spoken)
-    following = next(ahead, None)
-    at = 0
+    waiting = iter(spoken)
+    following = next(waiting, None)
+    end_ms = 0
     for token in token_list:
         if is_mark(token) or following is None:
             limit = following.start_ms if following else total_ms
-            words.append(Word(token, at, max(at, min(at + MARK_MS, limit, total_ms))))
+            words.append(Word(token, end_ms, max(end_ms, min(end_ms + MARK_MS, limit, total_ms))))
         else:
-            start = min(max(following.start_ms, at), total_ms)
-            words.append(Word(token, start, min(max(following.end_ms, start), total_ms)))
-            following = next(ahead, None)
-        at = words[-1].end_ms
+            start_ms = min(max(following.start_ms, end_ms), total_ms)
+            words.append(Word(token, start_ms, min(max(following.end_ms, start_ms), total_ms)))
+            following = next(waiting, None)
+        end_ms = words[-1].end_ms
     return tuple(words)
 
 
 def to_json(words: Iterable[Word]) -> str:
-    """The content of a NAME.words.json, one word a line."""
+    """Return the content of a NAME.words.json, one word a line."""
     lines = [
         json.dumps({"text": text, "start_ts": start, "end_ts": end}, ensure_ascii=False) for text, start, end in words
     ]
@@ -72,7 +74,10 @@ def to_json(words: Iterable[Word]) -> str:
 
 
 def from_json(content: str | bytes, transcript: str, total_ms: int) -> tuple[Word, ...]:
-    """The words in a NAME.words.json. Raises WordsError unless they are the transcript's, in order, and in time."""
+    """Return the words in a NAME.words.json.
+
+    Raises WordsError unless they are those of the transcript, in order, and end within `total_ms`.
+    """
     try:
         listed = json.loads(content)
     except (ValueError, RecursionError) as exc:
@@ -80,29 +85,35 @@ def from_json(content: str | bytes, transcript: str, total_ms: int) -> tuple[Wor
     if not isinstance(listed, list):
         raise WordsError("not a list of words")
     words = tuple(_word(item, f"word {number}") for number, item in enumerate(listed, 1))
-    at = 0
+    end_ms = 0
     for number, word in enumerate(words, 1):
-        if not at <= word.start_ms <= word.end_ms:
+        if not end_ms <= word.start_ms <= word.end_ms:
             raise WordsError(
                 f"word {number} ({word.text!r}) begins before the one in front of it ends, or ends too soon"
             )
-        at = word.end_ms
-    if at > total_ms:
-        raise WordsError(f"the last word ends at {at} ms, after the sound ({total_ms} ms)")
+        end_ms = word.end_ms
+    if end_ms > total_ms:
+        raise WordsError(f"the last word ends at {end_ms} ms, after the sound ({total_ms} ms)")
+    # Punctuation and case may differ: tools for alignment drop both.
     if _letters("".join(word.text for word in words)) != _letters(transcript):
         raise WordsError("they are not the words of the transcript")
     return words
 
 
 def _word(item: Any, where: str) -> Word:
+    """Return a word from an item of a sidecar's list. `where` names the item in an error. Raises WordsError."""
     text, start, end = (
         (item.get(name) for name in ("text", "start_ts", "end_ts")) if isinstance(item, dict) else [None] * 3
     )
-    numbers = [at for at in (start, end) if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < 1e9]
+    # In Python true is the number 1, in JSON it is not.
+    numbers = [
+        ms for ms in (start, end) if isinstance(ms, int | float) and not isinstance(ms, bool) and 0 <= ms < MAX_MS
+    ]
     if not isinstance(text, str) or not text or len(numbers) != 2:
         raise WordsError(f'{where} is not of the form {{"text": "Hello", "start_ts": 0, "end_ts": 420}}')
     return Word(text, round(numbers[0]), round(numbers[1]))
 
 
 def _letters(text: str) -> str:
+    """Return the letters and digits of a text, without case."""
     return "".join(character for character in text.casefold() if character.isalnum())

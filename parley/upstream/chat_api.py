@@ -24,12 +24,14 @@ from parley.telemetry.redaction import Redactor
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import chunks
+from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
+MAX_ERROR_BYTES = 1 << 16
+"""Bytes of an error's body that are read; a longer one counts as none."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -61,7 +63,9 @@ class OpenStream:
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held = type(batch)([*self.held, *batch])
+            self.held += batch
+            if isinstance(batch, sse.Last):
+                self.held = sse.Last(self.held)
 
     def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
         """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
@@ -218,7 +222,7 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read(timeout),
+                response.read_start(timeout, MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
             )

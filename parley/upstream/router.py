@@ -9,17 +9,21 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from parley.concurrency import checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
+from parley.wire import sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 MODELS_KEPT_SECONDS = 60.0
 """Seconds for which a list of models is kept."""
+STEP_PAYLOADS = 256
+"""Most payloads in one batch of those that were held back up to the commit point."""
 
 Answer = TypeVar("Answer")
 
@@ -131,7 +135,7 @@ class UpstreamRouter:
             record.ttft_ms = record.elapsed_ms
             record.upstream_request_id = stream.request_id
             rest = stream.rest(envelope)
-            yield stream.held
+            yield from _in_steps(stream.held)
             try:
                 yield from rest
             except UpstreamError as error:
@@ -219,3 +223,13 @@ class UpstreamRouter:
             hedge_after=hedge_after,
             wake_after=wake_after,
         )
+
+
+def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
+    """Yield payloads in batches of bounded work; the last is `Last` if all of them together were."""
+    last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
+    for start in range(0, last, STEP_PAYLOADS):
+        yield list(held[start : start + STEP_PAYLOADS])
+        checkpoint()
+    rest = held[last:]
+    yield sse.Last(rest) if isinstance(held, sse.Last) else rest

@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
+from parley.concurrency import checkpoint
 from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
 from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
@@ -30,6 +31,12 @@ MAX_ANSWER_BYTES = 4 << 20
 """Cap of an answer in text, in bytes."""
 MAX_AUDIO_ANSWER_BYTES = 48 << 20
 """Cap of an answer in audio, in bytes: ten minutes of 24 kHz PCM16 in base64, and the JSON around it."""
+STEP_BYTES = 1024
+"""Bytes above which a receive is parsed in steps; nearly all are smaller and bring one event."""
+STEP_LINES = 512
+"""Lines in a step, about: comments, empty lines and tiny events cost the most for their bytes."""
+LARGE_EVENT_BYTES = 1 << 16
+"""Bytes above which decoding an event is a step of its own."""
 FINISHED_SECONDS = 1.0
 """Seconds for which DONE, or a last chunk with the usage, is waited for when the answer itself is finished."""
 Receive = Callable[[float], bytes | None]
@@ -87,12 +94,13 @@ class StreamReader:
         started = heard = ticked = now = self._clock()
         while not self.done:
             moments = (ticked + self._tick, heard + self._idle(), started + timeouts.total)
-            piece = receive(max(0.0, min(moments) - now))
-            if piece == b"":
+            received = receive(max(0.0, min(moments) - now))
+            if received == b"":
                 return
             now = self._clock()
-            size += len(piece or b"")
-            for batch in self._batch(self._decoder.feed(piece or b"")):
+            piece = received or b""
+            size += len(piece)
+            for batch in self._batch(self._decoder.feed(piece)) if len(piece) <= STEP_BYTES else self._steps(piece):
                 heard = ticked = now
                 yield batch
             # A part of a long event is no silence. A comment is: servers send them while they hang.
@@ -105,6 +113,18 @@ class StreamReader:
             if now - ticked >= self._tick:
                 ticked = now
                 yield []
+
+    def _steps(self, received: bytes) -> Iterator[list[bytes]]:
+        """Yield the batches of a large receive, in steps of bounded work."""
+        # The waits between receives do not share the loop here: an upstream that sends faster than we read never lets
+        # this greenlet wait.
+        lines = max(STEP_LINES, received.count(b"\n") + received.count(b"\r"))
+        size = max(1, len(received) * STEP_LINES // lines)
+        for start in range(0, len(received), size):
+            checkpoint()
+            yield from self._batch(self._decoder.feed(received[start : start + size]))
+            if self.done:
+                return
 
     @property
     def _is_finished(self) -> bool:
@@ -140,6 +160,8 @@ class StreamReader:
 
     def _look(self, payload: bytes) -> None:
         """Take from a payload all that matters for the state. Raises the failure that it reports."""
+        if len(payload) > LARGE_EVENT_BYTES:
+            checkpoint()
         view = chunks.look(payload)
         # Nearly all chunks do no more than go on.
         if self.committed and view.goes_on(self._unfinished):

@@ -195,7 +195,7 @@ def test_kb_05_of_a_million_entries_a_hundred_thousand_are_kept(kb: LivingKnowle
 
     kb.wait_until(lambda: any("100000 passages" in fault for fault in kb.faults()), timeout=120)
 
-    assert "many.json[100000]: 100000 passages are there, which is the most: from here on the file is left out" in (
+    assert "many.json[100000]: the limit of 100000 passages is reached: the file is left out from here on" in (
         kb.faults()
     )
     kb.wait_until(lambda: kb.logged("knowledge_loaded")[-1]["passages"] == 100_000, timeout=120)

@@ -367,7 +367,7 @@ def test_lm_09_a_disk_that_cant_be_written_is_not_missed(
         pids = server.worker_pids()
         check_all_answer(server, first)
         assert server.worker_pids() == pids
-        assert ("/metrics tells of one worker" in server.output()) == (mounts == FULL and workers == "2")
+        assert ("/metrics shows one worker" in server.output()) == (mounts == FULL and workers == "2")
 
 
 @pytest.mark.skipif(not MAY_UNSHARE, reason="needs the right to mount file systems of its own")

@@ -340,6 +340,45 @@ def test_endless_interim_responses_are_refused(wire: NewWire) -> None:
         one.response.read_head(TIMEOUT)
 
 
+@pytest.mark.parametrize(
+    ("begun", "flood"),
+    [(b"0\r\n", b"a: b\r\n" * 5000), (b"1;", b"a=b;" * 5000)],
+    ids=["trailers", "an extension"],
+)
+def test_framing_without_a_body_counts_as_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
+    one = wire(CHUNKED + begun)
+    one.response.read_head(TIMEOUT)
+
+    def send_on() -> None:
+        while True:
+            one.upstream.sendall(flood)
+
+    one.upstream.settimeout(TIMEOUT)
+    with contextlib.closing(green.socket(fileno=one.upstream.detach())) as upstream:
+        one.upstream = upstream
+        sending = gevent.spawn(send_on)
+        with gevent.Timeout(10 * TIMEOUT):
+            assert one.response.receive(0.05) is None
+        sending.kill()
+    one.response.close()
+
+
+def test_the_start_of_a_body_may_be_read_alone(wire: NewWire) -> None:
+    one = wire(CHUNKED, *[b"2710\r\n%b\r\n" % (b"x" * 10_000)] * 4)
+    one.response.read_head(TIMEOUT)
+    assert one.response.read_start(TIMEOUT, 15_000) == b"x" * 20_000
+    one.response.close()
+    assert not one.serves_again
+
+
+def test_only_a_large_receive_passes_a_checkpoint(wire: NewWire, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[None] = []
+    monkeypatch.setattr("parley.http_client.response.checkpoint", lambda: passed.append(None))
+    one = wire(CHUNKED, *[b"1\r\nx\r\n"] * 50, b"1\r\nx\r\n" * 5000, b"0\r\n\r\n")
+    assert len(one.read()) == 5050
+    assert len(passed) == 1
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-own"])
 def test_a_compressed_response_is_refused_before_its_body(wire: NewWire, coding: str) -> None:
     body = gzip.compress(b"hello")

@@ -1,4 +1,4 @@
-"""Knowledge bases by folder, and what a changed file does to what is served."""
+"""Knowledge bases by folder: changed, broken and deleted files, and the bases that stay in service."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Query
 
 
-class AllOfThem:
-    """An index that finds everything."""
+class AllPassages:
+    """An index that returns all its passages."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = list(passages)
@@ -26,11 +26,11 @@ class AllOfThem:
 
 
 def bases_of(folder: Path) -> Bases:
-    return Bases(folder, build=lambda passages, breathe: AllOfThem(passages))
+    return Bases(folder, build=lambda passages, breathe: AllPassages(passages))
 
 
 def write(path: Path, content: Any) -> None:
-    """A file as it would come: complete, under its name, at once."""
+    """Write a file as an editor would: complete, then renamed."""
     path.parent.mkdir(exist_ok=True)
     aside = path.with_suffix(".part")
     aside.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -41,7 +41,7 @@ def texts(bases: Bases, name: str = "") -> list[str]:
     return [hit.passage.text for hit in bases.get(name).index.search(Query(""), 99)]
 
 
-def test_the_folder_is_a_base_and_each_subfolder_with_files_is_one(tmp_path: Path) -> None:
+def test_the_folder_and_each_subfolder_with_files_is_a_base(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "own"})
     write(tmp_path / "shop" / "a.json", {"x": "shop's"})
     (tmp_path / "empty").mkdir()
@@ -53,7 +53,7 @@ def test_the_folder_is_a_base_and_each_subfolder_with_files_is_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["none", "..", ".", "shop/", "../shop", "a.json", ".hidden"])
-def test_only_the_bases_that_there_are_can_be_had(tmp_path: Path, name: str) -> None:
+def test_only_existing_bases_can_be_had(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "kb"
     folder.mkdir()
     for inside in ("shop", ".hidden", "a.json"):
@@ -78,7 +78,7 @@ def test_a_folder_behind_a_link_that_leads_out_is_no_base(tmp_path: Path) -> Non
     assert set(bases.serving) == {""}
 
 
-def test_a_changed_a_new_and_a_deleted_file_are_seen(tmp_path: Path) -> None:
+def test_changed_new_and_deleted_files_are_noticed(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "old"})
     bases = bases_of(tmp_path)
 
@@ -90,7 +90,7 @@ def test_a_changed_a_new_and_a_deleted_file_are_seen(tmp_path: Path) -> None:
     assert bases.refresh() and texts(bases) == ["more"]
 
 
-def test_a_change_in_place_of_the_same_length_is_seen(tmp_path: Path) -> None:
+def test_a_change_of_the_same_length_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     write(file, {"x": "old"})
     bases = bases_of(tmp_path)
@@ -116,7 +116,7 @@ def test_new_and_vanished_bases_come_and_go(tmp_path: Path) -> None:
     assert set(bases.serving) == {""}
 
 
-def test_a_file_that_breaks_leaves_its_base_as_it_was_until_it_is_mended(tmp_path: Path) -> None:
+def test_a_file_that_breaks_leaves_its_base_until_it_is_mended(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "old a"})
     write(tmp_path / "b.json", {"x": "old b"})
     write(tmp_path / "shop" / "a.json", {"x": "shop"})
@@ -135,7 +135,7 @@ def test_a_file_that_breaks_leaves_its_base_as_it_was_until_it_is_mended(tmp_pat
     assert (texts(bases), bases.state) == (["new a", "new b"], "ok")
 
 
-def test_a_broken_file_that_is_taken_away_is_no_fault_any_more(tmp_path: Path) -> None:
+def test_a_broken_file_that_is_removed_is_no_fault_any_more(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "a"})
     write(tmp_path / "b.json", {"x": "b"})
     bases = bases_of(tmp_path)
@@ -149,7 +149,7 @@ def test_a_broken_file_that_is_taken_away_is_no_fault_any_more(tmp_path: Path) -
     assert (texts(bases), bases.state) == (["b"], "ok")
 
 
-def test_a_file_that_was_broken_from_the_beginning_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_file_broken_from_the_beginning_holds_nothing_up(tmp_path: Path) -> None:
     write(tmp_path / "a.json", "[")
     write(tmp_path / "b.json", {"x": "old"})
     bases = bases_of(tmp_path)
@@ -198,7 +198,7 @@ def test_a_folder_that_vanishes_leaves_what_is_served(tmp_path: Path) -> None:
 def test_the_old_index_serves_while_the_new_one_is_built(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "old"})
     seen: list[list[str]] = []
-    bases = Bases(tmp_path, build=lambda passages, breathe: seen.append(_served(bases)) or AllOfThem(passages))
+    bases = Bases(tmp_path, build=lambda passages, breathe: seen.append(_served(bases)) or AllPassages(passages))
     bases.refresh()
     write(tmp_path / "a.json", {"x": "new"})
 

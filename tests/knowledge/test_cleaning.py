@@ -1,4 +1,4 @@
-"""What no reader sees leaves a text, and what spells words stays."""
+"""Cleaning: invisible characters are removed, those that spell words stay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each form that a knowledge file may have, and each fault that it may have."""
+"""Loading a folder: each form that a knowledge file may have, and each fault."""
 
 import json
 import os
@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from parley.knowledge.chunking import PASSAGE_WORDS, cut
 from parley.knowledge.documents import LoadResult, Passage, load
 
 
 def loaded(folder: Path, **files: Any) -> LoadResult:
-    """The folder loaded with these files in it: bytes as they are, strings as UTF-8, other values as JSON."""
+    """Load the folder with these files in it: bytes as they are, strings as UTF-8, other values as JSON."""
     for name, content in files.items():
         if not isinstance(content, str | bytes):
             content = json.dumps(content)
@@ -22,7 +21,7 @@ def loaded(folder: Path, **files: Any) -> LoadResult:
 
 
 def complaints(folder: Path, **files: Any) -> list[str]:
-    """What is printed of the problems, without the folder."""
+    """Return the printed problems, without the folder."""
     return [str(problem).removeprefix(f"{folder}/") for problem in loaded(folder, **files).problems]
 
 
@@ -156,7 +155,7 @@ def test_a_key_given_twice_is_reported(tmp_path: Path) -> None:
     assert texts(load(tmp_path)) == ["new"]
 
 
-def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
+def test_folders_pipes_and_dead_links_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     os.mkfifo(tmp_path / "b.json")
     (tmp_path / "c.json").symlink_to(tmp_path / "nowhere")
@@ -191,7 +190,7 @@ def test_a_file_above_the_limit_is_left_out(tmp_path: Path) -> None:
     assert load(tmp_path).broken_files == {f"{tmp_path}/a.json"}
 
 
-def test_of_very_many_faulty_entries_only_the_first_are_told_one_by_one(tmp_path: Path) -> None:
+def test_only_the_first_faulty_entries_are_reported_one_by_one(tmp_path: Path) -> None:
     told = complaints(tmp_path, a=[{"text": "good"}, *["bad"] * 250])
 
     assert (len(told), told[0], told[-1]) == (
@@ -245,7 +244,7 @@ def test_a_missing_folder_is_a_problem_and_no_error(tmp_path: Path) -> None:
     ]
 
 
-def test_a_long_text_becomes_numbered_passages_of_whole_sentences(tmp_path: Path) -> None:
+def test_a_long_text_becomes_numbered_passages(tmp_path: Path) -> None:
     sentences = [f"This is sentence number {number} of a long text." for number in range(40)]
 
     passages = loaded(tmp_path, a=[{"id": "doc", "title": "Long", "text": " ".join(sentences)}]).passages
@@ -254,49 +253,6 @@ def test_a_long_text_becomes_numbered_passages_of_whole_sentences(tmp_path: Path
     assert {passage.title for passage in passages} == {"Long"}
     assert all(passage.text.startswith("This") and passage.text.endswith("text.") for passage in passages)
     assert [sentence for sentence in sentences if not any(sentence in text.text for text in passages)] == []
-
-
-def test_a_passage_begins_with_the_last_sentence_of_the_one_before() -> None:
-    passages = cut(" ".join(f"Sentence {number} has six words." for number in range(40)))
-
-    assert passages[0].endswith("Sentence 29 has six words.")
-    assert passages[1].startswith("Sentence 29 has six words. Sentence 30")
-
-
-def test_a_short_text_stays_as_it_is() -> None:
-    assert cut("One.  Two!\nThree? (four)") == ["One.  Two!\nThree? (four)"]
-
-
-def test_no_cut_falls_after_an_abbreviation_or_inside_a_number() -> None:
-    text = "We saw Dr. Smith for 3.50 dollars, e.g. twice, at St. Mary. " * 30
-
-    assert all(passage.startswith("We saw") and passage.endswith("Mary.") for passage in cut(text.strip()))
-
-
-def test_full_width_sentence_ends_need_no_space() -> None:
-    passages = cut("我们今天开门吗？是的请进！" * 30)
-
-    assert len(passages) > 1
-    assert all(passage.endswith(("？", "！")) for passage in passages)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["word " * 5000, "x" * 50_000, "店" * 5000, "." * 50_000, "- item\n" * 5000, "a" + " " * 50_000 + "b"],
-    ids=["words", "one word", "CJK", "dots", "items", "spaces"],
-)
-def test_every_passage_is_bounded(text: str) -> None:
-    passages = cut(text.strip())
-
-    assert all(0 < len(passage) <= PASSAGE_WORDS * 24 for passage in passages)
-    assert all(len(passage.split()) <= PASSAGE_WORDS for passage in passages)
-    assert sum(len(passage) for passage in passages) >= len("".join(text.split()))
-
-
-def test_a_sentence_without_end_is_cut_between_words() -> None:
-    passages = cut(" ".join(["bicycle"] * 500))
-
-    assert {word for passage in passages for word in passage.split()} == {"bicycle"}
 
 
 def test_large_metadata_is_checked_with_pauses(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings by an API: what is asked, what is made of the answer, and of none."""
+"""The embeddings API: the request, the vectors of its answer, and answers that are none."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NOT_KEPT = {"connection": "close"}
 
 @pytest.fixture
 def upstream() -> Iterator[FakeUpstream]:
-    """An API."""
+    """A fake embeddings API."""
     with FakeUpstream() as fake:
         yield fake
 
@@ -29,7 +29,7 @@ def answer(*rows: Any) -> bytes:
     return json.dumps({"data": [{"index": index, "embedding": row} for index, row in rows]}).encode()
 
 
-def test_vectors_come_in_the_order_of_the_texts_and_of_length_one(upstream: FakeUpstream) -> None:
+def test_vectors_have_the_texts_order_and_length_one(upstream: FakeUpstream) -> None:
     upstream.script = whole(answer((1, [0, 2]), (0, [3, 4])), headers=NOT_KEPT)
 
     rows = encoded(upstream, "first", "second")

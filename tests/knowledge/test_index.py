@@ -1,4 +1,4 @@
-"""What a search finds, what it does not, and what it survives."""
+"""The index: questions that find their passage, questions that find none, and odd input."""
 
 import re
 import time
@@ -31,7 +31,7 @@ ANSWERED_BY = {
 
 
 def index(*texts: str, titles: tuple[str, ...] = ()) -> Index:
-    """An index of passages named `0`, `1`, ... with these texts."""
+    """Build an index of passages named `0`, `1`, ... with these texts."""
     named = [*titles, *[""] * len(texts)]
     return build([Passage(str(at), named[at], text, "a.json", {}) for at, text in enumerate(texts)])
 
@@ -42,7 +42,7 @@ def found(searched: Index, query: str, limit: int = 5) -> list[str]:
 
 @pytest.fixture(scope="module")
 def house() -> Index:
-    """An index of the sample knowledge."""
+    """The index of the sample knowledge base."""
     return build(load(ROOT / "kb_data").passages)
 
 
@@ -89,10 +89,6 @@ def test_english_endings_do_not_matter() -> None:
     assert found(index("We repair bicycles.", "Parking."), "Is my bicycle being repaired?") == ["0"]
 
 
-def test_the_title_counts_with_the_text() -> None:
-    assert found(index("Behind the shop.", titles=("Parking",)), "Where is parking?") == ["0"]
-
-
 @pytest.mark.parametrize("query", ["cafe", "CAFÉ", "Cafe\u0301", "STRASSE", "\uff43\uff41\uff46\uff45"])
 def test_accents_case_and_width_do_not_matter(query: str) -> None:
     assert found(index("Das Café in der Hauptallee, Straße 5", "anderes"), query) == ["0"]
@@ -116,10 +112,6 @@ def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> 
     assert time.perf_counter() - started < 0.2
 
 
-def test_of_a_very_long_query_the_end_counts() -> None:
-    assert found(index("chain", "brakes"), "brakes " + "well " * 10_000 + "chain") == ["0"]
-
-
 @pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])
 def test_an_index_without_a_word_finds_nothing(texts: tuple[str, ...]) -> None:
     assert found(index(*texts), "the 🚲 chain") == []
@@ -141,69 +133,14 @@ def test_any_script_is_found(text: str, query: str) -> None:
     assert found(index("Parking is free.", text, "Öffnungszeiten"), query, limit=1) == ["1"]
 
 
-def test_a_misheard_word_is_found_by_its_parts() -> None:
-    searched = index("Cleaning and washing.", "Adjusting the derailleur costs 40 dollars.", "Opening hours")
-
-    assert found(searched, "can you adjust the derailer", limit=1) == ["1"]
-
-
-def test_words_that_stand_together_as_in_the_question_count_more() -> None:
-    searched = index("The spare key opens the wheel lock.", "The key wheel is a spare with a lock.", "A bell.")
-
-    assert found(searched, "spare key", limit=1) == ["0"]
-    assert found(searched, "key wheel", limit=1) == ["1"]
-
-
-def test_a_follow_up_is_understood_from_the_turn_before() -> None:
-    searched = index("A tune-up costs 65 dollars.", "A tune-up takes one day.", "An overhaul takes three days.")
-
-    assert [
-        hit.passage.id for hit in searched.search(Query("And how long does it take?", "What is a tune-up?"), 1)
-    ] == ["1"]
-
-
-@pytest.mark.parametrize("before", ["yes", "well, yes please", "?", "Lamps?"])
-def test_a_turn_before_that_says_little_changes_nothing(before: str) -> None:
-    searched = index("The tyre costs ten.", "Lamps are behind the door.", "A bell.")
-
-    assert searched.search(Query("the price of a tyre", before), 1)[0].passage.id == "0"
-
-
-def test_a_follow_up_of_small_words_alone_repeats_the_question_before() -> None:
+def test_a_follow_up_of_stop_words_repeats_the_question_before() -> None:
     searched = index("A tune-up costs 65 dollars.", "Parking is free.")
 
     assert [hit.passage.id for hit in searched.search(Query("What about that one?", "And parking?"), 5)] == ["1"]
 
 
-def test_what_the_knowledge_does_not_hold_is_not_found(house: Index) -> None:
+def test_a_question_on_another_subject_finds_nothing(house: Index) -> None:
     assert found(house, "Who won the world cup in nineteen ninety?") == []
-
-
-def test_only_passages_with_the_wanted_metadata_are_found() -> None:
-    wheels = [("en", True, 1), ("de", True, 2), ("en", False, 1)]
-    searched = build(
-        [
-            Passage(str(at), "", "A wheel.", "a.json", {"language": language, "new": new, "size": size, "tags": []})
-            for at, (language, new, size) in enumerate(wheels)
-        ]
-    )
-
-    def ids(**filters: str | int | bool) -> list[str]:
-        return [hit.passage.id for hit in searched.search(Query("wheel", filters=filters), 5)]
-
-    assert (ids(), ids(language="en"), ids(language="en", new=True)) == (["0", "1", "2"], ["0", "2"], ["0"])
-    assert (ids(size=1), ids(new=1), ids(colour="red"), ids(language="fr")) == (["0", "2"], [], [], [])
-
-
-def test_what_a_filter_keeps_out_does_not_pass_for_an_answer() -> None:
-    searched = build(
-        [
-            Passage("0", "", "A new chain costs 35 dollars.", "a.json", {"tenant": "a"}),
-            Passage("1", "", "Parking is free behind the house.", "a.json", {"tenant": "b"}),
-        ]
-    )
-
-    assert searched.search(Query("new chain", filters={"tenant": "b"}), 5) == []
 
 
 def test_building_lets_others_run_in_between() -> None:

@@ -1,14 +1,14 @@
-"""Postings by numbers that are given from outside."""
+"""Building postings: sparse fields hold the numbers that occur, and score as full ones."""
 
 import numpy as np
 import pytest
 
-from parley.knowledge.index_builder import Numbered, PostingsBuilder
+from parley.knowledge.index_builder import PostingsBuilder, SparseField
 from parley.knowledge.postings import Floats
 
 HIGHEST = 1 << 18
 OWNED = {0: [5, 9, 9], 1: [9, 262_143], 2: []}
-"""Which of three passages holds which numbers."""
+"""The numbers that each of three passages holds."""
 
 
 def builder() -> PostingsBuilder:
@@ -19,26 +19,26 @@ def builder() -> PostingsBuilder:
     return made
 
 
-def scores(numbered: Numbered, wanted: list[int]) -> Floats:
+def scores(numbered: SparseField, wanted: list[int]) -> Floats:
     summed = np.zeros(len(OWNED), np.float32)
-    numbered.read(wanted, 0.5).add_to(summed)
+    numbered.scorer(wanted, 0.5).add_to(summed)
     return summed
 
 
 @pytest.mark.parametrize("wanted", [[], [5], [9], [262_143, 5], [4], [0, 6, 9, 262_142]])
 def test_numbers_that_occur_are_read_as_if_all_were_kept(wanted: list[int]) -> None:
     whole = np.zeros(len(OWNED), np.float32)
-    builder().finish(HIGHEST).read(wanted, weight=0.5).add_to(whole)
+    builder().finish(HIGHEST).scorer(wanted, weight=0.5).add_to(whole)
 
-    assert scores(builder().finish_numbered(HIGHEST), wanted) == pytest.approx(whole)
+    assert scores(builder().finish_sparse(HIGHEST), wanted) == pytest.approx(whole)
     assert whole.any() == bool({5, 9, 262_143} & set(wanted))
 
 
 def test_only_those_are_kept_that_occur() -> None:
-    assert builder().finish_numbered(HIGHEST).numbers.tolist() == [5, 9, 262_143]
+    assert builder().finish_sparse(HIGHEST).numbers.tolist() == [5, 9, 262_143]
 
 
 def test_where_nothing_occurs_nothing_is_read() -> None:
-    empty = PostingsBuilder(lambda: None).finish_numbered(HIGHEST)
+    empty = PostingsBuilder(lambda: None).finish_sparse(HIGHEST)
 
     assert empty.numbers.tolist() == [] and not scores(empty, [0, 7]).any()

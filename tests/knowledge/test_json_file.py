@@ -1,4 +1,4 @@
-"""A JSON text is decoded in steps: with the same result as in one, the same faults, and a pause in between."""
+"""Decoding JSON in steps: the results and the faults of the standard library, with pauses in between."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parley.knowledge import json_file
-from parley.knowledge.json_file import Faulty, parse, read
+from parley.knowledge.json_file import InvalidKnowledge, parse, read_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -20,22 +20,22 @@ VALUES = st.recursive(
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_windows() -> Any:
-    """Windows that end inside nearly everything."""
+    """Make the windows so small that they end inside nearly every value."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_file, "WINDOW", 7)
         yield
 
 
 def in_steps(text: str) -> Any:
-    """Return the value, or the fault's place."""
+    """Return the value, or the fault with its location."""
     try:
         return repr(parse(text, lambda: None)[0])
-    except Faulty as fault:
+    except InvalidKnowledge as fault:
         return str(fault), fault.where
 
 
 def at_once(text: str) -> Any:
-    """Return the same by the standard library's decoder in one call."""
+    """Return the value or the fault by the standard library's decoder, in one call."""
     try:
         return repr(json.loads(text))
     except json.JSONDecodeError as fault:
@@ -90,7 +90,7 @@ def test_a_number_is_not_cut_by_the_end_of_a_window(number: str, before: int) ->
     ],
     ids=["flat", "strings", "documents", "numbers inside", "flat inside", "behind a long string", "blanks"],
 )
-def test_whatever_its_form_a_large_text_is_decoded_with_pauses(text: str) -> None:
+def test_a_large_text_of_any_form_is_decoded_with_pauses(text: str) -> None:
     pauses = 0
 
     def breathe() -> None:
@@ -123,12 +123,12 @@ def test_all_entries_share_the_names_of_their_keys(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 400 + "1234567," * 10])
 def test_nesting_without_end_is_a_fault(text: str) -> None:
-    with pytest.raises(Faulty):
+    with pytest.raises(InvalidKnowledge):
         parse(text, lambda: None)
 
 
 def test_a_number_of_too_many_digits_is_a_fault() -> None:
-    with pytest.raises(Faulty, match="too many digits"):
+    with pytest.raises(InvalidKnowledge, match="too many digits"):
         parse("[" + "1" * 5000 + "]", lambda: None)
 
 
@@ -137,5 +137,5 @@ def test_a_large_file_is_read_with_pauses(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "a.json").write_text("é" * 1000)
     pauses = []
 
-    assert read(tmp_path / "a.json", tmp_path, lambda: pauses.append(1)) == "é" * 1000
+    assert read_text(tmp_path / "a.json", tmp_path, lambda: pauses.append(1)) == "é" * 1000
     assert len(pauses) == 20

@@ -1,4 +1,4 @@
-"""Sums over postings, in one segment and in several."""
+"""Scoring by postings: frequencies, rows, rare and unknown terms, one segment and several."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ WORDS = ["red", "green", "blue", "rare"]
 
 
 def postings(held: list[list[str]], segment: int = 100) -> Field:
-    """The postings of passages that hold these words; a word is its own term."""
+    """Build the postings of passages that hold these words; each word is its own term."""
     builder = FieldBuilder(lambda word: [word], lambda: None, segment)
     for word in WORDS:
         builder.add_word(word)
@@ -21,7 +21,7 @@ def postings(held: list[list[str]], segment: int = 100) -> Field:
 
 def scores(of: Field, count: int, *terms: str) -> list[float]:
     summed = np.zeros(count, np.float32)
-    of.read(terms).add_to(summed)
+    of.scorer(terms).add_to(summed)
     return summed.tolist()
 
 
@@ -54,8 +54,8 @@ def test_a_term_is_summed_up_alike_as_postings_and_as_a_row() -> None:
 def test_the_weight_that_a_passage_holds_is_that_of_its_terms() -> None:
     found = postings(HELD)
 
-    assert found.read(WORDS).weight_in(3) == pytest.approx(found.read(["rare", "red", "green"]).total)
-    assert found.read(["unheard", "blue"]).weight_in(3) == 0
+    assert found.scorer(WORDS).weight_in(3) == pytest.approx(found.scorer(["rare", "red", "green"]).total)
+    assert found.scorer(["unheard", "blue"]).weight_in(3) == 0
 
 
 @pytest.mark.parametrize("segment", [1, 2, 3])
@@ -69,7 +69,7 @@ def test_segments_change_nothing(segment: int) -> None:
 def test_an_unknown_term_weighs_as_much_as_the_rarest() -> None:
     found = postings(HELD)
 
-    assert found.read(["unheard"]).total == pytest.approx(found.read(["rare"]).total)
+    assert found.scorer(["unheard"]).total == pytest.approx(found.scorer(["rare"]).total)
 
 
 def test_no_passage_no_score() -> None:

@@ -1,4 +1,4 @@
-"""What stands around the caller's words."""
+"""Excerpts within their budget, and the forms that frame the caller's words."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def hit(text: str, id_: str = "chain", title: str = "Chain") -> Excerpt:
 
 
 def tag(framed: str) -> str:
-    """The name of the delimiter that ends the passages."""
+    """Return the name of the delimiter that ends the passages."""
     closing = re.search(r"^</(reference-[0-9a-f]{8})>$", framed, re.MULTILINE)
     assert closing
     return closing[1]
@@ -34,7 +34,7 @@ def test_the_forms_are_known_by_their_names() -> None:
     assert list(FORMS.items()) == [("reference", reference), ("extractive", extractive)]
 
 
-def test_reference_gives_each_passage_with_id_and_title_between_its_tags() -> None:
+def test_reference_shows_passages_with_id_and_title_in_tags() -> None:
     before = reference([hit("A chain costs 35 dollars."), hit("We close at 6.", "hours", "")]).before
 
     name = tag(before)
@@ -88,15 +88,15 @@ def test_an_id_or_title_stays_on_its_line() -> None:
         ("Our system: two locks [see below]", "Our system: two locks [see below]"),
     ],
 )
-def test_tokens_of_templates_are_made_harmless_and_prose_is_not_touched(written: str, shown: str) -> None:
+def test_template_tokens_are_removed_and_prose_is_untouched(written: str, shown: str) -> None:
     assert f"\n[chain] Chain\n{shown}\n</" in reference([hit(written)]).before
 
 
-def test_extractive_makes_them_harmless_too() -> None:
+def test_extractive_removes_template_tokens_too() -> None:
     assert extractive([hit("a <|im_end|> b")]).before == "Text: a ‹|im_end|> b\nQuestion: "
 
 
-def test_excerpts_stand_in_the_order_of_their_ids_whatever_found_them_first() -> None:
+def test_excerpts_stand_in_the_order_of_their_ids() -> None:
     one, other = hit("x", "a"), hit("y", "b")
 
     assert "[a] Chain\nx\n\n[b] Chain\ny" in reference([other, one]).before
@@ -135,7 +135,7 @@ def hits(*passages: Passage) -> list[Hit]:
 
 
 def long_document(folder: Path, sentences: int = 60) -> list[Passage]:
-    """A document of several passages, each sentence with its number."""
+    """Return the passages of a document whose sentences are numbered."""
     text = " ".join(f"Sentence number {number} of it has a good ten words in." for number in range(sentences))
     (folder / "a.json").write_text(json.dumps([{"id": "doc", "title": "Long", "text": text}]))
     return load(folder).passages
@@ -158,7 +158,7 @@ def test_at_most_the_wanted_number_is_shown() -> None:
     assert [excerpt.hits[0].passage.id for excerpt in select_excerpts(hits(*found), most=3)] == ["0", "1", "2"]
 
 
-def test_what_says_the_same_is_shown_once_and_gives_its_place_to_the_next() -> None:
+def test_a_near_duplicate_gives_its_place_to_the_next_hit() -> None:
     text = "Every repair has a guarantee of six months from the day on which you collect it."
     found = [passage("a", text), passage("b", f" {text.upper()}"), passage("c", "We close at 6.")]
 
@@ -174,7 +174,7 @@ def test_a_number_or_a_word_of_a_few_is_a_difference() -> None:
     assert are_near_duplicates(passage("a", f"{words} much."), passage("b", f"{words.title()} much"))
 
 
-def test_neighbours_among_the_hits_become_one_excerpt_in_reading_order(tmp_path: Path) -> None:
+def test_neighbouring_hits_are_one_excerpt_in_reading_order(tmp_path: Path) -> None:
     document = long_document(tmp_path)
 
     (shown,) = select_excerpts(hits(document[2], document[1]), most=2)
@@ -184,7 +184,7 @@ def test_neighbours_among_the_hits_become_one_excerpt_in_reading_order(tmp_path:
     assert shown.text.startswith(document[1].text) and document[2].text[-40:] in shown.text
 
 
-def test_what_stands_around_a_hit_is_shown_where_there_is_room(tmp_path: Path) -> None:
+def test_a_hits_neighbours_are_shown_if_there_is_room(tmp_path: Path) -> None:
     document = long_document(tmp_path)
 
     (roomy,) = select_excerpts(hits(document[2]), most=4)

@@ -1,4 +1,4 @@
-"""Ranking by meaning, with an encoder that knows the meaning of a few words; and the vectors' cache."""
+"""The semantic index, with an encoder that knows the meaning of a few words: ranking, filling, caching."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,13 +11,13 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.index import Query, build
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import EncoderFailed, Result, SemanticIndex
-from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.knowledge.vector_cache import VectorCache
 
 MEANINGS = {"price": 0, "cost": 0, "dog": 1, "pet": 1, "parking": 2, "car": 2}
 
 
 class FewWords:
-    """An encoder by the words in `MEANINGS`; counts the texts that it was given."""
+    """An encoder by the words in `MEANINGS`, with a count of the texts encoded."""
 
     name = "few words"
     batch = 2
@@ -39,7 +39,7 @@ class FewWords:
 
     query = passages
 
-    def aside(self, work: Callable[[], Result]) -> Result:
+    def run_in_thread(self, work: Callable[[], Result]) -> Result:
         return work()
 
 
@@ -77,7 +77,7 @@ def test_until_the_vectors_are_there_words_alone_decide() -> None:
 
 def test_an_encoder_that_fails_leaves_the_words() -> None:
     encoder, told = FewWords(), []
-    index = SemanticIndex(build(PASSAGES), encoder, VectorCache(None), told=told.append)
+    index = SemanticIndex(build(PASSAGES), encoder, VectorCache(None), on_failure=told.append)
     while not index.ready:
         index.fill()
     encoder.fails = True
@@ -85,7 +85,7 @@ def test_an_encoder_that_fails_leaves_the_words() -> None:
     assert ids(index, "the chain") == ["price"] and [str(failure) for failure in told] == ["out of order"]
 
 
-def test_what_no_passage_is_like_is_not_found() -> None:
+def test_a_question_far_from_all_passages_finds_nothing() -> None:
     index = SemanticIndex(build(PASSAGES), FewWords(), VectorCache(None), min_cosine=0.5)
     while not index.ready:
         index.fill()
@@ -115,7 +115,7 @@ def test_the_best_window_of_a_long_passage_speaks_for_it() -> None:
     assert parts["cosine"] > 0.5
 
 
-def test_of_equals_the_one_whose_like_are_found_too_comes_first() -> None:
+def test_of_equals_the_one_with_similar_hits_comes_first() -> None:
     texts = [
         "The chain of a car.",
         "The chain of a pet.",
@@ -161,16 +161,12 @@ def test_a_cache_that_is_out_of_order_costs_only_time(tmp_path: Path, content: b
     assert ids(filled(FewWords(), cache=file), "have you got a pet") == ["dog"]
 
 
-def test_content_keys_tell_contents_apart() -> None:
-    assert content_key("a", "bc") != content_key("ab", "c")
-
-
 def test_an_empty_collection_is_ready_at_once() -> None:
     assert filled(FewWords(), []).search(Query("dog"), 4) == []
 
 
 class Waiting(FewWords):
-    """Lets other greenlets run while it encodes, as a thread or an API does; its vectors tell their texts apart."""
+    """An encoder that lets other greenlets run, as a thread or an API does; every text has a vector of its own."""
 
     def passages(self, texts: Sequence[str]) -> Floats:
         gevent.sleep(0.001)
@@ -197,15 +193,15 @@ def test_of_two_greenlets_that_fill_an_index_one_waits() -> None:
     assert [ids(index, text) for text in texts] == [[text] for text in texts]
 
 
-def test_the_last_step_of_a_filling_is_taken_aside() -> None:
-    class Aside(FewWords):
-        taken = 0
+def test_the_last_step_of_filling_runs_in_a_thread() -> None:
+    class Threaded(FewWords):
+        runs = 0
 
-        def aside(self, work: Callable[[], Result]) -> Result:
-            self.taken += 1
+        def run_in_thread(self, work: Callable[[], Result]) -> Result:
+            self.runs += 1
             return work()
 
-    encoder = Aside()
+    encoder = Threaded()
     filled(encoder)
 
-    assert encoder.taken == 1
+    assert encoder.runs == 1

@@ -1,4 +1,4 @@
-"""The vectors' file: what another process or a broken file may do to it, and that the event loop goes on meanwhile."""
+"""The vector cache: locks of other processes, broken files, and an event loop that goes on meanwhile."""
 
 import contextlib
 import sqlite3
@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from parley.knowledge import vector_cache
-from parley.knowledge.vector_cache import VectorCache
+from parley.knowledge.vector_cache import VectorCache, content_key
 
 VECTORS = {b"one": np.array([[0.5, -1.0], [0.25, 2.0]], np.float32), b"two": np.array([[1.0, 0.0]], np.float32)}
 
@@ -158,3 +158,7 @@ def test_without_a_file_nothing_is_kept() -> None:
     cache.close()
 
     assert found(cache) == {}
+
+
+def test_content_keys_tell_contents_apart() -> None:
+    assert content_key("a", "bc") != content_key("ab", "c")

@@ -98,7 +98,7 @@ def test_its_server_ends_with_gunicorn() -> None:
         child = os.pidfd_open(_embedded_server_of(server.pid))
         server.signal(signal.SIGKILL)
 
-        ended, _, _ = select.select([child], [], [], 5)
+        ended, _, _ = select.select([child], [], [], 20)
         os.close(child)
 
     assert ended

@@ -1,4 +1,7 @@
-"""An API's voice: what it is asked, its sound at our rate, its failures as ours. Its deadlines: on the real server."""
+"""The voice of an API: its requests, its sound at our rate, its failures as our errors.
+
+Deadlines are tested on the real server.
+"""
 
 import contextlib
 import struct
@@ -41,7 +44,7 @@ def api() -> Iterator[FakeUpstream]:
 
 @pytest.fixture
 def voice(api: FakeUpstream) -> Iterator[Callable[..., ApiVoice]]:
-    """`voice(rate=8000, language="de")` speaks through the fake API."""
+    """Return a factory of voices behind the fake API: `voice(rate=8000, language="de")`."""
     with contextlib.ExitStack() as made:
 
         def make(rate: int = 16_000, language: str = "en") -> ApiVoice:
@@ -55,6 +58,16 @@ def prepared(text: str = "It costs $5.") -> Clause:
     found = to_clause(text, english=True)
     assert found is not None
     return found
+
+
+def test_a_voice_that_never_pauses_passes_a_checkpoint_with_each_piece(
+    api: FakeUpstream, voice: Voices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[None] = []
+    monkeypatch.setattr("parley.speech.api_voice.checkpoint", lambda: passed.append(None))
+    api.script = [head(200, PCM_HEAD), b"1\r\nx\r\n" * 4800, END]
+    said(list(voice().say(prepared())))
+    assert len(passed) >= 4800
 
 
 def said(pieces: list[AudioPiece]) -> np.ndarray:
@@ -87,7 +100,7 @@ def test_the_sound_comes_at_our_rate_however_it_was_cut(voice: Voices, api: Fake
     assert spectrum[near].sum() / spectrum.sum() > 0.999
 
 
-def test_the_text_comes_with_the_first_sound_and_the_words_behind_the_last(voice: Voices, api: FakeUpstream) -> None:
+def test_the_text_comes_first_and_the_timed_words_last(voice: Voices, api: FakeUpstream) -> None:
     first, *more, last = voice().say(prepared("Hello there."))
 
     assert first.text == "Hello there." and first.pcm and not first.words
@@ -106,7 +119,7 @@ def test_a_connection_serves_one_clause_after_the_other(voice: Voices, api: Fake
 
     for _ in range(3):
         list(speaking.say(prepared()))
-        gevent.sleep(0)  # it is given back aside
+        gevent.sleep(0)  # the connection is returned in a greenlet of its own
 
     assert (len(api.calls), api.connections) == (3, 1)
 
@@ -134,7 +147,7 @@ FAILURES: list[tuple[Script, type[ParleyError]]] = [
 
 
 @pytest.mark.parametrize(("script", "error"), FAILURES, ids=lambda value: getattr(value, "__name__", ""))
-def test_its_failures_are_ours_and_keep_its_secrets(
+def test_failures_become_our_errors_and_leak_no_secrets(
     voice: Voices, api: FakeUpstream, script: Script, error: type[ParleyError]
 ) -> None:
     api.script = script
@@ -175,7 +188,7 @@ def test_an_api_that_is_not_there_is_unreachable(voice: Voices, api: FakeUpstrea
         list(speaking.say(prepared()))
 
 
-def test_whoever_stops_listening_closes_the_connection(voice: Voices, api: FakeUpstream) -> None:
+def test_closing_the_pieces_closes_the_connection(voice: Voices, api: FakeUpstream) -> None:
     api.script = [*begins(struct.pack("<2400h", *[500] * 2400)), 1_000_000.0]
     pieces = voice().say(prepared())
     next(pieces)

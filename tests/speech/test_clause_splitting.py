@@ -1,16 +1,16 @@
-"""Where a streamed text is cut: at once where a clause is sure to be over, and never inside a number or a name."""
+"""A streamed text is cut as soon as a clause is sure to be over, never inside a number or an address."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.speech.clause_splitting import LEAST_LATER, LONGEST, ClauseSplitter
+from parley.speech.clause_splitting import MAX_CHARS, MIN_LATER_CHARS, ClauseSplitter
 
 
 def cut(*pieces: str) -> list[str]:
     splitter = ClauseSplitter()
     fed = [clause for piece in pieces for clause in splitter.feed(piece)]
-    return [*fed, *splitter.rest()]
+    return [*fed, *splitter.flush()]
 
 
 def fed(*pieces: str) -> list[str]:
@@ -38,7 +38,7 @@ def test_a_clause_is_complete_with_the_token_that_ends_it(pieces: list[str], com
     "text",
     ["It costs 3.", "At 9:", "About 1,", "Ask Dr.", "See e.g.", "The U.", "Go to http:", "So it is"],
 )
-def test_what_may_go_on_waits_for_the_next_token(text: str) -> None:
+def test_a_mark_that_may_go_on_waits_for_the_next_token(text: str) -> None:
     assert fed(text) == []
 
 
@@ -78,14 +78,14 @@ def test_a_long_sentence_is_cut_at_a_comma() -> None:
     first, second = f"Word {'word ' * 20}end,", "and so on."
 
     assert cut(f"Yes. {first} {second}") == ["Yes.", first, second]
-    assert len(first) > LEAST_LATER
+    assert len(first) > MIN_LATER_CHARS
 
 
 def test_a_text_without_marks_is_cut_between_words() -> None:
-    splitter = cut("word " * 200)
+    clauses = cut("word " * 200)
 
-    assert all(len(clause) <= LONGEST and set(clause.split()) == {"word"} for clause in splitter)
-    assert " ".join(splitter).split() == ["word"] * 200
+    assert all(len(clause) <= MAX_CHARS and set(clause.split()) == {"word"} for clause in clauses)
+    assert " ".join(clauses).split() == ["word"] * 200
 
 
 def test_a_word_without_end_is_cut_all_the_same() -> None:
@@ -94,10 +94,10 @@ def test_a_word_without_end_is_cut_all_the_same() -> None:
 
 @given(st.lists(st.text(alphabet="aB1 .,!?\n:;-—。\"'()*", max_size=12), max_size=40))
 def test_nothing_is_lost_but_blanks_and_marks_alone(pieces: list[str]) -> None:
-    splitter = cut(*pieces)
+    clauses = cut(*pieces)
 
     def letters(text: str) -> str:
         return "".join(letter for letter in text if letter.isalnum())
 
-    assert letters("".join(splitter)) == letters("".join(pieces))
-    assert all(clause == clause.strip() and len(clause) <= LONGEST for clause in splitter)
+    assert letters("".join(clauses)) == letters("".join(pieces))
+    assert all(clause == clause.strip() and len(clause) <= MAX_CHARS for clause in clauses)

@@ -1,6 +1,4 @@
-"""The embedded voice, for real: it speaks English, at once, and knows when."""
-
-import importlib.util
+"""The embedded voice with its real network: English, at once, with the time of each word."""
 
 import gevent
 import numpy as np
@@ -48,7 +46,7 @@ def test_a_clause_is_said_in_one_piece_with_its_text(voice: EmbeddedVoice) -> No
     assert 3000 < np.abs(np.frombuffer(piece.pcm, "<i2").astype(int)).max() < 32767
 
 
-def test_it_begins_almost_at_once_and_ends_in_a_pause_that_suits_its_mark(voice: EmbeddedVoice) -> None:
+def test_a_clause_begins_at_once_and_pauses_by_its_mark(voice: EmbeddedVoice) -> None:
     def silence(text: str) -> tuple[float, float]:
         loud = np.flatnonzero(np.abs(np.frombuffer(say(voice, text).pcm, "<i2").astype(int)) > 400)
         return loud[0] / RATE, seconds(say(voice, text)) - loud[-1] / RATE
@@ -59,7 +57,7 @@ def test_it_begins_almost_at_once_and_ends_in_a_pause_that_suits_its_mark(voice:
     assert 0.25 < sentence[1] < 0.4 and 0.1 < clause[1] < 0.2
 
 
-def test_what_is_urgent_overtakes_what_can_wait(voice: EmbeddedVoice) -> None:
+def test_an_urgent_clause_overtakes_those_that_can_wait(voice: EmbeddedVoice) -> None:
     done: list[str] = []
 
     def saying(text: str, urgent: bool) -> None:
@@ -97,13 +95,13 @@ def test_every_word_and_mark_has_its_time(voice: EmbeddedVoice) -> None:
 
 
 def test_words_lie_where_the_sound_is(voice: EmbeddedVoice) -> None:
-    """The comma's pause lies between the two halves, which the durations know and the ear hears."""
+    """Find the pause of the comma between the two halves, by the durations and in the samples."""
     piece = say(voice, "Yesterday it rained all day long, but tomorrow the sun will shine.")
     samples = np.abs(np.frombuffer(piece.pcm, "<i2").astype(int))
     long_word, but = (next(word for word in piece.words if word.text == text) for text in ("long", "but"))
 
     quiet = [samples[at : at + 320].max() < 500 for at in range(0, len(samples), 320)]
-    pauses = [20 * place for place, is_quiet in enumerate(quiet) if is_quiet]
+    pauses = [20 * index for index, is_quiet in enumerate(quiet) if is_quiet]
 
     assert any(long_word.start_ms < pause < but.start_ms + 80 for pause in pauses)
 
@@ -112,7 +110,7 @@ def test_durations_come_from_the_pinned_version(voice: EmbeddedVoice) -> None:
     samples, spans = voice._engine.say("Hello there.")
 
     assert spans is not None and len(spans) == 2
-    # The network counts its frames in units of 25 ms: what it says of every sound adds up to the whole.
+    # The network counts in units of 25 ms: the durations of all sounds add up to the length of the clause.
     assert spans[-1][1] <= len(samples) * 1000 // voice._engine.rate
 
 
@@ -125,7 +123,7 @@ def test_another_version_speaks_with_estimated_words(monkeypatch: pytest.MonkeyP
     assert [entry["event"] for entry in logged] == ["voice_times_estimated"]
 
 
-def test_what_it_cannot_say_is_simulated_and_told(voice: EmbeddedVoice) -> None:
+def test_another_script_is_simulated_and_logged(voice: EmbeddedVoice) -> None:
     with capture_logs() as logged:
         piece = say(voice, "你好，世界。")
 
@@ -133,7 +131,7 @@ def test_what_it_cannot_say_is_simulated_and_told(voice: EmbeddedVoice) -> None:
     assert [entry["event"] for entry in logged] == ["voice_cannot_say"]
 
 
-def test_a_fault_of_the_network_is_ours() -> None:
+def test_a_failure_of_the_network_is_an_internal_error() -> None:
     voice = EmbeddedVoice(0)  # a rate that nothing can be converted to
 
     with capture_logs() as logged, pytest.raises(InternalError, match="the embedded voice failed"):
@@ -163,12 +161,3 @@ def test_an_inner_value_of_a_network_becomes_its_last_output() -> None:
 
     session = onnxruntime.InferenceSession(changed, providers=["CPUExecutionProvider"])
     assert [float(value[0]) for value in session.run(None, {"x": np.ones(1, np.float32)})] == [-2, 2]
-
-
-@pytest.mark.parametrize("missing", ["hibari", "onnx", "onnxruntime"])
-def test_without_one_of_its_packages_the_voice_is_not_there(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    assert voice_package.installed()
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
-
-    assert not voice_package.installed()

@@ -1,4 +1,4 @@
-"""Numbers as English words: the one speller of the voice and of the aligner."""
+"""Numbers as English words, as the voice and the aligner spell them."""
 
 import pytest
 
@@ -9,14 +9,19 @@ from parley.speech import english
     ("number", "words"),
     [
         (0, "zero"),
+        (7, "seven"),
+        (13, "thirteen"),
         (19, "nineteen"),
         (20, "twenty"),
+        (21, "twenty-one"),
         (65, "sixty-five"),
         (100, "one hundred"),
         (1250, "one thousand two hundred fifty"),
         (1_000_001, "one million one"),
+        (2_000_003, "two million three"),
+        (-5, "minus five"),
         (-7, "minus seven"),
-        (english.MOST, "one " + " ".join(["zero"] * 15)),
+        (english.SPELLED_BELOW, "one " + " ".join(["zero"] * 15)),
     ],
 )
 def test_a_cardinal_is_said_in_full(number: int, words: str) -> None:
@@ -25,7 +30,16 @@ def test_a_cardinal_is_said_in_full(number: int, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(1, "first"), (12, "twelfth"), (20, "twentieth"), (23, "twenty-third"), (101, "one hundred first")],
+    [
+        (1, "first"),
+        (3, "third"),
+        (12, "twelfth"),
+        (20, "twentieth"),
+        (21, "twenty-first"),
+        (23, "twenty-third"),
+        (100, "one hundredth"),
+        (101, "one hundred first"),
+    ],
 )
 def test_an_ordinal_ends_in_its_last_word(number: int, words: str) -> None:
     assert english.ordinal(number) == words
@@ -36,6 +50,8 @@ def test_an_ordinal_ends_in_its_last_word(number: int, words: str) -> None:
     [
         (1900, "nineteen hundred"),
         (1905, "nineteen oh five"),
+        (1984, "nineteen eighty-four"),
+        (2000, "two thousand"),
         (2007, "two thousand seven"),
         (2024, "twenty twenty-four"),
     ],

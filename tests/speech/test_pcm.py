@@ -1,4 +1,4 @@
-"""From one rate to another: the same sound in one piece or in many."""
+"""Samples keep their sound: in one piece or in many, in several channels or one, as floats or integers."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def tone(rate: int, seconds: float = 1.0, hz: float = 1000.0) -> Samples:
 
 def converted(pieces: list[Samples], rate_in: int, rate_out: int) -> Samples:
     resampler = Resampler(rate_in, rate_out)
-    return np.concatenate([*(resampler.more(piece) for piece in pieces), resampler.rest()])
+    return np.concatenate([*(resampler.resample(piece) for piece in pieces), resampler.flush()])
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(24000, 16000), (44100, 16000), (8000, 16000), (24000, 48000)])
@@ -30,7 +30,7 @@ def test_many_pieces_give_the_sound_of_one(rate_in: int, rate_out: int):
     assert np.abs(many - soxr.resample(whole, rate_in, rate_out, quality="HQ")).max() < 1e-4
 
 
-def test_pieces_that_are_converted_apart_would_be_heard():
+def test_pieces_converted_apart_would_click():
     pieces = np.split(tone(24000), range(960, 24000, 960))
 
     apart = np.concatenate([soxr.resample(piece, 24000, 16000, quality="HQ") for piece in pieces])
@@ -38,7 +38,7 @@ def test_pieces_that_are_converted_apart_would_be_heard():
     assert np.abs(apart - converted(pieces, 24000, 16000)).max() > 0.01
 
 
-def test_where_the_rate_is_right_nothing_is_touched():
+def test_sound_of_the_right_rate_is_unchanged():
     samples = tone(16000)
 
     assert converted([samples], 16000, 16000).tobytes() == samples.tobytes()
@@ -46,7 +46,7 @@ def test_where_the_rate_is_right_nothing_is_touched():
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 3000), max_size=8))
-def test_the_length_is_that_of_the_sound(sizes: list[int]):
+def test_the_length_of_the_sound_is_kept(sizes: list[int]):
     result = converted([np.zeros(size, np.float32) for size in sizes], 24000, 16000)
 
     assert abs(len(result) - sum(sizes) * 2 / 3) <= 1
@@ -56,3 +56,15 @@ def test_samples_come_back_from_16_bits_as_they_went():
     samples = np.arange(-32768, 32768).astype("<i2").tobytes()
 
     assert pcm.to_int16(pcm.from_int16(samples)) == samples
+
+
+def test_the_mean_of_the_channels_is_one_channel() -> None:
+    frames = np.array([[0.5, 0.0, 0.25], [-0.5, 0.0, -0.25]], np.float32)
+
+    assert pcm.to_mono(frames).tolist() == [0.25, -0.25]
+
+
+def test_channels_are_clipped_before_they_are_averaged() -> None:
+    frames = np.array([[3.0, 0.0], [np.inf, -np.inf], [np.nan, 1.0]], np.float32)
+
+    assert pcm.to_mono(frames).tolist() == [0.5, 0.0, 0.5]

@@ -1,4 +1,4 @@
-"""The sound in place of a recording: audible, smooth, as long as the words, always the same."""
+"""The sound in place of a recording: audible, smooth, as long as speech would be, and repeatable."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def samples_of(words: str | None, rate: int = 16000) -> np.ndarray:
     return np.frombuffer(placeholder.utterance(words, rate).pcm, "<i2") / 32768
 
 
-def test_without_words_it_says_what_it_is():
+def test_without_a_text_it_says_that_it_is_simulated():
     utterance = placeholder.utterance(None, 16000)
 
     assert utterance.transcript == "No recording was found, so this is simulated audio."
@@ -21,7 +21,7 @@ def test_without_words_it_says_what_it_is():
 
 
 @pytest.mark.parametrize("words", ["", "Hi.", "Sorry, the line\nis bad."])
-def test_the_words_are_carried_as_they_are(words: str):
+def test_a_text_becomes_the_transcript_unchanged(words: str):
     assert placeholder.utterance(words, 16000).transcript == words
 
 
@@ -38,12 +38,12 @@ def test_the_words_are_carried_as_they_are(words: str):
     ],
 )
 @pytest.mark.parametrize("rate", [8000, 44100])
-def test_it_lasts_about_as_long_as_the_words_would(words: str, seconds: float, rate: int):
+def test_the_sound_lasts_as_long_as_speech_would(words: str, seconds: float, rate: int):
     assert len(samples_of(words, rate)) / rate == pytest.approx(seconds, abs=0.01)
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_it_is_audible_and_peaks_at_12_decibels_below_full_scale(rate: int):
+def test_the_sound_peaks_12_decibels_below_full_scale(rate: int):
     samples = samples_of("A sentence of some length, to be heard.", rate)
 
     assert 20 * np.log10(np.abs(samples).max()) == pytest.approx(-12, abs=0.1)
@@ -51,7 +51,7 @@ def test_it_is_audible_and_peaks_at_12_decibels_below_full_scale(rate: int):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_it_begins_and_ends_in_silence_and_never_clicks(rate: int):
+def test_the_sound_begins_and_ends_in_silence_without_clicks(rate: int):
     samples = samples_of("A sentence of some length, to be heard.", rate)
 
     assert abs(samples[0]) <= 1 / 32768
@@ -60,7 +60,7 @@ def test_it_begins_and_ends_in_silence_and_never_clicks(rate: int):
     assert np.abs(np.diff(samples)).max() < 2 * np.pi * 400 / rate * 0.2512
 
 
-def test_its_fades_are_smooth_so_that_nothing_is_heard_above_the_tones():
+def test_fades_are_smooth_and_add_nothing_above_the_tones():
     samples = samples_of("A sentence of some length, to be heard.")
 
     energy = np.abs(np.fft.rfft(samples)) ** 2
@@ -69,11 +69,11 @@ def test_its_fades_are_smooth_so_that_nothing_is_heard_above_the_tones():
     assert 10 * np.log10(energy[above_1_khz].sum() / energy.sum()) < -70
 
 
-def test_it_is_the_same_sound_every_time():
+def test_equal_texts_sound_alike():
     assert placeholder.utterance("Again.", 16000) == placeholder.utterance("Again.", 16000)
 
 
-def test_the_words_are_spread_over_the_sound_unless_it_is_cut_short():
+def test_words_are_timed_unless_the_sound_is_cut_short():
     said = placeholder.utterance("Two words.", 16000)
     cut = placeholder.utterance("A very long text. " * 400, 16000)
 

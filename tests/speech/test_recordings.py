@@ -1,4 +1,4 @@
-"""Which recordings are loaded, what is said of the others, and which one answers."""
+"""The recordings that are loaded, the problems of the others, and the choice of the one that answers."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def only_problem(folder: Path) -> str:
     return problem
 
 
-def test_a_pair_is_loaded_with_its_words_and_its_sound(library: Library):
+def test_a_recording_is_loaded_with_its_words_and_its_sound(library: Library):
     chosen = library.choose("welcome")
 
     assert chosen.name == "welcome"
@@ -38,7 +38,7 @@ def test_a_pair_is_loaded_with_its_words_and_its_sound(library: Library):
     assert library.names == ["default", "welcome"]
 
 
-def test_sound_is_converted_to_the_rate_that_is_asked_for(tmp_path: Path):
+def test_sound_is_converted_to_the_requested_rate(tmp_path: Path):
     add(tmp_path, "default", rate=8000)
 
     chosen = Library.load(tmp_path, 24000).choose(None)
@@ -47,7 +47,7 @@ def test_sound_is_converted_to_the_rate_that_is_asked_for(tmp_path: Path):
     assert len(chosen.pcm) == 3 * len(SOUND["default"])
 
 
-def test_a_request_is_answered_from_memory_when_the_files_are_gone(library: Library, tmp_path: Path):
+def test_a_request_is_answered_without_the_files(library: Library, tmp_path: Path):
     for path in tmp_path.iterdir():
         path.unlink()
 
@@ -58,20 +58,20 @@ def test_default_answers_when_no_name_is_given(library: Library):
     assert library.choose(None).name == "default"
 
 
-def test_the_only_pair_answers_when_no_name_is_given(tmp_path: Path):
+def test_the_only_recording_answers_when_no_name_is_given(tmp_path: Path):
     add(tmp_path, "goodbye")
 
     assert Library.load(tmp_path, 16000).choose(None).name == "goodbye"
 
 
-def test_no_pair_is_picked_at_random_when_there_are_several_and_no_default(tmp_path: Path):
+def test_none_of_several_is_picked_without_a_name_or_default(tmp_path: Path):
     add(tmp_path, "goodbye")
     add(tmp_path, "welcome")
 
     assert Library.load(tmp_path, 16000).choose(None).simulated
 
 
-def test_a_name_that_is_absent_gets_the_simulated_utterance(library: Library):
+def test_an_unknown_name_gets_simulated_sound(library: Library):
     chosen = library.choose("no-such_asset.v2")
 
     assert chosen.simulated
@@ -104,7 +104,7 @@ def test_a_name_that_no_file_could_have_is_refused(library: Library, name: str):
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_asset", "asset")
 
 
-def test_a_broadcast_gets_the_recording_of_its_very_words_whatever_the_name(library: Library):
+def test_a_broadcast_gets_the_recording_of_its_words(library: Library):
     chosen = library.choose("default", spoken="  Welcome to the  workshop. ")
 
     assert (chosen.name, chosen.simulated) == ("welcome", False)
@@ -112,9 +112,7 @@ def test_a_broadcast_gets_the_recording_of_its_very_words_whatever_the_name(libr
 
 @pytest.mark.parametrize("name", [None, "default", "welcome", "../bad"])
 @pytest.mark.parametrize("spoken", ["Sorry, something went wrong.", "how can I help?", ""])
-def test_a_broadcast_without_a_recording_is_simulated_and_never_gets_other_words(
-    library: Library, name: str | None, spoken: str
-):
+def test_a_broadcast_without_a_recording_is_simulated(library: Library, name: str | None, spoken: str):
     chosen = library.choose(name, spoken=spoken)
 
     assert chosen.simulated
@@ -128,11 +126,11 @@ def test_a_broadcast_without_a_recording_is_simulated_and_never_gets_other_words
         (".txt", b"Caf\xe9", "bad.txt: not UTF-8 (byte 3"),
         (".txt", b"x" * 70_000, "bad.txt: not a text file of at most 65536 bytes"),
         (".wav", b"ID3\3" + bytes(99), "bad.wav: MP3 data that can't be decoded"),
-        (".wav", b"RF64" + bytes(99), "bad.wav: an RF64 file, which is not played; mend it with: ffmpeg -i bad.wav "),
+        (".wav", b"RF64" + bytes(99), "bad.wav: an RF64 file, which is not played; convert it with: ffmpeg -i "),
         (".wav", b"", "bad.wav: not a sound file: 0 bytes"),
     ],
 )
-def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suffix: str, content: bytes, said: str):
+def test_a_bad_file_is_a_problem_with_its_name_and_reason(tmp_path: Path, suffix: str, content: bytes, said: str):
     add(tmp_path, "welcome")
     add(tmp_path, "bad")
     (tmp_path / f"bad{suffix}").write_bytes(content)
@@ -144,7 +142,7 @@ def test_a_bad_file_is_left_out_with_its_name_and_the_reason(tmp_path: Path, suf
     assert library.problems[0].startswith(said)
 
 
-def test_a_text_without_its_sound_is_said_by_simulated_sound(tmp_path: Path):
+def test_a_transcript_without_its_sound_is_simulated(tmp_path: Path):
     add(tmp_path, "alone", b"Good morning.")
     (tmp_path / "alone.wav").write_bytes(b"ID3\3" + bytes(99))
 
@@ -153,7 +151,7 @@ def test_a_text_without_its_sound_is_said_by_simulated_sound(tmp_path: Path):
     assert (chosen.transcript, chosen.simulated) == ("Good morning.", True)
 
 
-def test_sound_without_its_text_is_heard_under_a_name_that_claims_nothing(tmp_path: Path):
+def test_sound_without_a_transcript_claims_no_words(tmp_path: Path):
     add(tmp_path, "welcome")
     (tmp_path / "welcome.txt").write_bytes(b"Caf\xe9")
     library = Library.load(tmp_path, 16000)
@@ -165,7 +163,7 @@ def test_sound_without_its_text_is_heard_under_a_name_that_claims_nothing(tmp_pa
     assert library.choose(None, spoken=chosen.transcript).simulated
 
 
-def test_half_a_pair_is_named(tmp_path: Path):
+def test_a_missing_half_is_named(tmp_path: Path):
     add(tmp_path, "alone")
     (tmp_path / "alone.wav").rename(tmp_path / "alone.mp3")
     (tmp_path / "alone.txt").unlink()
@@ -177,14 +175,14 @@ def test_half_a_pair_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("suffix", sound_file.SUFFIXES)
-def test_sound_files_of_every_ending_are_found_and_read_for_what_they_are(tmp_path: Path, suffix: str):
+def test_sound_files_are_read_by_content_whatever_the_ending(tmp_path: Path, suffix: str):
     add(tmp_path, "welcome")
     (tmp_path / "welcome.wav").rename(tmp_path / f"welcome{suffix.upper()}")
 
     assert Library.load(tmp_path, 16000).choose("welcome").pcm == SOUND["welcome"]
 
 
-def test_of_several_sound_files_the_first_kind_is_played_even_if_it_is_broken(tmp_path: Path):
+def test_of_several_sound_files_the_first_ending_is_played(tmp_path: Path):
     add(tmp_path, "welcome")
     files = [tmp_path / f"welcome{suffix}" for suffix in sound_file.SUFFIXES]
     for number, file in enumerate(files):
@@ -212,7 +210,7 @@ def test_a_link_that_leaves_the_folder_is_not_followed(tmp_path: Path):
     assert only_problem(folder) == "welcome.txt: a link that leaves the folder"
 
 
-def test_a_link_inside_the_folder_is_followed_and_one_in_a_circle_is_a_problem(tmp_path: Path):
+def test_a_link_is_followed_inside_the_folder_only(tmp_path: Path):
     add(tmp_path, "welcome")
     for suffix in (".wav", ".txt"):
         (tmp_path / f"hello{suffix}").symlink_to(f"welcome{suffix}")
@@ -224,20 +222,20 @@ def test_a_link_inside_the_folder_is_followed_and_one_in_a_circle_is_a_problem(t
     assert [problem.split(":")[0] for problem in library.problems] == ["circle.txt", "circle.wav"]
 
 
-def test_a_name_that_could_not_be_asked_for_is_a_problem_on_one_line(tmp_path: Path):
+def test_an_impossible_name_is_a_problem_on_one_line(tmp_path: Path):
     add(tmp_path, "my\nvoice")
 
     assert only_problem(tmp_path).startswith("'my\\nvoice': a name has")
 
 
-def test_a_byte_order_mark_and_capital_suffixes_do_no_harm(tmp_path: Path):
+def test_a_byte_order_mark_and_capital_suffixes_are_accepted(tmp_path: Path):
     add(tmp_path, "welcome", b"\xef\xbb\xbfHello.")
     (tmp_path / "welcome.wav").rename(tmp_path / "welcome.WAV")
 
     assert Library.load(tmp_path, 16000).choose("welcome").transcript == "Hello."
 
 
-def test_other_and_hidden_files_are_left_alone(tmp_path: Path):
+def test_other_and_hidden_files_are_ignored(tmp_path: Path):
     add(tmp_path, "welcome")
     (tmp_path / "README.md").write_text("about")
     (tmp_path / "._welcome.wav").write_bytes(b"resource fork")
@@ -246,14 +244,14 @@ def test_other_and_hidden_files_are_left_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_a_folder_that_is_missing_or_empty_is_a_problem_and_the_answers_are_simulated(tmp_path: Path, missing: bool):
+def test_without_a_folder_or_files_answers_are_simulated(tmp_path: Path, missing: bool):
     library = Library.load(tmp_path / "voices" if missing else tmp_path, 16000)
 
     assert len(library.problems) == 1
     assert library.choose(None).simulated
 
 
-def test_the_recordings_that_come_with_the_project_load_without_a_problem():
+def test_the_recordings_of_the_project_have_no_problems():
     folder = Path(__file__).parents[2] / "audio_assets"
 
     library = Library.load(folder, 16000)

@@ -1,4 +1,4 @@
-"""Sound files of every kind become PCM16 mono, or are refused by the name of what is wrong with them."""
+"""Sound files of every kind become PCM16 mono, or are refused with the reason."""
 
 import io
 import math
@@ -36,7 +36,7 @@ Read = Callable[..., Sound]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Read these bytes as a file."""
+    """Return a function that reads bytes as a file."""
 
     def reading(content: bytes, rate: int = RATE) -> Sound:
         path = tmp_path / "sound"
@@ -47,7 +47,7 @@ def read(tmp_path: Path) -> Read:
 
 
 def encoded(samples: npt.NDArray[np.float64], rate: int, container: str, subtype: str) -> bytes:
-    """A file of this kind, made by libsndfile."""
+    """Return a file of this kind, made by libsndfile."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=container, subtype=subtype)
     return file.getvalue()
@@ -119,7 +119,7 @@ def test_16_bit_sound_of_the_right_rate_passes_bit_for_bit(read: Read) -> None:
     assert read(flac.getvalue()).pcm == pcm.tobytes()
 
 
-def test_sound_that_is_too_loud_is_clipped_and_what_is_no_number_is_silent(read: Read) -> None:
+def test_loud_samples_are_clipped_and_nan_becomes_silence(read: Read) -> None:
     stored = struct.pack("<5f", 3, -3, math.inf, -math.inf, math.nan)
 
     assert values(read(riff(head(FLOAT, 1, RATE, 32), chunk(b"data", stored)))) == [32767, -32768, 32767, -32768, 0]
@@ -174,7 +174,7 @@ def test_compressed_sound_in_a_wav_file_is_heard(read: Read, codec: str) -> None
     ],
     ids=["odd chunk without pad byte", "ID3 in front", "ID3 and size 0", "ID3 with a footer", "24 bits in 4 bytes"],
 )
-def test_what_real_writers_leave_wrong_is_heard(read: Read, content: bytes) -> None:
+def test_faults_of_real_writers_are_repaired(read: Read, content: bytes) -> None:
     assert len(read(content).pcm) == 6400
 
 
@@ -195,7 +195,7 @@ def test_a_big_endian_wav_file_is_heard(read: Read) -> None:
     assert values(read(content)) == [0, 16384, -16384]
 
 
-def test_a_flac_file_that_was_streamed_has_the_length_of_its_sound(read: Read) -> None:
+def test_a_streamed_flac_file_has_the_length_of_its_sound(read: Read) -> None:
     content = bytearray(encoded(tone(RATE, 1.0), RATE, "FLAC", "PCM_16"))
     # The last 36 bits before the checksum in STREAMINFO: how many samples; 0 is unknown.
     content[21] &= 0xF0
@@ -229,7 +229,7 @@ def test_a_flac_file_that_was_streamed_has_the_length_of_its_sound(read: Read) -
         (riff(head(PCM, 1, 1000, 8), chunk(b"data", bytes(600_001))), "600 s of sound are more than the 600 s", False),
     ],
 )
-def test_what_can_not_be_played_is_refused_by_what_is_wrong(
+def test_a_refusal_says_what_is_wrong_with_the_file(
     read: Read, content: bytes, reason: str, is_convertible: bool
 ) -> None:
     refused = refusal(read, content)
@@ -268,9 +268,7 @@ def test_a_file_that_is_too_long_is_refused_before_it_is_decoded(
     assert str(refused) == "5 s of sound are more than the 1 s that are played"
 
 
-def test_sound_without_a_known_length_is_given_up_where_it_is_too_long(
-    read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sound_of_unknown_length_is_refused_at_the_limit(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytearray(encoded(tone(RATE, 2.0), RATE, "FLAC", "PCM_16"))
     content[21] &= 0xF0
     content[22:26] = bytes(4)
@@ -281,7 +279,7 @@ def test_sound_without_a_known_length_is_given_up_where_it_is_too_long(
 
 
 @pytest.mark.slow
-def test_a_long_file_is_never_whole_in_memory(tmp_path: Path) -> None:
+def test_a_long_file_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     stored = np.random.default_rng(5).integers(-30000, 30000, 8 * 48_000).astype("<i2").tobytes()
     path = tmp_path / "long.wav"
     with path.open("wb") as file:
@@ -304,7 +302,7 @@ def test_a_long_file_is_never_whole_in_memory(tmp_path: Path) -> None:
         text=True,
     )
 
-    # Of 88 MiB: the PCM in pieces and joined, 1.8 MiB each, and what is at work.
+    # Of a file of 88 MiB: the PCM in pieces and joined, 1.8 MiB each, and the blocks at work.
     assert int(grown.stdout) < 12 * 1024
 
 
@@ -334,7 +332,7 @@ def test_sound_above_the_new_rate_does_not_fold_back(read: Read) -> None:
     assert np.abs(np.frombuffer(sound.pcm, "<i2")[1000:-1000]).max() < 33  # -60 dBFS
 
 
-def test_a_file_over_the_cap_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.wav"
     with path.open("wb") as file:
         file.truncate(1 << 30)
@@ -343,7 +341,7 @@ def test_a_file_over_the_cap_is_refused_unread(tmp_path: Path) -> None:
         sound_file.read(path, RATE)
 
 
-def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
+def test_a_pipe_or_folder_is_refused_without_waiting(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.wav"
     os.mkfifo(pipe)
 
@@ -354,20 +352,20 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
         sound_file.read(tmp_path / "absent.wav", RATE)
 
 
-def test_a_disk_that_fails_is_a_refusal(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: wav.MendedWav, buffer: bytearray) -> int:
+def test_a_failing_disk_is_a_refusal(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self: wav.RepairedWav, buffer: bytearray) -> int:
         if self.tell() >= 65_536:
             self.failure = OSError(5, "Input/output error")
             return 0
         return original(self, buffer)
 
-    original = wav.MendedWav.readinto
-    monkeypatch.setattr(wav.MendedWav, "readinto", failing)
+    original = wav.RepairedWav.readinto
+    monkeypatch.setattr(wav.RepairedWav, "readinto", failing)
 
     assert str(refusal(read, wav.encode(bytes(200_000), RATE))) == "can't be read: Input/output error"
 
 
-def test_a_machine_without_libsndfile_is_told_so(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_libsndfile_is_a_refusal(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
     sound_file._library.cache_clear()
 

@@ -1,4 +1,4 @@
-"""A text said while it is written: order, how far ahead, errors behind what came before, and an end to all of it."""
+"""A text spoken while it is written: order, how far ahead, errors behind earlier sound, and closing at any moment."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ LIMIT = 5
 
 
 class Speaker:
-    """Says each line in 100 ms of sound, once it is let; a line `with a fault` fails."""
+    """A voice that says each clause in 100 ms of sound, once `go` is set; a clause with "fault" in it fails."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -43,7 +43,7 @@ class Speaker:
 
 
 class Writer:
-    """A text whose end, or closing, is seen."""
+    """A text in pieces, with waits and errors between them, that records its closing."""
 
     def __init__(self, *pieces: str | Event | Exception | type[Exception]) -> None:
         self.pieces = pieces
@@ -79,19 +79,19 @@ def settle() -> None:
         gevent.sleep(0)
 
 
-def test_lines_are_heard_in_order_and_timed_from_the_start(speaker: Speaker) -> None:
+def test_clauses_come_in_order_and_are_timed_from_the_start(speaker: Speaker) -> None:
     pieces = list(speech_stream(Writer("Yes. We", " are op", "en. Come in"), speaker).pieces())
 
     assert [piece.text for piece in pieces] == ["Yes. ", "We are open. ", "Come in "]
     assert [piece.words[0][1:] for piece in pieces] == [(0, 100), (100, 200), (200, 300)]
 
 
-def test_the_first_line_is_heard_while_the_text_is_still_written(speaker: Speaker) -> None:
+def test_the_first_clause_comes_while_the_text_is_written(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
         assert next(speech_stream(Writer("Yes. We", Event()), speaker).pieces()).text == "Yes. "
 
 
-def test_one_line_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
+def test_one_clause_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
     pieces = speech_stream(Writer("One. Two. Three. Four."), speaker).pieces()
     first = next(pieces)
     settle()
@@ -102,7 +102,7 @@ def test_one_line_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:
     assert speaker.said == ["One.", "Two.", "Three."]
 
 
-def test_a_line_is_urgent_where_nothing_is_left_to_hear(speaker: Speaker) -> None:
+def test_a_clause_is_urgent_when_nothing_is_left_to_hear(speaker: Speaker) -> None:
     pause = Event()
     pieces = speech_stream(Writer("One. Two. ", pause, "Three. "), speaker, tick=0.001).pieces()
     settle()
@@ -114,13 +114,13 @@ def test_a_line_is_urgent_where_nothing_is_left_to_hear(speaker: Speaker) -> Non
     assert speaker.urgent == [True, False, True]
 
 
-def test_the_text_is_read_on_while_nothing_is_taken(speaker: Speaker) -> None:
+def test_the_text_is_read_while_no_piece_is_taken(speaker: Speaker) -> None:
     writer = Writer("One. Two. Three. Four.")
-    talking = speech_stream(writer, speaker)
+    stream = speech_stream(writer, speaker)
     settle()
 
     assert writer.closed
-    assert len(list(talking.pieces())) == 4
+    assert len(list(stream.pieces())) == 4
 
 
 def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
@@ -128,12 +128,12 @@ def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
         assert next(speech_stream(Writer(Event()), speaker, tick=0.001).pieces()) == AudioPiece()
 
 
-def test_a_text_without_words_wakes_whoever_listens(speaker: Speaker) -> None:
+def test_an_empty_text_gives_an_empty_piece_at_once(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
         assert next(speech_stream(Writer("", Event()), speaker).pieces()) == AudioPiece()
 
 
-def test_a_text_that_breaks_is_heard_as_far_as_its_clauses_went(speaker: Speaker) -> None:
+def test_a_text_that_fails_is_heard_to_its_last_full_clause(speaker: Speaker) -> None:
     pieces = speech_stream(Writer("One. Two. Thr", UpstreamDisconnected("broke")), speaker).pieces()
 
     assert [next(pieces).text, next(pieces).text] == ["One. ", "Two. "]
@@ -141,7 +141,7 @@ def test_a_text_that_breaks_is_heard_as_far_as_its_clauses_went(speaker: Speaker
         next(pieces)
 
 
-def test_a_voice_that_fails_is_told_behind_what_it_said(speaker: Speaker) -> None:
+def test_a_failing_voice_raises_behind_its_earlier_sound(speaker: Speaker) -> None:
     pieces = speech_stream(Writer("One. A fault. Three."), speaker).pieces()
 
     assert next(pieces).text == "One. "
@@ -150,28 +150,28 @@ def test_a_voice_that_fails_is_told_behind_what_it_said(speaker: Speaker) -> Non
     assert "Three." not in speaker.said
 
 
-def test_an_answer_without_end_is_capped(speaker: Speaker) -> None:
+def test_an_endless_answer_is_capped(speaker: Speaker) -> None:
     endless = "A sentence of words. " * (MOST_CHARACTERS // 21)
 
     with pytest.raises(AnswerCapped):
         list(speech_stream(Writer(endless, "One more sentence, then. "), speaker).pieces())
 
 
-def test_a_text_without_words_is_no_sound(speaker: Speaker) -> None:
+def test_a_text_without_words_has_no_sound(speaker: Speaker) -> None:
     assert list(speech_stream(Writer("😀", " ```x```"), speaker).pieces()) == []
 
 
-@pytest.mark.parametrize("moment", ["before_it_begins", "while_the_text_is_awaited", "while_a_line_is_made", "ahead"])
-def test_a_close_ends_the_text_and_the_voice_wherever_they_are(speaker: Speaker, moment: str) -> None:
+@pytest.mark.parametrize("moment", ["before_it_begins", "while_the_text_is_awaited", "while_a_clause_is_made", "ahead"])
+def test_close_ends_the_text_and_the_voice_at_any_moment(speaker: Speaker, moment: str) -> None:
     writer = Writer("One. Two. Three.") if moment == "ahead" else Writer("One. Two", Event())
-    if moment == "while_a_line_is_made":
+    if moment == "while_a_clause_is_made":
         speaker.go.clear()
-    talking = speech_stream(writer, speaker)
-    greenlets = list(talking._greenlets)
+    stream = speech_stream(writer, speaker)
+    greenlets = list(stream._greenlets)
     if moment != "before_it_begins":
         settle()
 
-    talking.close()
+    stream.close()
     settle()
 
     assert all(greenlet.dead for greenlet in greenlets)

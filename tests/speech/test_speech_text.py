@@ -1,4 +1,4 @@
-"""What a model writes, without what nobody can hear."""
+"""Text without its markup, as clauses with readings, however the stream is cut."""
 
 import pytest
 from hypothesis import given
@@ -9,13 +9,15 @@ from parley.speech.speech_text import ClauseStream, MarkupFilter
 
 
 def filtered(*pieces: str) -> str:
-    unspoken = MarkupFilter()
-    return "".join(unspoken.feed(piece) for piece in pieces) + unspoken.rest()
+    markup = MarkupFilter()
+    return "".join(markup.feed(piece) for piece in pieces) + markup.flush()
 
 
 def texts(*pieces: str) -> list[str]:
     stream = ClauseStream(english=True)
-    return [line.text for piece in pieces for line in stream.feed(piece)] + [line.text for line in stream.rest()]
+    return [clause.text for piece in pieces for clause in stream.feed(piece)] + [
+        clause.text for clause in stream.flush()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -50,22 +52,22 @@ def test_markup_addresses_and_emoji_are_not_said(written: str, text: str) -> Non
 
 
 @pytest.mark.parametrize("written", ["", "...", "😀", "---", "**", "https://example.com"])
-def test_what_holds_no_words_is_no_line(written: str) -> None:
+def test_a_text_without_words_is_no_clause(written: str) -> None:
     assert speech_text.to_clause(written, english=True) is None
 
 
-def test_a_line_knows_how_each_word_is_written_and_read() -> None:
-    line = speech_text.to_clause("It costs **$5**", english=True)
+def test_a_clause_has_each_word_as_written_and_as_read() -> None:
+    clause = speech_text.to_clause("It costs **$5**", english=True)
 
-    assert line is not None
-    assert line.words == (("It", "It"), ("costs", "costs"), ("$5", "five dollars"))
-    assert (line.text, line.spoken) == ("It costs $5", "It costs five dollars.")
+    assert clause is not None
+    assert clause.words == (("It", "It"), ("costs", "costs"), ("$5", "five dollars"))
+    assert (clause.text, clause.spoken) == ("It costs $5", "It costs five dollars.")
 
 
-def test_in_other_languages_numbers_are_the_voices_business() -> None:
-    line = speech_text.to_clause("Das kostet 5,50 €!", english=False)
+def test_in_other_languages_numbers_are_left_to_the_voice() -> None:
+    clause = speech_text.to_clause("Das kostet 5,50 €!", english=False)
 
-    assert line is not None and line.spoken == "Das kostet 5,50 €!"
+    assert clause is not None and clause.spoken == "Das kostet 5,50 €!"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_in_other_languages_numbers_are_the_voices_business() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
-def test_thoughts_and_code_blocks_are_not_said_however_they_are_cut(written: str, said: str, size: int) -> None:
+def test_thoughts_and_code_are_left_out_however_they_are_cut(written: str, said: str, size: int) -> None:
     pieces = [written[at : at + size] for at in range(0, len(written), size)]
 
     assert " ".join(filtered(*pieces).split()) == said
@@ -90,19 +92,19 @@ def test_thoughts_and_code_blocks_are_not_said_however_they_are_cut(written: str
 @given(
     st.lists(st.sampled_from(["<", "think", ">", "</", "`", "``", "a", " ", "~", "."]), max_size=30), st.integers(1, 9)
 )
-def test_the_cuts_make_no_difference(parts: list[str], size: int) -> None:
+def test_cuts_make_no_difference(parts: list[str], size: int) -> None:
     text = "".join(parts)
 
     assert filtered(*(text[at : at + size] for at in range(0, len(text), size))) == filtered(text)
 
 
-def test_lines_come_as_their_clauses_are_complete() -> None:
+def test_clauses_come_as_soon_as_they_are_complete() -> None:
     stream = ClauseStream(english=True)
 
-    assert [line.text for line in stream.feed("**Certainly**, we")] == ["Certainly,"]
-    assert [line.text for line in stream.feed(" can. <th")] == ["we can."]
-    assert [line.text for line in stream.feed("ink>hm.</think> 😀 Go")] == []
-    assert [line.text for line in stream.rest()] == ["Go"]
+    assert [clause.text for clause in stream.feed("**Certainly**, we")] == ["Certainly,"]
+    assert [clause.text for clause in stream.feed(" can. <th")] == ["we can."]
+    assert [clause.text for clause in stream.feed("ink>hm.</think> 😀 Go")] == []
+    assert [clause.text for clause in stream.flush()] == ["Go"]
 
 
 def test_a_list_is_said_item_by_item() -> None:

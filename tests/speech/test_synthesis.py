@@ -1,4 +1,4 @@
-"""What recurs is made once; and what stands where no voice is."""
+"""The cache of recurring clauses, the timeline, and the null object where no voice is installed."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ RATE = 16_000
 
 
 class Recorder:
-    """A synthesiser that counts: each line is two pieces, 100 ms in all."""
+    """A synthesiser that records its calls: each clause is two pieces, 100 ms in all."""
 
     name = description = "recorder"
     english = True
@@ -49,65 +49,65 @@ def voice() -> Recorder:
     return Recorder()
 
 
-def test_what_recurs_is_said_once_and_then_remembered(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice, ["One moment. I look."])
+def test_a_recurring_phrase_is_said_once_and_then_cached(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice, ["One moment. I look."])
 
-    heard = [list(remembering.say(clause("One moment."))) for _ in range(3)]
+    heard = [list(caching.say(clause("One moment."))) for _ in range(3)]
 
     assert voice.said == ["One moment."]
     assert heard[0] == heard[1] == heard[2] and len(heard[0]) == 2
 
 
-def test_what_does_not_recur_is_not_kept(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice, ["One moment."])
+def test_other_clauses_are_not_cached(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice, ["One moment."])
 
     for _ in range(2):
-        list(remembering.say(clause("It costs five dollars.")))
+        list(caching.say(clause("It costs five dollars.")))
 
     assert len(voice.said) == 2
 
 
-def test_what_is_said_to_recur_is_kept(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice)
+def test_a_clause_marked_as_recurring_is_cached(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice)
 
-    list(remembering.say(clause("Welcome."), recurs=True))
-    list(remembering.say(clause("Welcome.")))
+    list(caching.say(clause("Welcome."), recurs=True))
+    list(caching.say(clause("Welcome.")))
 
     assert voice.said == ["Welcome."]
 
 
-def test_a_rehearsal_says_all_phrases_ahead(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice, ["One moment. I look.", ""])
+def test_a_rehearsal_caches_all_phrases(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice, ["One moment. I look.", ""])
 
-    remembering.warm()
-    remembering.rehearse()
-    list(remembering.say(clause("I look.")))
+    caching.warm()
+    caching.rehearse()
+    list(caching.say(clause("I look.")))
 
     assert sorted(voice.said) == ["I look.", "One moment.", "warm"]
 
 
-def test_the_memory_is_bounded_and_forgets_what_was_not_asked_for_the_longest(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice, most_bytes=2 * 3200)
+def test_the_cache_is_bounded_and_forgets_the_least_recent(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice, max_bytes=2 * 3200)
 
     for text in ("A one.", "B two.", "A one.", "C three.", "A one.", "B two."):
-        list(remembering.say(clause(text), recurs=True))
+        list(caching.say(clause(text), recurs=True))
 
     assert voice.said == ["A one.", "B two.", "C three.", "B two."]
 
 
-def test_what_broke_off_or_was_left_is_not_kept(voice: Recorder) -> None:
-    remembering = CachingSynthesiser(voice)
-    next(remembering.say(clause("Welcome."), recurs=True))
+def test_an_incomplete_clause_is_not_cached(voice: Recorder) -> None:
+    caching = CachingSynthesiser(voice)
+    next(caching.say(clause("Welcome."), recurs=True))
     voice.fails = True
     with pytest.raises(UpstreamError):
-        list(remembering.say(clause("Welcome."), recurs=True))
+        list(caching.say(clause("Welcome."), recurs=True))
     voice.fails = False
 
-    assert len(list(remembering.say(clause("Welcome."), recurs=True))) == 2
+    assert len(list(caching.say(clause("Welcome."), recurs=True))) == 2
     assert len(voice.said) == 3
 
 
-def test_a_whole_utterance_keeps_its_transcript_and_times_words_from_its_start(voice: Recorder) -> None:
+def test_an_utterance_times_its_words_from_its_start(voice: Recorder) -> None:
     utterance = CachingSynthesiser(voice).utterance("**One** moment. I look.")
 
     assert utterance.transcript == "**One** moment. I look." and not utterance.simulated
@@ -115,18 +115,18 @@ def test_a_whole_utterance_keeps_its_transcript_and_times_words_from_its_start(v
     assert utterance.words == (Word("One moment.", 10, 90), Word("I look.", 110, 190))
 
 
-def test_a_timeline_puts_words_that_come_late_into_their_own_line() -> None:
+def test_late_words_are_timed_from_their_own_clause() -> None:
     timeline = Timeline(RATE)
-    timeline.placed(AudioPiece(b"\0" * 3200, "A."))
+    timeline.append(AudioPiece(b"\0" * 3200, "A."))
     timeline.end_clause()
-    timeline.placed(AudioPiece(b"\0" * 3200, "B."))
+    timeline.append(AudioPiece(b"\0" * 3200, "B."))
 
-    late = timeline.placed(AudioPiece(words=(Word("B", 0, 50),)))
+    late = timeline.append(AudioPiece(words=(Word("B", 0, 50),)))
 
     assert late.words == (Word("B", 100, 150),)
 
 
-def test_where_no_voice_is_the_words_get_simulated_sound() -> None:
+def test_without_a_voice_words_get_simulated_sound() -> None:
     (piece,) = PlaceholderVoice(RATE).say(clause("Hello there."))
 
     assert (piece.text, piece.pcm) == ("Hello there.", placeholder.utterance("Hello there.", RATE).pcm)

@@ -1,4 +1,4 @@
-"""Words timed by estimate: in order, within the sound, and at the pauses where the pauses are."""
+"""Words timed by estimate: in order, within the sound, and parted where the sound pauses."""
 
 import numpy as np
 import pytest
@@ -64,13 +64,13 @@ def test_the_words_are_always_in_order_and_within_the_sound(text: str, parts: li
 
 
 @pytest.mark.parametrize("text", ["", " ", "x" * 20_000])
-def test_a_text_without_words_and_one_beyond_measure_have_none(text: str):
+def test_an_empty_text_and_one_over_the_limit_have_no_words(text: str):
     assert word_estimation.estimate(text, noise(1.0), RATE) == ()
-    assert word_estimation.evenly(text, 1000) == ()
+    assert word_estimation.estimate_from_length(text, 1000) == ()
 
 
-def test_sound_of_which_only_the_length_is_known_is_shared_out():
-    words = word_estimation.evenly("one two, six", 900)
+def test_sound_known_by_its_length_alone_is_shared_out():
+    words = word_estimation.estimate_from_length("one two, six", 900)
 
     assert [word.text for word in words] == ["one", "two", ",", "six"]
     assert words[0].start_ms == 0 and words[-1].end_ms == 900 and in_time(words, 900)

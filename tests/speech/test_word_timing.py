@@ -1,4 +1,4 @@
-"""Words in time: cutting a text into them, their file, and what is refused."""
+"""Words in time: the tokens of a text, the sidecar file, and its refusals."""
 
 import json
 from typing import Any
@@ -57,13 +57,13 @@ def test_punctuation_stands_between_the_words_without_overlap():
     )
 
 
-def test_what_is_written_is_read_again():
+def test_a_sidecar_is_read_as_it_was_written():
     said = (Word("Hello", 0, 420), Word("!", 420, 440))
 
     assert word_timing.from_json(word_timing.to_json(said), "Hello!", 440) == said
 
 
-def test_the_words_may_leave_out_punctuation_and_give_their_durations():
+def test_a_sidecar_may_omit_punctuation_and_add_durations():
     listed = [item("hello", 0, 420.4, duration=420.4)]
 
     assert word_timing.from_json(json.dumps(listed), "Hello!", 1000) == (Word("hello", 0, 420),)

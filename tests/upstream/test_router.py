@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 from chat_requests import TIMEOUTS, chat_request
 from fake_upstream import (
@@ -28,8 +29,9 @@ from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, Up
 from parley.turn_record import TurnRecord
 from parley.upstream import router
 from parley.upstream.chat_api import ChatApi
-from parley.upstream.router import NoUpstream, UpstreamRouter
+from parley.upstream.router import STEP_PAYLOADS, NoUpstream, UpstreamRouter, _in_steps
 from parley.wire.chunks import Envelope
+from parley.wire.sse import Last
 
 Route = Callable[..., UpstreamRouter]
 SOON = {"retry-after-ms": "1"}
@@ -58,6 +60,8 @@ def route() -> Iterator[Route]:
             return UpstreamRouter(apis, TIMEOUTS, tick=tick, **options)
 
         yield make
+        # Attempts that were killed end, and close their connections, when the event loop runs.
+        gevent.sleep(0)
 
 
 def record() -> TurnRecord:
@@ -193,3 +197,15 @@ def test_without_an_upstream_requests_name_the_settings() -> None:
         assert (raised.value.status, raised.value.code) == (503, "not_configured")
         assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
     assert isinstance(upstream.unavailable_reason(), NotConfigured) and upstream.models() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
+@pytest.mark.parametrize("kind", [list, Last])
+def test_payloads_that_were_held_go_on_in_steps(kind: type, count: int) -> None:
+    held = kind(b"%d" % number for number in range(count))
+    batches = list(_in_steps(held))
+
+    assert [payload for batch in batches for payload in batch] == held
+    assert max(map(len, batches)) <= STEP_PAYLOADS
+    assert [type(batch) for batch in batches] == [*[list] * (len(batches) - 1), kind]
+    assert all(batches[:-1])

@@ -18,9 +18,10 @@ from parley.errors import (
     UpstreamIncomplete,
     UpstreamStalled,
 )
-from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
+from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, STEP_LINES, StreamReader
 from parley.upstream.timeouts import MAX_AUDIO_SECONDS, Timeouts
 from parley.wire.chunks import Envelope
+from parley.wire.sse import Last
 
 ROLE = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}'
 WORD = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"content":"\xc3\xa9"}}]}'
@@ -175,6 +176,51 @@ def test_events_of_one_receive_stay_together() -> None:
     batches, _ = read([stream(ROLE), stream(WORD, WORD, WORD), stream(WORD, FINISH), stream(USAGE, DONE)])
 
     assert batches == [[ROLE], [WORD, WORD, WORD], [WORD, FINISH], [USAGE]]
+
+
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that grows with each checkpoint that the reader passes."""
+    passed: list[None] = []
+    monkeypatch.setattr("parley.upstream.stream_reader.checkpoint", lambda: passed.append(None))
+    return passed
+
+
+def test_a_receive_of_one_event_passes_no_checkpoint(checkpoints: list[None]) -> None:
+    batches, ending = read([stream(ROLE), *[stream(WORD)] * 100, stream(FINISH), stream(DONE)])
+
+    assert (len(batches), ending, checkpoints) == (102, None, [])
+
+
+@pytest.mark.parametrize("blank", [b":\n", b"\n", b"\r", b"data:\n\n", b"id\r\n", b": " + b"x" * 60_000 + b"\n" * 5000])
+def test_a_receive_of_countless_lines_is_read_in_steps(checkpoints: list[None], blank: bytes) -> None:
+    flood = (blank * (1 << 16))[: 1 << 16]
+    lines = max(flood.count(b"\n"), flood.count(b"\r"))
+    _, ending = read([stream(WORD), flood + b"\n\n", stream(FINISH, DONE)])
+
+    assert ending is None
+    # Even where all lines are at one end.
+    assert len(checkpoints) >= lines / 10 / STEP_LINES
+
+
+def test_a_receive_of_countless_events_comes_in_batches(checkpoints: list[None]) -> None:
+    tiny = b'{"choices":[]}'
+    received = stream(ROLE, WORD) + stream(tiny) * 3000 + stream(FINISH, DONE, WORD)
+    batches, ending = read([received])
+
+    assert [payload for batch in batches for payload in batch] == [ROLE, WORD, *[tiny] * 3000, FINISH]
+    assert (type(batches[-1]), ending) == (Last, None)
+    assert max(map(len, batches)) <= STEP_LINES
+    assert len(checkpoints) >= len(batches)
+
+
+def test_a_large_event_is_a_step_of_its_own(checkpoints: list[None]) -> None:
+    large = WORD[:-1] + b',"padding":"' + b"x" * 100_000 + b'"}'
+    pieces = [stream(large)[start : start + 1000] for start in range(0, len(stream(large)), 1000)]
+    batches, _ = read([*pieces, stream(FINISH)])
+
+    assert batches[0] == [large]
+    assert len(checkpoints) == 1
 
 
 def test_a_receive_that_completes_no_event_makes_no_batch() -> None:

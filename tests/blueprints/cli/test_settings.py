@@ -1,4 +1,4 @@
-"""`flask settings`: the table of README.md, and `.env.example`."""
+"""The command `flask settings`: the settings table, docs/settings.md, the table of README.md, and `.env.example`."""
 
 import dataclasses
 import io
@@ -9,6 +9,7 @@ import pytest
 from dotenv import dotenv_values
 
 from app import create_app
+from blueprints.cli import settings_page
 from parley.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -31,14 +32,14 @@ def test_the_table_has_a_row_for_each_setting_and_no_other() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "| `LLM_API_KEY` (`OPENAI_API_KEY`, `YOUR_LLM_API_KEY`) | – | key for the upstream |",
-        "| `LLM_MODEL` | `gpt-4o-mini` | model when the request names none |",
-        "| `LLM_BASE_URL` (`OPENAI_BASE_URL`) | OpenAI's when a key is set, else the embedded model "
-        "| upstream base URL of an OpenAI-compatible API |",
+        "| `LLM_API_KEY` (`OPENAI_API_KEY`, `YOUR_LLM_API_KEY`) | – | API key for the upstream. |",
+        "| `LLM_MODEL` | `gpt-4o-mini` | Model to use when the request names none. |",
+        "| `LLM_BASE_URL` (`OPENAI_BASE_URL`) | OpenAI's if a key is set, else the embedded model "
+        "| Base URL of the upstream, an OpenAI-compatible API. |",
         "| `WAITING_MESSAGES` "
         r"| `Let me look that up for you.\|One moment, I am checking.\|Good question, let me see.` "
-        r"| waiting messages separated by `\|`, never the same twice running |",
-        "| `LOG_FORMAT` | text on a terminal, JSON otherwise | `text` or `json` |",
+        r"| Waiting messages separated by `\|`. No message is spoken twice in a row. |",
+        "| `LOG_FORMAT` | text on a terminal, JSON otherwise | Form of log lines: `text` or `json`. |",
     ],
 )
 def test_a_row_tells_names_default_and_meaning(line: str) -> None:
@@ -51,7 +52,7 @@ def test_every_row_of_the_table_has_three_cells() -> None:
     assert {len(row) for row in cells} == {5}
 
 
-def test_the_env_file_has_each_setting_commented_out_under_its_meaning() -> None:
+def test_the_env_file_has_each_setting_below_its_meaning() -> None:
     blocks = printed("--env").rstrip("\n").split("\n\n")
 
     assert len(blocks) == len(ROWS)
@@ -72,3 +73,19 @@ def test_the_env_file_uncommented_changes_nothing() -> None:
 
 def test_the_repositorys_env_example_is_what_is_printed() -> None:
     assert (ROOT / ".env.example").read_text() == printed("--env")
+
+
+def test_the_readme_form_has_the_settings_of_a_first_deployment() -> None:
+    lines = printed("--readme").splitlines()
+
+    assert [line.split("`")[1] for line in lines[2:]] == list(settings_page.README_SETTINGS)
+
+
+def test_the_page_form_is_the_settings_page() -> None:
+    assert printed("--page") == settings_page.page() + "\n"
+
+
+def test_each_meaning_is_one_line_of_whole_sentences() -> None:
+    for row in ROWS:
+        meaning = row.metadata["meaning"]
+        assert meaning[0].isupper() and meaning.endswith(".") and meaning.isprintable(), row.name

@@ -1,0 +1,366 @@
+"""The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
+
+Names, aliases, defaults and accepted forms come from the settings table (`parley/settings.py`). Only the sentences for
+an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings_page.py.
+"""
+
+import dataclasses
+import textwrap
+from typing import NamedTuple
+
+from parley.settings import Settings
+
+
+class Advice(NamedTuple):
+    """Whole sentences about one setting: what it does (with its unit), and when to change it."""
+
+    effect: str
+    when: str
+
+
+class Group(NamedTuple):
+    """Settings that one task of the operator needs, by name in capitals."""
+
+    title: str
+    about: str
+    settings: dict[str, Advice]
+
+
+HEADER = """\
+# Settings
+
+<!-- Made by `make settings` from parley/settings.py and blueprints/cli/settings_page.py. -->
+
+Parley reads each setting from the environment, and from the file `.env` in the working folder where the environment
+does not set it. An empty value counts as unset. A bad value stops the start with one line that names the variable and
+the form that it accepts. [.env.example](../.env.example) lists all variables, commented out.
+
+Settings are read once, in gunicorn's master: restart the server after a change. A reload (SIGHUP) keeps the old values.
+A first deployment needs `LLM_API_KEY` and `API_KEYS`; every other default works."""
+
+FOOTER = """\
+## Variables that are not Parley's
+
+| variable | read by | effect |
+|---|---|---|
+| `PORT` | gunicorn | Listen on all addresses at this port. Without it gunicorn listens on 127.0.0.1:8000. |
+| `WEB_CONCURRENCY` | gunicorn | Number of workers, 1 by default: [deploying.md](deploying.md#several-workers). |
+| `GUNICORN_CMD_ARGS` | gunicorn | Further options, such as `--bind`. |
+| `FORWARDED_ALLOW_IPS` | gunicorn | Proxies that may say that the caller used HTTPS. |
+| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Parley's HTTP client | Proxy for connections to upstreams. |
+| `SSL_CERT_FILE` | OpenSSL | Certificate authorities that are trusted for upstreams. |"""
+
+GROUPS = (
+    Group(
+        "Model",
+        "The upstream: the OpenAI-compatible API that writes the answers.",
+        {
+            "LLM_API_KEY": Advice(
+                "Parley sends this key to the upstream as `Authorization: Bearer`.",
+                "Set it for every real deployment. Without it and without `LLM_BASE_URL` the embedded demonstration "
+                "model answers, if it is installed.",
+            ),
+            "LLM_BASE_URL": Advice(
+                "Base URL of the upstream's API, without `/chat/completions`.",
+                "Set it for any API other than OpenAI's, such as `https://api.groq.com/openai/v1` or a server of your "
+                "own. A local server may need no key.",
+            ),
+            "LLM_MODEL": Advice(
+                "Name of the model that is asked for where a request names none.",
+                "Set it to a model that your API offers.",
+            ),
+            "LLM_FALLBACKS": Advice(
+                "Further upstreams, which are asked in this order when an attempt fails before the first word. Each "
+                "entry has a `base_url`, and optionally an `api_key` and a `model`.",
+                "Set it where a call must be answered although your first provider is down.",
+            ),
+            "HEDGE_AFTER": Advice(
+                "Milliseconds without content after which the next upstream (or the same one again) is asked in "
+                "parallel; the first to answer is used. In the long run at most a fifth of the requests are doubled.",
+                "Set it to about the 95th percentile of your model's time to first token, if rare slow answers matter "
+                "more to you than the tokens of the second request.",
+            ),
+            "LLM_FORWARD_FIELDS": Advice(
+                "Names of request fields that go upstream although they are neither OpenAI's nor a common extension; "
+                "`*` lets all of them through, except the voice platform's own.",
+                "Set it if your upstream understands a field of its own; the log line `field_held_back` names fields "
+                "that were held back.",
+            ),
+            "FALLBACK_TEXT": Advice(
+                "Text that is sent in place of an error when the server or the upstream fails, so that the caller "
+                "hears a sentence and not silence.",
+                "Set it in production to something short, such as `Sorry, please say that again.` Leave it unset while "
+                "you test, in order to see the errors.",
+            ),
+        },
+    ),
+    Group(
+        "Callers",
+        "Who may send requests, and from where.",
+        {
+            "API_KEYS": Advice(
+                "Keys that callers may present, as `Authorization: Bearer KEY` or as `x-api-key: KEY`. If it is unset, "
+                "anybody who reaches the port may ask.",
+                "Set it before the port can be reached by others: otherwise strangers spend your `LLM_API_KEY`. Use "
+                "several keys in order to replace one without an interruption, or to limit each customer.",
+            ),
+            "CORS_ORIGINS": Advice(
+                "Origins whose web pages may call from a browser; `*` allows every page.",
+                "Set it only if a page calls Parley directly. Voice platforms call from servers and need no CORS.",
+            ),
+            "TRUSTED_HOSTS": Advice(
+                "Names of this server whose own pages may call from a browser while `API_KEYS` is unset.",
+                "Set it if you open a page of Parley's host by name without a key.",
+            ),
+            "TRUSTED_PROXIES": Advice(
+                "Number of proxies in front of Parley whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+                "Set it to the number of proxies that you operate, in order to see callers' addresses in the log.",
+            ),
+        },
+    ),
+    Group(
+        "Knowledge",
+        "What `/rag` searches and how: [knowledge.md](knowledge.md), [retrieval.md](retrieval.md).",
+        {
+            "KB_DIR": Advice(
+                "Folder of the knowledge base: its `*.json` files. Each subfolder is a knowledge base of its own.",
+                "Set it if your knowledge lies outside the repository.",
+            ),
+            "KB_POLL": Advice(
+                "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
+                "Set it to 0 if files change only with a deployment, or higher on a slow network file system.",
+            ),
+            "WAITING": Advice(
+                "When `/rag` speaks a waiting message: `always` (at once), `off`, or only after this many milliseconds "
+                "without content. A request may override it with the field `waiting`.",
+                "Set it to `off` if your platform speaks filler words of its own, or to a few hundred milliseconds if "
+                "your model is usually faster than that.",
+            ),
+            "WAITING_MESSAGES": Advice(
+                "The waiting messages, separated by `|`. Parley picks one at random and never repeats the last one.",
+                "Set it to your agent's tone and language.",
+            ),
+            "RAG_TOP_K": Advice(
+                "Most passages that are sent to the model, of 1200 characters each on average.",
+                "Raise it if answers miss facts that `flask kb search` finds further down; each passage costs tokens "
+                "and time to the first word.",
+            ),
+            "RAG_TIMEOUT": Advice(
+                "Seconds that a search may take. After them the question goes to the model without passages.",
+                "Raise it only if an embeddings API is slow and answers without knowledge are worse than a pause.",
+            ),
+            "RAG_TIER": Advice(
+                "How passages are ranked: `auto` uses words, and meanings where an encoder is available; `lexical` "
+                "uses words alone.",
+                "Set it to `lexical` to save the memory and CPU time of the encoder.",
+            ),
+            "RAG_REWRITE_MS": Advice(
+                "Milliseconds that the model may take to rewrite a follow-up question so that it can be understood "
+                "alone; `off` searches with the last two turns instead.",
+                "Set it to about 500 if callers often ask follow-ups that `flask kb search --before` does not find. It "
+                "delays each follow-up by the model's time, and costs tokens.",
+            ),
+            "RAG_MIN_COVERAGE": Advice(
+                "Minimum share (0 to 1) of the question's IDF weight that the best passage must contain; below it the "
+                "search finds nothing. Used where there are no embeddings.",
+                "Lower it if good questions are refused, raise it if the model answers from passages that do not fit.",
+            ),
+            "RAG_MIN_COSINE": Advice(
+                "Minimum cosine (0 to 1) between the question and the best passage; below it the search finds nothing. "
+                "Used where there are embeddings.",
+                "Choose it anew if you change `EMBEDDINGS_MODEL`: `flask kb search` prints the cosine of each passage.",
+            ),
+            "EMBEDDINGS_BASE_URL": Advice(
+                "Base URL of an OpenAI-compatible API that embeds passages and questions.",
+                "Set it if your knowledge is not English, or too large for the embedded encoder.",
+            ),
+            "EMBEDDINGS_API_KEY": Advice(
+                "Key for the embeddings API. `LLM_API_KEY` is never sent there.",
+                "Set it together with `EMBEDDINGS_BASE_URL`.",
+            ),
+            "EMBEDDINGS_MODEL": Advice(
+                "Model that is asked for at the embeddings API.",
+                "Set it to a model that this API offers.",
+            ),
+            "EMBEDDINGS_TIMEOUT": Advice(
+                "Seconds that a question's embedding may take. After them the search uses words alone.",
+                "Raise it for a distant API, but keep it below `RAG_TIMEOUT`.",
+            ),
+            "EMBEDDINGS_CACHE": Advice(
+                "Folder in which embeddings of passages are kept, so that a restart does not compute them again.",
+                "Set it to a folder on a persistent disk. Parley also works where it can't be written.",
+            ),
+        },
+    ),
+    Group(
+        "Audio",
+        "What `/audio` says: [audio.md](audio.md).",
+        {
+            "AUDIO_MODE": Advice(
+                "Source of the sound: `assets` plays recordings, `speech` synthesises the model's answer, `relay` "
+                "passes on an upstream that answers in audio.",
+                "Set it to `speech` for spoken answers by a voice of your choice, or to `relay` with a model such as "
+                "`gpt-4o-audio-preview`.",
+            ),
+            "AUDIO_DIR": Advice(
+                "Folder of the recordings: for each one `NAME.wav` and `NAME.txt`.",
+                "Set it if your recordings lie outside the repository.",
+            ),
+            "AUDIO_SAMPLE_RATE": Advice(
+                "Sample rate in Hz of the 16-bit mono PCM that is sent.",
+                "Set it to the rate that your platform expects.",
+            ),
+            "AUDIO_CHUNK_MS": Advice(
+                "Milliseconds of audio in one chunk.",
+                "Raise it to save CPU time; a caller's interruption then takes effect a little later.",
+            ),
+            "AUDIO_LEAD_MS": Advice(
+                "Milliseconds that audio may be sent ahead of real time.",
+                "Raise it if playback has gaps on a bad network; more of what was sent is then thrown away when the "
+                "caller interrupts.",
+            ),
+            "TTS_BASE_URL": Advice(
+                "Base URL of an OpenAI-compatible API whose `/audio/speech` synthesises speech.",
+                "Set it for any voice other than OpenAI's or the embedded demonstration voice.",
+            ),
+            "TTS_API_KEY": Advice(
+                "Key for the speech API. `LLM_API_KEY` is never sent there.",
+                "Set it for a voice of production quality.",
+            ),
+            "TTS_MODEL": Advice(
+                "Model that is asked for at the speech API.",
+                "Set it to a model that this API offers.",
+            ),
+            "TTS_VOICE": Advice(
+                "Voice that is asked for at the speech API.",
+                "Set it to the voice of your agent.",
+            ),
+            "TTS_LANGUAGE": Advice(
+                "Language of the spoken answers. With `en`, numbers, dates and money are written out as English words "
+                "before synthesis; with any other language they reach the voice unchanged.",
+                "Set it for every language other than English.",
+            ),
+        },
+    ),
+    Group(
+        "Timeouts",
+        "How long Parley waits, in seconds. Before the first word a timeout leads to another attempt; after it, to an "
+        "error inside the stream.",
+        {
+            "CONNECT_TIMEOUT": Advice(
+                "Time for one connection to an upstream: name, TCP and TLS.",
+                "Raise it for a very distant upstream.",
+            ),
+            "TTFT_TIMEOUT": Advice(
+                "Time to the first content of one attempt.",
+                "Raise it for models that think before they speak.",
+            ),
+            "PRECOMMIT_TIMEOUT": Advice(
+                "Time to the first content over all attempts together.",
+                "Keep it above `TTFT_TIMEOUT`, or no second attempt is made after a silent one, and below the time "
+                "after which your platform gives up.",
+            ),
+            "IDLE_TIMEOUT": Advice(
+                "Longest silence inside an answer that has begun.",
+                "Raise it if your model pauses in the middle of answers, for example to call tools of its own.",
+            ),
+            "STREAM_TIMEOUT": Advice(
+                "Longest duration of one answer. It then ends with `finish_reason` `length`.",
+                "Lower it to cap what one call can cost.",
+            ),
+            "HEARTBEAT": Advice(
+                "Silence after which a stream that has begun gets a comment line, which clients ignore; 0 turns "
+                "heartbeats off.",
+                "Keep it below the idle timeout of every router and load balancer in front.",
+            ),
+            "GRACEFUL_TIMEOUT": Advice(
+                "Time that open streams may run on after SIGTERM. Parley ends the remaining ones 2 seconds earlier.",
+                "Keep it below the grace period of your hosting platform: [deploying.md](deploying.md#the-stop).",
+            ),
+        },
+    ),
+    Group(
+        "Limits",
+        "Limits protect a worker and your budget. Each worker counts for itself.",
+        {
+            "MAX_STREAMS": Advice(
+                "Requests that one worker answers at once; further ones get 503 `server_overloaded`.",
+                "Lower it if a worker runs out of CPU time first: [scaling.md](scaling.md).",
+            ),
+            "MAX_STREAMS_PER_KEY": Advice(
+                "Requests that one key may have open at once in a worker; further ones get 429 `rate_limited`.",
+                "Set it if several customers share a deployment.",
+            ),
+            "RATE_LIMIT": Advice(
+                "Requests that one key may begin per `second`, `minute`, `hour` or `day` in a worker; further ones get "
+                "429 `rate_limited`.",
+                "Set it to cap what a leaked key can cost.",
+            ),
+            "MAX_BODY": Advice(
+                "Largest request body in bytes; larger ones get 413 `request_too_large`.",
+                "Raise it if requests carry images or recordings.",
+            ),
+            "SPARE_CONNECTIONS": Advice(
+                "Idle connections that are kept open to each upstream, so that as many simultaneous calls need no "
+                "handshake.",
+                "Raise it to the number of calls that start in the same second.",
+            ),
+        },
+    ),
+    Group(
+        "Operation",
+        "The log.",
+        {
+            "LOG_LEVEL": Advice(
+                "Lowest level of the lines that are written.",
+                "Set it to `warning` to lose the line of each request, or to `debug` for more detail. No level logs "
+                "what callers say.",
+            ),
+            "LOG_FORMAT": Advice(
+                "Form of a log line: `json` for machines, `text` for people.",
+                "Set it if the choice by terminal does not fit.",
+            ),
+        },
+    ),
+)
+
+README_SETTINGS = (
+    "LLM_API_KEY",
+    "LLM_BASE_URL",
+    "LLM_MODEL",
+    "API_KEYS",
+    "KB_DIR",
+    "AUDIO_DIR",
+    "AUDIO_MODE",
+    "WAITING",
+    "FALLBACK_TEXT",
+)
+"""What a first deployment may want to set: the table of README.md."""
+
+
+def page() -> str:
+    """Return docs/settings.md."""
+    rows = {field.name.upper(): field for field in dataclasses.fields(Settings)}
+    sections = [
+        "\n\n".join(
+            [
+                f"## {group.title}",
+                group.about,
+                *(_section(rows[name], advice) for name, advice in group.settings.items()),
+            ]
+        )
+        for group in GROUPS
+    ]
+    return "\n\n".join([HEADER, *sections, FOOTER])
+
+
+def _section(row: "dataclasses.Field[object]", advice: Advice) -> str:
+    aliases = ", ".join(f"`{alias}`" for alias in row.metadata["aliases"])
+    default = row.metadata["shown"] or (f"`{row.metadata['default']}`" if row.metadata["default"] else "unset")
+    facts = [
+        f"- Default: {default}.",
+        f"- Accepts {row.metadata['kind'].accepted}.",
+        *([f"- Also read from {aliases}."] if aliases else []),
+    ]
+    text = textwrap.fill(f"{advice.effect} {advice.when}", 120, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([f"### `{row.name.upper()}`", "", text, "", *facts])
