@@ -19,13 +19,14 @@ Work that can't be cut into steps is done in a `thread_pool`, which is drained b
 
 import atexit
 import contextlib
+import enum
 import functools
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from gevent import get_hub, monkey
 from gevent.hub import Waiter
@@ -40,6 +41,16 @@ LARGE_BYTES = 1 << 16
 """Bytes of a request from which on work on it takes milliseconds: 20 to 40 ms for 1.8 MB in 4 096 messages."""
 PASS_SECONDS = 0.004
 """Seconds of checkpointed work in one pass of the event loop: so much later a stream's next chunk may leave."""
+
+
+class Silence(enum.Enum):
+    """The type of SILENCE."""
+
+    SILENCE = enum.auto()
+
+
+SILENCE: Final = Silence.SILENCE
+"""Yielded by a generator in place of a value where nothing has come for a while: its reader may act meanwhile."""
 
 
 class _Line:

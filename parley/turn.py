@@ -27,6 +27,7 @@ from gevent import get_hub, getcurrent
 
 from parley.admission import Admission
 from parley.client_connection import ClientWatcher
+from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -34,11 +35,12 @@ from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
-Batches = Generator[list[bytes], None, None]
-"""An answer: payloads in batches; what is in one batch leaves in one write, an empty one tells of silence."""
+Batches = Generator[Batch, None, None]
+"""An answer."""
 
-_NOTHING_MORE = sse.Last()
+_NOTHING_MORE = sse.LastBatch()
 
 
 @dataclasses.dataclass(slots=True)
@@ -183,8 +185,8 @@ class Turn:
     def _pieces(self, answer: Batches, envelope: Envelope) -> Generator[bytes, None, None]:
         with contextlib.closing(answer):
             try:
-                while not isinstance(batch := self._next(answer), sse.Last):
-                    if batch:
+                while not isinstance(batch := self._next(answer), sse.LastBatch):
+                    if batch is not SILENCE:
                         yield sse.frames(batch)
                     elif self._is_silent():
                         yield sse.KEEP_ALIVE
@@ -202,8 +204,8 @@ class Turn:
                 message = f"an internal error occurred (request {self.record.id})"
                 yield self._ending(InternalError(message), envelope)
 
-    def _next(self, answer: Batches) -> list[bytes]:
-        """The next batch; at the answer's end an empty `Last` one."""
+    def _next(self, answer: Batches) -> Batch:
+        """Return the next batch; at the answer's end an empty last one."""
         if self._interruption is not None:
             raise self._interruption
         self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
@@ -211,7 +213,7 @@ class Turn:
             batch = next(answer, _NOTHING_MORE)
         finally:
             self._waits_inside = False
-        if batch:
+        if batch is not SILENCE and batch:
             self._written = time.monotonic()
             self.record.chunks += len(batch) - isinstance(batch[0], sse.Comment)
             if self.record.first_ms is None:
@@ -232,7 +234,7 @@ class Turn:
         if isinstance(error, FallbackSpoken):
             return self._spoken(error.error)
         begun = self.record.first_ms is not None
-        if self._fallback_text and error.speakable and not envelope.calls_tool:
+        if self._fallback_text and error.speakable and envelope.takes_text and not envelope.calls_tool:
             text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:

@@ -1,7 +1,7 @@
-"""The answers: what each endpoint says, as generators of payload batches, and as whole JSON objects.
+"""The answers: what each endpoint says, as a stream of batches and as one JSON object.
 
-Here upstream, knowledge and speech meet. An answer gets all it needs as arguments; how it ends on the wire,
-and when it is cut short, is the turn's business (`parley/turn.py`).
+Upstream, knowledge and speech meet here and nowhere else. Each answer is a function of a `TurnContext` and `Services`.
+How an answer ends on the wire, and when it is cut short, is the business of the turn (`parley/turn.py`).
 """
 
 from parley.answers.audio import audio, audio_json

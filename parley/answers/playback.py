@@ -1,13 +1,10 @@
-"""Sound on its way to a caller, whoever made it: cut into chunks, paced like speech, put into payloads.
-
-Also where it is known only piece by piece: see `Player`.
-"""
+"""The sound of an answer, whoever made it: cut into chunks, paced like speech, made into payloads."""
 
 from collections.abc import Iterable
 
 import msgspec
 
-from parley.concurrency import checkpoint
+from parley.concurrency import SILENCE, Silence, checkpoint
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterance import AudioPiece, Utterance
@@ -18,10 +15,10 @@ from parley.wire.request import ChatRequest
 
 
 class Player:
-    """One spoken answer, said piece by piece.
+    """Plays one answer piece by piece, as its sound becomes known.
 
-    A piece's text and words leave before its sound, and its sound no further ahead of what is heard than
-    `AUDIO_LEAD_MS`: a generator of `say` waits meanwhile, so that its maker need not be far ahead, either.
+    A piece's text and words leave before its sound, and its sound no further ahead of what the caller hears than
+    `AUDIO_LEAD_MS`. The generators wait meanwhile, so that whoever makes the sound need not be far ahead, either.
     """
 
     def __init__(self, context: TurnContext, services: Services) -> None:
@@ -29,54 +26,52 @@ class Player:
         self._chunks = audio.AudioChunks(context.envelope, id_once=context.chat.origin.v1)
         self._pace = pacing.Pace(settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms)
 
-    def say(self, piece: AudioPiece) -> Batches:
-        """The piece as payloads, each when it is due; PCM that makes no whole chunk waits for the next piece."""
+    def play(self, piece: AudioPiece) -> Batches:
+        """Yield a piece, each chunk of it when it is due; PCM that fills no chunk waits for the next piece."""
         if piece.text or piece.words:
-            yield self.tell(piece.text, piece.words)
-        elif not piece.pcm:
-            yield []
+            yield self.transcript(piece.text, piece.words)
         for due in self._pace.chunks(piece.pcm):
-            # A long lead, or catching up after a stall: what is due already is not waited for.
+            # A long lead, or a stall before: chunks that are due already are not waited for.
             checkpoint()
             yield [self._chunks.data(chunk) for chunk in due]
 
-    def tell(self, text: str, words: Iterable[Word]) -> list[bytes]:
-        """A text that is heard from here on, as a payload."""
-        return [self._chunks.spoken(text, words)]
-
-    def adopt(self, audio_id: str) -> None:
-        """Bear an upstream's id, where nothing has been said yet."""
-        self._chunks.adopt(audio_id)
-
-    def rest(self) -> Batches:
-        """What still waits, as a last shorter chunk."""
+    def play_to_the_end(self, pieces: Iterable[AudioPiece | Silence]) -> Batches:
+        """Yield all pieces and what is left over, as a last shorter chunk; without the finish chunk."""
+        for piece in pieces:
+            checkpoint()
+            if piece is SILENCE:
+                yield piece
+            else:
+                yield from self.play(piece)
         if due := self._pace.flush():
             yield [self._chunks.data(chunk) for chunk in due]
 
-    def say_all(self, pieces: Iterable[AudioPiece]) -> Batches:
-        """All pieces to the last chunk of their sound; the finish chunk is the caller's to send."""
-        for piece in pieces:
-            checkpoint()
-            yield from self.say(piece)
-        yield from self.rest()
+    def transcript(self, text: str, words: Iterable[Word]) -> list[bytes]:
+        """Return a batch of one payload: a text that is heard from here on, and its words in time."""
+        return [self._chunks.spoken(text, words)]
+
+    def adopt(self, audio_id: str) -> None:
+        """Use an upstream's id for the sound, unless a chunk has been made already."""
+        self._chunks.adopt(audio_id)
 
 
 def play(utterance: Utterance, context: TurnContext, services: Services) -> Batches:
-    """A whole answer whose sound is there already."""
+    """Yield the whole answer with this sound."""
     player = Player(context, services)
-    context.take_chat()  # its body is not held for as long as the answer lasts
-    yield player.tell(utterance.transcript, utterance.words)
-    yield from player.say_all([AudioPiece(utterance.pcm)])
+    # A recording may be played for ten minutes: the request is not held for so long.
+    context.take_chat()
+    yield player.transcript(utterance.transcript, utterance.words)
+    yield from player.play_to_the_end([AudioPiece(utterance.pcm)])
     yield [context.envelope.finish("stop")]
 
 
 def play_whole(utterance: Utterance, context: TurnContext) -> bytes:
-    """The same in one piece: a WAV file unless `audio.format` is pcm16."""
-    data = whole_sound(utterance.pcm, utterance.rate, context.chat)
+    """Return the whole answer with this sound as one JSON object."""
+    data = sound_for(context.chat, utterance.pcm, utterance.rate)
     return audio.completion(context.envelope, data, utterance.transcript, utterance.words)
 
 
-def whole_sound(pcm: bytes, rate: int, chat: ChatRequest) -> msgspec.Raw:
-    """The sound as JSON holds it, as the caller wants it: raw for `audio.format` pcm16, else a WAV file."""
+def sound_for(chat: ChatRequest, pcm: bytes, rate: int) -> msgspec.Raw:
+    """Return the sound as a JSON string: raw if the request asks for `audio.format` pcm16, else a WAV file."""
     wants_raw = (chat.body.get("audio") or {}).get("format") == "pcm16"
     return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), checkpoint)

@@ -1,4 +1,4 @@
-"""AUDIO_MODE=assets: the recording that fits the request, or the simulated sound in its place."""
+"""Answers out of recordings: the one that fits the request, or simulated sound in its place."""
 
 from parley.answers import playback
 from parley.services import Services
@@ -8,18 +8,18 @@ from parley.turn import Batches, TurnContext
 
 
 def stream(context: TurnContext, services: Services) -> Batches:
-    """The transcript with its words in time, then the recording."""
+    """Return the stream of a recording: its transcript with the words in time, then its sound."""
     return playback.play(choose(context, services), context, services)
 
 
 def whole(context: TurnContext, services: Services) -> bytes:
-    """The recording in one piece."""
+    """Return a recording in one piece."""
     return playback.play_whole(choose(context, services), context)
 
 
 def choose(context: TurnContext, services: Services) -> Utterance:
-    """The recording for the request, by its broadcast text or the name that it gives; simulated where there is none."""
+    """Return the recording of a broadcast, or of the name that the request gives; warn if it is simulated."""
     utterance = services.recordings.choose(context.chat.asset, context.chat.broadcast)
     if utterance.simulated:
-        log.warning("simulated_audio", id=context.chat.origin.request_id, reason="no recording fits this request")
+        log.warning("simulated_audio", id=context.record.id, reason="no recording fits this request")
     return utterance

@@ -1,18 +1,22 @@
-"""AUDIO_MODE=speech: the upstream's answer, said while it is still being written.
+"""AUDIO_MODE=speech: the upstream's answer in text, spoken by our voice while it is still being written.
 
-Its text is that of /chat or, where the body asks for the knowledge (`kb`, or `"rag": true`), of /rag with its waiting
-message. Tool calls go on as they come. What can't be said any more ends as on the other endpoints, and FALLBACK_TEXT is
-said by the same voice.
+                                      +-- text --> SpeechStream --> Player --+
+    answer of /chat or /rag --> _AnswerReader                                +--> the caller
+                                      +-- tool calls, comments --------------+
+
+The text is that of /rag with its waiting message where the body asks for the knowledge (`kb`, or `"rag": true`), else
+that of /chat. Failures end as on the other endpoints, and FALLBACK_TEXT is said by the same voice.
 """
 
 import contextlib
 import functools
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from parley.answers import recorded, text
+from parley.answers import text
 from parley.answers.playback import Player, play_whole
+from parley.concurrency import SILENCE, Silence
 from parley.errors import ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
@@ -21,36 +25,34 @@ from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
 SPOKEN_FIELDS = ("content", "refusal")
+"""Fields of a delta, or of a message, that are said."""
 TOOL_FIELDS = ("tool_calls", "function_call")
 
 
 def stream(context: TurnContext, services: Services) -> Batches:
-    """Each clause's transcript and words, then its sound; a recording that is asked for is played instead."""
-    if _is_recorded(context, services):
-        yield from recorded.stream(context, services)
-        return
-    player = Player(context, services)
-    envelope = context.envelope
-    answer = _answer if context.chat.broadcast is None else _broadcast
+    """Yield each clause's transcript and words, then its sound; tool calls and comments as they come."""
+    player, envelope = Player(context, services), context.envelope
+    ask = text.rag if context.chat.wants_knowledge else text.chat
+    reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), envelope)
     try:
-        yield from answer(context, services, player)
+        with contextlib.closing(_speech_stream(reader.text(), services, services.synthesis.say)) as speech:
+            for batch in player.play_to_the_end(speech.pieces()):
+                others = reader.take_others()
+                yield batch if not others else others if batch is SILENCE else others + batch
+        yield [*reader.take_others(), envelope.finish(reader.finish_reason), *reader.usage]
     except ParleyError as error:
-        if not (yield from _spoken_fallback(error, envelope, services, player)):
+        if not (yield from _say_fallback(error, envelope, player, services)):
             raise
-        yield [envelope.finish("stop")]
         raise FallbackSpoken(error) from None
 
 
 def whole(context: TurnContext, services: Services) -> bytes:
-    """The answer in one piece; one that calls tools goes on as it came."""
-    if _is_recorded(context, services):
-        return recorded.whole(context, services)
-    if context.chat.broadcast is not None:
-        return play_whole(services.synthesis.utterance(context.chat.broadcast, recurs=True), context)
+    """Return the answer in one piece; one that calls tools goes on byte for byte."""
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
-    body = ask(_for_text(context.chat, context), services)
+    body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
     message = completion["choices"][0].get("message") or {}
     if any(message.get(field) for field in TOOL_FIELDS):
@@ -61,55 +63,69 @@ def whole(context: TurnContext, services: Services) -> bytes:
     return json.dumps({**spoken, **kept}).encode()
 
 
-def _is_recorded(context: TurnContext, services: Services) -> bool:
-    if context.chat.broadcast is not None:
-        return services.recordings.by_words(context.chat.broadcast) is not None
-    return context.chat.asset is not None
-
-
-def _answer(context: TurnContext, services: Services, player: Player) -> Batches:
-    ask = text.rag if context.chat.wants_knowledge else text.chat
-    envelope = context.envelope
-    reading = _Reading(ask(_for_text(context.take_chat(), context), services), envelope)
-    with contextlib.closing(_speech_stream(reading.text(), services, services.synthesis.say)) as speech:
-        for batch in player.say_all(speech.pieces()):
-            yield [*reading.aside(), *batch]
-    yield [*reading.aside(), envelope.finish(reading.finish_reason), *reading.behind]
-
-
-def _broadcast(context: TurnContext, services: Services, player: Player) -> Batches:
-    """The text as it is, for a platform compares it with its own; its sound is kept for the next time."""
+def stream_broadcast(context: TurnContext, services: Services) -> Batches:
+    """Yield a broadcast: its whole text at once, because the platform compares it with its own, then its sound."""
+    player, envelope = Player(context, services), context.envelope
+    broadcast = context.take_chat().broadcast or ""
+    # A broadcast is sent to many callers, so its sound is kept.
     say = functools.partial(services.synthesis.say, recurs=True)
-    said = context.take_chat().broadcast or ""
-    with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
-        yield from player.say_all(_under(said, speech.pieces()))
-    yield [context.envelope.finish("stop")]
+    try:
+        with contextlib.closing(_speech_stream(_once(broadcast), services, say)) as speech:
+            yield from player.play_to_the_end(_transcribed(broadcast, speech.pieces()))
+        yield [envelope.finish("stop")]
+    except ParleyError as error:
+        if not (yield from _say_fallback(error, envelope, player, services)):
+            raise
+        raise FallbackSpoken(error) from None
 
 
-def _for_text(chat: ChatRequest, context: TurnContext) -> TurnContext:
-    """The context of the answer in text, whose chunks have an envelope of their own."""
+def broadcast_whole(context: TurnContext, services: Services) -> bytes:
+    """Return a broadcast in one piece."""
+    return play_whole(services.synthesis.utterance(context.chat.broadcast or "", recurs=True), context)
+
+
+def _in_text(context: TurnContext, chat: ChatRequest) -> TurnContext:
+    """Return the context of the answer in text, whose chunks have an envelope of their own."""
     return TurnContext(chat.for_text(), Envelope.new(context.envelope.model), context.record)
 
 
-def _spoken_fallback(
-    error: ParleyError, envelope: Envelope, services: Services, player: Player
-) -> Generator[list[bytes], None, bool]:
-    """FALLBACK_TEXT in the error's place. Return whether it was said: it may not be, or can't."""
-    apology = services.settings.fallback_text
-    if not apology or not error.speakable or envelope.calls_tool:
+def _transcribed(transcript: str, pieces: Iterable[AudioPiece | Silence]) -> Iterator[AudioPiece | Silence]:
+    """Yield the pieces, the first that has a text with the whole transcript, the others without any."""
+    for piece in pieces:
+        if piece is SILENCE:
+            yield piece
+            continue
+        yield piece._replace(text=transcript if piece.text else "")
+        if piece.text:
+            transcript = ""
+
+
+def _say_fallback(
+    error: ParleyError, envelope: Envelope, player: Player, services: Services
+) -> Generator[Batch, None, bool]:
+    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't."""
+    fallback_text = services.settings.fallback_text
+    if not fallback_text or not error.speakable or envelope.calls_tool:
         return False
-    error.speakable = False  # by the turn, which would send it as a text
+    # Spoken or not at all: the turn's text would not be heard.
+    envelope.takes_text = False
+    # What is left of the grace of a shutdown may be too short to say it.
     if isinstance(error, ServerShuttingDown):
-        return False  # what is left of the grace may be too short to say it
+        return False
     try:
-        with contextlib.closing(_speech_stream(_once(apology), services, services.synthesis.say)) as speech:
-            yield from player.say_all(speech.pieces())
+        with contextlib.closing(_speech_stream(_once(fallback_text), services, services.synthesis.say)) as speech:
+            yield from player.play_to_the_end(speech.pieces())
     except ParleyError:
         return False
+    yield [envelope.finish("stop")]
     return True
 
 
-def _speech_stream(written: Generator[str, None, None], services: Services, say: SayClause) -> SpeechStream:
+def _once(said: str) -> Generator[str, None, None]:
+    yield said
+
+
+def _speech_stream(written: Generator[str | Silence, None, None], services: Services, say: SayClause) -> SpeechStream:
     settings = services.settings
     return SpeechStream(
         written,
@@ -120,55 +136,47 @@ def _speech_stream(written: Generator[str, None, None], services: Services, say:
     )
 
 
-def _once(said: str) -> Generator[str, None, None]:
-    yield said
-
-
-def _under(transcript: str, pieces: Iterator[AudioPiece]) -> Iterator[AudioPiece]:
-    """The pieces, the first one with the whole transcript."""
-    for piece in pieces:
-        yield piece._replace(text=transcript) if piece.text and transcript else piece._replace(text="")
-        transcript = "" if piece.text else transcript
-
-
-class _Reading:
-    """The upstream's answer, taken apart: `text` is to be said; the rest is for the client to read.
+class _AnswerReader:
+    """Takes the upstream's answer apart: `text` is to be said, the rest is for the client to read.
 
     `text` runs in a greenlet of its own, ahead of what is heard.
     """
 
     def __init__(self, batches: Batches, envelope: Envelope) -> None:
         self.finish_reason = "stop"
-        self.behind: list[bytes] = []
+        self.usage: list[bytes] = []
         self._batches = batches
         self._envelope = envelope
-        self._aside: list[bytes] = []
+        self._others: list[bytes] = []
 
-    def text(self) -> Generator[str, None, None]:
-        """The words, as they come. Raises what the upstream raises."""
+    def text(self) -> Generator[str | Silence, None, None]:
+        """Yield the words as they come, SILENCE for a payload without any. Raises what the upstream raises."""
         with contextlib.closing(self._batches):
             for batch in self._batches:
-                for payload in batch:
-                    yield self._said(payload)
+                if batch is not SILENCE:
+                    for payload in batch:
+                        yield self._words(payload) or SILENCE
 
-    def aside(self) -> list[bytes]:
-        """The chunks for the client since the last time."""
-        taken, self._aside = self._aside, []
+    def take_others(self) -> list[bytes]:
+        """Return the comments and tool calls that have come since the last time."""
+        taken, self._others = self._others, []
         return taken
 
-    def _said(self, payload: bytes) -> str:
+    def _words(self, payload: bytes) -> str:
+        """Return the words of a payload, and keep what else is in it."""
         if isinstance(payload, sse.Comment):
-            self._aside.append(payload)
+            self._others.append(payload)
             return ""
         view = chunks.look(payload)
         if not view.choices:
-            self.behind.append(self._envelope.restamp(payload))  # the usage
+            self.usage.append(self._envelope.restamp(payload))
         elif view.choices[0].index:
-            return ""  # of several answers (`n`) one is said
+            # Of several answers (`n`) one is said.
+            return ""
         calls = {field: view.delta[field] for field in TOOL_FIELDS if view.delta.get(field)}
         if calls:
             role = {} if self._envelope.used else {"role": "assistant"}
-            self._aside.append(self._envelope.chunk({**role, **calls}))
+            self._others.append(self._envelope.chunk({**role, **calls}))
             self._envelope.calls_tool = True
         if view.finishes:
             self.finish_reason = view.finish_reason

@@ -1,127 +1,145 @@
-"""What /chat and /rag say: the upstream's answer, and the same with what the knowledge says on it."""
+"""The answers of /chat and /rag: the upstream's own, alone or to a question that bears what the knowledge base says.
+
+    rag:    [waiting message] --> ground --> [waiting message] --> upstream --> annotate
+
+The waiting message is spoken once, at the first of these moments at which it is due.
+"""
 
 import contextlib
 import json
+import math
 import time
-from typing import Any
+from collections.abc import Generator
+from typing import TypeVar
 
 from parley.answers.query_rewriting import rewrite_query
+from parley.concurrency import SILENCE
 from parley.knowledge import prompt
 from parley.knowledge.index import Query
-from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
-from parley.knowledge.retriever import SearchResult
+from parley.knowledge.retriever import Grounding
 from parley.services import Services
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
+
+Value = TypeVar("Value")
 
 
 def chat(context: TurnContext, services: Services) -> Batches:
-    """The upstream's answer as it comes."""
+    """Yield the upstream's answer as it comes."""
     return services.upstream.stream(context.take_chat(), context.envelope, context.record)
 
 
 def chat_json(context: TurnContext, services: Services) -> bytes:
-    """The upstream's answer in one piece, as it came."""
+    """Return the upstream's answer in one piece, byte for byte."""
     return services.upstream.complete(context.chat, context.record)
 
 
 def rag(context: TurnContext, services: Services) -> Batches:
-    """A waiting message, then the upstream's answer to the question with what the knowledge says on it."""
+    """Yield a waiting message when it is due, then the upstream's answer to the grounded question."""
     services.knowledge.require(context.chat.kb)
-    patience_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
-    if patience_ms == 0:
-        yield _waiting_message(context, services)
-    with contextlib.closing(_grounded(context, services, (patience_ms or 0) / 1000)) as answer:
-        if patience_ms:
-            speak_at = time.monotonic() + patience_ms / 1000
-            while not (batch := next(answer)) and time.monotonic() < speak_at:
-                yield batch
-            yield batch or _waiting_message(context, services)
-        yield from answer
+    waiting = WaitingMessage(context, services)
+    yield from waiting.if_due()
+    looking = services.knowledge.ground_notifying(*_lookup(context, services), context.record, waiting.seconds_left)
+    found = yield from waiting.during(looking)
+    include_citations = context.chat.include_citations
+    answer = services.upstream.stream(
+        _grounded_question(context, found, services), context.envelope, context.record, waiting.seconds_left
+    )
+    yield from waiting.during(_annotate(answer, context.envelope, found, include_citations))
 
 
 def rag_json(context: TurnContext, services: Services) -> bytes:
-    """The upstream's answer in one piece, with the passages that it was given as `citations`."""
+    """Return the upstream's answer in one piece, with the passages that the model was given as `citations`."""
     services.knowledge.require(context.chat.kb)
-    found = services.knowledge.search(context.chat.kb, _query(context, services), _most_hits(services), context.record)
-    shown = select_excerpts(found.hits, services.settings.rag_top_k)
-    question = _with_context(context, found, shown, services)
-    completion = services.upstream.complete(question, context.record)
-    return chunks.with_field(completion, "citations", _citations(shown))
+    found = services.knowledge.ground(*_lookup(context, services), context.record)
+    completion = services.upstream.complete(_grounded_question(context, found, services), context.record)
+    return chunks.with_field(completion, "citations", found.citations)
 
 
-def _waiting_message(context: TurnContext, services: Services) -> list[bytes]:
-    return [context.envelope.text(services.waiting_message(), first=True)]
+def _lookup(context: TurnContext, services: Services) -> tuple[str, Query, int]:
+    """Return which knowledge base to ask, the query, and the most excerpts to take."""
+    chat, settings = context.chat, services.settings
+    query = Query(chat.question, chat.question_before, chat.filters)
+    if settings.rag_rewrite_ms:
+        query = rewrite_query(query, context, services.upstream, settings.rag_rewrite_ms / 1000)
+    return chat.kb, query, settings.rag_top_k
 
 
-def _grounded(context: TurnContext, services: Services, patience: float) -> Batches:
-    """The upstream's answer with the context; an empty batch after `patience` seconds without content, if any."""
-    started = time.monotonic()
-    looking = (context.chat.kb, _query(context, services), _most_hits(services), context.record)
-    if patience:
-        found = yield from services.knowledge.search_telling(*looking, patience)
-    else:
-        found = services.knowledge.search(*looking)
-    shown = select_excerpts(found.hits, services.settings.rag_top_k)
-    left = max(0.001, patience - (time.monotonic() - started)) if patience else None
-    include_citations = context.chat.include_citations
-    question = _with_context(context, found, shown, services)
-    context.take_chat()
-    with contextlib.closing(services.upstream.stream(question, context.envelope, context.record, left)) as answer:
-        del question  # its body is not held for as long as the answer lasts
-        yield from _annotated(answer, context.envelope, include_citations, found, _citations(shown))
-
-
-def _annotated(
-    answer: Batches, envelope: Envelope, include_citations: bool, found: SearchResult, citations: list[dict[str, Any]]
-) -> Batches:
-    """The upstream's payloads as this answer's, with comments and fields that tell of the context."""
-    note = _note(found, citations)
-    for batch in answer:
-        payloads = [envelope.restamp(payload) for payload in batch] if envelope.used else batch
-        if include_citations:
-            payloads = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in payloads]
-        if payloads and note:
-            payloads, note = [note, *payloads], None
-        yield type(batch)(payloads)
-
-
-def _note(found: SearchResult, citations: list[dict[str, Any]]) -> sse.Comment | None:
+def _grounded_question(context: TurnContext, found: Grounding, services: Services) -> ChatRequest:
+    """Take the request; return it with the excerpts around its last user message, in the form that suits the model."""
+    chat = context.take_chat()
     if found.degraded:
-        return sse.comment("rag degraded")
-    return sse.comment(f"citations {json.dumps(citations)}") if citations else None
+        # Nothing is known, not even that there is nothing to be found: the model is told of no search.
+        return chat
+    context.record.passages = len(found.citations)
+    framing = prompt.FORMS[services.upstream.prompt_form](found.excerpts)
+    return chat.with_context(framing.before, framing.after)
 
 
-def _query(context: TurnContext, services: Services) -> Query:
-    query = Query(context.chat.question, context.chat.question_before, context.chat.filters)
-    patience_ms = services.settings.rag_rewrite_ms
-    return rewrite_query(query, context, services.upstream, patience_ms / 1000) if patience_ms else query
+class WaitingMessage:
+    """A phrase for a caller who hears nothing yet, spoken at most once, before any content.
+
+    Due so many milliseconds after the request (`waiting`, or the setting WAITING), or never.
+    """
+
+    def __init__(self, context: TurnContext, services: Services) -> None:
+        self._envelope = context.envelope
+        self._services = services
+        # After a tool result or a broadcast nobody waits for an answer to a question.
+        delay_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
+        self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the message is due, always more than 0; None if it will not be spoken any more."""
+        return None if self._due == math.inf else max(0.001, self._due - time.monotonic())
+
+    def if_due(self) -> Batches:
+        """Yield the message if its time has come."""
+        if time.monotonic() >= self._due:
+            self._due = math.inf
+            yield [self._envelope.text(self._services.waiting_message(), first=True)]
+
+    def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:
+        """Yield all batches, the message in place of the first silence after its time; return their value."""
+        with contextlib.closing(batches):
+            while self._due < math.inf:
+                try:
+                    batch = next(batches)
+                except StopIteration as stop:
+                    value: Value = stop.value
+                    return value
+                if batch is not SILENCE:
+                    self._due = math.inf
+                    yield batch
+                elif time.monotonic() >= self._due:
+                    yield from self.if_due()
+                else:
+                    yield batch
+            return (yield from batches)
 
 
-def _most_hits(services: Services) -> int:
-    return services.settings.rag_top_k * MORE_THAN_WANTED
+def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_citations: bool) -> Batches:
+    """Yield the upstream's batches under this answer's envelope, with a comment on what was found before the first.
 
-
-def _with_context(context: TurnContext, found: SearchResult, shown: list[Excerpt], services: Services) -> ChatRequest:
-    """The request with the excerpts put around the last user message, in the form that suits the model."""
+    With `include_citations` the chunk that ends the answer names the passages, too.
+    """
+    citations = found.citations
+    comment = sse.comment(f"citations {json.dumps(citations)}") if citations else None
     if found.degraded:
-        return context.chat
-    context.record.passages = sum(len(excerpt.hits) for excerpt in shown)
-    framing = prompt.FORMS[services.upstream.prompt_form](shown)
-    return context.chat.with_context(framing.before, framing.after)
-
-
-def _citations(shown: list[Excerpt]) -> list[dict[str, Any]]:
-    """The passages that the model was given, best first."""
-    hits = sorted((hit for excerpt in shown for hit in excerpt.hits), key=lambda hit: -hit.score)
-    return [
-        {
-            "id": hit.passage.id,
-            "title": hit.passage.title,
-            "score": round(hit.score, 4),
-            "file": hit.passage.file,
-        }
-        for hit in hits
-    ]
+        comment = sse.comment("rag degraded")
+    with contextlib.closing(answer):
+        for batch in answer:
+            if batch is not SILENCE:
+                # In place, because the last batch of an answer is marked by its type.
+                if envelope.used:
+                    batch[:] = map(envelope.restamp, batch)
+                if include_citations:
+                    batch[:] = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in batch]
+                if comment:
+                    batch.insert(0, comment)
+                    comment = None
+            yield batch

@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from parley.concurrency import SILENCE, Silence
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
@@ -97,9 +98,11 @@ class Retriever:
         return Grounding.of(result, most_excerpts)
 
     def ground_notifying(
-        self, kb: str, query: Query, most_excerpts: int, record: TurnRecord, notify_after: float
-    ) -> Generator[list[bytes], None, Grounding]:
-        """Like `ground`, but yield one empty batch if the search still runs after `notify_after` seconds."""
+        self, kb: str, query: Query, most_excerpts: int, record: TurnRecord, notify_after: float | None
+    ) -> Generator[Silence, None, Grounding]:
+        """Like `ground`, but yield one SILENCE if the search still runs after `notify_after` seconds (None: never)."""
+        if notify_after is None:
+            return self.ground(kb, query, most_excerpts, record)
         limit = most_excerpts * MORE_THAN_WANTED
         result = yield from self.search_telling(kb, query, limit, record, notify_after)
         return Grounding.of(result, most_excerpts)
@@ -127,13 +130,13 @@ class Retriever:
 
     def search_telling(
         self, kb: str, query: Query, limit: int, record: TurnRecord, notify_after: float
-    ) -> Generator[list[bytes], None, SearchResult]:
-        """Like `search`, but yield one empty batch if the search still runs after `notify_after` seconds."""
+    ) -> Generator[Silence, None, SearchResult]:
+        """Like `search`, but yield one SILENCE if the search still runs after `notify_after` seconds."""
         searching = gevent.spawn(self.search, kb, query, limit, record)
         try:
             searching.join(notify_after)
             if not searching.ready():
-                yield []
+                yield SILENCE
             result: SearchResult = searching.get()
             return result
         finally:

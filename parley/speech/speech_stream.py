@@ -17,7 +17,7 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
-from parley.concurrency import Failure, outcome_of, result_of
+from parley.concurrency import SILENCE, Failure, Silence, outcome_of, result_of
 from parley.errors import AnswerCapped
 from parley.speech.speech_text import Clause, ClauseStream
 from parley.speech.synthesis import Timeline
@@ -47,14 +47,14 @@ class _End(enum.Enum):
 class SpeechStream:
     """One answer that is being spoken; must be closed. `rate` is that of the PCM.
 
-    `text` yields pieces of text, and is closed with the stream. An empty piece is given where nothing is ready for
-    `tick` seconds, and for each empty text: its source may have something else to say. Errors of `text` and `say` are
+    `text` yields pieces of text, and is closed with the stream. SILENCE is yielded where nothing is ready for `tick`
+    seconds, and where `text` yields it: its source may have something else to say. Errors of `text` and `say` are
     raised behind the sound of everything that came before them.
     """
 
     def __init__(
         self,
-        text: Generator[str, None, None],
+        text: Generator[str | Silence, None, None],
         say: SayClause,
         *,
         rate: int,
@@ -68,15 +68,17 @@ class SpeechStream:
         self._tick = tick
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
-        self._said: SimpleQueue[AudioPiece | _End | Failure] = SimpleQueue()
+        self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
-    def pieces(self) -> Iterator[AudioPiece]:
+    def pieces(self) -> Iterator[AudioPiece | Silence]:
         """Yield the answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
         timeline = Timeline(self._rate)
         while (said := self._next()) is not _End.TEXT:
             if isinstance(said, AudioPiece):
                 yield timeline.append(said)
+            elif said is SILENCE:
+                yield said
             else:
                 # All sound of a clause has been taken: only now may the voice begin the one after the next.
                 timeline.end_clause()
@@ -88,12 +90,12 @@ class SpeechStream:
             # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this stream.
             self._greenlets.pop().kill(block=False)
 
-    def _next(self) -> AudioPiece | _End:
-        """Return the next piece or mark, an empty piece after `tick` seconds without one. Raises errors handed over."""
+    def _next(self) -> AudioPiece | Silence | _End:
+        """Return the next piece or mark, SILENCE after `tick` seconds without one. Raises errors handed over."""
         try:
-            said: AudioPiece | _End = result_of(self._said.get(timeout=self._tick))
+            said: AudioPiece | Silence | _End = result_of(self._said.get(timeout=self._tick))
         except Empty:
-            said = AudioPiece()
+            said = SILENCE
         return said
 
     def _read(self) -> None:
@@ -105,13 +107,14 @@ class SpeechStream:
         # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
         with contextlib.closing(self._text):
             for piece in self._text:
+                if piece is SILENCE:
+                    self._said.put(SILENCE)
+                    continue
                 size += len(piece)
                 if size > MOST_CHARACTERS:
                     raise AnswerCapped
                 for clause in self._clauses.feed(piece):
                     self._written.put(clause)
-                if not piece:
-                    self._said.put(AudioPiece())
         for clause in self._clauses.flush():
             self._written.put(clause)
         return _End.TEXT

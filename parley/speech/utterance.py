@@ -30,8 +30,7 @@ class Utterance:
 class AudioPiece(NamedTuple):
     """A part of an answer that is still being made: sound of any length, and the text that begins with it.
 
-    `words` are timed from the start of the whole answer's sound. An empty piece means that nothing is ready yet: the
-    caller may do something else meanwhile, such as send a heartbeat.
+    `words` are timed from the start of the whole answer's sound.
     """
 
     pcm: bytes = b""

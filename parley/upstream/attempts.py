@@ -25,7 +25,7 @@ from typing import Generic, TypeVar
 import gevent
 from gevent.queue import Empty, SimpleQueue
 
-from parley.concurrency import Failure, outcome_of
+from parley.concurrency import SILENCE, Failure, Silence, outcome_of
 from parley.errors import ParleyError, UpstreamAuthFailed, UpstreamTimeout
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -124,8 +124,8 @@ class Attempts(Generic[Answer]):
         self._final_error: Exception | None = None
         self._closed = False
 
-    def run(self, *, heartbeats: bool) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answer]]:
-        """Yield an empty batch for each tick of waiting; return the upstream that answered, and its answer.
+    def run(self, *, heartbeats: bool) -> Generator[Silence, None, tuple[UpstreamHealth, Answer]]:
+        """Yield SILENCE for each tick of waiting; return the upstream that answered, and its answer.
 
         Without `heartbeats` the first attempt may be waited for without ticks. Raises the last attempt's error, with
         the number of attempts in its headers.
@@ -148,7 +148,7 @@ class Attempts(Generic[Answer]):
                 return winner
         return (yield from self._race())
 
-    def _race(self) -> Generator[list[bytes], None, tuple[UpstreamHealth, Answer]]:
+    def _race(self) -> Generator[Silence, None, tuple[UpstreamHealth, Answer]]:
         """Wait for the running attempts, and start those that fall due, until one of them answers."""
         while True:
             self._raise_final_error()
@@ -167,7 +167,7 @@ class Attempts(Generic[Answer]):
             elif not self._start_due():
                 if time.monotonic() >= self._wake_at:
                     self._wake_at = math.inf
-                yield []
+                yield SILENCE
 
     def close(self) -> None:
         """End the attempts that still run. Never waits, because nothing here may be interrupted."""

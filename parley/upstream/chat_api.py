@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import gevent
 import msgspec
 
-from parley.concurrency import run_for_size
+from parley.concurrency import SILENCE, run_for_size
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
@@ -27,6 +27,7 @@ from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
@@ -55,7 +56,7 @@ class OpenStream:
     """
 
     def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[list[bytes]], redactor: Redactor
+        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
     ) -> None:
         self._response = response
         self._reader = reader
@@ -63,11 +64,12 @@ class OpenStream:
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
-            self.held += batch
-            if isinstance(batch, sse.Last):
-                self.held = sse.Last(self.held)
+            if batch is not SILENCE:
+                self.held += batch
+                if isinstance(batch, sse.LastBatch):
+                    self.held = sse.LastBatch(self.held)
 
-    def rest(self, envelope: Envelope) -> Iterator[list[bytes]]:
+    def rest(self, envelope: Envelope) -> Iterator[Batch]:
         """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope
@@ -128,7 +130,7 @@ class ChatApi:
         """Ask for a stream and read it up to its commit point, within `seconds` and the limit for the first content.
 
         `envelope` is the answer's; it is left unchanged, because another attempt may win. After the commit point a
-        silent stream yields an empty batch every `tick` seconds.
+        silent stream yields SILENCE every `tick` seconds.
         Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
         timeouts, max_bytes = self._timeouts, MAX_ANSWER_BYTES

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from parley.concurrency import checkpoint
+from parley.concurrency import Silence, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
@@ -19,6 +19,7 @@ from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
+from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
 """Seconds for which a list of models is kept."""
@@ -36,11 +37,11 @@ class Upstream(Protocol):
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
-        """Yield the answer's payloads in batches, empty ones in silence; the first holds all up to the commit point.
+    ) -> Generator[Batch, None, None]:
+        """Yield the answer's payloads in batches, and SILENCE; the first batch holds all up to the commit point.
 
-        If no content has come after `wake_after` seconds, an empty batch is yielded at that moment. Chunks of the
-        upstream's and of ours share `envelope`; `record` takes the upstream, the attempts and the times.
+        If no content has come after `wake_after` seconds, SILENCE is yielded at that moment. Chunks of the upstream's
+        and of ours share `envelope`; `record` takes the upstream, the attempts and the times.
         Raises UpstreamError, which is UpstreamRefused for an upstream's own 4xx, and AnswerCapped at the caps.
         """
         ...
@@ -77,7 +78,7 @@ class NoUpstream:
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
+    ) -> Generator[Batch, None, None]:
         """Raise NotConfigured."""
         raise self.unavailable_reason()
 
@@ -107,7 +108,7 @@ class NoUpstream:
 class UpstreamRouter:
     """The upstreams in the order of preference.
 
-    A silent stream yields an empty batch every `tick` seconds. With `hedge_after`, a stream without content after so
+    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream without content after so
     many seconds is asked for a second time, beside.
     """
 
@@ -126,7 +127,7 @@ class UpstreamRouter:
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
-    ) -> Generator[list[bytes], None, None]:
+    ) -> Generator[Batch, None, None]:
         """Yield the answer's payloads in batches; see `Upstream.stream`."""
         winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
@@ -186,9 +187,11 @@ class UpstreamRouter:
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
-    ) -> Generator[list[bytes], None, tuple[UpstreamHealth, OpenStream]]:
-        """Return the upstream that answered, and its stream; yield empty batches while it waits."""
-        # A function of its own, whose frame and closure end here and release the request.
+    ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
+        """Return the upstream that answered, and its stream; yield SILENCE while it waits.
+
+        A function of its own, whose frame and closure end here and release the request.
+        """
 
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
             return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
@@ -226,10 +229,10 @@ class UpstreamRouter:
 
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
-    """Yield payloads in batches of bounded work; the last is `Last` if all of them together were."""
+    """Yield payloads in batches of bounded work; the last is `LastBatch` if all of them together were."""
     last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
     for start in range(0, last, STEP_PAYLOADS):
         yield list(held[start : start + STEP_PAYLOADS])
         checkpoint()
     rest = held[last:]
-    yield sse.Last(rest) if isinstance(held, sse.Last) else rest
+    yield sse.LastBatch(rest) if isinstance(held, sse.LastBatch) else rest

@@ -21,11 +21,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from parley.concurrency import checkpoint
+from parley.concurrency import SILENCE, checkpoint
 from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
 from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.sse import Batch
 
 MAX_ANSWER_BYTES = 4 << 20
 """Cap of an answer in text, in bytes."""
@@ -46,7 +47,7 @@ Receive = Callable[[float], bytes | None]
 class StreamReader:
     """Reads one stream. `committed` turns true with the first content.
 
-    After `tick` seconds without a payload an empty batch is yielded, so that a heartbeat can be sent. `timeouts.idle`
+    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent. `timeouts.idle`
     and `timeouts.total` limit its time, `max_bytes` its size.
     """
 
@@ -71,10 +72,10 @@ class StreamReader:
         self.committed = False
         self.done = False
 
-    def batches(self, receive: Receive) -> Iterator[list[bytes]]:
-        """Yield the payloads that each receive completed, without DONE; `Last` if they end the answer.
+    def batches(self, receive: Receive) -> Iterator[Batch]:
+        """Yield the payloads that each receive completed, without DONE; `LastBatch` if they end the answer.
 
-        An empty batch means that nothing came for a tick. Raises AnswerCapped above the caps, and UpstreamError.
+        SILENCE is yielded when nothing came for a tick. Raises AnswerCapped above the caps, and UpstreamError.
         """
         try:
             yield from self._until_done(receive)
@@ -86,11 +87,11 @@ class StreamReader:
             if not self._is_finished:
                 raise
 
-    def _until_done(self, receive: Receive) -> Iterator[list[bytes]]:
+    def _until_done(self, receive: Receive) -> Iterator[Batch]:
         """Yield batches until DONE or the end of the bytes."""
         size = 0
         timeouts = self._timeouts
-        # Silence is counted from `heard` for a stall, and from `ticked` for an empty batch.
+        # Silence is counted from `heard` for a stall, and from `ticked` for SILENCE.
         started = heard = ticked = now = self._clock()
         while not self.done:
             moments = (ticked + self._tick, heard + self._idle(), started + timeouts.total)
@@ -112,9 +113,9 @@ class StreamReader:
                 raise UpstreamStalled("the upstream fell silent inside its answer")
             if now - ticked >= self._tick:
                 ticked = now
-                yield []
+                yield SILENCE
 
-    def _steps(self, received: bytes) -> Iterator[list[bytes]]:
+    def _steps(self, received: bytes) -> Iterator[Batch]:
         """Yield the batches of a large receive, in steps of bounded work."""
         # The waits between receives do not share the loop here: an upstream that sends faster than we read never lets
         # this greenlet wait.
@@ -138,7 +139,7 @@ class StreamReader:
         # Before the first content `Timeouts.first_content` applies, which the attempt watches.
         return self._timeouts.idle if self.committed else math.inf
 
-    def _batch(self, payloads: list[bytes]) -> Iterator[list[bytes]]:
+    def _batch(self, payloads: list[bytes]) -> Iterator[Batch]:
         """Yield the good payloads of one receive in one batch, before the failure that may follow them."""
         good: list[bytes] = []
         for payload in payloads:
@@ -154,7 +155,7 @@ class StreamReader:
                 raise
             good.append(payload)
         if self.done:
-            good = sse.Last([*good, *self._ending()])
+            good = sse.LastBatch([*good, *self._ending()])
         if good:
             yield good
 

@@ -21,10 +21,10 @@ _encode = msgspec.json.encode
 
 @dataclasses.dataclass
 class Envelope:
-    """What all chunks of one answer share: id, created (Unix seconds) and model.
+    """The fields that all chunks of one answer share: id, created (Unix seconds) and model.
 
-    `used` once a chunk of ours has been made under it; `calls_tool` once a tool call has begun, which no words
-    of ours may complete.
+    `used` is true once a chunk of ours has been made under it, `calls_tool` once a tool call has begun, which no words
+    of ours may complete. `takes_text` is false once the answer's failure must not be hidden behind a text of ours.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Envelope:
     model: str
     used: bool = False
     calls_tool: bool = False
+    takes_text: bool = True
 
     @classmethod
     def new(cls, model: str) -> "Envelope":

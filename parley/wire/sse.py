@@ -8,6 +8,7 @@ did not is still given out at the end, because some upstreams close right after 
 
 from collections.abc import Iterable
 
+from parley.concurrency import Silence
 from parley.errors import UpstreamBadResponse
 
 MAX_EVENT_BYTES = 1 << 20
@@ -19,8 +20,12 @@ class Comment(bytes):
     """A line that every client ignores, ready to stand among payloads."""
 
 
-class Last(list[bytes]):
-    """The payloads that end a complete answer: DONE may leave with them, in one write."""
+class LastBatch(list[bytes]):
+    """The payloads that end a complete answer: DONE leaves with them, in one write."""
+
+
+Batch = list[bytes] | Silence
+"""The payloads that leave in one write, or SILENCE."""
 
 
 def frame(payload: bytes) -> bytes:

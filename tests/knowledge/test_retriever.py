@@ -8,6 +8,7 @@ import gevent
 import pytest
 from structlog.testing import capture_logs
 
+from parley.concurrency import SILENCE
 from parley.errors import NotFound
 from parley.knowledge.bases import Bases
 from parley.knowledge.documents import Passage
@@ -148,7 +149,7 @@ def test_a_slow_search_is_notified_once(tmp_path: Path, record: TurnRecord) -> N
 
     batches, found = drained(made.ground_notifying("", Query("chain"), 2, record, 0.001))
 
-    assert batches == [[]] and found.citations == CITATIONS
+    assert batches == [SILENCE] and found.citations == CITATIONS
 
 
 def test_a_search_in_time_is_not_notified(tmp_path: Path, record: TurnRecord) -> None:
@@ -170,7 +171,7 @@ def test_a_caller_that_leaves_ends_the_search(tmp_path: Path, record: TurnRecord
         return HITS
 
     batches = retriever(tmp_path, endless, timeout=60).search_telling("", Query("chain"), 2, record, 0.01)
-    assert next(batches) == []
+    assert next(batches) is SILENCE
     batches.close()
 
     assert ended.wait(5)

@@ -9,6 +9,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from parley.concurrency import SILENCE, Silence
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
 from parley.speech.speech_stream import MOST_CHARACTERS, SpeechStream
 from parley.speech.speech_text import Clause
@@ -45,11 +46,11 @@ class Speaker:
 class Writer:
     """A text in pieces, with waits and errors between them, that records its closing."""
 
-    def __init__(self, *pieces: str | Event | Exception | type[Exception]) -> None:
+    def __init__(self, *pieces: str | Silence | Event | Exception | type[Exception]) -> None:
         self.pieces = pieces
         self.closed = False
 
-    def text(self) -> Generator[str, None, None]:
+    def text(self) -> Generator[str | Silence, None, None]:
         try:
             for piece in self.pieces:
                 if isinstance(piece, type):
@@ -110,7 +111,7 @@ def test_a_clause_is_urgent_when_nothing_is_left_to_hear(speaker: Speaker) -> No
     pause.set()
     settle()
 
-    assert heard[2] == AudioPiece() and next(pieces).text == "Three. "
+    assert heard[2] is SILENCE and next(pieces).text == "Three. "
     assert speaker.urgent == [True, False, True]
 
 
@@ -125,12 +126,12 @@ def test_the_text_is_read_while_no_piece_is_taken(speaker: Speaker) -> None:
 
 def test_silence_gives_empty_pieces(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
-        assert next(speech_stream(Writer(Event()), speaker, tick=0.001).pieces()) == AudioPiece()
+        assert next(speech_stream(Writer(Event()), speaker, tick=0.001).pieces()) is SILENCE
 
 
 def test_an_empty_text_gives_an_empty_piece_at_once(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
-        assert next(speech_stream(Writer("", Event()), speaker).pieces()) == AudioPiece()
+        assert next(speech_stream(Writer(SILENCE, Event()), speaker).pieces()) is SILENCE
 
 
 def test_a_text_that_fails_is_heard_to_its_last_full_clause(speaker: Speaker) -> None:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from gevent.event import Event
 
+from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
     InternalError,
@@ -91,7 +92,7 @@ class Asking:
         ticks = self.attempts.run(heartbeats=self.heartbeats)
         try:
             while True:
-                assert next(ticks) == []
+                assert next(ticks) is SILENCE
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         finally:
@@ -269,7 +270,7 @@ def test_an_attempt_without_a_greenlet_ends_at_the_deadline() -> None:
 def test_waiting_yields_at_each_tick() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.002})
     ticks = asking.attempts.run(heartbeats=True)
-    assert [next(ticks) for _ in range(5)] == [[]] * 5
+    assert [next(ticks) for _ in range(5)] == [SILENCE] * 5
     asking.close()
 
 

@@ -27,6 +27,7 @@ from fake_upstream import (
 )
 from structlog.testing import capture_logs
 
+from parley.concurrency import SILENCE
 from parley.errors import (
     UpstreamAuthFailed,
     UpstreamBadResponse,
@@ -173,7 +174,7 @@ def test_a_silent_stream_yields_at_each_tick(api: ChatApi, fake: FakeUpstream) -
     stream = api.open(chat_request(), Envelope("ours", 1, "m"), seconds=2, tick=0.01)
     with contextlib.closing(stream):
         rest = stream.rest(Envelope("ours", 1, "m"))
-        assert [next(rest) for _ in range(3)] == [[]] * 3
+        assert [next(rest) for _ in range(3)] == [SILENCE] * 3
 
 
 def test_closing_a_stream_early_closes_its_connection(api: ChatApi, fake: FakeUpstream) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import gevent
@@ -25,13 +25,14 @@ from fake_upstream import (
     text_chunk,
 )
 
+from parley.concurrency import SILENCE
 from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
 from parley.turn_record import TurnRecord
 from parley.upstream import router
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.router import STEP_PAYLOADS, NoUpstream, UpstreamRouter, _in_steps
 from parley.wire.chunks import Envelope
-from parley.wire.sse import Last
+from parley.wire.sse import Batch, LastBatch
 
 Route = Callable[..., UpstreamRouter]
 SOON = {"retry-after-ms": "1"}
@@ -68,8 +69,8 @@ def record() -> TurnRecord:
     return TurnRecord("chat", "r")
 
 
-def text(batches: Iterator[list[bytes]]) -> bytes:
-    return b"".join(itertools.chain(*batches))
+def text(batches: Iterable[Batch]) -> bytes:
+    return b"".join(itertools.chain(*(batch for batch in batches if batch is not SILENCE)))
 
 
 def test_the_first_batch_holds_all_up_to_the_content(route: Route, fake: FakeUpstream) -> None:
@@ -134,7 +135,7 @@ def test_a_chunk_of_ours_keeps_the_answers_id(route: Route, fake: FakeUpstream) 
 def test_waiting_yields_at_the_wake_up_time(route: Route, fake: FakeUpstream) -> None:
     fake.script = [HANG]
     batches = route(fake).stream(chat_request(), Envelope.new("m"), record(), wake_after=0.01)
-    assert next(batches) == []
+    assert next(batches) is SILENCE
     batches.close()
 
 
@@ -200,7 +201,7 @@ def test_without_an_upstream_requests_name_the_settings() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
-@pytest.mark.parametrize("kind", [list, Last])
+@pytest.mark.parametrize("kind", [list, LastBatch])
 def test_payloads_that_were_held_go_on_in_steps(kind: type, count: int) -> None:
     held = kind(b"%d" % number for number in range(count))
     batches = list(_in_steps(held))

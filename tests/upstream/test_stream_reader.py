@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
     UpstreamBadResponse,
@@ -21,7 +22,7 @@ from parley.errors import (
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, STEP_LINES, StreamReader
 from parley.upstream.timeouts import MAX_AUDIO_SECONDS, Timeouts
 from parley.wire.chunks import Envelope
-from parley.wire.sse import Last
+from parley.wire.sse import Batch, LastBatch
 
 ROLE = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}'
 WORD = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"content":"\xc3\xa9"}}]}'
@@ -53,9 +54,10 @@ def new_reader(clock: Callable[[], float] = time.monotonic) -> StreamReader:
     return StreamReader(Envelope("ours", 1, "m"), timeouts(), tick=TICK, clock=clock)
 
 
-def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple[list[list[bytes]], Ending]:
+def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple[list[Batch], Ending]:
     """Return the batches, and the error that ended them, if any."""
-    batches, pieces = [], iter(received)
+    batches: list[Batch] = []
+    pieces = iter(received)
     try:
         for batch in (reader or new_reader()).batches(lambda _timeout: next(pieces, b"")):
             batches.append(batch)
@@ -209,7 +211,7 @@ def test_a_receive_of_countless_events_comes_in_batches(checkpoints: list[None])
     batches, ending = read([received])
 
     assert [payload for batch in batches for payload in batch] == [ROLE, WORD, *[tiny] * 3000, FINISH]
-    assert (type(batches[-1]), ending) == (Last, None)
+    assert (type(batches[-1]), ending) == (LastBatch, None)
     assert max(map(len, batches)) <= STEP_LINES
     assert len(checkpoints) >= len(batches)
 
@@ -307,7 +309,7 @@ def test_silence_yields_an_empty_batch_for_each_tick() -> None:
 
     batches = list(reader.batches(lambda _timeout: next(pieces, b"")))
 
-    assert batches == [[WORD], [], [], [FINISH]]
+    assert batches == [[WORD], SILENCE, SILENCE, [FINISH]]
 
 
 def test_a_stall_is_raised_at_the_idle_time() -> None:
@@ -336,7 +338,7 @@ def test_silence_before_the_first_content_is_no_stall() -> None:
 
     batches = list(reader.batches(lambda _timeout: next(pieces, b"")))
 
-    assert batches == [[ROLE], [], [], [], [WORD, FINISH]]
+    assert batches == [[ROLE], SILENCE, SILENCE, SILENCE, [WORD, FINISH]]
 
 
 @settings(max_examples=50)
