@@ -23,10 +23,11 @@ from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
 from parley.telemetry.logs import log
-from parley.upstream.chat_api import Budgets, ChatApi
+from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.upstream.timeouts import Timeouts
 
 WARM_SECONDS = 20.0
 
@@ -163,21 +164,25 @@ def voice_of(settings: Settings) -> Synthesiser:
 
 def upstream_of(settings: Settings) -> Upstream:
     """What the settings name: an API and its fallbacks, else the embedded model where it runs, else none."""
-    budgets = Budgets(
+    timeouts = Timeouts(
         connect=settings.connect_timeout,
         first_content=settings.ttft_timeout,
         precommit=settings.precommit_timeout,
         idle=settings.idle_timeout,
         total=settings.stream_timeout,
-        tick=settings.heartbeat or settings.idle_timeout,
     )
-    upstreams = [*_first_upstream(settings, budgets), *_fallbacks(settings, budgets)]
+    upstreams = [*_first_upstream(settings, timeouts), *_fallbacks(settings, timeouts)]
     if not upstreams:
         return NoUpstream()
-    return UpstreamRouter(upstreams, budgets, settings.hedge_after / 1000 if settings.hedge_after else None)
+    return UpstreamRouter(
+        upstreams,
+        timeouts,
+        tick=settings.heartbeat or settings.idle_timeout,
+        hedge_after=settings.hedge_after / 1000 if settings.hedge_after else None,
+    )
 
 
-def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
+def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
     if settings.llm_base_url or settings.llm_api_key:
         return [
             ChatApi(
@@ -185,7 +190,7 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
                 settings.llm_base_url or OPENAI_BASE_URL,
                 settings.llm_api_key,
                 settings.llm_model,
-                budgets,
+                timeouts,
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
@@ -195,18 +200,18 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
             )
         ]
     if model_process.running:
-        return [EmbeddedUpstream(model_process.running, budgets, max_idle=settings.max_streams)]
+        return [EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams)]
     return []
 
 
-def _fallbacks(settings: Settings, budgets: Budgets) -> list[ChatApi]:
+def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
     return [
         ChatApi(
             f"fallback-{number}",
             fallback.base_url,
             fallback.key,
             fallback.model or settings.llm_model,
-            budgets,
+            timeouts,
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
