@@ -117,6 +117,7 @@ def parse_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise ValueError
+    # A path is appended to it, and the start prints it: that rules out a query and a password.
     if "@" in parts.netloc or "?" in value or "#" in value:
         raise ValueError
     parts.port  # noqa: B018 - it raises ValueError for a port that is not a number below 65536

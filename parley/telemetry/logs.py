@@ -51,6 +51,7 @@ def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            # Early, so that a warning that is held back costs no formatting.
             RepeatLimit().drop_repeated,
             structlog.processors.format_exc_info,
             clean,
@@ -69,6 +70,7 @@ def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None
 
 def take_over_library_loggers(clean: "FieldCleaner | None") -> None:
     """Format the lines of gunicorn and of libraries as this module's own: as JSON with `clean`, or as text."""
+    # Without a handler logging falls back to one of its own, which would write warnings without redaction.
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.StreamHandler(_errors.stream))
     # Each handler keeps its stream: if gunicorn was told to log to a file, its lines go there.
@@ -149,6 +151,7 @@ class RepeatLimit:
     def _count(self, warning: str) -> int | None:
         """Return how often a warning was held back since it last passed, or None if it is held back now."""
         now = self._clock()
+        # Not 0 for a warning that is new: the monotonic clock may have begun with the machine, seconds ago.
         if now - self._last.get(warning, -REPEAT_SECONDS) < REPEAT_SECONDS:
             self._repeated[warning] = self._repeated.get(warning, 0) + 1
             return None

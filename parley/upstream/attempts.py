@@ -200,6 +200,7 @@ class Attempts(Generic[Answer]):
         now = time.monotonic()
         if len(self._tried) < MAX_ATTEMPTS and now < self._deadline:
             untried = self._untried()
+            # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
             if error.may_fail_over and untried:
                 self._start(untried[0])
             elif error.retryable and self._tried.count(candidate) < error.most_attempts:
@@ -243,6 +244,7 @@ class Attempts(Generic[Answer]):
 
     def _untried(self) -> list[UpstreamHealth]:
         """Return the upstreams without an attempt: those that their breakers allow, or all if there is none."""
+        # With every breaker open one is tried all the same: a breaker may be wrong, and no attempt is a sure failure.
         untried = [candidate for candidate in self._candidates if candidate not in self._tried]
         return [candidate for candidate in untried if candidate.breaker.allows()] or untried
 

@@ -140,6 +140,7 @@ class ChatApi:
         seconds = min(seconds, timeouts.first_content)
         with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)
+            # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
                 return OpenStream(
                     response, reader, reader.batches(_event_stream(response, timeouts.idle)), self._redactor(chat)
@@ -155,6 +156,7 @@ class ChatApi:
         Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
         seconds = min(seconds, self._timeouts.total)
+        # A timer beside the limit of `read`, which begins anew with each receive: an upstream may send drop by drop.
         with (
             gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
@@ -184,12 +186,14 @@ class ChatApi:
             ):
                 listed = json.loads(response.read(MODELS_TIMEOUT))["data"] if response.status == 200 else []
                 return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]
+        # RecursionError: JSON that is nested too deeply for the decoder.
         except (ParleyError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
     def warm(self) -> None:
         """Open connections ahead of the next requests, as many as are missing. Failures are left to those requests."""
         missing = self._pool.missing(self._spare)
+        # All at once: behind a round trip of 40 ms each takes two more for TCP and TLS (docs/performance.md).
         gevent.joinall([gevent.spawn(self._open_ahead) for _ in range(missing)])
 
     def _open_ahead(self) -> None:
@@ -254,6 +258,7 @@ def _event_stream(response: HttpResponse, timeout: float) -> Receive:
     An upstream that answers with one JSON object, because it cannot stream, is read within `timeout` seconds and
     converted. Raises UpstreamBadResponse for any other media type.
     """
+    # No media type is taken for a stream: if it is none, the reader finds no event in it and says so.
     if response.media_type in ("text/event-stream", ""):
         return response.receive
     if response.media_type != "application/json":

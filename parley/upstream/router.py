@@ -133,6 +133,7 @@ class UpstreamRouter:
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
         del chat
         with contextlib.closing(stream):
+            # To open a stream is to read it up to its first content.
             record.ttft_ms = record.elapsed_ms
             record.upstream_request_id = stream.request_id
             rest = stream.rest(envelope)
@@ -150,8 +151,10 @@ class UpstreamRouter:
         def ask(upstream: ChatApi, seconds: float) -> Completion:
             return upstream.complete(chat, seconds=seconds)
 
+        # No hedge: the first byte of a whole answer comes with its end, so that nearly every request would be doubled.
         attempts = self._attempts(record, ask, None, self._timeouts.total)
         with contextlib.closing(attempts):
+            # Nothing can be sent to the caller before the status of a JSON answer, so that ticks would be of no use.
             waiting = attempts.run(heartbeats=False)
             try:
                 while True:
@@ -172,6 +175,7 @@ class UpstreamRouter:
         An empty list is not kept, because it nearly always means that the request for it failed; until another request
         succeeds, the last list that was received is returned.
         """
+        # The first upstream's alone: a request goes there first, which would refuse a model that only another has.
         if time.monotonic() >= self._models_until and (listed := self.candidates[0].upstream.models()):
             self._models = listed
             self._models_until = time.monotonic() + MODELS_KEPT_SECONDS
@@ -230,6 +234,7 @@ class UpstreamRouter:
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
     """Yield payloads in batches of bounded work; the last is `LastBatch` if all of them together were."""
+    # Within an answer's cap an upstream may send thousands of empty deltas before its first content.
     last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
     for start in range(0, last, STEP_PAYLOADS):
         yield list(held[start : start + STEP_PAYLOADS])

@@ -180,6 +180,7 @@ class StreamReader:
         """Return the finish chunk if the upstream left it out (Ollama may). Raises UpstreamError if truncated."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
+        # After DONE one finish_reason is enough: some choices of several may have come without.
         if self._is_finished or (self.done and self._any_finished):
             return []
         if not self.done:
