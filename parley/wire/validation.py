@@ -1,6 +1,6 @@
-"""What a request's fields must be: only those that we use, each refused by its name.
+"""Checks of the fields that we use; each faulty one is refused by its name.
 
-Whether an upstream likes the rest is the upstream's to say.
+All other fields are for the upstream to judge.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,11 @@ from typing import Any
 from parley.errors import InvalidRequest
 
 MAX_MESSAGES = 4096
+"""Most messages of a conversation."""
 MAX_MODEL_CHARACTERS = 256
 MAX_FILTERS = 16
 MAX_WAITING_MS = 60_000
+"""Longest wait for a waiting message, in milliseconds."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -91,7 +93,8 @@ def _check_message(message: Any, path: str) -> None:
         raise InvalidRequest(f"{path}.role must be one of {', '.join(sorted(ROLES))}", param=f"{path}.role")
     if message.get("content") is not None:
         _check_content(message["content"], f"{path}.content")
-    elif role != "assistant":  # an assistant's message may hold tool calls or audio instead
+    # An assistant's message may hold tool calls or audio instead.
+    elif role != "assistant":
         raise InvalidRequest(f"{path}.content is missing", code="missing_field", param=f"{path}.content")
 
 
