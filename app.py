@@ -1,4 +1,4 @@
-"""The WSGI application, `app:app`. Creating it opens nothing: no file, no connection, no thread."""
+"""The WSGI application, `app:app`. Creating it opens no file, no connection and no thread."""
 
 from flask import Flask
 
@@ -12,27 +12,19 @@ from parley.telemetry import logs
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
-    """Build an application; without arguments it reads its settings from the environment.
+    """Return an application with these settings or services; by default with the settings of the environment.
 
-    Raises SettingsError for a bad one.
+    Raises SettingsError for a bad setting in the environment.
     """
     services = services or Services(settings or load())
     logs.configure(services.settings.log_level, services.settings.log_format, services.settings.secrets)
     app = Flask(__name__, static_folder=None)
     app.extensions["parley"] = services
-    # A redirect would lose the body of a POST: a trailing slash is accepted, a double slash is not found.
+    # A redirect would lose the body of a POST, so a trailing slash is accepted, and a double slash is not found.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    for blueprint in (
-        basic.bp,
-        rag.bp,
-        audio.bp,
-        meta.bp,
-        settings_cli.bp,
-        kb_cli.bp,
-        audio_cli.bp,
-    ):
+    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, settings_cli.bp, kb_cli.bp, audio_cli.bp):
         app.register_blueprint(blueprint)
     return app
 

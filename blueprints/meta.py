@@ -1,6 +1,7 @@
-"""About the server itself: `GET /health`, `/ready`, `/models`, `/metrics` and `/openapi.json`.
+"""Endpoints about the server itself: `GET /health`, `/ready`, `/models`, `/metrics` and `/openapi.json`.
 
-/health: alive. /ready: able to answer, or why not. /models and /metrics are behind the key where keys are set.
+/health tells whether the process is alive, /ready whether it can answer, or why not. /models and /metrics need a key
+if keys are set. All but /metrics and /openapi.json also answer under other paths, for platforms that expect them.
 """
 
 from pathlib import Path
@@ -13,44 +14,43 @@ from blueprints.web import check_key, json_response, may_see_details, services
 from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
+DOCUMENT = Path(__file__).with_name("openapi.json")
 
 
 @bp.get("/health")
 @bp.get("/healthz")
 def health() -> Response:
-    """The process is alive; nothing else is asked."""
+    """Return status 200 while the process is alive, whatever the upstream does."""
     return json_response({"status": "ok"})
 
 
 @bp.get("/ready")
 @bp.get("/readyz")
 def ready() -> Response:
-    """200 where a question can be answered, else 503 with the reason; details only for those with a key."""
-    reason = _reason()
+    """Return status 200 if a question can be answered, else 503 with the reason; callers with a key get details."""
+    within = services()
+    if within.draining:
+        reason = "the server is shutting down"
+    elif within.knowledge.loading:
+        reason = "the knowledge is being read"
+    else:
+        unavailable = within.upstream.unavailable_reason()
+        reason = unavailable.message if unavailable else ""
     answer: dict[str, Any] = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
     if may_see_details():
         answer["details"] = {
-            "model": services().default_model,
-            "auth": "off" if services().keyring.is_open else "on",
-            "streams": len(services().admission.running),
-            "upstreams": services().upstream.breaker_states(),
-            "kb": services().knowledge.bases.state,
-            **({"voice": services().synthesis.description} if services().has_voice else {}),
+            "model": within.default_model,
+            "auth": "off" if within.keyring.is_open else "on",
+            "streams": len(within.admission.running),
+            "upstreams": within.upstream.breaker_states(),
+            "kb": within.knowledge.bases.state,
+            **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 
 
-def _reason() -> str | None:
-    if services().draining:
-        return "the server is shutting down"
-    if services().knowledge.loading:
-        return "the knowledge is being read"
-    unavailable = services().upstream.unavailable_reason()
-    return unavailable.message if unavailable else None
-
-
 def list_models() -> Response:
-    """The default model first, then what the upstream lists."""
+    """List the default model first, then those of the upstream. Raises InvalidApiKey."""
     check_key()
     own = {"id": services().default_model, "object": "model", "created": 0, "owned_by": "upstream"}
     listed = {model["id"]: model for model in services().upstream.models()}
@@ -58,23 +58,20 @@ def list_models() -> Response:
     return json_response({"object": "list", "data": list(models.values())})
 
 
-for path in ("", "/rag", "/audio"):
-    bp.get(f"{path}/models")(list_models)
-    bp.get(f"{path}/v1/models")(list_models)
-    bp.get(f"/v1{path}/models")(list_models) if path else None
+# Platforms look for /models beside the completions URL that they were given, bare or under /v1.
+for prefix in ("", "/rag", "/audio"):
+    for path in sorted({f"{prefix}/models", f"{prefix}/v1/models", f"/v1{prefix}/models"}):
+        bp.get(path)(list_models)
 
 
 @bp.get("/metrics")
 def show_metrics() -> Response:
-    """The metrics of all workers, or of this one where they share no folder."""
+    """Return the metrics of all workers, or of this one if they share no folder. Raises InvalidApiKey."""
     check_key()
     return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
-DOCUMENT = Path(__file__).with_name("openapi.json")
-
-
 @bp.get("/openapi.json")
 def openapi() -> Response:
-    """The document beside this file."""
+    """Return the API's description, the file `openapi.json` beside this one."""
     return json_response(DOCUMENT.read_bytes())

@@ -60,8 +60,10 @@ class _Line:
         self._full_at = 0.0
         self._waiting: deque[Waiter[None]] = deque()
         self._background: deque[Waiter[None]] = deque()
-        # A timer, not a callback: gevent runs callbacks before the loop looks at its sockets, timers behind that.
-        self._next_pass = self._hub.loop.timer(0)
+        # A timer, not a callback: gevent runs callbacks before the loop looks at its sockets, timers behind that. Of
+        # the lowest priority, so that sockets and timers that are ready in the same pass come first.
+        loop = self._hub.loop
+        self._next_pass = loop.timer(0, priority=loop.MINPRI)
 
     def step(self, background: bool) -> None:
         """Return at once, or after a wait for a pass that has time left."""

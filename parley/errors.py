@@ -1,7 +1,9 @@
-"""Everything that can go wrong with a request, as one tree of exceptions.
+"""Errors that a request can end with, as one tree of exceptions.
 
-Each error carries its HTTP status, its `type` and `code` (the closed list that callers, logs and metrics share) and
-whether another attempt may help. How it is written for a caller is `parley/wire/chunks.py`'s to say.
+Each error carries its HTTP status, its `type` and `code` (closed lists, shared by callers, logs and metrics) and flags
+that tell whether another attempt may help. An error is complete when it is raised: a differing status or header is an
+argument of the constructor or a copy (`with_headers`), never a later assignment. The JSON form that a caller reads is
+written in `parley/wire/chunks.py`.
 
     ParleyError
     ├── InvalidRequest              400   the caller's mistake; `param` names the field
@@ -11,54 +13,56 @@ whether another attempt may help. How it is written for a caller is `parley/wire
     │   ├── RequestTooLarge         413
     │   └── UnsupportedEncoding     415
     ├── InvalidApiKey               401
-    ├── ForbiddenOrigin             403   a browser's page that may not ask
-    ├── RateLimited                 429   too many, or too often, for this key
-    ├── ServerOverloaded            503   full: come back in a second
+    ├── ForbiddenOrigin             403   a web page that is not allowed to call
+    ├── RateLimited                 429   this key has too many turns, or begins them too often
+    ├── ServerOverloaded            503   all slots are taken: retry in a second
     ├── ServerShuttingDown          503
     ├── NotConfigured               503   no upstream is set
     ├── WarmingUp                   503   the embedded model is still loading
-    ├── InternalError               500   a fault of ours
-    └── UpstreamError               502   the model behind us failed
-        ├── UpstreamUnreachable     502   refused, unknown host, reset before an answer
-        ├── UpstreamTimeout         504   nothing to hear in time
+    ├── InternalError               500   a defect of this server
+    └── UpstreamError               502   the upstream failed
+        ├── UpstreamUnreachable     502   refused, unknown host, or reset before an answer
+        ├── UpstreamTimeout         504   no connection or no content in time
         ├── UpstreamTlsError        502   never retried
-        ├── UpstreamAuthFailed      502   our own key was refused
+        ├── UpstreamAuthFailed      502   the server's own key was refused
         ├── UpstreamRedirect        502   never followed
-        ├── UpstreamBadResponse     502   not what was asked for (HTML, broken JSON, an event over the cap)
-        ├── UpstreamEmptyResponse   502   a success without a word
+        ├── UpstreamBadResponse     502   not a chat completion (HTML, broken JSON, an event above its cap)
+        ├── UpstreamEmptyResponse   502   a success without content
         ├── UpstreamDisconnected    502   the connection broke inside the answer
-        ├── UpstreamIncomplete      502   the answer ended without an ending
+        ├── UpstreamIncomplete      502   the answer ended without `[DONE]` and without a finish_reason
         ├── UpstreamStalled         504   silence inside the answer
-        └── UpstreamRefused         4xx   the upstream's own verdict on the caller's request, passed on
-    AnswerCapped                          –     an answer grew to its cap: an ending, not an error
-    ClientGone                      –     nobody listens any more; not an error, so not an `Exception`
+        └── UpstreamRefused         4xx   the upstream's own refusal of the caller's request, passed on
+
+    AnswerCapped                    –     an answer reached its cap: an ending, not an error
+    ClientGone                      –     the client has left: not an error, and no `Exception`
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 
 class ParleyError(Exception):
-    """An answer other than success. `message` is for the caller: short, true, free of secrets."""
+    """A request that is not answered with success. `message` is shown to the caller and holds no secrets."""
 
     status = 500
     type = "server_error"
     code = "internal_error"
     retryable = False
-    """Whether the same upstream may do better in a moment."""
+    """True if another attempt at the same upstream may succeed."""
     may_fail_over = False
-    """Whether another upstream may do better."""
+    """True if another upstream may succeed."""
     most_attempts = 3
-    """How many attempts at the same upstream make sense."""
+    """Highest number of attempts at one upstream, the first included."""
     is_refusal = False
-    """Whether the server turned the request away, rather than failed to answer it."""
+    """True if the server turned the request away, false if it failed to answer it."""
     speakable = False
-    """Whether `FALLBACK_TEXT` may be spoken in its place: only where neither caller nor operator must act."""
+    """True if `FALLBACK_TEXT` may be spoken instead: only where neither the caller nor the operator must act."""
 
     def __init__(
         self,
         message: str,
         *,
+        status: int | None = None,
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -67,17 +71,36 @@ class ParleyError(Exception):
         self.message = message
         self.param = param
         self.headers = dict(headers or {})
+        if status is not None:
+            self.status = status
         if code is not None:
             self.code = code
 
     @property
     def public_code(self) -> str:
-        """The code that the caller sees; logs and metrics keep to `code`, whose list is closed."""
+        """The code that the caller sees; logs and metrics use `code`, whose list is closed."""
         return self.code
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """Return a copy of the error whose HTTP answer also bears `headers`; they replace those of the same name."""
+        return self._copy(headers={**self.headers, **headers})
+
+    def without_fallback(self) -> Self:
+        """Return a copy of the error in whose place `FALLBACK_TEXT` is not spoken."""
+        return self._copy(speakable=False)
+
+    def _copy(self, **changes: Any) -> Self:
+        # Not copy.copy(): that calls the constructor with `args`, and subclasses need more than the message.
+        copied = type(self).__new__(type(self), *self.args)
+        copied.__dict__.update(self.__dict__, **changes)
+        # Assigning the cause also sets `__suppress_context__`, which a plain `raise` leaves false.
+        copied.__cause__, copied.__context__ = self.__cause__, self.__context__
+        copied.__suppress_context__ = self.__suppress_context__
+        return copied.with_traceback(self.__traceback__)
 
 
 class InvalidRequest(ParleyError):
-    """The request can't be served as it is; `param` names the field at fault."""
+    """The request is malformed or asks for something impossible; `param` names the field at fault."""
 
     status = 400
     type = "invalid_request_error"
@@ -86,7 +109,7 @@ class InvalidRequest(ParleyError):
 
 
 class NotFound(InvalidRequest):
-    """No such route."""
+    """The route, or the knowledge base or recording that the request names, does not exist."""
 
     status = 404
     code = "not_found"
@@ -121,7 +144,7 @@ class UnsupportedEncoding(InvalidRequest):
 
 
 class InvalidApiKey(ParleyError):
-    """No key, or not one of ours."""
+    """The request carries no key, or one that is not in `API_KEYS`."""
 
     status = 401
     type = "authentication_error"
@@ -130,7 +153,7 @@ class InvalidApiKey(ParleyError):
 
 
 class ForbiddenOrigin(ParleyError):
-    """A page of another origin had a browser send a request that nobody asked its leave for."""
+    """A web page of an origin that is not allowed made a browser send the request."""
 
     status = 403
     type = "permission_error"
@@ -139,7 +162,7 @@ class ForbiddenOrigin(ParleyError):
 
 
 class RateLimited(ParleyError):
-    """The key's limit of conversations at a time, or in a stretch of time."""
+    """The key has reached `MAX_STREAMS_PER_KEY` or `RATE_LIMIT`."""
 
     status = 429
     type = "rate_limit_error"
@@ -148,7 +171,7 @@ class RateLimited(ParleyError):
 
 
 class ServerOverloaded(ParleyError):
-    """`MAX_STREAMS` turns are running."""
+    """`MAX_STREAMS` turns are running in this worker."""
 
     status = 503
     code = "server_overloaded"
@@ -156,7 +179,7 @@ class ServerOverloaded(ParleyError):
 
 
 class ServerShuttingDown(ParleyError):
-    """The server drains and the turn outlived the grace."""
+    """The server is stopping, and the turn ran longer than `GRACEFUL_TIMEOUT` allows."""
 
     status = 503
     code = "server_shutting_down"
@@ -164,7 +187,7 @@ class ServerShuttingDown(ParleyError):
 
 
 class NotConfigured(ParleyError):
-    """There is no upstream to ask; the message says what to set."""
+    """No upstream is configured; the message names the settings."""
 
     status = 503
     code = "not_configured"
@@ -178,59 +201,67 @@ class WarmingUp(ParleyError):
 
 
 class InternalError(ParleyError):
-    """A fault of ours; the details are in the log, under the request's id."""
+    """A defect of this server; the log has the details under the request's id."""
 
     speakable = True
 
 
 class UpstreamError(ParleyError):
-    """The upstream answered with a server error, or sent one inside the stream."""
+    """The upstream answered with a server error, or sent one inside the stream.
+
+    `upstream_code` is the code that the upstream gave. `retryable` decides for this error, in place of its class,
+    whether another attempt at this or another upstream may succeed.
+    """
 
     status = 502
     code = "upstream_error"
     retryable = may_fail_over = True
     speakable = True
 
-    def __init__(self, message: str, *, upstream_code: str | None = None, **rest: Any) -> None:
-        super().__init__(message, **rest)
+    def __init__(
+        self, message: str, *, upstream_code: str | None = None, retryable: bool | None = None, **others: Any
+    ) -> None:
+        super().__init__(message, **others)
         self.upstream_code = upstream_code
+        if retryable is not None:
+            self.retryable = self.may_fail_over = retryable
 
     @property
     def public_code(self) -> str:
-        """The upstream's own code where it gave one."""
+        """The upstream's own code, or `code` if it gave none."""
         return self.upstream_code or self.code
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection, or it closed before an answer began."""
+    """The connection failed, or closed before an answer began."""
 
     code = "upstream_unreachable"
     most_attempts = 2
 
 
 class UpstreamTimeout(UpstreamError):
-    """No connection, or no content, within its budget."""
+    """The upstream gave no connection, or no content, within its time limit."""
 
     status = 504
     code = "upstream_timeout"
 
 
 class UpstreamTlsError(UpstreamError):
-    """The upstream's certificate or TLS handshake is at fault."""
+    """The upstream's certificate or the TLS handshake is at fault."""
 
     code = "upstream_tls_error"
     retryable = may_fail_over = False
 
 
 class UpstreamAuthFailed(UpstreamError):
-    """The upstream refused our own key: the operator's business, not the caller's."""
+    """The upstream refused the server's own key, which the operator must correct, not the caller."""
 
     code = "upstream_auth_failed"
     retryable = False
 
 
 class UpstreamRedirect(UpstreamError):
-    """The upstream pointed elsewhere; a key is never carried there."""
+    """The upstream redirects; the redirect is not followed, because the key would go to another server."""
 
     code = "upstream_redirect"
     retryable = may_fail_over = False
@@ -243,7 +274,7 @@ class UpstreamBadResponse(UpstreamError):
 
 
 class UpstreamEmptyResponse(UpstreamError):
-    """The upstream answered with success and nothing in it."""
+    """The upstream answered with success but without content."""
 
     code = "upstream_empty_response"
     most_attempts = 2
@@ -256,13 +287,13 @@ class UpstreamDisconnected(UpstreamError):
 
 
 class UpstreamIncomplete(UpstreamError):
-    """The answer ended in good order, but without `[DONE]` and without a finish_reason."""
+    """The connection closed normally, but the answer has neither `[DONE]` nor a finish_reason."""
 
     code = "upstream_incomplete"
 
 
 class UpstreamStalled(UpstreamError):
-    """Silence inside the answer for longer than `IDLE_TIMEOUT`."""
+    """The upstream sent nothing for longer than `IDLE_TIMEOUT` inside an answer."""
 
     status = 504
     code = "upstream_stalled"
@@ -272,29 +303,33 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 class UpstreamRefused(UpstreamError):
-    """The upstream's own 4xx: its status and its error object are the caller's to see.
+    """The upstream refused the caller's request with a 4xx status, which the caller sees with the error object.
 
-    `body` is the upstream's `error` object, cleaned of keys and of our addresses.
+    `body` is the upstream's `error` object, with keys and this server's addresses removed.
     """
 
     retryable = False
     speakable = False
 
     def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(str(body.get("message") or "the upstream refused the request"), headers=headers)
-        self.status = status
-        self.retryable = self.may_fail_over = status == 429
+        super().__init__(
+            str(body.get("message") or "the upstream refused the request"),
+            status=status,
+            code="rate_limited" if status == 429 else "upstream_error",
+            headers=headers,
+            # Another upstream would refuse the same request, but has a rate limit of its own.
+            retryable=status == 429,
+        )
         self.body = dict(body)
         self.type = _TYPES.get(status, "invalid_request_error")
-        self.code = "rate_limited" if status == 429 else "upstream_error"
 
 
 class AnswerCapped(Exception):
-    """An answer reached its cap of seconds or bytes: it ends in good order, with finish_reason `length`."""
+    """An answer reached its cap of seconds or bytes; it ends normally, with finish_reason `length`."""
 
 
 class ClientGone(BaseException):
-    """Thrown into a turn whose client has left.
+    """The turn's client has left. Thrown into the turn's greenlet.
 
-    Not an `Exception`, like `GeneratorExit`: no handler on the way may take it for a failure of its own.
+    Like `GeneratorExit` no `Exception`, so that no handler on the way mistakes it for a failure of its own.
     """

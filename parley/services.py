@@ -11,11 +11,12 @@ import time
 import gevent
 
 from parley.admission import Admission, Keyring
+from parley.concurrency import checkpoint
 from parley.errors import ParleyError
 from parley.knowledge import minilm
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
-from parley.knowledge.retriever import Breath, Retriever
+from parley.knowledge.retriever import Retriever
 from parley.knowledge.semantic import Encoder
 from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
@@ -25,10 +26,11 @@ from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
 from parley.telemetry.logs import log
-from parley.upstream.chat_api import Budgets, ChatApi
+from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.upstream.timeouts import Timeouts
 
 WARM_SECONDS = 20.0
 
@@ -41,8 +43,9 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, index_factory_of(settings).build, Breath()),
+            Bases(settings.kb_dir, index_factory_of(settings).build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -165,21 +168,25 @@ def voice_of(settings: Settings) -> Synthesiser:
 
 def upstream_of(settings: Settings) -> Upstream:
     """Return the upstream that the settings name: an API and its fallbacks, else the embedded model, else none."""
-    budgets = Budgets(
+    timeouts = Timeouts(
         connect=settings.connect_timeout,
         first_content=settings.ttft_timeout,
         precommit=settings.precommit_timeout,
         idle=settings.idle_timeout,
         total=settings.stream_timeout,
-        tick=settings.heartbeat or settings.idle_timeout,
     )
-    upstreams = [*_first_upstream(settings, budgets), *_fallbacks(settings, budgets)]
+    upstreams = [*_first_upstream(settings, timeouts), *_fallbacks(settings, timeouts)]
     if not upstreams:
         return NoUpstream()
-    return UpstreamRouter(upstreams, budgets, settings.hedge_after / 1000 if settings.hedge_after else None)
+    return UpstreamRouter(
+        upstreams,
+        timeouts,
+        tick=settings.heartbeat or settings.idle_timeout,
+        hedge_after=settings.hedge_after / 1000 if settings.hedge_after else None,
+    )
 
 
-def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
+def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
     if settings.llm_base_url or settings.llm_api_key:
         return [
             ChatApi(
@@ -187,7 +194,7 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
                 settings.llm_base_url or OPENAI_BASE_URL,
                 settings.llm_api_key,
                 settings.llm_model,
-                budgets,
+                timeouts,
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
@@ -197,18 +204,18 @@ def _first_upstream(settings: Settings, budgets: Budgets) -> list[ChatApi]:
             )
         ]
     if model_process.running:
-        return [EmbeddedUpstream(model_process.running, budgets, max_idle=settings.max_streams)]
+        return [EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams)]
     return []
 
 
-def _fallbacks(settings: Settings, budgets: Budgets) -> list[ChatApi]:
+def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
     return [
         ChatApi(
             f"fallback-{number}",
             fallback.base_url,
             fallback.key,
             fallback.model or settings.llm_model,
-            budgets,
+            timeouts,
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,

@@ -1,6 +1,6 @@
-"""The kinds of setting: how a variable's text becomes a value, and how the accepted form is put in words.
+"""The types of settings: how a variable's text becomes a value, and the accepted form in words for the operator.
 
-Standard library only, like `settings.py`, which is the only one to use it.
+Used by `settings.py` alone, and like it limited to the standard library.
 """
 
 import dataclasses
@@ -13,37 +13,107 @@ from urllib.parse import urlsplit
 
 
 class SettingType(NamedTuple):
-    """How a variable's text becomes a value; `parse` raises ValueError for anything but `accepted`."""
+    """A parser and a description of what it accepts; `parse` raises ValueError for everything else."""
 
     parse: Callable[[str], Any]
     accepted: str
 
 
-def _text(value: str) -> str:
+@dataclasses.dataclass(frozen=True, slots=True)
+class UpstreamSetting:
+    """One entry of `LLM_FALLBACKS`. An upstream without a model is asked for the model that the request names."""
+
+    base_url: str
+    key: str | None = dataclasses.field(repr=False)
+    model: str | None
+
+
+def matching(pattern: str, accepted: str, convert: Callable[[str], Any] = str) -> SettingType:
+    """Return the type of a text that matches a regular expression as a whole."""
+
+    def parse(value: str) -> Any:
+        if not re.fullmatch(pattern, value):
+            raise ValueError
+        return convert(value)
+
+    return SettingType(parse, accepted)
+
+
+def choice(*allowed: str) -> SettingType:
+    """Return the type of one of the allowed words, in any case."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in allowed:
+            raise ValueError
+        return value.lower()
+
+    return SettingType(parse, "one of " + ", ".join(allowed))
+
+
+def integer(minimum: int, maximum: int) -> SettingType:
+    """Return the type of a whole number within two limits, both included."""
+
+    def parse(value: str) -> int:
+        # int() alone would also take other scripts' digits, signs, underscores and spaces.
+        if not re.fullmatch(r"[0-9]{1,12}", value) or not minimum <= int(value) <= maximum:
+            raise ValueError
+        return int(value)
+
+    return SettingType(parse, f"a whole number from {minimum} to {maximum}")
+
+
+def seconds(maximum: float, *, or_none: bool = False) -> SettingType:
+    """Return the type of a duration above 0; with `or_none` 0 is accepted too."""
+
+    def parse(value: str) -> float:
+        # float() alone would also take "inf", "nan" and exponents.
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) > maximum:
+            raise ValueError
+        if float(value) == 0 and not or_none:
+            raise ValueError
+        return float(value)
+
+    return SettingType(parse, f"seconds above 0, at most {maximum:g}" + (", or 0 for none" if or_none else ""))
+
+
+def milliseconds(accepted: str, minimum: int, **words: int | None) -> SettingType:
+    """Return the type of a number of milliseconds up to a minute, or of one of some words that stand for a value."""
+
+    def parse(value: str) -> int | None:
+        number: int | None = words[value] if value in words else integer(minimum, 60_000).parse(value)
+        return number
+
+    return SettingType(parse, accepted)
+
+
+def separated(
+    mark: str,
+    parse_item: Callable[[str], Any],
+    accepted: str,
+    *,
+    into: type = tuple,
+    may_be_empty: bool = False,
+) -> SettingType:
+    """Return the type of items that a mark separates, without empty and repeated ones, as a tuple or a frozenset."""
+
+    def parse(value: str) -> Any:
+        items = dict.fromkeys(parse_item(part.strip()) for part in value.split(mark) if part.strip())
+        if not items and not may_be_empty:
+            raise ValueError
+        return into(items)
+
+    return SettingType(parse, accepted)
+
+
+def parse_text(value: str) -> str:
+    """Return text without control characters and line breaks."""
     if not value.isprintable():
         raise ValueError
     return value
 
 
-def _key(value: str) -> str:
-    # It becomes a header's value: a line break here would be a header of somebody else's.
-    if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise ValueError
-    return value
-
-
-def _keys(value: str) -> tuple[str, ...]:
-    keys = tuple(_key(key.strip()) for key in value.split(",") if key.strip())
-    if not keys:
-        raise ValueError
-    return keys
-
-
-def _names(value: str) -> frozenset[str]:
-    return frozenset(name.strip() for name in value.split(",") if name.strip())
-
-
-def _url(value: str) -> str:
+def parse_url(value: str) -> str:
+    """Return a base URL without its last slashes; it has neither user nor query."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise ValueError
@@ -53,122 +123,52 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _language(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z]{2,3}", value):
+def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
+    """Return the entries of a JSON list of upstreams."""
+    entries = json.loads(value)
+    if not isinstance(entries, list):
         raise ValueError
-    return value.lower()
-
-
-def _phrases(value: str) -> tuple[str, ...]:
-    phrases = tuple(dict.fromkeys(phrase.strip() for phrase in value.split("|") if phrase.strip()))
-    if not phrases or not all(phrase.isprintable() for phrase in phrases):
-        raise ValueError
-    return phrases
-
-
-def _waiting(value: str) -> int | None:
-    """Milliseconds without content after which the waiting message is spoken: 0 at once, None never."""
-    if value == "off":
-        return None
-    return 0 if value == "always" else whole(0, 60_000).parse(value)
-
-
-def whole(least: int, most: int) -> SettingType:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", value) or not least <= int(value) <= most:
+    upstreams = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not {"base_url"} <= entry.keys() <= {"base_url", "api_key", "model"}:
             raise ValueError
-        return int(value)
-
-    return SettingType(parse, f"a whole number from {least} to {most}")
-
-
-def seconds(most: float, *, or_none: bool = False) -> SettingType:
-    def parse(value: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) > most:
+        if not all(isinstance(part, str) for part in entry.values()):
             raise ValueError
-        if float(value) == 0 and not or_none:
-            raise ValueError
-        return float(value)
-
-    return SettingType(parse, f"seconds above 0, at most {most:g}" + (", or 0 for none" if or_none else ""))
-
-
-def _share(value: str) -> float:
-    if not re.fullmatch(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", value):
-        raise ValueError
-    return float(value)
+        key, model = entry.get("api_key"), entry.get("model")
+        upstreams.append(
+            UpstreamSetting(
+                parse_url(entry["base_url"]), KEY.parse(key) if key else None, parse_text(model) if model else None
+            )
+        )
+    return tuple(upstreams)
 
 
-def _rate(value: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", value):
-        raise ValueError
-    return value
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
-    if not origins or any(not re.fullmatch(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin) for origin in origins):
-        raise ValueError
-    return origins
-
-
-def _hosts(value: str) -> frozenset[str]:
-    hosts = frozenset(host.strip().lower() for host in value.split(",") if host.strip())
-    if any(not re.fullmatch(r"[a-z0-9_.-]+(:[0-9]{1,5})?", host) for host in hosts):
-        raise ValueError
-    return hosts
-
-
-def _upstreams(value: str) -> tuple["UpstreamSetting", ...]:
-    listed = json.loads(value)
-    if not isinstance(listed, list):
-        raise ValueError
-    return tuple(_upstream(entry) for entry in listed)
-
-
-def _upstream(entry: Any) -> "UpstreamSetting":
-    if not isinstance(entry, dict) or not entry.keys() <= {"base_url", "api_key", "model"}:
-        raise ValueError
-    if not all(isinstance(value, str) for value in entry.values()) or "base_url" not in entry:
-        raise ValueError
-    key, model = entry.get("api_key"), entry.get("model")
-    return UpstreamSetting(_url(entry["base_url"]), _key(key) if key else None, _text(model) if model else None)
-
-
-def choice(*allowed: str) -> SettingType:
-    def parse(value: str) -> str:
-        if value.lower() not in allowed:
-            raise ValueError
-        return value.lower()
-
-    return SettingType(parse, "one of " + ", ".join(allowed))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class UpstreamSetting:
-    """One entry of `LLM_FALLBACKS`; without a model it is asked for the one that the request names."""
-
-    base_url: str
-    key: str | None = dataclasses.field(repr=False)
-    model: str | None
-
-
-TEXT = SettingType(_text, "text on one line")
-KEY = SettingType(_key, "a key of printable ASCII characters without spaces")
-KEYS = SettingType(_keys, "keys of printable ASCII characters without spaces, separated by commas")
-NAMES = SettingType(_names, "field names separated by commas, or *")
-URL = SettingType(_url, "a base URL such as https://api.openai.com/v1")
+TEXT = SettingType(parse_text, "text on one line")
+# A key becomes a header's value: a line break in it would let it add headers.
+KEY = matching(r"[\x21-\x7e]+", "a key of printable ASCII characters without spaces")
+KEYS = separated(",", KEY.parse, "keys of printable ASCII characters without spaces, separated by commas")
+NAMES = separated(",", str, "field names separated by commas, or *", into=frozenset, may_be_empty=True)
+URL = SettingType(parse_url, "a base URL such as https://api.openai.com/v1")
 FOLDER = SettingType(Path, "a path")
-PHRASES = SettingType(_phrases, "phrases separated by |")
-SHARE = SettingType(_share, "a number from 0 to 1 such as 0.25")
-RATE = SettingType(_rate, "a rate such as 60/minute or 5/second")
-ORIGINS = SettingType(_origins, "origins such as https://app.example.com separated by commas, or *")
-HOSTS = SettingType(_hosts, "host names such as voice.example.com separated by commas")
+PHRASES = separated("|", parse_text, "phrases separated by |")
+SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)
+RATE = matching(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", "a rate such as 60/minute or 5/second")
+ORIGINS = separated(
+    ",",
+    matching(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "an origin").parse,
+    "origins such as https://app.example.com separated by commas, or *",
+)
+HOSTS = separated(
+    ",",
+    matching(r"[A-Za-z0-9_.-]+(:[0-9]{1,5})?", "a host", str.lower).parse,
+    "host names such as voice.example.com separated by commas",
+    into=frozenset,
+    may_be_empty=True,
+)
 UPSTREAMS = SettingType(
-    _upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]'
+    parse_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]'
 )
-LANGUAGE = SettingType(_language, "a language such as en or de")
-HEDGE = SettingType(
-    lambda value: None if value == "off" else whole(1, 60_000).parse(value), "off, or milliseconds up to 60000"
-)
-WAITING = SettingType(_waiting, "always, off, or a number of milliseconds up to 60000")
+LANGUAGE = matching(r"[A-Za-z]{2,3}", "a language such as en or de", str.lower)
+OPTIONAL_MS = milliseconds("off, or milliseconds up to 60000", 1, off=None)
+# 0 is the waiting message at once, None never.
+WAITING = milliseconds("always, off, or a number of milliseconds up to 60000", 0, always=0, off=None)

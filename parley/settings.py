@@ -1,8 +1,8 @@
 """The settings: one table, one reader of the environment, one home of every default.
 
-A row of the table is a field of `Settings`; its variable is the field's name in capitals. README's table
-and `.env.example` are made from these rows (`flask settings`). Nothing here may import more than the
-standard library at module level: gunicorn's master reads its settings before anything heavy is loaded.
+Each row of the table is a field of `Settings`, and its variable is the field's name in capitals. The settings table of
+the documentation and `.env.example` are generated from these rows (`flask settings`). Only the standard library may be
+imported at module level: gunicorn's master reads its settings before anything heavy is loaded.
 """
 
 import dataclasses
@@ -15,12 +15,13 @@ from typing import Any
 from parley import setting_types as types
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
-"""Base URL of the model and of the voice where a key is set for them, and no URL."""
+"""Base URL of the model and of the voice if a key is set for them, but no URL."""
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+"""Variables, in either case, that name a proxy for outgoing connections."""
 
 
 class SettingsError(Exception):
-    """One line for the operator: the variable, and the form that it accepts (never a secret's value)."""
+    """A setting is unusable; the message names its variable and the accepted form, and never quotes the value."""
 
 
 def row(
@@ -32,7 +33,11 @@ def row(
     secret: bool = False,
     shown: str | None = None,
 ) -> Any:
-    """One row of the table. `default` is written as in the environment; `shown` replaces it in the docs."""
+    """Return one row of the table.
+
+    `default` is written as in the environment; `shown` replaces it in the documentation. `meaning` is Markdown. A
+    `secret` does not appear in the repr.
+    """
     value = None if default is None else kind.parse(default)
     metadata = {"kind": kind, "default": default, "meaning": meaning, "aliases": aliases, "shown": shown}
     return dataclasses.field(default=value, repr=not secret, metadata=metadata)
@@ -40,179 +45,229 @@ def row(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the operator decided. Durations are seconds unless a name says otherwise."""
+    """All settings. Durations are seconds unless a name says otherwise."""
 
     llm_api_key: str | None = row(
-        types.KEY, None, "key for the upstream", aliases=("OPENAI_API_KEY", "YOUR_LLM_API_KEY"), secret=True
+        types.KEY, None, "API key for the upstream.", aliases=("OPENAI_API_KEY", "YOUR_LLM_API_KEY"), secret=True
     )
     llm_base_url: str | None = row(
         types.URL,
         None,
-        "upstream base URL of an OpenAI-compatible API",
+        "Base URL of the upstream, an OpenAI-compatible API.",
         aliases=("OPENAI_BASE_URL",),
-        shown="OpenAI's when a key is set, else the embedded model",
+        shown="OpenAI's if a key is set, else the embedded model",
     )
-    llm_model: str = row(types.TEXT, "gpt-4o-mini", "model when the request names none")
+    llm_model: str = row(types.TEXT, "gpt-4o-mini", "Model to use when the request names none.")
     llm_fallbacks: tuple[types.UpstreamSetting, ...] = row(
         types.UPSTREAMS,
         "[]",
-        'further upstreams, tried in this order before the first word: a JSON list of `{"base_url","api_key","model"}`',
+        'Further upstreams, a JSON list of `{"base_url","api_key","model"}`. They are tried in this order, '
+        "until the first word is sent.",
         secret=True,
     )
     hedge_after: int | None = row(
-        types.HEDGE,
+        types.OPTIONAL_MS,
         "off",
-        "milliseconds without content after which the next upstream is asked beside the first (costs tokens)",
+        "Milliseconds without content after which the next upstream is asked as well as the first. This costs tokens.",
     )
     llm_forward_fields: frozenset[str] = row(
-        types.NAMES, "", "further request fields that may go upstream, separated by commas; `*` = all"
+        types.NAMES, "", "Further request fields to forward upstream, separated by commas; `*` forwards all."
     )
     api_keys: tuple[str, ...] | None = row(
         types.KEYS,
         None,
-        "keys that callers may use (`Authorization: Bearer`, or `x-api-key`), separated by commas; "
-        "unset: open to everybody",
+        "Keys that callers may use (`Authorization: Bearer` or `x-api-key`), separated by commas. "
+        "If unset, the server is open to everybody.",
         secret=True,
     )
     kb_dir: Path = row(
-        types.FOLDER, "kb_data", "folder of the knowledge: its `*.json` files; its subfolders are bases of their own"
+        types.FOLDER,
+        "kb_data",
+        "Folder of the knowledge. Its `*.json` files are the default knowledge base, each subfolder is another base.",
     )
     kb_poll: float = row(
-        types.seconds(3600, or_none=True), "2", "seconds between two looks for changed knowledge files; 0 = never"
+        types.seconds(3600, or_none=True),
+        "2",
+        "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
     audio_dir: Path = row(
-        types.FOLDER, "audio_assets", "folder of the recordings: `NAME.wav` (or .flac, .ogg, .opus, .mp3) + `NAME.txt`"
+        types.FOLDER,
+        "audio_assets",
+        "Folder of the recordings: `NAME.wav` (or .flac, .ogg, .opus, .mp3) with its transcript `NAME.txt`.",
     )
     waiting: int | None = row(
         types.WAITING,
         "always",
-        "the spoken waiting message of /rag: `always`, `off`, or the milliseconds without content after "
-        "which it is spoken (per request: the body's `waiting`)",
+        "When /rag speaks a waiting message: `always`, `off`, or after so many milliseconds without content. "
+        "A request can override it with `waiting` in its body.",
     )
     waiting_messages: tuple[str, ...] = row(
         types.PHRASES,
         "Let me look that up for you.|One moment, I am checking.|Good question, let me see.",
-        "waiting messages separated by `|`, never the same twice running",
+        "Waiting messages separated by `|`. No message is spoken twice in a row.",
     )
-    rag_top_k: int = row(types.whole(1, 20), "4", "passages sent to the model at most, of 1200 characters each")
+    rag_top_k: int = row(
+        types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
+    )
     rag_timeout: float = row(
-        types.seconds(60), "1.5", "seconds to look a question up; after them it is answered without context"
+        types.seconds(60),
+        "1.5",
+        "Maximum seconds for a knowledge search; after them the question is answered without context.",
     )
     rag_tier: str = row(
         types.choice("auto", "lexical"),
         "auto",
-        "how passages are found: `auto` by words and, where there is an encoder, by meaning; `lexical` by words alone",
+        "How passages are found: `auto` by words and, if there is an encoder, by meaning; `lexical` by words alone.",
     )
     rag_rewrite_ms: int | None = row(
-        types.HEDGE,
+        types.OPTIONAL_MS,
         "off",
-        "milliseconds that the model may take to put a follow-up as a question of its own, before it is looked up",
+        "Maximum milliseconds for the model to rewrite a follow-up as a question of its own before the search.",
     )
     rag_min_coverage: float = row(
         types.SHARE,
         "0.33",
-        "share of a question's weight that the best passage must hold by its words; below it nothing was found",
+        "Minimum share of the question's IDF weight that the best passage must contain; "
+        "below it the search finds nothing.",
     )
     rag_min_cosine: float = row(
         types.SHARE,
         "0.28",
-        "cosine that the best passage must reach where there are embeddings; below it nothing was found",
+        "Minimum cosine similarity of the best passage if there are embeddings; below it the search finds nothing.",
     )
     embeddings_base_url: str | None = row(
         types.URL,
         None,
-        "base URL of an OpenAI-compatible API for the embeddings of passages and questions",
-        shown="the embedded encoder where it is installed, else none",
+        "Base URL of an OpenAI-compatible API for the embeddings of passages and questions.",
+        shown="the embedded encoder if it is installed, else none",
     )
-    embeddings_api_key: str | None = row(types.KEY, None, "key for it", secret=True)
-    embeddings_model: str = row(types.TEXT, "text-embedding-3-small", "its model")
+    embeddings_api_key: str | None = row(types.KEY, None, "API key for the embeddings.", secret=True)
+    embeddings_model: str = row(types.TEXT, "text-embedding-3-small", "Model of the embeddings.")
     embeddings_timeout: float = row(
-        types.seconds(10), "0.4", "seconds that a question's embedding may take; after them words alone decide"
+        types.seconds(10),
+        "0.4",
+        "Maximum seconds for a question's embedding; after them passages are found by words alone.",
     )
-    embeddings_cache: Path = row(types.FOLDER, ".cache", "folder in which the passages' embeddings are kept")
-    fallback_text: str | None = row(types.TEXT, None, "spoken when a stream fails by the server's or upstream's fault")
+    embeddings_cache: Path = row(types.FOLDER, ".cache", "Folder in which the passages' embeddings are cached.")
+    fallback_text: str | None = row(
+        types.TEXT, None, "Text that is spoken when the server or the upstream fails during a stream."
+    )
     audio_mode: str = row(
         types.choice("assets", "speech", "relay"),
         "assets",
-        "what /audio says: `assets` (recordings), `speech` (the model's answer, synthesised), "
-        "`relay` (an upstream that answers in audio)",
+        "What /audio plays: `assets` (recordings), `speech` (the model's answer, synthesised), "
+        "or `relay` (the audio of an upstream that answers in audio).",
     )
-    audio_sample_rate: int = row(types.whole(8000, 48_000), "16000", "Hz of the PCM16 mono audio sent")
-    audio_chunk_ms: int = row(types.whole(10, 1000), "40", "milliseconds of audio in a chunk")
-    audio_lead_ms: int = row(types.whole(0, 5000), "200", "milliseconds that audio may run ahead of real time")
+    audio_sample_rate: int = row(
+        types.integer(8000, 48_000), "16000", "Sample rate in Hz of the PCM16 mono audio that is sent."
+    )
+    audio_chunk_ms: int = row(types.integer(10, 1000), "40", "Milliseconds of audio in one chunk.")
+    audio_lead_ms: int = row(
+        types.integer(0, 5000), "200", "Milliseconds by which the audio that is sent may run ahead of real time."
+    )
     tts_base_url: str | None = row(
         types.URL,
         None,
-        "base URL of an OpenAI-compatible `/audio/speech`, for `AUDIO_MODE=speech`",
-        shown="OpenAI's when a key is set, else the embedded voice",
+        "Base URL of an OpenAI-compatible speech API (`/audio/speech`), for `AUDIO_MODE=speech`.",
+        shown="OpenAI's if a key is set, else the embedded voice",
     )
-    tts_api_key: str | None = row(types.KEY, None, "key for that API", secret=True)
-    tts_model: str = row(types.TEXT, "gpt-4o-mini-tts", "model of that API")
-    tts_voice: str = row(types.TEXT, "alloy", "voice of that API")
+    tts_api_key: str | None = row(types.KEY, None, "API key for the speech API.", secret=True)
+    tts_model: str = row(types.TEXT, "gpt-4o-mini-tts", "Model of the speech API.")
+    tts_voice: str = row(types.TEXT, "alloy", "Voice of the speech API.")
     tts_language: str = row(
         types.LANGUAGE,
         "en",
-        "language of the spoken answers: with `en` numbers, dates and money are read as English words, "
-        "with any other they are left to the voice",
+        "Language of the spoken answers. With `en`, numbers, dates and amounts of money become English words; "
+        "with any other language they are left to the voice.",
     )
-    connect_timeout: float = row(types.seconds(60), "2", "seconds to connect to the upstream")
-    ttft_timeout: float = row(types.seconds(300), "6", "seconds until the first content of one attempt")
-    precommit_timeout: float = row(types.seconds(300), "9", "seconds until the first content, all attempts together")
+    connect_timeout: float = row(types.seconds(60), "2", "Maximum seconds to connect to the upstream.")
+    ttft_timeout: float = row(types.seconds(300), "6", "Maximum seconds until the first content of one attempt.")
+    precommit_timeout: float = row(
+        types.seconds(300), "9", "Maximum seconds until the first content, all attempts together."
+    )
     spare_connections: int = row(
-        types.whole(1, 1000),
+        types.integer(1, 1000),
         "8",
-        "idle connections held open to each upstream: so many calls at once need no handshake",
+        "Idle connections kept open to each upstream, so that this many calls at once need no handshake.",
     )
-    idle_timeout: float = row(types.seconds(600), "15", "seconds of silence inside an upstream's answer")
-    stream_timeout: float = row(types.seconds(3600), "300", "seconds that an upstream's answer may take in all")
+    idle_timeout: float = row(types.seconds(600), "15", "Maximum seconds of silence inside an upstream's answer.")
+    stream_timeout: float = row(
+        types.seconds(3600), "300", "Maximum seconds that an upstream's answer may take in all."
+    )
     heartbeat: float = row(
-        types.seconds(60, or_none=True), "5", "seconds of silence after which a begun stream gets a comment; 0 = none"
+        types.seconds(60, or_none=True),
+        "5",
+        "Seconds of silence after which a stream that has begun gets a comment, so that routers keep it open; "
+        "0 turns comments off.",
     )
-    max_streams: int = row(types.whole(1, 100_000), "1000", "turns at once in a worker; above it: 503")
+    max_streams: int = row(
+        types.integer(1, 100_000), "1000", "Maximum number of turns at once in a worker; further ones get status 503."
+    )
     max_streams_per_key: int | None = row(
-        types.whole(1, 100_000), None, "turns at once for each key, in a worker; above it: 429"
+        types.integer(1, 100_000),
+        None,
+        "Maximum number of turns at once for each key in a worker; further ones get status 429.",
     )
     rate_limit: str | None = row(
-        types.RATE, None, "turns that each key may begin, in a worker, such as `60/minute`; above it: 429"
+        types.RATE,
+        None,
+        "Maximum rate at which each key may begin turns in a worker, such as `60/minute`; further ones get status 429.",
     )
-    max_body: int = row(types.whole(1024, 1 << 30), str(2 << 20), "bytes of a request's body; above it: 413")
+    max_body: int = row(
+        types.integer(1024, 1 << 30), str(2 << 20), "Maximum bytes in a request's body; a larger one gets status 413."
+    )
     graceful_timeout: int = row(
-        types.whole(3, 3600), "25", "seconds that open streams may run on after SIGTERM (ours end 2 s earlier)"
+        types.integer(3, 3600),
+        "25",
+        "Seconds that open streams may run on after SIGTERM; Parley ends the remaining ones 2 seconds earlier.",
     )
     cors_origins: tuple[str, ...] | None = row(
-        types.ORIGINS, None, "origins whose pages may call from a browser, separated by commas; `*` = any"
+        types.ORIGINS, None, "Origins whose web pages may call from a browser, separated by commas; `*` allows any."
     )
     trusted_hosts: frozenset[str] = row(
         types.HOSTS,
         "",
-        "names of this server (`name` or `name:port`, separated by commas) whose own pages may call from a browser "
-        "where `API_KEYS` is unset; its addresses and `localhost` need not be named",
+        "Names of this server (`name` or `name:port`, separated by commas) whose own web pages may call from a browser "
+        "if `API_KEYS` is unset. Its IP addresses and `localhost` need not be listed.",
     )
     trusted_proxies: int = row(
-        types.whole(0, 10), "0", "proxies in front whose `X-Forwarded-For` and `-Proto` are believed"
+        types.integer(0, 10),
+        "0",
+        "Number of proxies in front of the server whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.",
     )
-    log_level: str = row(types.choice("debug", "info", "warning", "error"), "info", "least level of a log line")
+    log_level: str = row(
+        types.choice("debug", "info", "warning", "error"), "info", "Lowest level of log lines that are written."
+    )
     log_format: str | None = row(
-        types.choice("text", "json"), None, "`text` or `json`", shown="text on a terminal, JSON otherwise"
+        types.choice("text", "json"),
+        None,
+        "Form of log lines: `text` or `json`.",
+        shown="text on a terminal, JSON otherwise",
     )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and check every row; an empty value counts as unset.
+        """Return the settings of an environment, in which an empty value counts as unset.
 
-        Raises SettingsError for the first bad one.
+        Raises SettingsError for the first bad value.
         """
         values = {}
         for field in dataclasses.fields(cls):
-            for name in (field.name.upper(), *field.metadata["aliases"]):
-                if text := environ.get(name, "").strip():
-                    values[field.name] = _parsed(name, text, field.metadata["kind"])
-                    break
+            kind: types.SettingType = field.metadata["kind"]
+            names = (field.name.upper(), *field.metadata["aliases"])
+            name = next((name for name in names if environ.get(name, "").strip()), None)
+            if name is None:
+                continue
+            try:
+                values[field.name] = kind.parse(environ[name].strip())
+            except ValueError:
+                # Without its cause, which may quote the value.
+                raise SettingsError(f"{name}: expected {kind.accepted}") from None
         return cls(**values)
 
     @property
     def base_urls(self) -> list[str]:
-        """The base URLs of all upstreams: models, embeddings, voice."""
+        """Base URLs of all upstreams: models, embeddings, voice."""
         model = self.llm_base_url or (OPENAI_BASE_URL if self.llm_api_key else None)
         voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
         fallbacks = [fallback.base_url for fallback in self.llm_fallbacks]
@@ -220,26 +275,20 @@ class Settings:
 
     @property
     def secrets(self) -> list[str]:
-        """Every key: what must never leave the process."""
+        """All keys, which must never leave the process."""
         fallbacks = [fallback.key for fallback in self.llm_fallbacks]
         ours = (self.llm_api_key, self.embeddings_api_key, self.tts_api_key)
         return [key for key in (*ours, *fallbacks, *(self.api_keys or ())) if key]
 
 
-def _parsed(name: str, text: str, kind: types.SettingType) -> Any:
-    try:
-        return kind.parse(text)
-    except ValueError:
-        raise SettingsError(f"{name}: expected {kind.accepted}") from None
-
-
 @functools.cache
 def load() -> Settings:
-    """The process's settings: the environment, then what `.env` in the working folder adds to it.
+    """Return the process's settings: the environment, and what `.env` in the working folder adds to it.
 
-    Read once: gunicorn's workers inherit the master's reading, so that a reload (SIGHUP) can't
-    bring up workers with settings that the master never checked.
+    They are read once. gunicorn's workers inherit them from the master, so that a reload (SIGHUP) can't start workers
+    with settings that the master has not checked. Raises SettingsError.
     """
+    # Here, because only the standard library may be imported at module level.
     from dotenv import load_dotenv
 
     load_dotenv(Path(".env"), override=False)
@@ -247,10 +296,10 @@ def load() -> Settings:
 
 
 def names_proxies() -> bool:
-    """Return whether the environment names a proxy for upstreams."""
+    """Return whether the environment names a proxy for outgoing connections."""
     return any(name.lower() in PROXY_VARIABLES for name, value in os.environ.items() if value)
 
 
 def share_metrics(folder: str) -> None:
-    """Name the folder through which several workers add up their metrics (prometheus_client reads this)."""
+    """Name the folder through which workers add up their metrics, in the variable that prometheus_client reads."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import gevent
 import pytest
-from fake_upstream import Call, FakeUpstream, completion, models, refusal
+from fake_upstream import Call, FakeUpstream, completion
 from structlog.testing import capture_logs
 
-from parley.errors import InternalError, NotConfigured, ParleyError, ServerOverloaded, UpstreamError
+from parley.errors import InternalError, ParleyError, ServerOverloaded, UpstreamError
 from parley.http_client import pool
 from parley.services import Services, upstream_of
 from parley.settings import Settings
@@ -18,9 +18,7 @@ from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
 from parley.speech.utterance import AudioPiece
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
-from parley.upstream import router
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
-from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
 
 NOT_KEPT = {"connection": "close"}
@@ -140,7 +138,7 @@ def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_where_no_connection_can_be_opened_warming_prints_nothing(
+def test_warming_without_any_connection_prints_nothing(
     fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As where the process has no file left to open."""
@@ -155,27 +153,6 @@ def test_where_no_connection_can_be_opened_warming_prints_nothing(
 
     assert upstream.models() == []
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_the_list_of_models_is_kept_but_not_that_a_request_failed(
-    fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr(router.time, "monotonic", lambda: now)
-    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
-    fake.models_script = refusal(500, {"message": "out of order"}, NOT_KEPT)
-    failed = upstream.models()
-    fake.models_script = models(["one"], NOT_KEPT)
-    asked_again = upstream.models()
-    fake.models_script = models(["two"], NOT_KEPT)
-    kept = upstream.models()
-    fake.models_script = refusal(500, {"message": "out of order"}, NOT_KEPT)
-    now += 61
-    last_known = upstream.models()
-    fake.models_script = models(["two"], NOT_KEPT)
-
-    lists = [failed, asked_again, kept, last_known, upstream.models()]
-    assert [[model["id"] for model in listed] for listed in lists] == [[], ["one"], ["one"], ["one"], ["two"]]
 
 
 def test_the_keys_and_the_limit_are_the_settings_own() -> None:
@@ -240,14 +217,14 @@ def test_the_callers_token_goes_nowhere_where_a_key_is_set(
     assert "callers-own" not in str(call.headers)
 
 
-def test_the_list_of_models_is_never_asked_for_with_a_callers_token(fake: FakeUpstream) -> None:
+def test_models_are_never_listed_with_a_callers_token(fake: FakeUpstream) -> None:
     upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url))
 
     assert upstream.models() == []
     assert fake.calls == []
 
 
-def test_the_model_and_the_fields_that_go_upstream_are_the_settings_own(fake: FakeUpstream) -> None:
+def test_the_settings_choose_model_and_fields_that_go_upstream(fake: FakeUpstream) -> None:
     chosen = settings(LLM_BASE_URL=fake.base_url, LLM_MODEL="big", LLM_FORWARD_FIELDS="tenant")
 
     call = call_of(upstream_of(chosen), fake)
@@ -266,24 +243,6 @@ def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) 
 
     assert isinstance(upstream, NoUpstream)
     assert upstream.models() == []
-
-
-def test_no_upstream_answers_everything_with_what_to_set() -> None:
-    upstream = upstream_of(settings())
-
-    for ask in (
-        lambda: upstream.complete(chat(), record()),
-        lambda: upstream.stream(chat(), Envelope.new("m"), record()),
-    ):
-        with pytest.raises(NotConfigured) as raised:
-            ask()
-        assert (raised.value.status, raised.value.code) == (503, "not_configured")
-        assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
-    assert isinstance(upstream.unavailable_reason(), NotConfigured)
-
-
-def test_an_http_upstream_has_no_obstacle() -> None:
-    assert upstream_of(settings(LLM_API_KEY="k")).unavailable_reason() is None
 
 
 @pytest.mark.parametrize(

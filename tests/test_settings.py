@@ -23,7 +23,7 @@ def refusal(**environ: str) -> SettingsError:
 
 
 def run(code: str, cwd: Path) -> str:
-    """What a fresh interpreter prints, with an empty environment and in a folder without `.env`."""
+    """Return the output of a fresh interpreter with an empty environment, in a folder without `.env`."""
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     done = subprocess.run([sys.executable, "-c", start + code], env={}, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -182,7 +182,7 @@ BAD = [
 @pytest.mark.parametrize(
     ("name", "form", "text"), [(name, form, text) for name, form, texts in BAD for text in texts], ids=repr
 )
-def test_a_bad_value_is_told_by_its_variable_and_the_accepted_form(name: str, form: str, text: str) -> None:
+def test_a_bad_value_is_told_by_variable_and_accepted_form(name: str, form: str, text: str) -> None:
     assert str(refusal(**{name: text})) == f"{name}: expected {form}"
 
 
@@ -198,7 +198,7 @@ def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
 
 @pytest.mark.parametrize("name", ["LLM_API_KEY", "OPENAI_API_KEY", "YOUR_LLM_API_KEY", "API_KEYS"])
 @pytest.mark.parametrize("text", [f"{SECRET} {SECRET}", f"é{SECRET}", f"a\n{SECRET}"])
-def test_a_refused_secret_is_shown_neither_in_the_message_nor_in_a_traceback(name: str, text: str) -> None:
+def test_a_refused_secret_is_shown_nowhere(name: str, text: str) -> None:
     error = refusal(**{name: text})
 
     assert SECRET not in "".join(traceback.format_exception(error))

@@ -1,1 +1,1 @@
-"""The `flask ...` commands, one file a group."""
+"""The `flask ...` commands, one file for each group."""

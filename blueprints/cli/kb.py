@@ -1,6 +1,6 @@
-"""`flask kb ...`: the operator's tools for the knowledge. None of them starts or needs a server.
+"""`flask kb ...`: the operator's commands for the knowledge. None of them starts or needs a server.
 
-Exit codes: 0 all is well, 1 something was found wrong (or nothing was found), 2 the command itself was not understood.
+Exit codes: 0 for success, 1 if a fault was found or a search found nothing, 2 if the command was not understood.
 """
 
 import dataclasses
@@ -27,7 +27,6 @@ from parley.services import encoder_of, vector_cache_of
 from parley.telemetry import logs
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
-_WORD = re.compile(r"\w+")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -35,19 +34,19 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 @click.option("--strict", is_flag=True, help="Count warnings as errors.")
 @AS_JSON
 def check(strict: bool, as_json: bool) -> None:
-    """Look all knowledge bases of KB_DIR over: faults, sizes, duplicates, keys, words addressed to the model."""
+    """Check all knowledge bases of KB_DIR: faults, sizes, duplicates, keys, words addressed to the model."""
     bases = kb_check.inspect(services().settings.kb_dir)
     findings = [finding for base in bases for finding in base.findings]
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
     if as_json:
-        told = {"bases": [dataclasses.asdict(base) for base in bases], "errors": errors, "warnings": warnings}
-        click.echo(json.dumps(told, ensure_ascii=False))
+        report = {"bases": [dataclasses.asdict(base) for base in bases], "errors": errors, "warnings": warnings}
+        click.echo(json.dumps(report, ensure_ascii=False))
     else:
         for base in bases:
             click.echo(
                 f"{base.folder}: {base.files} files, {base.passages} passages, {base.characters} characters, "
-                f"{base.invisible_characters} invisible characters taken out"
+                f"{base.invisible_characters} invisible characters removed"
             )
             for finding in base.findings:
                 click.echo(f"{finding.severity}: {finding}")
@@ -57,14 +56,15 @@ def check(strict: bool, as_json: bool) -> None:
 
 @bp.cli.command("search")
 @click.argument("question")
-@click.option("--before", default="", help="What the caller said before.")
-@click.option("--kb", default="", help="The knowledge base, by name.")
-@click.option("--filter", "pairs", multiple=True, metavar="KEY=VALUE", help="Metadata that a passage must hold.")
+@click.option("--before", default="", help="The caller's message before the question.")
+@click.option("--kb", default="", help="Name of the knowledge base.")
+@click.option("--filter", "pairs", multiple=True, metavar="KEY=VALUE", help="Metadata that a passage must have.")
 @AS_JSON
 def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: bool) -> None:
-    """Search as /rag does: the passages by score, why each was found, and what a model would be told."""
+    """Search as /rag does, and print passages by score, why each was found, and the text sent to a model."""
     settings = services().settings
-    logs.configure("error", "text")  # what is printed here is for whoever asked; `flask kb check` tells of faults
+    # Only the result is wanted here; `flask kb check` reports the faults that loading logs.
+    logs.configure("error", "text")
     try:
         services().knowledge.require(kb)
         index = services().knowledge.bases.get(kb).index
@@ -73,26 +73,30 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
     try:
         encoders.make_ready(index)
     except EncoderFailed as exc:
-        click.echo(f"the passages are not encoded, words alone decide: {exc}", err=True)
-    query = Query(question, before, dict(_pair(pair) for pair in pairs))
+        click.echo(f"the passages are not encoded, so they are found by words alone: {exc}", err=True)
+    query = Query(question, before, dict(parse_filter(pair) for pair in pairs))
     hits = index.search(query, settings.rag_top_k * MORE_THAN_WANTED)
-    shown = select_excerpts(hits, settings.rag_top_k)
-    sent = {hit.passage.id for excerpt in shown for hit in excerpt.hits}
-    framing = prompt.reference(shown)
-    told = [_told(hit, question, hit.passage.id in sent) for hit in hits]
+    excerpts = select_excerpts(hits, settings.rag_top_k)
+    sent = {hit.passage.id for excerpt in excerpts for hit in excerpt.hits}
+    framing = prompt.reference(excerpts)
+    rows = [describe_hit(hit, question, hit.passage.id in sent) for hit in hits]
     if as_json:
-        click.echo(json.dumps({"hits": told, "sent": framing.before + question + framing.after}, ensure_ascii=False))
+        click.echo(json.dumps({"hits": rows, "sent": framing.before + question + framing.after}, ensure_ascii=False))
     else:
-        for rank, hit in enumerate(told, start=1):
-            click.echo(_line(rank, hit))
-        click.echo(f"\nWhat goes upstream:\n\n{framing.before}{question}{framing.after}")
+        for rank, row in enumerate(rows, start=1):
+            parts = ", ".join(f"{name} {value}" for name, value in row["parts"].items()) or "one part"
+            words = "shares " + ", ".join(row["words"]) if row["words"] else "shares no whole word"
+            note = "" if row["sent"] else "; not sent"
+            place = f"[{row['id']}] {row['title']} ({row['file']})"
+            click.echo(f"{rank}. {row['score']:.4f} {place}: {parts}; {words}{note}")
+        click.echo(f"\nSent upstream:\n\n{framing.before}{question}{framing.after}")
     sys.exit(0 if hits else 1)
 
 
 @bp.cli.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--kb", default="", help="The knowledge base that the files go to, by name.")
-@click.option("--force", is_flag=True, help="Write over a knowledge file of the same name.")
+@click.option("--kb", default="", help="Name of the knowledge base that the files go to.")
+@click.option("--force", is_flag=True, help="Overwrite a knowledge file of the same name.")
 @AS_JSON
 def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> None:
     """Turn Markdown, text, CSV, HTML, PDF and Word files into knowledge files of KB_DIR."""
@@ -103,7 +107,16 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
     done: list[dict[str, Any]] = []
     with click.progressbar(files, label="Importing", file=sys.stderr) as bar:
         for file in bar:
-            done.append(_imported(file, folder / kb_import.target_name(file), force))
+            target = folder / kb_import.target_name(file)
+            try:
+                if target.exists() and not force:
+                    raise kb_import.ImportFailed(f"{target} already exists; use --force to overwrite it")
+                entries = kb_import.entries_of(file)
+                kb_import.write(entries, target)
+            except kb_import.ImportFailed as exc:
+                done.append({"file": str(file), "fault": str(exc)})
+            else:
+                done.append({"file": str(file), "target": str(target), "entries": len(entries)})
     failed = [result for result in done if "fault" in result]
     if as_json:
         click.echo(json.dumps({"files": done, "failed": len(failed)}, ensure_ascii=False))
@@ -120,7 +133,7 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
 @bp.cli.command("eval")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--tier", type=click.Choice(["lexical", "semantic"]), default="lexical", show_default=True)
-@click.option("--history", is_flag=True, help="Let the user's turn before the question count, where there is one.")
+@click.option("--history", is_flag=True, help="Also search by the user's message before the question.")
 @AS_JSON
 def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -> None:
     """Measure retrieval on labelled sets: folders of corpus.jsonl, queries.jsonl and qrels.tsv."""
@@ -141,36 +154,29 @@ def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -
         try:
             labelled = kb_eval.LabelledSet.load(folder)
             index = encoders.index_without_threshold(labelled.passages, encoder, vector_cache_of(settings))
-        except (kb_eval.NotASet, EncoderFailed) as exc:
+        except (kb_eval.BadLabelledSet, EncoderFailed) as exc:
             raise click.ClickException(str(exc)) from exc
         row = kb_eval.evaluate(labelled, index, threshold, history=history)
         rows[labelled.name] = {name: round(value, 4) for name, value in row.items()}
         if not as_json:
-            click.echo(_figures(labelled.name, rows[labelled.name]))
+            click.echo(figures_line(labelled.name, rows[labelled.name]))
     macro = {name: round(value, 4) for name, value in kb_eval.macro(list(rows.values())).items()}
     if as_json:
         click.echo(json.dumps({"tier": tier, "history": history, "sets": rows, "macro": macro}))
     else:
-        click.echo(_figures("MACRO", macro))
+        click.echo(figures_line("MACRO", macro))
 
 
-def _figures(name: str, row: Mapping[str, float]) -> str:
-    return f"{name:24} " + "  ".join(f"{measure} {value:g}" for measure, value in row.items())
+def figures_line(name: str, figures: Mapping[str, float]) -> str:
+    """Return a labelled set's name and figures on one line."""
+    return f"{name:24} " + "  ".join(f"{figure} {value:g}" for figure, value in figures.items())
 
 
-def _imported(file: Path, target: Path, force: bool) -> dict[str, Any]:
-    try:
-        if target.exists() and not force:
-            raise kb_import.NotImported(f"{target} is there already; use --force to write over it")
-        entries = kb_import.entries_of(file)
-        kb_import.write(entries, target)
-    except kb_import.NotImported as exc:
-        return {"file": str(file), "fault": str(exc)}
-    return {"file": str(file), "target": str(target), "entries": len(entries)}
+def parse_filter(text: str) -> tuple[str, str | int | bool]:
+    """Return key and value of `price=65`, `new=true` or `language=en`, with the types that a request's JSON has.
 
-
-def _pair(text: str) -> tuple[str, str | int | bool]:
-    """`price=65`, `new=true` and `language=en` as a request would write them; quote what should stay a string."""
+    A number in quotes stays a string. Raises BadParameter.
+    """
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise click.BadParameter("write KEY=VALUE", param_hint="--filter")
@@ -181,7 +187,8 @@ def _pair(text: str) -> tuple[str, str | int | bool]:
     return key, parsed if isinstance(parsed, str | int) else value
 
 
-def _told(hit: Hit, question: str, sent: bool) -> dict[str, Any]:
+def describe_hit(hit: Hit, question: str, sent: bool) -> dict[str, Any]:
+    """Return all that is printed of a hit; `sent` tells whether the model gets its passage."""
     passage = hit.passage
     return {
         "id": passage.id,
@@ -189,23 +196,17 @@ def _told(hit: Hit, question: str, sent: bool) -> dict[str, Any]:
         "file": passage.file,
         "score": round(hit.score, 4),
         "parts": {name: round(value, 4) for name, value in hit.parts.items()},
-        "words": _shared_words(question, f"{passage.title} {passage.text}"),
+        "words": shared_words(question, f"{passage.title} {passage.text}"),
         "sent": sent,
         "text": passage.text,
     }
 
 
-def _line(rank: int, hit: dict[str, Any]) -> str:
-    parts = ", ".join(f"{name} {value}" for name, value in hit["parts"].items())
-    why = "shares " + ", ".join(hit["words"]) if hit["words"] else "shares no whole word"
-    note = "" if hit["sent"] else "; not sent"
-    return (
-        f"{rank}. {hit['score']:.4f} [{hit['id']}] {hit['title']} ({hit['file']}): {parts or 'one part'}; {why}{note}"
-    )
+def shared_words(question: str, text: str) -> list[str]:
+    """Return the question's words of at least three letters whose first five letters begin a word of the text.
 
-
-def _shared_words(question: str, text: str) -> list[str]:
-    """The question's words whose first five letters begin a word of the text: near enough to what stems share."""
-    beginnings = {word[:5] for word in _WORD.findall(text.casefold())}
-    words = dict.fromkeys(_WORD.findall(question.casefold()))
+    That is close enough to the stems by which the index compares words.
+    """
+    beginnings = {word[:5] for word in re.findall(r"\w+", text.casefold())}
+    words = dict.fromkeys(re.findall(r"\w+", question.casefold()))
     return [word for word in words if len(word) > 2 and word[:5] in beginnings]

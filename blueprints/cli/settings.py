@@ -38,16 +38,17 @@ def markdown_table(names: Collection[str] | None = None) -> str:
         if row["aliases"]:
             shown += " (" + ", ".join(f"`{alias}`" for alias in row["aliases"]) + ")"
         default = row["shown"] or (f"`{row['default']}`" if row["default"] else "–")
+        # An unescaped bar would end the cell.
         cells = [shown, default.replace("|", "\\|"), row["meaning"].replace("|", "\\|")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def env_example() -> str:
-    """Return the content of `.env.example`: every variable, commented out."""
+    """Return the content of `.env.example`: every variable with its default, commented out, below its meaning."""
     blocks = []
     for field in dataclasses.fields(Settings):
         row = field.metadata
-        meaning = row["meaning"] + (f" (default: {row['shown']})" if row["shown"] else "")
+        meaning = row["meaning"] + (f" Default: {row['shown']}." if row["shown"] else "")
         blocks.append(f"# {meaning}\n# {field.name.upper()}={row['default'] or ''}")
     return "\n\n".join(blocks)

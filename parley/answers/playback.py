@@ -31,11 +31,14 @@ class Player:
         if piece.text or piece.words:
             yield self.transcript(piece.text, piece.words)
         for due in self._pace.chunks(piece.pcm):
+            # A long lead, or a stall before: chunks that are due already are not waited for.
+            checkpoint()
             yield [self._chunks.data(chunk) for chunk in due]
 
     def play_to_the_end(self, pieces: Iterable[AudioPiece | Silence]) -> Batches:
         """Yield all pieces and what is left over, as a last shorter chunk; without the finish chunk."""
         for piece in pieces:
+            checkpoint()
             if piece is SILENCE:
                 yield piece
             else:

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client on gevent's sockets: connections kept, requests written in one piece, responses read as they come.
+"""An HTTP/1.1 client on gevent's sockets: kept connections, requests in one write, responses as they arrive.
 
-Why it is our own, with figures: README.md beside this file. Nothing here knows chat completions.
+README.md beside this file says why it exists, with figures. Nothing here knows chat completions.
 """

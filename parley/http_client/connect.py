@@ -1,9 +1,9 @@
-"""Opening a connection to an upstream: address, proxy, TLS.
+"""Open a connection to an upstream: address, proxy, TLS.
 
-Which proxy is used: `parley/http_client/proxies.py`. Certificates are verified against the system's store, always.
+A `Route` says which host is connected to; `proxies.py` decides about the proxy, `dns.py` about the addresses.
+Certificates are always verified, against the system's store.
 """
 
-import base64
 import contextlib
 import errno
 import functools
@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import gevent
 
@@ -19,14 +19,14 @@ from parley import tcp
 from parley.errors import ServerOverloaded, UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.http_client import dns, proxies
 
-MAX_TUNNEL_HEAD_BYTES = 1 << 16
-NO_FILE_LEFT = (errno.EMFILE, errno.ENFILE)
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
+"""Error numbers of a process, or a machine, that can open no more files."""
 TOO_LONG = "connecting to the upstream took too long"
 
 
 @dataclass(frozen=True)
 class Route:
-    """How an upstream is reached: its own address, and the proxy before it, if any."""
+    """The way to an upstream: the parts of its base URL, and the proxy before it, if any."""
 
     scheme: str
     host: str
@@ -36,7 +36,7 @@ class Route:
 
     @classmethod
     def to(cls, base_url: str) -> "Route":
-        """Return the route to a base URL, by the environment's proxies. Raises BadProxy."""
+        """Return the route to a base URL, through the proxy that the environment names. Raises BadProxy."""
         parts = urlsplit(base_url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -44,65 +44,65 @@ class Route:
 
     @property
     def host_header(self) -> str:
-        """The Host header: the port is left out where the scheme implies it."""
+        """The Host header, without the port if the scheme implies it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
     @property
     def first_hop(self) -> tuple[str, int]:
-        """The address to connect to: the proxy's, or else the upstream's."""
+        """Host and port to connect to: the proxy's, or else the upstream's."""
         return (self.proxy.hostname or "", self.proxy.port or 80) if self.proxy else (self.host, self.port)
 
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """The headers for the proxy in each request: none behind CONNECT, where the upstream would receive them."""
+        return proxies.credentials(self.proxy) if self.proxy and self.scheme == "http" else {}
+
     def target(self, path: str) -> str:
-        """The request line's target: a proxy of plain HTTP wants all of the URL."""
+        """Return the request line's target for a path below the base URL."""
+        # A proxy of plain HTTP needs the absolute form (RFC 9112, section 3.2.2).
         origin = f"{self.scheme}://{self.host_header}" if self.proxy and self.scheme == "http" else ""
         return f"{origin}{self.path}{path}"
 
-    def proxy_headers(self) -> dict[str, str]:
-        """The header that identifies us to a proxy whose URL holds a name and a password."""
-        if not self.proxy or not self.proxy.username:
-            return {}
-        pair = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
-        return {"proxy-authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
 
 def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None) -> socket.socket:
-    """An open connection, within `timeout` seconds for name, connection and handshake together.
+    """Return an open connection, after at most `timeout` seconds for name, connection and handshake together.
 
-    With the TLS session of an earlier connection the handshake is shorter: no certificate has to be looked at again.
-    Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded where no file is left to open.
+    The TLS `session` of an earlier connection shortens the handshake: no certificate is sent and verified again.
+    Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded if no file can be opened.
     """
-    with contextlib.ExitStack() as opened, _our_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
-        connection = _connected(*route.first_hop, timeout)
-        opened.callback(connection.close)
+    with contextlib.ExitStack() as on_error, _upstream_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
+        connection = _connect_tcp(*route.first_hop, timeout)
+        on_error.callback(connection.close)
         tcp.tune(connection)
         if route.scheme == "https":
             if route.proxy:
-                _tunnel(connection, route)
-            # The handshake by itself: until then nobody but us would know of the socket that TLS puts around ours.
-            connection = _context().wrap_socket(
+                proxies.open_tunnel(connection, route.proxy, route.host, route.port)
+            # Wrap without a handshake: a timeout inside of `wrap_socket` would leave a TLS socket that nobody closes.
+            connection = _tls_context().wrap_socket(
                 connection, server_hostname=route.host, do_handshake_on_connect=False, session=session
             )
-            opened.callback(connection.close)
+            on_error.callback(connection.close)
             connection.do_handshake()
-        opened.pop_all()
+        on_error.pop_all()
     return connection
 
 
-def _connected(host: str, port: int, timeout: float) -> socket.socket:
-    """A plain connection to the first address that takes one; each gets its share of the time."""
-    found = dns.addresses(host, port)
-    for addresses_left, (family, address) in zip(reversed(range(len(found))), found, strict=True):
+def _connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
+    """Return a TCP connection to the first of a host's addresses that accepts one."""
+    addresses = dns.addresses(host, port)
+    for others_left, (family, address) in zip(reversed(range(len(addresses))), addresses, strict=True):
         connection = socket.socket(family)
         try:
-            connection.settimeout(timeout / len(found))
+            # A share for each, so that an address that drops packets leaves time for the next one.
+            connection.settimeout(timeout / len(addresses))
             connection.connect(address)
             connection.settimeout(timeout)
             return connection
         except OSError:
             connection.close()
-            # Raised here, not kept for later: its traceback holds this frame.
-            if not addresses_left:
+            # Raise here: an error kept for later would form a cycle with its traceback, which holds this frame.
+            if not others_left:
                 dns.forget(host, port)
                 raise
         except BaseException:
@@ -113,8 +113,8 @@ def _connected(host: str, port: int, timeout: float) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _our_errors() -> Iterator[None]:
-    """The socket's errors as ours; a certificate's fault names the reason."""
+def _upstream_errors() -> Iterator[None]:
+    """Translate the errors of sockets into upstream errors; a certificate's fault names the reason."""
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
@@ -123,32 +123,17 @@ def _our_errors() -> Iterator[None]:
         raise UpstreamTlsError("the TLS handshake with the upstream failed") from exc
     except TimeoutError as exc:
         raise UpstreamTimeout(TOO_LONG) from exc
-    except UnicodeError as exc:  # a name that IDNA does not know
+    except UnicodeError as exc:  # IDNA cannot encode the name
         raise UpstreamUnreachable("the upstream can't be reached") from exc
     except OSError as exc:
-        if exc.errno in NO_FILE_LEFT:
-            raise ServerOverloaded("the server has no file left for a connection to the upstream") from exc
+        if exc.errno in OUT_OF_FILES:
+            raise ServerOverloaded("the server has no file descriptor left for a connection to the upstream") from exc
         raise UpstreamUnreachable("the upstream can't be reached") from exc
-
-
-def _tunnel(connection: socket.socket, route: Route) -> None:
-    host = f"[{route.host}]" if ":" in route.host else route.host
-    authority = f"{host}:{route.port}"
-    headers = {"host": authority, **route.proxy_headers()}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
-    head = b""
-    while b"\r\n\r\n" not in head:
-        received = connection.recv(4096)
-        head += received
-        if not received or len(head) > MAX_TUNNEL_HEAD_BYTES:
-            raise UpstreamUnreachable("the proxy did not open a tunnel to the upstream")
-    if head.split(b" ", 2)[1:2] != [b"200"]:
-        raise UpstreamUnreachable("the proxy refused a tunnel to the upstream")
 
 
 @functools.cache
-def _context() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
+    # One for all upstreams, and only when it is needed: it reads the whole certificate store.
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,8 +1,14 @@
-"""One HTTP/1.1 answer, read from its socket as it arrives.
+"""One HTTP/1.1 response, read from its socket as it arrives.
 
-llhttp (through httptools) does the framing: chunked bodies with extensions and trailers, lengths, interim answers
-(1xx), and its refusal of what smuggling is made of. Ours are the bounds, and the verdict on an end that came
-too soon. All bytes of one receive leave together: that saves a write and a wake-up for each event but the first.
+llhttp (through httptools) does the framing: chunked bodies with extensions and trailers, lengths, interim responses
+(1xx), and the refusal of ambiguous framing, which request smuggling relies on. The bounds, and the decision whether an
+end came too soon, are made here. All bytes of one receive leave together: that saves a write and a wake-up for each
+event but the first.
+
+    head       interim responses are dropped; ends with a status >= 200 (`read_head`)
+    body       `receive` until b"", or `read` for all of it
+    complete   the body has ended: by its length, its last chunk, or the connection's end if it has neither
+    closed     `close`, from any state: the connection is kept if complete and reusable, else closed
 """
 
 import contextlib
@@ -14,6 +20,7 @@ from collections.abc import Callable
 import gevent
 import httptools
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamBadResponse,
     UpstreamDisconnected,
@@ -24,20 +31,27 @@ from parley.errors import (
 from parley.http_client.read_waiter import ReadWaiter
 
 RECEIVE_BYTES = 1 << 16
+"""Most bytes of one receive."""
+LARGE_RECEIVE_BYTES = 1 << 12
+"""Bytes above which the parsing of a receive is a step of its own: it may hold thousands of chunks, or of headers."""
 MAX_HEAD_BYTES = 1 << 16
+"""Limit of the heads of a response, interim ones included, in bytes."""
 MAX_WHOLE_BYTES = 16 << 20
+"""Limit of a body that is read as a whole, in bytes."""
 DRAIN_BYTES = 1 << 16
+"""Bytes behind the last event that are read to keep a connection."""
 DRAIN_SECONDS = 0.05
+"""Seconds for which the end behind the last event is waited for."""
 
 
-class NoAnswer(UpstreamUnreachable):
-    """The connection closed before the first byte of an answer: another connection may fare better."""
+class NoResponse(UpstreamUnreachable):
+    """The connection closed before the first byte of a response: another connection may work."""
 
 
 class HttpResponse:
-    """An upstream's answer. Whoever opened it must close it, come what may.
+    """An upstream's response. Must be closed by its owner, in every case.
 
-    `keep` takes the socket back where the body has been read to its end and the upstream keeps the connection.
+    `keep` is called with the socket when the body has been read to its end and the upstream keeps the connection.
     """
 
     def __init__(self, connection: socket.socket, keep: Callable[[socket.socket], None]) -> None:
@@ -56,17 +70,17 @@ class HttpResponse:
 
     @property
     def media_type(self) -> str:
-        """The content type without its parameters, in lower case; empty where there is none."""
+        """The content type without its parameters, in lower case; empty if the response names none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def read_head(self, timeout: float) -> None:
-        """Wait for the status and headers, at most `timeout` seconds in silence.
+        """Read the status and the headers, waiting at most `timeout` seconds at a time.
 
-        Raises NoAnswer, UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse.
+        Raises NoResponse, UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse.
         """
         self._connection.settimeout(0)
         while not self._head_complete:
-            received = self._receive(timeout)
+            received = self._receive(time.monotonic() + timeout)
             if received is None:
                 raise UpstreamTimeout("the upstream did not answer in time")
             if not received:
@@ -79,80 +93,98 @@ class HttpResponse:
             raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
 
     def receive(self, timeout: float) -> bytes | None:
-        """The next bytes of the body; b"" at its end, None where `timeout` seconds passed in silence.
+        """Return the next bytes of the body; b"" at its end, None if none came within `timeout` seconds.
 
-        Raises UpstreamDisconnected where the connection breaks before the body's end.
+        Raises UpstreamDisconnected if the connection breaks before the body's end.
         """
+        due = time.monotonic() + timeout
         while not self._pieces and not self._complete:
-            received = self._receive(timeout)
+            received = self._receive(due)
             if received is None:
                 return None
-            if not received:
-                self._end_by_close()
-            else:
+            if received:
                 self._feed(received)
+            elif "content-length" in self.headers or "transfer-encoding" in self.headers:
+                raise self._broken()
+            else:
+                # Without a length and without chunks the close is the body's end (RFC 9112, section 6.3).
+                self._complete = True
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         return piece
 
     def read(self, timeout: float) -> bytes:
-        """The whole body, at most `MAX_WHOLE_BYTES`, with at most `timeout` seconds in silence."""
+        """Return the whole body, waiting at most `timeout` seconds at a time.
+
+        Raises UpstreamBadResponse above `MAX_WHOLE_BYTES`, UpstreamTimeout, UpstreamDisconnected.
+        """
+        body = self.read_start(timeout, MAX_WHOLE_BYTES)
+        if len(body) > MAX_WHOLE_BYTES:
+            raise UpstreamBadResponse("the upstream's answer is too large")
+        return body
+
+    def read_start(self, timeout: float, enough: int) -> bytes:
+        """Return the body up to the receive that exceeds `enough` bytes; see `read`."""
         pieces, size = [], 0
         while piece := self.receive(timeout):
-            size += len(piece)
-            if size > MAX_WHOLE_BYTES:
-                raise UpstreamBadResponse("the upstream's answer is too large")
             pieces.append(piece)
+            size += len(piece)
+            if size > enough:
+                break
         if piece is None:
             raise UpstreamTimeout("the upstream fell silent inside its answer")
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Give the connection back if it can serve again, else close it, so that the upstream stops working."""
+        """Hand the connection back if it can serve again, else close it, which makes the upstream stop its work."""
         if self._closed:
             return
         self._closed = True
-        del self._parser  # it holds this answer, too: both would stay until the next garbage collection
+        # Break the cycle response -> parser -> response, which would otherwise live until the next full collection.
+        del self._parser
         self._read_waiter.close()
         if self._complete and self._reusable:
             self._keep(self._connection)
         else:
             self._connection.close()
 
-    def settle(self) -> None:
-        """Close an answer whose last event has been read, without keeping the caller waiting.
+    def drain_and_close(self) -> None:
+        """Close a response whose last event has been read, without keeping the caller waiting.
 
-        What little may follow that event is read aside, so that the connection can serve again.
+        The few bytes that may follow that event are read in a greenlet, so that the connection can serve again.
         """
         if self._complete:
             self.close()
         else:
-            gevent.spawn(self._drain_and_close)
+            gevent.spawn(self._drain)
 
-    def _drain_and_close(self) -> None:
+    def _drain(self) -> None:
         size = 0
         with gevent.Timeout(DRAIN_SECONDS, False), contextlib.suppress(UpstreamError):
             while size <= DRAIN_BYTES and (piece := self.receive(DRAIN_SECONDS)):
                 size += len(piece)
         self.close()
 
-    def _receive(self, timeout: float) -> bytes | None:
-        """What has arrived; it is waited for in any case, so that an answer that never pauses starves no other."""
-        due = time.monotonic() + timeout
-        while self._decrypted() or self._read_waiter.wait(due - time.monotonic()):
+    def _receive(self, due: float) -> bytes | None:
+        """Return the bytes that arrive next; b"" at the connection's end, None if none came before `due`."""
+        while True:
+            # The event loop knows nothing of bytes that TLS has decrypted already. All others are waited for even
+            # if they are there, so that a response that never pauses lets other greenlets run.
+            decrypted = self._connection.pending() if isinstance(self._connection, ssl.SSLSocket) else 0
+            if not decrypted and not self._read_waiter.wait(due - time.monotonic()):
+                return None
             try:
-                return self._connection.recv(RECEIVE_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError):  # half a record, or nothing after all
+                received = self._connection.recv(RECEIVE_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):  # half a TLS record, or a spurious wake-up
                 continue
             except OSError as exc:
                 raise self._broken() from exc
-        return None
-
-    def _decrypted(self) -> int:
-        """Bytes that TLS has received already, of which the socket says nothing."""
-        return self._connection.pending() if isinstance(self._connection, ssl.SSLSocket) else 0
+            if len(received) > LARGE_RECEIVE_BYTES:
+                checkpoint()
+            return received
 
     def _feed(self, received: bytes) -> None:
+        """Parse bytes, which calls the `on_...` methods."""
         try:
             self._parser.feed_data(received)
         except httptools.HttpParserUpgrade as exc:
@@ -160,32 +192,28 @@ class HttpResponse:
         except httptools.HttpParserError as exc:
             if not self._complete:
                 raise UpstreamBadResponse("the upstream's answer is not HTTP") from exc
+            # Garbage behind a complete body harms nobody but the next response on this connection.
             self._reusable = False
 
     def _broken(self) -> UpstreamError:
+        """Return the error for a connection that ended or failed too soon."""
         if self._head_bytes == 0:
-            return NoAnswer("the upstream closed the connection without an answer")
+            return NoResponse("the upstream closed the connection without an answer")
         return UpstreamDisconnected("the connection to the upstream broke inside its answer")
 
-    def _end_by_close(self) -> None:
-        """A close ends the body only where neither a length nor chunks say where it ends (RFC 9112, 6.3)."""
-        if "content-length" in self.headers or "transfer-encoding" in self.headers:
-            raise self._broken()
-        self._complete = True
-
-    # What llhttp calls, in this order.
+    # Callbacks of llhttp, in the order in which it calls them.
 
     def on_message_begin(self) -> None:
-        """Another message: the final answer after an interim one, or bytes that nobody asked for."""
+        """Note that a message begins: the final response behind an interim one, or bytes that were not asked for."""
         self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, which counts for nothing."""
+        """Store a header; a trailer is dropped."""
         if not self._head_complete:
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """The end of a head; that of an interim answer is forgotten."""
+        """Take the status of the final response; drop the headers of an interim one."""
         if self._complete:
             return
         self.status = self._parser.get_status_code()
@@ -194,12 +222,12 @@ class HttpResponse:
             self.headers.clear()
 
     def on_body(self, piece: bytes) -> None:
-        """Bytes of the body."""
+        """Store bytes of the body; those of a second response are dropped."""
         if not self._complete:
             self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
-        """The end of the body, or of an interim answer."""
+        """Note the end of the body; that of an interim response changes nothing."""
         if not self._complete:
             self._complete = self._head_complete
             self._reusable = self._complete and self._parser.should_keep_alive()

@@ -23,9 +23,6 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 
-WORK_SECONDS = 0.004
-REST_SECONDS = 0.001
-
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -63,19 +60,6 @@ class Grounding:
             for hit in shown
         )
         return cls(tuple(result.hits), excerpts, citations, result.degraded)
-
-
-class Breath:
-    """Called at each step of long work, lets the streams run whenever that work has taken a few milliseconds."""
-
-    def __init__(self) -> None:
-        self._rested = time.monotonic()
-
-    def __call__(self) -> None:
-        """Rest, if it is time to."""
-        if time.monotonic() - self._rested >= WORK_SECONDS:
-            gevent.sleep(REST_SECONDS)  # sleep(0) would not look at the sockets
-            self._rested = time.monotonic()
 
 
 class Retriever:

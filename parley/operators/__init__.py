@@ -1,1 +1,1 @@
-"""What only operators run, by `flask kb` and `flask audio`: off the serving path."""
+"""The operator's tools behind `flask kb` and `flask audio`, off the serving path."""

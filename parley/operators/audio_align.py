@@ -1,11 +1,11 @@
-"""When words are heard, measured: forced alignment of a recording with its transcript, by pocketsphinx (English).
+"""Measured word times: forced alignment of a recording with its transcript, by pocketsphinx (English).
 
-For the operator's tools: pocketsphinx is optional (requirements-align.txt) and imported when first needed.
+pocketsphinx is optional (requirements-align.txt) and imported when it is first needed. Without it word times are
+estimated, in `parley/speech/word_estimation.py`.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from parley.speech.english import cardinal, digits
 from parley.speech.pcm import Resampler, from_int16, to_int16
@@ -13,53 +13,64 @@ from parley.speech.word_estimation import FRAME_MS, loud_frames
 from parley.speech.word_timing import Word, is_mark, tokens, with_marks
 
 RATE = 16_000
-MOST_UNSAID = 0.2
-"""The search never says that it failed: it leaves out sound that does not fit. This part of it is too much."""
-# Words that the dictionary lacks are sounded out letter by letter: rough, but good enough to be found in order.
-SOUNDS = {
+"""Sample rate in Hz that pocketsphinx's English model needs."""
+MAX_UNCOVERED = 0.2
+"""Highest share of the loud sound that may lie in no word: the search leaves out sound that does not fit, silently."""
+MAX_CARDINAL = 9999
+"""Highest number that is read as one; a longer one is mostly read digit by digit."""
+# Phones for letters. Words that the dictionary lacks are spelt out with them: rough, but they are found in order.
+PHONES = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K",
     "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V",
     "w": "W", "x": "K S", "y": "IY", "z": "Z", "ch": "CH", "sh": "SH", "th": "TH", "ng": "NG", "ee": "IY", "oo": "UW",
     "ou": "AW", "ai": "EY", "ay": "EY", "oa": "OW", "ph": "F", "ck": "K", "igh": "AY",
 }  # fmt: skip
-_SOUND = re.compile("|".join(sorted(SOUNDS, key=len, reverse=True)))
-MOST_AS_ONE = 9999
-"""A number up to this is said as one, a longer one mostly digit by digit."""
+_LETTERS = re.compile("|".join(sorted(PHONES, key=len, reverse=True)))
 
 
 class AlignmentError(Exception):
-    """The words could not be found in the sound; the text says why."""
+    """The words could not be found in the sound; the message says why."""
 
 
 def align(transcript: str, pcm: bytes, rate: int) -> tuple[Word, ...]:
-    """The words of the transcript in time, to about 20 ms; punctuation is an item of its own.
+    """Return the words of a transcript with their times, exact to about 20 ms; each punctuation mark is one item.
 
-    `pcm` is PCM16 mono at `rate` Hz. Raises AlignmentError where pocketsphinx is not installed, where the text has
-    words that can't be sounded out in English, and where the text is not what is said, as far as that shows.
+    `pcm` is PCM16 mono at `rate` Hz. Raises AlignmentError if pocketsphinx is not installed, if a word can't be spelt
+    in English, and if the transcript is evidently not what is said.
     """
     listed = tokens(transcript)
     said = [(token, spellings(token)) for token in listed if not is_mark(token)]
     if not said:
         raise AlignmentError("the transcript has no words")
     segments = _segments([spelling for _, spelt in said for spelling in spelt], pcm, rate)
-    total_ms = len(pcm) // 2 * 1000 // rate
     if len(segments) != sum(len(spelt) for _, spelt in said):
         raise AlignmentError("the words were not all found: is the transcript what is said?")
-    if _unsaid(segments, pcm, rate) > MOST_UNSAID:
+    loud = loud_frames(pcm, rate)
+    uncovered = loud.copy()
+    for start, end in segments:
+        uncovered[start // FRAME_MS : end // FRAME_MS] = False
+    if uncovered.sum() / max(loud.sum(), 1) > MAX_UNCOVERED:
         raise AlignmentError("the words do not fill the sound: is there more said than the transcript has?")
-    spoken, at = [], 0
+    spoken, position = [], 0
     for token, spelt in said:
-        spoken.append(Word(token, segments[at][0], segments[at + len(spelt) - 1][1]))
-        at += len(spelt)
+        # A token such as "65" consists of several dictionary words.
+        spoken.append(Word(token, segments[position][0], segments[position + len(spelt) - 1][1]))
+        position += len(spelt)
+    total_ms = len(pcm) // 2 * 1000 // rate
     return with_marks(spoken, listed, total_ms)
 
 
 def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, int]]:
-    """Start and end in ms of each word that the search found in the sound."""
-    decoder = _decoder()
+    """Return start and end in ms of each word that the search found in the sound."""
+    try:
+        from pocketsphinx import Decoder
+    except ImportError as exc:
+        raise AlignmentError("pocketsphinx is not installed: pip install -r requirements-align.txt") from exc
+    decoder = Decoder(samprate=RATE, loglevel="FATAL", lm=None)
     for spelling in set(spelt):
         if decoder.lookup_word(spelling) is None:
-            decoder.add_word(spelling, _sounded(spelling), True)
+            phones = " ".join(PHONES[letters] for letters in _LETTERS.findall(spelling))
+            decoder.add_word(spelling, phones, True)
     resampler = Resampler(rate, RATE)
     sound = to_int16(resampler.resample(from_int16(pcm))) + to_int16(resampler.flush())
     try:
@@ -67,50 +78,30 @@ def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, in
         decoder.start_utt()
         decoder.process_raw(sound, full_utt=True)
         decoder.end_utt()
-        found = list(decoder.seg() or [])
+        segments = list(decoder.seg() or [])
     except RuntimeError as exc:
-        raise AlignmentError(f"pocketsphinx gave up: {exc}") from exc
+        raise AlignmentError(f"pocketsphinx failed: {exc}") from exc
+    # Silences and noises appear as segments named <sil> or [NOISE].
     return [
         (segment.start_frame * FRAME_MS, (segment.end_frame + 1) * FRAME_MS)
-        for segment in found
+        for segment in segments
         if not segment.word.startswith(("<", "["))
     ]
 
 
-def _unsaid(segments: Sequence[tuple[int, int]], pcm: bytes, rate: int) -> float:
-    """The part of the loud sound that lies in no word."""
-    loud = loud_frames(pcm, rate)
-    outside = loud.copy()
-    for start, end in segments:
-        outside[start // FRAME_MS : end // FRAME_MS] = False
-    return float(outside.sum() / max(loud.sum(), 1))
-
-
-def _decoder() -> Any:
-    try:
-        from pocketsphinx import Decoder
-    except ImportError as exc:
-        raise AlignmentError("pocketsphinx is not installed: pip install -r requirements-align.txt") from exc
-    return Decoder(samprate=RATE, loglevel="FATAL", lm=None)
-
-
 def spellings(token: str) -> list[str]:
-    """The dictionary's words for a token: numbers as they are read, the rest in small letters.
+    """Return the dictionary's words for a token: numbers as they are read, all else in lower case.
 
-    Raises AlignmentError for what English letters can't spell.
+    Raises AlignmentError for a token that English letters can't spell.
     """
     words: list[str] = []
     for part in re.findall(r"\d+|[^\W\d]+(?:['’][^\W\d]+)*", token.casefold()):
         if part.isascii() and part.isdigit():
-            # The dictionary has "sixty" and "five", not "sixty-five". Zeros in front are not said.
-            spoken = cardinal(int(part)) if int(part) <= MOST_AS_ONE else digits(part.lstrip("0"))
+            # The dictionary has "sixty" and "five", not "sixty-five". Leading zeros are not spoken.
+            spoken = cardinal(int(part)) if int(part) <= MAX_CARDINAL else digits(part.lstrip("0"))
             words += spoken.replace("-", " ").split()
         else:
             words.append(part.replace("’", "'"))
     if not words or not all(re.fullmatch(r"[a-z']+", word) for word in words):
         raise AlignmentError(f"{token!r} can't be sounded out in English; write NAME.words.json by other means")
     return words
-
-
-def _sounded(word: str) -> str:
-    return " ".join(SOUNDS[sound] for sound in _SOUND.findall(word))

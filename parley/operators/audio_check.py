@@ -1,7 +1,8 @@
-"""A recording under the operator's eye: what was found, what is done with it, and what would make it better."""
+"""The report on one recording: its format, how it is converted, its level, its faults, and advice."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,22 +12,29 @@ from parley.speech.sound_file import Sound
 from parley.speech.utterance import Utterance
 from parley.speech.word_estimation import FRAME_MS, loud_frames
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 QUIET_DB = -30.0
+"""Level in dB of full scale below which a recording is too quiet."""
 LOUD_DB = -10.0
-LONGEST_SILENCE_MS = 500
+"""Level in dB of full scale above which a recording is too loud."""
+MAX_SILENCE_MS = 500
+"""Longest silence at the beginning or the end."""
 CLIPPED_RUN = 3
-"""So many samples in a row at full scale were cut off, one or two may just be loud."""
-FULL_SCALE = 32767
+"""Consecutive samples at full scale that count as clipped; one or two may just be loud."""
+FULL_SCALE = 32_767
 TRIM = "silenceremove=start_periods=1:start_threshold=-50dB"
+# ffmpeg trims silence reliably only at the beginning, so the sound is reversed for its end.
 TRIM_BOTH = f"{TRIM},areverse,{TRIM},areverse"
 LEVEL = "loudnorm=I=-19:TP=-2"
 
 
 @dataclass
 class Report:
-    """What is told of one recording. Levels are dB of full scale, over the time in which something is said.
+    """All that is told of one recording. Levels are dB of full scale while something is said.
 
-    `problems` keep it, or half of it, from being heard; `advice` does not. `mend` is a command for both.
+    `problems` keep the recording, or part of it, from being heard; `advice` does not. `mend` is a command for both.
     """
 
     name: str
@@ -46,17 +54,25 @@ class Report:
 
 
 def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
-    """The report on one name of a folder, as it would be heard at `rate` Hz."""
-    found = recordings.read(folder, name, files, rate)
-    report = Report(name, transcript=found.transcript, problems=list(found.problems), mend=found.convert_command)
+    """Return the report on one recording of a folder, as it would be heard at `rate` Hz."""
+    recording = recordings.read(folder, name, files, rate)
+    report = Report(
+        name, transcript=recording.transcript, problems=list(recording.problems), mend=recording.convert_command
+    )
     sounds = recordings.sounds(files)
-    if found.sound is not None and found.utterance is not None:
-        report.format = str(found.sound)
-        report.treatment = treatment(found.sound, rate)
-        report.seconds = round(found.sound.seconds, 3)
-        report.words = _words(found.utterance)
-        _listen(report, found.utterance)
-        report.mend = _mend(report, sounds[0], rate)
+    if recording.sound is not None and recording.utterance is not None:
+        utterance = recording.utterance
+        report.format = str(recording.sound)
+        report.treatment = treatment(recording.sound, rate)
+        report.seconds = round(recording.sound.seconds, 3)
+        source = "by estimate" if utterance.words_estimated else "by its sidecar"
+        report.words = f"{len(utterance.words)} timed {source}" if utterance.words else "none"
+        _measure(report, utterance)
+        # A recording can be mended by a command only if it is too quiet, too loud or has silence around it.
+        trims = max(report.silence_before_ms, report.silence_after_ms) > MAX_SILENCE_MS
+        levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
+        filters = ",".join([TRIM_BOTH] * trims + [LEVEL] * levels)
+        report.mend = recordings.ffmpeg(sounds[0], f'-af "{filters}" -ac 1 -ar {rate}') if filters else None
     order = " ".join(sound_file.SUFFIXES)
     for unused in sounds[1:]:
         report.advice.append(f"{unused.name} is not played: {sounds[0].name} comes first (the order is {order})")
@@ -64,7 +80,7 @@ def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
 
 
 def treatment(sound: Sound, rate: int) -> str:
-    """Return what is done with the sound before it is sent."""
+    """Return how the sound is converted before it is sent at `rate` Hz."""
     steps = []
     if not sound.is_pcm16:
         steps.append("converted to PCM 16 bits")
@@ -75,25 +91,20 @@ def treatment(sound: Sound, rate: int) -> str:
     return ", ".join(steps) or "sent bit for bit"
 
 
-def _words(utterance: Utterance) -> str:
-    if not utterance.words:
-        return "none"
-    return f"{len(utterance.words)} timed " + ("by estimate" if utterance.words_estimated else "by its sidecar")
-
-
-def _listen(report: Report, utterance: Utterance) -> None:
-    """Levels, clipping and silence, and the advice that they give."""
+def _measure(report: Report, utterance: Utterance) -> None:
+    """Add levels, clipping and silence to a report, and the advice that they give."""
     samples = np.frombuffer(utterance.pcm, "<i2")
-    loud = loud_frames(utterance.pcm, utterance.rate)
+    # Through int32: the absolute value of -32768 does not fit into 16 bits.
     peak = int(np.abs(samples.astype(np.int32)).max()) if len(samples) else 0
     if not peak:
         report.advice.append("it is silent from beginning to end")
         return
+    loud = loud_frames(utterance.pcm, utterance.rate)
     frame = max(1, utterance.rate * FRAME_MS // 1000)
     said = samples[: len(loud) * frame].reshape(-1, frame)[loud].astype(np.float64)
     report.level_db = _db(float(np.sqrt(np.mean(said**2))) if said.size else peak)
     report.peak_db = _db(peak)
-    report.clipped = _clipped(samples)
+    report.clipped = clipped_samples(samples)
     first, last = (int(np.argmax(loud)), int(np.argmax(loud[::-1]))) if loud.any() else (0, 0)
     report.silence_before_ms, report.silence_after_ms = first * FRAME_MS, last * FRAME_MS
     if report.clipped:
@@ -101,13 +112,14 @@ def _listen(report: Report, utterance: Utterance) -> None:
     if not QUIET_DB <= report.level_db <= LOUD_DB:
         report.advice.append(f"it is too {'quiet' if report.level_db < QUIET_DB else 'loud'}: {report.level_db} dB")
     for where, silence in (("begins", report.silence_before_ms), ("ends", report.silence_after_ms)):
-        if silence > LONGEST_SILENCE_MS:
+        if silence > MAX_SILENCE_MS:
             report.advice.append(f"it {where} with {silence} ms of silence")
 
 
-def _clipped(samples: "np.typing.NDArray[np.int16]") -> int:
-    """How many samples stand at full scale, three or more in a row."""
+def clipped_samples(samples: "NDArray[np.int16]") -> int:
+    """Return the number of samples in runs of at least CLIPPED_RUN at full scale."""
     full = (samples >= FULL_SCALE) | (samples <= -FULL_SCALE)
+    # A run begins where `full` rises and ends where it falls, so the edges alternate.
     edges = np.flatnonzero(np.diff(np.concatenate([[False], full, [False]]).astype(np.int8)))
     runs = edges[1::2] - edges[::2]
     return int(runs[runs >= CLIPPED_RUN].sum())
@@ -115,11 +127,3 @@ def _clipped(samples: "np.typing.NDArray[np.int16]") -> int:
 
 def _db(level: float) -> float:
     return round(float(20 * np.log10(max(level, 1e-9) / 32768)), 1)
-
-
-def _mend(report: Report, source: Path, rate: int) -> str | None:
-    """Return the command that does what the advice says, where a command can."""
-    trims = max(report.silence_before_ms, report.silence_after_ms) > LONGEST_SILENCE_MS
-    levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
-    filters = ",".join([TRIM_BOTH] * trims + [LEVEL] * levels)
-    return recordings.ffmpeg(source, f'-af "{filters}" -ac 1 -ar {rate}') if filters else None

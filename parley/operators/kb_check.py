@@ -1,9 +1,9 @@
-"""A knowledge folder looked over for its keeper: every fault with its line, what is doubled, what is suspicious."""
+"""The check of a knowledge folder: every fault with its line, near-duplicates, and suspicious texts."""
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,16 +16,17 @@ from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
 
-_ALIKE_STARTS = 3
-"""Passages are compared that share one of so many rare-looking word sequences."""
-_MOST_IN_A_BUCKET = 50
+SIGNATURE_HASHES = 3
+"""Hashes of word sequences kept for each passage; passages are compared if they share one."""
+MAX_BUCKET = 50
+"""Passages that are compared for one hash, so that boilerplate does not make the check quadratic."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the keeper should know: an error keeps text from callers or gives a secret away.
+    """One thing to correct. An error keeps text from callers or reveals a secret; a warning does neither.
 
-    `line` counts from 1, None where it is not known; `where` is the entry's location or the passage's id.
+    `line` counts from 1 and is None if it is not known; `where` is the entry's location or the passage's id.
     """
 
     severity: Literal["error", "warning"]
@@ -41,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class KnowledgeReport:
-    """One knowledge base: its sizes, and what was found."""
+    """The sizes of one knowledge base, and the findings in it."""
 
     kb: str
     folder: str
@@ -52,31 +53,26 @@ class KnowledgeReport:
     findings: list[Finding]
 
 
-def inspect(home: Path, breathe: Callable[[], None] = lambda: None) -> list[KnowledgeReport]:
-    """Every knowledge base of a folder; `breathe` is called at every step, for a progress bar."""
+def inspect(home: Path) -> list[KnowledgeReport]:
+    """Return a report on each knowledge base of a folder."""
     try:
         folders = folders_of(home)
     except OSError:
-        folders = {"": home}  # reading it tells why
-    return [_report(name, folder, home, breathe) for name, folder in folders.items()]
+        # Reading the folder itself as a base reports why it can't be read.
+        folders = {"": home}
+    return [inspect_base(name, folder, home) for name, folder in folders.items()]
 
 
-def _report(name: str, folder: Path, home: Path, breathe: Callable[[], None]) -> KnowledgeReport:
-    loaded = documents.load(folder, home, breathe)
-    lines = _Lines(folder, home)
-    findings = [_of_problem(problem, lines) for problem in loaded.problems]
+def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
+    """Return the report on the knowledge base `name` in `folder`, which lies in `home`."""
+    loaded = documents.load(folder, home)
+    lines = LineFinder(folder, home)
+    findings = [finding_of(problem, lines) for problem in loaded.problems]
     for passage in loaded.passages:
-        breathe()
-        findings += [
-            Finding(
-                "error" if flag == KEY else "warning",
-                str(folder / passage.file),
-                lines.of_passage(passage),
-                f"[{passage.id}]",
-                flag,
-            )
-            for flag in red_flags(passage)
-        ]
+        for flag in red_flags(passage):
+            severity: Literal["error", "warning"] = "error" if flag == KEY else "warning"
+            line = lines.of_passage(passage)
+            findings.append(Finding(severity, str(folder / passage.file), line, f"[{passage.id}]", flag))
     for one, other in near_duplicates(loaded.passages):
         message = f"says nearly the same as {other.file} [{other.id}]; only the better hit is sent"
         findings.append(Finding("warning", str(folder / one.file), lines.of_passage(one), f"[{one.id}]", message))
@@ -92,83 +88,90 @@ def _report(name: str, folder: Path, home: Path, breathe: Callable[[], None]) ->
 
 
 def near_duplicates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, Passage]]:
-    """Pairs of passages of different documents that say the same, each passage in one pair at most."""
+    """Yield pairs of passages of different documents that say nearly the same; each passage is first in one at most."""
     buckets: dict[int, list[Passage]] = defaultdict(list)
     for passage in passages:
+        # The smallest hashes of a text's three-word sequences are a sample that near-duplicates mostly share.
         words = re.findall(r"\w+", passage.text.casefold())
-        starts = sorted({crc32(repr(words[at : at + 3]).encode()) for at in range(max(1, len(words) - 2))})[
-            :_ALIKE_STARTS
-        ]
-        candidates = [other for start in starts for other in buckets[start]]
-        same = next((other for other in candidates if _repeats(passage, other)), None)
-        if same is not None:
-            yield passage, same
+        sequences = {repr(words[start : start + 3]).encode() for start in range(max(1, len(words) - 2))}
+        signature = sorted({crc32(sequence) for sequence in sequences})[:SIGNATURE_HASHES]
+        duplicate = next(
+            (
+                other
+                for hashed in signature
+                for other in buckets[hashed]
+                if other.document != passage.document and are_near_duplicates(passage, other)
+            ),
+            None,
+        )
+        if duplicate is not None:
+            yield passage, duplicate
             continue
-        for start in starts:
-            if len(buckets[start]) < _MOST_IN_A_BUCKET:
-                buckets[start].append(passage)
+        for hashed in signature:
+            if len(buckets[hashed]) < MAX_BUCKET:
+                buckets[hashed].append(passage)
 
 
-def _repeats(one: Passage, other: Passage) -> bool:
-    return one.document != other.document and are_near_duplicates(one, other)
-
-
-def _of_problem(problem: Problem, lines: "_Lines") -> Finding:
-    location = re.fullmatch(r":(\d+):(\d+)", problem.where)
+def finding_of(problem: Problem, lines: "LineFinder") -> Finding:
+    """Return the finding for a problem that loading met; one that loses text is an error."""
     severity: Literal["error", "warning"] = "warning" if problem.lost == "nothing" else "error"
-    if location:
+    if location := re.fullmatch(r":(\d+):(\d+)", problem.where):
         return Finding(severity, problem.file, int(location[1]), f"column {location[2]}", problem.message)
     return Finding(severity, problem.file, lines.of_entry(problem), problem.where, problem.message)
 
 
-class _Lines:
-    """Finds lines in the files of a folder; each is read when first asked for."""
+class LineFinder:
+    """Finds the lines of passages and entries in the files of a folder; each file is read once, when first needed."""
 
     def __init__(self, folder: Path, home: Path) -> None:
         self._folder = folder
         self._home = home
         self._texts: dict[str, str] = {}
-        self._starts: dict[str, list[int]] = {}
+        self._entry_starts: dict[str, list[int]] = {}
 
     def of_passage(self, passage: Passage) -> int | None:
-        """Where the passage's words stand, as far as they stand there in the same form."""
+        """Return the line of a passage's words, or None if the file writes them in another form."""
         text = self._text(self._folder / passage.file)
         for words in (passage.text, passage.title, passage.id):
+            # JSON may hold other scripts' letters as they are or as \u escapes.
             for ascii_only in (False, True):
-                at = text.find(json.dumps(words[:60], ensure_ascii=ascii_only)[1:-1]) if words else -1
-                if at >= 0:
-                    return text.count("\n", 0, at) + 1
+                offset = text.find(json.dumps(words[:60], ensure_ascii=ascii_only)[1:-1]) if words else -1
+                if offset >= 0:
+                    return text.count("\n", 0, offset) + 1
         return None
 
     def of_entry(self, problem: Problem) -> int | None:
-        """Where the entry of a problem begins."""
+        """Return the line on which the entry of a problem begins, or None if it is not known."""
         text = self._text(Path(problem.file))
         if listed := re.fullmatch(r"(?:\.documents)?\[(\d+)\]", problem.where):
-            starts = self._entry_starts(problem.file, text)
-            at = starts[int(listed[1])] if int(listed[1]) < len(starts) else -1
+            if problem.file not in self._entry_starts:
+                self._entry_starts[problem.file] = entry_starts(text)
+            starts = self._entry_starts[problem.file]
+            offset = starts[int(listed[1])] if int(listed[1]) < len(starts) else -1
         else:
-            at = text.find(problem.where[1:-1]) if problem.where else -1
-        return text.count("\n", 0, at) + 1 if at >= 0 else None
-
-    def _entry_starts(self, file: str, text: str) -> list[int]:
-        """The offsets of a list's entries in a file that is known to be JSON."""
-        if file not in self._starts:
-            documents_key = re.match(r'\s*\{.*?"documents"\s*:\s*\[', text, re.DOTALL)
-            at = documents_key.end() if documents_key else text.find("[") + 1
-            self._starts[file] = starts = []
-            decoder = json.JSONDecoder()
-            while found := re.compile(r"[\s,]*").match(text, at):
-                at = found.end()
-                if at >= len(text) or text[at] == "]":
-                    break
-                starts.append(at)
-                _, at = decoder.raw_decode(text, at)
-        return self._starts[file]
+            offset = text.find(problem.where[1:-1]) if problem.where else -1
+        return text.count("\n", 0, offset) + 1 if offset >= 0 else None
 
     def _text(self, file: Path) -> str:
         if str(file) not in self._texts:
             try:
                 self._texts[str(file)] = read_text(file, self._home)
             except InvalidKnowledge:
+                # The fault itself is one of the loader's problems; no line can be found.
                 self._texts[str(file)] = ""
         return self._texts[str(file)]
+
+
+def entry_starts(text: str) -> list[int]:
+    """Return the offsets of the entries in a valid knowledge file that is a list or has a list `documents`."""
+    documents_key = re.match(r'\s*\{.*?"documents"\s*:\s*\[', text, re.DOTALL)
+    offset = documents_key.end() if documents_key else text.find("[") + 1
+    starts: list[int] = []
+    decoder = json.JSONDecoder()
+    while between := re.compile(r"[\s,]*").match(text, offset):
+        offset = between.end()
+        if offset >= len(text) or text[offset] == "]":
+            break
+        starts.append(offset)
+        _, offset = decoder.raw_decode(text, offset)
+    return starts

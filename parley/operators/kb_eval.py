@@ -1,7 +1,7 @@
-"""How good retrieval is, on labelled sets: what was found compared with what should have been (ir_measures).
+"""The quality of retrieval on labelled sets: passages found against passages expected, measured by ir_measures.
 
-A set is a folder: `corpus.jsonl` {id, title, text}, `queries.jsonl` {id, text, history?, answerable?} and `qrels.tsv`
-(query, passage, grade; a line of headings first). `history` holds the messages before the question.
+A labelled set is a folder of `corpus.jsonl` {id, title, text}, `queries.jsonl` {id, text, history?, answerable?} and
+`qrels.tsv` (query, passage, grade; a line of headings first). `history` holds the messages before the question.
 """
 
 import json
@@ -15,18 +15,17 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Index, Query
 
 DEPTH = 10
-"""Passages asked for."""
-
+"""Passages that each question asks for."""
 MEASURES = ("nDCG@10", "R@5", "RR@10")
 
 
-class NotASet(Exception):
-    """A folder can't be used as a labelled set; the message names the file."""
+class BadLabelledSet(Exception):
+    """A folder can't be used as a labelled set; the message names the file and its line."""
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Passages, questions, and which passages answer which question, by grade."""
+    """Passages, questions, and for each question with an answer the grades of its passages."""
 
     name: str
     passages: list[Passage]
@@ -35,7 +34,7 @@ class LabelledSet:
 
     @classmethod
     def load(cls, folder: Path) -> "LabelledSet":
-        """Raises NotASet."""
+        """Return the labelled set in a folder. Raises BadLabelledSet."""
         passages = [
             Passage(str(row["id"]), row.get("title", ""), row["text"], "corpus.jsonl", {})
             for row in _rows(folder / "corpus.jsonl", ("id", "text"))
@@ -47,12 +46,13 @@ class LabelledSet:
                 query, passage, grade = line.split("\t")
                 grades.setdefault(query, {})[passage] = int(grade)
             except ValueError:
-                raise NotASet(f"{folder / 'qrels.tsv'}:{number}: expected query, passage and grade by tabs") from None
+                message = f"{folder / 'qrels.tsv'}:{number}: expected query, passage and grade, separated by tabs"
+                raise BadLabelledSet(message) from None
         return cls(folder.resolve().name, passages, questions, grades)
 
 
 def figures(labelled: LabelledSet, answers: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
-    """The measures over the questions that have an answer; one that was not looked up counts as 0."""
+    """Return the measures over the questions that have an answer; a question without a search counts as 0."""
     import ir_measures
 
     judged = [
@@ -71,52 +71,49 @@ def figures(labelled: LabelledSet, answers: Mapping[str, Sequence[Hit]]) -> dict
 
 
 def evaluate(labelled: LabelledSet, index: Index, threshold: float, *, history: bool) -> dict[str, float]:
-    """Ask every question of an index that refuses none, and say how well it did.
+    """Search an index for every question, and return the measures of the result.
 
-    `threshold` is what it would refuse by. Besides the measures: `queries`, `p50_ms` and `p99_ms` of a search,
-    `refused` (the share of questions with an answer below the threshold) and, where there are questions without
-    one, `refused_unanswerable` and `no_answer_auroc` (how surely the two kinds are told apart).
+    The index must refuse no question; `threshold` is the confidence below which it would. Further figures: `queries`,
+    `p50_ms` and `p99_ms` of a search, `refused` (the share of answerable questions below the threshold) and, if the set
+    has unanswerable questions, `refused_unanswerable` and `no_answer_auroc` (how well confidence separates the two).
     """
     answers: dict[str, Sequence[Hit]] = {}
     seconds = []
     for question in labelled.questions:
+        said = [turn["content"] for turn in question.get("history") or () if turn["role"] == "user"]
+        query = Query(question["text"], said[-1] if history and said else "")
         started = time.perf_counter()
-        answers[question["id"]] = index.search(_query(question, history), DEPTH)
+        answers[question["id"]] = index.search(query, DEPTH)
         seconds.append(time.perf_counter() - started)
     known = [confidence(answers[q["id"]]) for q in labelled.questions if q["id"] in labelled.grades]
     unknown = [confidence(answers[q["id"]]) for q in labelled.questions if q.get("answerable") is False]
-    told = {**figures(labelled, answers), "queries": len(known)}
-    told |= {"p50_ms": _quantile(seconds, 0.5) * 1000, "p99_ms": _quantile(seconds, 0.99) * 1000}
-    told["refused"] = _share_below(known, threshold)
+    measured = {**figures(labelled, answers), "queries": len(known)}
+    measured |= {"p50_ms": quantile(seconds, 0.5) * 1000, "p99_ms": quantile(seconds, 0.99) * 1000}
+    measured["refused"] = share_below(known, threshold)
     if unknown and known:
-        told["refused_unanswerable"] = _share_below(unknown, threshold)
-        told["no_answer_auroc"] = _auroc(known, unknown)
-    return told
+        measured["refused_unanswerable"] = share_below(unknown, threshold)
+        measured["no_answer_auroc"] = auroc(known, unknown)
+    return measured
 
 
 def macro(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over sets of what all of them have."""
+    """Return the mean over sets of each figure that all of them have."""
     names = [name for name in (*MEASURES, "refused") if all(name in row for row in rows)]
     return {name: sum(row[name] for row in rows) / len(rows) for name in names} if rows else {}
 
 
 def confidence(hits: Sequence[Hit]) -> float:
-    """What the tier's threshold is compared with: the best cosine where there is one, else the coverage."""
+    """Return the figure that a tier compares with its threshold: the best cosine, or without one the best coverage."""
     return max((hit.parts.get("cosine", hit.parts.get("coverage", 0.0)) for hit in hits), default=0.0)
-
-
-def _query(question: Mapping[str, Any], history: bool) -> Query:
-    said = [turn["content"] for turn in question.get("history") or () if turn["role"] == "user"]
-    return Query(question["text"], said[-1] if history and said else "")
 
 
 def _lines(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8")
-        # Not splitlines: a text in JSON may hold separators that are lines to Python.
+        # Not splitlines(): a text in JSON may contain separators that Python takes for line ends.
         return [line for line in text.split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
-        raise NotASet(f"{file}: can't be read: {exc}") from exc
+        raise BadLabelledSet(f"{file}: can't be read: {exc}") from exc
 
 
 def _rows(file: Path, wanted: Sequence[str]) -> list[dict[str, Any]]:
@@ -125,22 +122,24 @@ def _rows(file: Path, wanted: Sequence[str]) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            raise NotASet(f"{file}:{number}: is not JSON") from None
+            raise BadLabelledSet(f"{file}:{number}: is not JSON") from None
         if not isinstance(row, dict) or not row.keys() >= set(wanted):
-            raise NotASet(f"{file}:{number}: expected an object with {' and '.join(wanted)}")
+            raise BadLabelledSet(f"{file}:{number}: expected an object with {' and '.join(wanted)}")
         rows.append(row)
     return rows
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which `share` of the values lie; 0 without values."""
     return sorted(values)[round(share * (len(values) - 1))] if values else 0.0
 
 
-def _share_below(values: Sequence[float], threshold: float) -> float:
+def share_below(values: Sequence[float], threshold: float) -> float:
+    """Return the share of the values below a threshold; 0 without values."""
     return sum(value < threshold for value in values) / len(values) if values else 0.0
 
 
-def _auroc(high: Sequence[float], low: Sequence[float]) -> float:
-    """The chance that one of the first is above one of the second."""
+def auroc(high: Sequence[float], low: Sequence[float]) -> float:
+    """Return the probability that a value of `high` is above a value of `low` (area under the ROC curve)."""
     wins = sum((one > other) + (one == other) / 2 for one in high for other in low)
     return wins / (len(high) * len(low))

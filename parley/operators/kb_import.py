@@ -1,6 +1,6 @@
-"""Other people's files as knowledge: Markdown, text and CSV by ourselves, HTML, PDF and Word through markitdown.
+"""Conversion of documents to knowledge files: Markdown, text and CSV directly, HTML, PDF and Word through markitdown.
 
-The result is a list of entries as `kb_data/README.md` documents them, ready to be written as JSON and mended by hand.
+The result is a list of entries as `kb_data/README.md` documents them, which can then be edited by hand.
 """
 
 import csv
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from parley.operators import atomic_file
+
 PLAIN = (".md", ".markdown", ".txt", ".csv")
 CONVERTED = (".html", ".htm", ".pdf", ".docx")
 KNOWN = PLAIN + CONVERTED
-NEEDS = "reading {suffix} files needs `pip install -r requirements-import.txt`"
 
 _TITLES = ("title", "question", "name", "heading", "topic")
 _TEXTS = ("text", "answer", "content", "body", "description")
@@ -22,82 +23,93 @@ _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
-class NotImported(Exception):
-    """A file can't become knowledge; the message says why."""
+class ImportFailed(Exception):
+    """A document can't become a knowledge file; the message says why."""
 
 
 def entries_of(file: Path) -> list[dict[str, Any]]:
-    """The entries that a file holds, at least one. Raises NotImported."""
+    """Return the entries of a document, at least one. Raises ImportFailed."""
     suffix = file.suffix.lower()
     if suffix not in KNOWN:
-        raise NotImported(f"is of no kind that can be imported ({', '.join(KNOWN)})")
-    text = _text(file) if suffix in PLAIN else _converted(file)
-    read = {".csv": _rows, ".txt": _plain}.get(suffix, _sections)
+        raise ImportFailed(f"has an unknown suffix; the known ones are {', '.join(KNOWN)}")
+    text = _read(file) if suffix in PLAIN else _convert(file)
+    parse = {".csv": csv_entries, ".txt": text_entries}.get(suffix, markdown_entries)
     entries = [
-        {"id": f"{_slug(file.stem)}-{number}", **entry, "source": file.name}
-        for number, entry in enumerate(read(text, file.stem), start=1)
+        {"id": f"{slug(file.stem)}-{number}", **entry, "source": file.name}
+        for number, entry in enumerate(parse(text, title_of(file)), start=1)
     ]
     if not entries:
-        raise NotImported("holds no text")
+        raise ImportFailed("contains no text")
     return entries
 
 
 def write(entries: list[dict[str, Any]], target: Path) -> None:
-    """Write a knowledge file, whole at once: a server may be looking."""
-    aside = target.with_name(f".{target.name}.part")
-    aside.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    aside.replace(target)
+    """Write a knowledge file in one step, because a server may be reading the folder. Raises ImportFailed."""
+    content = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
+    try:
+        atomic_file.write(target, content.encode())
+    except OSError as exc:
+        raise ImportFailed(f"{target} can't be written: {exc.strerror}") from exc
 
 
 def target_name(file: Path) -> str:
-    """The name of the knowledge file for an imported one."""
-    return f"{_slug(file.stem)}.json"
+    """Return the name of the knowledge file for a document."""
+    return f"{slug(file.stem)}.json"
 
 
-def _text(file: Path) -> str:
+def _read(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise NotImported("is not UTF-8; save it as UTF-8") from exc
+        raise ImportFailed("is not UTF-8; save it as UTF-8") from exc
     except OSError as exc:
-        raise NotImported(f"can't be read: {exc.strerror}") from exc
+        raise ImportFailed(f"can't be read: {exc.strerror}") from exc
 
 
-def _converted(file: Path) -> str:
+def _convert(file: Path) -> str:
+    """Return a document as Markdown."""
     try:
         from markitdown import MarkItDown
     except ImportError as exc:
-        raise NotImported(NEEDS.format(suffix=file.suffix.lower())) from exc
+        needs = f"reading {file.suffix.lower()} files needs `pip install -r requirements-import.txt`"
+        raise ImportFailed(needs) from exc
     if not file.is_file():
-        raise NotImported("can't be read: there is no such file")
+        raise ImportFailed("can't be read: there is no such file")
     try:
         return str(MarkItDown(enable_plugins=False).convert_local(str(file)).text_content)
     except Exception as exc:
-        raise NotImported(f"can't be converted: {type(exc).__name__}") from exc
+        # Each format's library has errors of its own, without a common base.
+        raise ImportFailed(f"can't be converted: {type(exc).__name__}") from exc
 
 
-def _plain(text: str, stem: str) -> Iterator[dict[str, str]]:
+def text_entries(text: str, title: str) -> Iterator[dict[str, Any]]:
+    """Yield plain text as one entry, or none if it is blank."""
     if text.strip():
-        yield {"title": _spaced(stem), "text": text.strip()}
+        yield {"title": title, "text": text.strip()}
 
 
-def _sections(text: str, stem: str) -> Iterator[dict[str, str]]:
-    """One entry a heading, with the text below it; what stands above the first heading is named after the file."""
-    fences = [found.start() for found in _FENCE.finditer(text)]
-    inside_code = [(start, end) for start, end in zip(fences[::2], fences[1::2], strict=False)]
+def markdown_entries(text: str, title: str) -> Iterator[dict[str, Any]]:
+    """Yield one entry for each heading, with the text below it; `title` is that of the text above the first heading."""
+    # A `#` inside a fenced code block is no heading.
+    fences = [fence.start() for fence in _FENCE.finditer(text)]
+    code = [(start, end) for start, end in zip(fences[::2], fences[1::2], strict=False)]
     headings = [
-        found for found in _HEADING.finditer(text) if not any(start < found.start() < end for start, end in inside_code)
+        heading for heading in _HEADING.finditer(text) if not any(start < heading.start() < end for start, end in code)
     ]
-    starts = [0, *(found.end() for found in headings)]
-    ends = [*(found.start() for found in headings), len(text)]
-    titles = [_spaced(stem), *(_unmarked(found[1]) for found in headings)]
-    for title, start, end in zip(titles, starts, ends, strict=True):
-        if body := _unmarked(text[start:end]):
-            yield {"title": title, "text": body}
+    starts = [0, *(heading.end() for heading in headings)]
+    ends = [*(heading.start() for heading in headings), len(text)]
+    titles = [title, *(without_markup(heading[1]) for heading in headings)]
+    for heading_title, start, end in zip(titles, starts, ends, strict=True):
+        if body := without_markup(text[start:end]):
+            yield {"title": heading_title, "text": body}
 
 
-def _rows(text: str, stem: str) -> Iterator[dict[str, Any]]:
-    """One entry a row: of columns called title or question, and text or answer; else all columns make the text."""
+def csv_entries(text: str, _title: str) -> Iterator[dict[str, Any]]:
+    """Yield one entry for each row.
+
+    A column such as `text` or `answer` is its text, one such as `title` or `question` its title, and all others are
+    metadata. Without a text column all columns together make the text.
+    """
     try:
         dialect: Any = csv.Sniffer().sniff(text[:4096], ",;\t|")
     except csv.Error:
@@ -108,24 +120,26 @@ def _rows(text: str, stem: str) -> Iterator[dict[str, Any]]:
         text_key = next((by_name[name] for name in _TEXTS if name in by_name), None)
         title_key = next((by_name[name] for name in _TITLES if name in by_name), None)
         if text_key:
-            rest = {key: value for key, value in cells.items() if key not in (text_key, title_key, "id")}
-            yield {"title": cells.get(title_key or "", ""), "text": cells[text_key], **rest}
+            metadata = {key: value for key, value in cells.items() if key not in (text_key, title_key, "id")}
+            yield {"title": cells.get(title_key or "", ""), "text": cells[text_key], **metadata}
         elif cells:
             title = cells.get(title_key or "", next(iter(cells.values())))
             yield {"title": title, "text": ". ".join(f"{key}: {value}" for key, value in cells.items()) + "."}
 
 
-def _unmarked(text: str) -> str:
-    """Markdown without what nobody would say aloud: pictures, addresses of links, marks of emphasis."""
+def without_markup(text: str) -> str:
+    """Return Markdown without markup that nobody would say aloud: images, addresses of links, marks of emphasis."""
     text = re.sub(r"!\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
     text = re.sub(r"\[([^\]\n]+)\]\([^)\n]*\)", r"\1", text)
     text = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Return the letters and digits of a text in lower case, joined by dashes, as part of ids and file names."""
     return re.sub(r"[^\w]+", "-", text.casefold()).strip("-_") or "imported"
 
 
-def _spaced(stem: str) -> str:
-    return re.sub(r"[-_]+", " ", stem).strip()
+def title_of(file: Path) -> str:
+    """Return a file's name as a title: without its suffix, words separated by spaces."""
+    return re.sub(r"[-_]+", " ", file.stem).strip()

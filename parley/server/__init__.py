@@ -1,1 +1,1 @@
-"""gunicorn's side of Parley: the worker's connections, its stop, and what it measures of itself."""
+"""gunicorn's side of Parley: the master's checks, the worker's connections and its stop, the start banner."""

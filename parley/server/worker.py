@@ -1,8 +1,12 @@
 """One gunicorn worker: its connections, its stop, its garbage collections, and how late its event loop is.
 
-gunicorn alone lets one connection's requests follow one another without a pause, gives a request's head as much time
-as an idle connection, waits at its stop for idle connections as if they were calls, and cuts the calls that are left
-when the grace is over, without an ending.
+gunicorn alone answers a connection's pipelined requests without a pause, gives a request's head as much time as an idle
+connection, waits at its stop for idle connections as if they were calls, and cuts the remaining calls when the grace
+period is over, without an ending. A worker's life, from gunicorn's signal on:
+
+    serving   --SIGTERM-->   draining: /ready says no, silent connections end
+    draining  --GRACEFUL_TIMEOUT less LEAD_SECONDS-->   ending: every turn is interrupted with ServerShuttingDown
+    ending    --GRACEFUL_TIMEOUT-->   gunicorn ends the process
 """
 
 import gc
@@ -19,24 +23,22 @@ from parley.concurrency import checkpoint
 from parley.errors import ServerShuttingDown
 from parley.server.connections import ConnectionTable
 from parley.services import Services
-from parley.telemetry import metrics
+from parley.telemetry import logs, metrics
 
 POLL_SECONDS = 0.05
-"""So soon after the signal /ready says no."""
+"""Seconds between two looks at gunicorn's stop signal, so also the delay until /ready says no."""
 MEASURE_SECONDS = 0.5
+"""Seconds between two measurements of the event loop's lag."""
 SWITCH_SECONDS = 0.0005
+"""Seconds after which a computing thread gives the interpreter back."""
 LEAD_SECONDS = 2.0
-"""How long before gunicorn's cut our own ending comes."""
+"""Seconds by which Parley's own ending of a turn precedes gunicorn's cut."""
 IDLE_SECONDS = 0.5
-"""gunicorn goes on accepting for up to a second: a connection that is new gets this long to send its request."""
+"""Seconds that a new connection has to send its request during the drain: gunicorn goes on accepting for up to one."""
 
 
 class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
-    """gunicorn's gevent worker with a table of its connections.
-
-    `gunicorn -k gevent` names the class on the command line, so the worker becomes one of these when it has loaded the
-    app (`take_over`).
-    """
+    """gunicorn's gevent worker with a table of its connections."""
 
     connections: ConnectionTable
 
@@ -64,50 +66,57 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
         super().handle_request(listener_name, req, sock, addr)
 
 
-def take_over(worker: Any, services: Services) -> None:
-    """Make a gunicorn gevent worker that has loaded the app ours, and watch it for its stop."""
-    worker.__class__ = ParleyWorker
-    worker.connections = ConnectionTable(worker.worker_connections, worker.cfg.keepalive)
-    gevent.spawn(_drain, worker, services)
-    gevent.spawn(_measure, worker.connections, services)
+def prepare(worker: Any, streams: int) -> None:
+    """Prepare a worker that has loaded the app: its log, its slots, its stop, and all that its first caller needs.
 
-
-def collect_garbage_rarely() -> None:
-    """Make full collections rare: turns leave no cycles, and each one stops all streams (0.1 s with 1 000 of them).
-
-    What has been loaded by now stays for the worker's life, and is not looked at again.
+    `streams` is the number of turns that its open files allow, at most MAX_STREAMS.
     """
+    logs.write_in_thread()
+    services = worker.app.wsgi().extensions["parley"]
+    services.admission.limit = streams
+    # Workers of other classes have no event loop beside their callers: their first caller waits for what is loaded.
+    if worker.cfg.worker_class_str == "gevent":
+        take_over(worker, services)
+        services.warm()
+    # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
+    # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 100)
+    # The loop gives the interpreter away with each system call, and Python lets a thread that computes keep it for
+    # 5 ms. perf: passes of the loop take 10 ms in place of 20 (p99) while bodies of 1.8 MB are parsed in a thread.
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
-def _measure(connections: ConnectionTable, services: Services) -> None:
+def take_over(worker: Any, services: Services) -> None:
+    """Turn a gunicorn gevent worker that has loaded the app into a ParleyWorker, and watch it for its stop."""
+    # `gunicorn -k gevent` names gunicorn's own class on the command line, so the class changes afterwards.
+    worker.__class__ = ParleyWorker
+    worker.connections = ConnectionTable(worker.worker_connections, worker.cfg.keepalive)
+    gevent.spawn(drain_at_stop, worker, services)
+    gevent.spawn(measure, worker.connections, services)
+
+
+def measure(connections: ConnectionTable, services: Services) -> None:
+    """Measure the event loop's lag for ever, publish breaker states, and end connections that are overdue."""
     while True:
-        metrics.upstreams_are(services.upstream.breaker_states())
+        metrics.set_breaker_states(services.upstream.breaker_states())
         connections.end_overdue()
         due = time.monotonic() + MEASURE_SECONDS
         gevent.sleep(MEASURE_SECONDS)
         metrics.LOOP_LAG.observe(max(0.0, time.monotonic() - due))
 
 
-def _drain(worker: ParleyWorker, services: Services) -> None:
+def drain_at_stop(worker: Any, services: Services) -> None:
+    """Wait for gunicorn's stop signal, then refuse new work, end idle connections and, at the last, all turns."""
     while worker.alive:
         gevent.sleep(POLL_SECONDS)
     services.draining = True
     last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
-    while True:  # until the worker goes: a caller may ask again, on the connection of a turn that has just ended
+    # Repeat until gunicorn ends the process: a caller may ask again on the connection of a turn that has just ended.
+    while True:
         worker.connections.end_silent(older_than=IDLE_SECONDS)
         if time.monotonic() >= last_call:
             for turn in list(services.admission.running):
                 turn.interrupt(ServerShuttingDown("the server is shutting down"))
         gevent.sleep(POLL_SECONDS)
-
-
-def switch_threads_soon() -> None:
-    """Let the event loop have the interpreter after half a millisecond where a thread computes; Python's own is 5 ms.
-
-    The loop gives it away with each system call, several times in a pass.
-    perf: passes of the loop take 10 ms in place of 20 (p99) while bodies of 1.8 MB are parsed in a thread.
-    """
-    sys.setswitchinterval(SWITCH_SECONDS)

@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 
+from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamAuthFailed,
     UpstreamBadResponse,
@@ -112,6 +113,7 @@ class ApiVoice:
             received = False
             try:
                 for piece in self._streamed(text):
+                    checkpoint()  # the client waits for nothing that has arrived already
                     received = True
                     yield piece
                 return

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 SAMPLE_BYTES = 2
 MAX_BATCH_CHUNKS = 32
 """Limit on the chunks that leave in one batch."""
-MOMENT_SECONDS = 1e-6
 
 
 def chunk_bytes(rate: int, chunk_ms: int) -> int:
@@ -70,10 +69,7 @@ class Pace:
             if len(batch) == MAX_BATCH_CHUNKS or (batch and self._seconds_until_due(chunk) > 0):
                 yield batch
                 batch = []
-                # A long lead, or catching up after a stall, must not keep the other streams from running.
-                self._wait_until_due(chunk, at_least=MOMENT_SECONDS)
-            else:
-                self._wait_until_due(chunk)
+            self._wait_until_due(chunk)
             batch.append(chunk)
         if batch:
             yield batch
@@ -87,13 +83,13 @@ class Pace:
         self._wait_until_due(last)
         return [last]
 
-    def _wait_until_due(self, chunk: bytes, at_least: float = 0.0) -> None:
+    def _wait_until_due(self, chunk: bytes) -> None:
         """Wait until the chunk is due, and count it as sent."""
         now, heard_until = self._clock(), self._sent_bytes / self._bytes_per_second
         # The listener has run out: nobody hears the lost time, so the schedule starts anew from here.
         if self._start is None or now > self._start + heard_until + len(chunk) / self._bytes_per_second:
             self._start = now - heard_until
-        wait = max(self._seconds_until_due(chunk), at_least)
+        wait = self._seconds_until_due(chunk)
         self._sent_bytes += len(chunk)
         if wait > 0:
             self._sleep(wait)

@@ -1,1 +1,1 @@
-"""What leaves the process beside the answers: log lines and metrics, without secrets."""
+"""Log lines and metrics, without secrets."""

@@ -1,7 +1,7 @@
-"""Where log lines go: standard output and standard error, never at the expense of a stream.
+"""Writing log lines to standard output and standard error without ever delaying a stream.
 
-A write to a pipe whose reader has stopped waits for ever; so in a worker a thread of the operating system's writes, and
-what is too much for it is dropped and counted.
+A write to a pipe whose reader has stopped blocks for ever. In a worker a thread of the operating system therefore does
+the writing; lines beyond its queue are dropped and counted.
 """
 
 import atexit
@@ -13,14 +13,21 @@ from typing import Any, TextIO
 
 from gevent import monkey
 
-MOST_WAITING_LINES = 10_000
+MAX_QUEUED_LINES = 10_000
+"""Lines that may wait for the thread; further ones are dropped."""
 FLUSH_SECONDS = 1.0
-GATHER_SECONDS = 0.02
-PIECE_BYTES = 4096
+"""Seconds that the end of the process waits for queued lines."""
+BATCH_SECONDS = 0.02
+"""Seconds for which the thread gathers lines before it writes."""
+MAX_WRITE_BYTES = 4096
+"""Bytes in one write: a pipe takes so many as one (PIPE_BUF), so that lines of several workers do not mix."""
 
 
 class LogOutput:
-    """A stream for log lines: written directly, or through a thread. `clean` is applied to all that passes."""
+    """A stream for log lines, written directly or, after `start`, through a thread.
+
+    `clean` is applied to every line, to take secrets out of it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -31,17 +38,17 @@ class LogOutput:
         self._dropped = 0
 
     def start(self) -> None:
-        """Hand lines to a thread from now on. To be called in a worker: threads don't survive a fork."""
-        # gevent's own kinds of these would run in the event loop, which is what must not wait.
+        """Write through a thread from now on. Call this in a worker: threads don't survive a fork."""
+        # gevent's own queue and thread would run in the event loop, which must not block.
         self._queue = monkey.get_original("queue", "SimpleQueue")()
         monkey.get_original("_thread", "start_new_thread")(self._run, ())
-        atexit.register(self._drain)
+        atexit.register(self._wait_until_written)
 
     def write(self, text: str) -> int:
-        """Take a line; where very many are waiting already, it is dropped and counted."""
+        """Take a line, or drop and count it if MAX_QUEUED_LINES are waiting."""
         if self._queue is None:
             return self.stream.write(self.clean(text))
-        if self._taken - self._written >= MOST_WAITING_LINES:
+        if self._taken - self._written >= MAX_QUEUED_LINES:
             self._dropped += 1
             return len(text)
         if self._dropped:
@@ -52,7 +59,7 @@ class LogOutput:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back where lines are written directly; the thread holds nothing back."""
+        """Flush the stream if lines are written directly; the thread's writes are not buffered."""
         if self._queue is None:
             self.stream.flush()
 
@@ -62,17 +69,16 @@ class LogOutput:
         sleep = monkey.get_original("time", "sleep")
         while True:
             lines = [self._queue.get()]
-            # To wake a thread for each line costs more than the line itself; what comes meanwhile is written along.
-            sleep(GATHER_SECONDS)
+            # Waking a thread for each line costs more than the line itself, so gather lines for a moment.
+            sleep(BATCH_SECONDS)
             lines += [self._queue.get() for _ in range(self._queue.qsize())]
-            for together in _in_pieces(lines):
-                with contextlib.suppress(OSError):  # nobody reads any more
-                    while together:
-                        together = together[os.write(descriptor, together) :]
+            for batch in batches(lines):
+                with contextlib.suppress(OSError):  # the reader has closed its end
+                    while batch:
+                        batch = batch[os.write(descriptor, batch) :]
             self._written += len(lines)
 
-    def _drain(self) -> None:
-        """Give the thread a moment for what is waiting."""
+    def _wait_until_written(self) -> None:
         sleep = monkey.get_original("time", "sleep")
         for _ in range(int(FLUSH_SECONDS / 0.01)):
             if self._written == self._taken:
@@ -80,13 +86,13 @@ class LogOutput:
             sleep(0.01)
 
 
-def _in_pieces(lines: list[str]) -> Iterator[bytes]:
-    """The lines in pieces that a pipe takes as one, so that the lines of several workers do not mix (PIPE_BUF)."""
-    piece = b""
+def batches(lines: list[str]) -> Iterator[bytes]:
+    """Yield the encoded lines, joined up to MAX_WRITE_BYTES; a longer line is alone in its batch."""
+    batch = b""
     for line in lines:
         encoded = line.encode(errors="backslashreplace")
-        if piece and len(piece) + len(encoded) > PIECE_BYTES:
-            yield piece
-            piece = b""
-        piece += encoded
-    yield piece
+        if batch and len(batch) + len(encoded) > MAX_WRITE_BYTES:
+            yield batch
+            batch = b""
+        batch += encoded
+    yield batch

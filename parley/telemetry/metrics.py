@@ -1,8 +1,8 @@
-"""What the operator sees of a request: one log line, and metrics. Never a caller's words.
+"""The end of a request as one log line and as metrics, and all other metrics. A caller's words appear in neither.
 
 Labels come from closed sets (endpoints, outcomes, codes, the upstreams' names), so the number of series is bounded.
 With several workers prometheus_client adds them up through a folder of files, which gunicorn's master names in the
-environment before any worker imports this module; without one each worker tells of itself alone.
+environment before any worker imports this module; without that folder each worker reports its own metrics.
 """
 
 import functools
@@ -17,36 +17,49 @@ from parley.turn_record import TurnRecord
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 FAILURES = frozenset({"error_before", "error_mid", "spoken_fallback", "shutdown"})
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
+"""Outcomes whose log line has level error."""
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Upper bounds in seconds, for what a caller waits for."""
+STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
+"""Upper bounds in seconds, for single steps inside the server."""
 
-REQUESTS = Counter("parley_requests", "Requests by how they ended.", ["endpoint", "outcome", "code"])
-OPEN_STREAMS = Gauge("parley_open_streams", "Turns under way.", ["endpoint"], multiprocess_mode="livesum")
-FIRST_BYTE = Histogram("parley_first_byte_seconds", "Request to first byte.", ["endpoint"], buckets=_SECONDS)
-FIRST_CONTENT = Histogram(
-    "parley_first_content_seconds", "Request to the upstream's first content.", ["endpoint"], buckets=_SECONDS
+REQUESTS = Counter("parley_requests", "Requests by outcome.", ["endpoint", "outcome", "code"])
+OPEN_STREAMS = Gauge("parley_open_streams", "Turns that are running.", ["endpoint"], multiprocess_mode="livesum")
+FIRST_BYTE = Histogram(
+    "parley_first_byte_seconds", "Time from request to first byte.", ["endpoint"], buckets=REQUEST_BUCKETS
 )
-CANCEL = Histogram("parley_cancel_seconds", "Client seen leaving to everything released.", buckets=_MOMENTS)
-ATTEMPTS = Counter("parley_upstream_attempts", "Attempts by upstream and result.", ["upstream", "result"])
-BREAKER = Gauge("parley_breaker_open", "1 where an upstream is left alone.", ["upstream"], multiprocess_mode="livemax")
-REJECTIONS = Counter("parley_rejections", "Requests turned away.", ["code"])
-LOOP_LAG = Histogram("parley_loop_lag_seconds", "How late the event loop was.", buckets=_MOMENTS)
+FIRST_CONTENT = Histogram(
+    "parley_first_content_seconds",
+    "Time from request to the upstream's first content.",
+    ["endpoint"],
+    buckets=REQUEST_BUCKETS,
+)
+CANCEL = Histogram(
+    "parley_cancel_seconds", "Time from noticing that a client left to releasing all it held.", buckets=STEP_BUCKETS
+)
+ATTEMPTS = Counter("parley_upstream_attempts", "Upstream attempts by upstream and result.", ["upstream", "result"])
+BREAKER = Gauge(
+    "parley_breaker_open", "1 if the upstream's circuit breaker is open.", ["upstream"], multiprocess_mode="livemax"
+)
+REJECTIONS = Counter("parley_rejections", "Requests refused, by code.", ["code"])
+LOOP_LAG = Histogram("parley_loop_lag_seconds", "Delay of the event loop.", buckets=STEP_BUCKETS)
 
-LOOKUPS = Counter("parley_rag_lookups", "Questions looked up in the knowledge.", ["result"])
-LOOKUP = Histogram("parley_rag_lookup_seconds", "How long that took.", buckets=_MOMENTS)
-KB_PASSAGES = Gauge("parley_kb_passages", "Passages that a worker serves.", multiprocess_mode="livemax")
-KB_RELOADS = Counter("parley_kb_reloads", "Knowledge bases read anew after a change, by worker.")
-KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Changes that broke a file: the old knowledge serves on.")
+LOOKUPS = Counter("parley_rag_lookups", "Knowledge searches by result.", ["result"])
+LOOKUP = Histogram("parley_rag_lookup_seconds", "Time of a knowledge search.", buckets=STEP_BUCKETS)
+KB_PASSAGES = Gauge("parley_kb_passages", "Passages in the knowledge of a worker.", multiprocess_mode="livemax")
+KB_RELOADS = Counter("parley_kb_reloads", "Knowledge bases reloaded after a change, in each worker.")
+KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; the old knowledge stays in use.")
 
 
-@functools.cache  # prometheus_client's own way to them locks and compares: five times a request
+# perf: saves three quarters of prometheus_client's own lookup, which takes a lock (five lookups a request).
+@functools.cache
 def series(metric: Metric, *labels: str) -> Metric:
-    """The series of a metric that bears these labels."""
+    """Return the series of a metric with these labels."""
     return metric.labels(*labels)
 
 
 def request_ended(record: TurnRecord) -> None:
-    """Write the request's log line, and count it."""
+    """Write the request's log line, at level error for a failure, and count the request."""
     record.ms = record.elapsed_ms
     record.outcome = record.outcome or "client_closed"
     series(REQUESTS, record.endpoint, record.outcome, record.code or "").inc()
@@ -60,17 +73,18 @@ def request_ended(record: TurnRecord) -> None:
     write("request_end", **record.fields())
 
 
-def upstreams_are(states: Mapping[str, str]) -> None:
-    """Note the state of each upstream's breaker; time alone changes it, so this is to be told now and then."""
+def set_breaker_states(states: Mapping[str, str]) -> None:
+    """Publish each upstream's breaker state. Call this periodically: a breaker also changes with time alone."""
     for upstream, state in states.items():
         series(BREAKER, upstream).set(state == "open")
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format: of all workers where they share a folder, else of this one."""
+    """Return all metrics in Prometheus' text format, of all workers if they share a folder, else of this one."""
     registry = CollectorRegistry()
     try:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    except ValueError:  # no folder
+    except ValueError:  # there is no shared folder
+        # One worker alone: its own process registry has all series.
         registry = REGISTRY
     return generate_latest(registry)

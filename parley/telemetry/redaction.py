@@ -1,6 +1,6 @@
-"""Taking secrets out of text: the known ones, in the forms that they travel in, and whatever looks like a key.
+"""Removal of secrets from text: the known ones, in the encodings that they travel in, and all that looks like a key.
 
-Nothing here knows where the text comes from or goes to.
+Nothing here knows where the text comes from or where it goes.
 """
 
 import base64
@@ -10,42 +10,40 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
-LEAST_SECRET_CHARACTERS = 6
-"""A shorter key is no secret, and taking it out would take half of the log along."""
+MIN_SECRET_CHARACTERS = 6
+"""Length below which a key is not removed: it is no secret, and would take ordinary words out of the log."""
 _KEY_LIKE = re.compile(r"\b(sk|pk|gsk|xai)([-_])[A-Za-z0-9_*.-]{6,}")
 _BEARER = re.compile(r"(?<=bearer )[^\s\"']{4,}", re.IGNORECASE)
 _BETWEEN = r"""(?:[\s"'+,]|\\[nrt"]){0,6}"""
-"""What may stand between the characters of a key that was broken into pieces: in source code, or over lines."""
+"""Matches the characters that may stand inside a key that was broken into pieces, in source code or over lines."""
 
 
 class Redactor:
-    """Takes these secrets out of text, and whatever looks like a key."""
+    """Replaces the given secrets in text, and all that looks like a key, by `***`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        long_enough = {secret for secret in secrets if len(secret) >= LEAST_SECRET_CHARACTERS}
-        patterns = {pattern for secret in long_enough for pattern in _patterns(secret)}
-        self._known = re.compile("|".join(sorted(patterns, key=len, reverse=True))) if patterns else None
+        long_enough = {secret for secret in secrets if len(secret) >= MIN_SECRET_CHARACTERS}
+        # The longest first: where one secret begins with another, the whole of it must go.
+        alternatives = sorted({form for secret in long_enough for form in patterns(secret)}, key=len, reverse=True)
+        self._known = re.compile("|".join(alternatives)) if alternatives else None
 
     def redact(self, text: str) -> str:
-        """The text with `***` in the secrets' place."""
+        """Return the text with `***` in place of each secret."""
         if self._known:
             text = self._known.sub("***", text)
         return _BEARER.sub("***", _KEY_LIKE.sub(r"\1\2***", text))
 
 
-def _patterns(secret: str) -> Iterator[str]:
-    """Regular expressions for the forms in which a secret may be quoted."""
+def patterns(secret: str) -> Iterator[str]:
+    """Yield regular expressions for the encodings of a secret: plain, JSON, URL, hexadecimal and Base64."""
     yield _BETWEEN.join(map(re.escape, secret))
     yield re.escape(json.dumps(secret)[1:-1])
     yield re.escape(quote(secret, safe=""))
     yield "(?i:" + secret.encode().hex() + ")"
+    # Base64 encodes three bytes at a time, so the bytes before the secret shift its code by one of three offsets. Only
+    # the characters that depend on the secret alone are known.
     for offset in range(3):
-        inside = _base64_inside(secret.encode(), offset)
+        encoded = base64.b64encode(bytes(offset) + secret.encode()).decode()
+        inside = encoded[math.ceil(offset * 8 / 6) : (offset + len(secret.encode())) * 8 // 6]
         yield re.escape(inside)
         yield re.escape(inside.translate(str.maketrans("+/", "-_")))
-
-
-def _base64_inside(secret: bytes, offset: int) -> str:
-    """The characters that tell of the secret alone where it is encoded behind `offset` bytes of something else."""
-    encoded = base64.b64encode(bytes(offset) + secret).decode()
-    return encoded[math.ceil(offset * 8 / 6) : (offset + len(secret)) * 8 // 6]

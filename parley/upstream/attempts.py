@@ -1,10 +1,21 @@
-"""The attempts at one question: retries, failover and hedging, all before the commit point.
+"""The attempts at one request: retries, failover and hedging, all before the commit point.
 
-Attempts run in greenlets of their own, so that two can race, and so that whoever waits for them can be
-interrupted at any moment. Whether another attempt may help is the error's to say (`errors.py`); where and
-how soon it is made stands in `_after_failure`.
+    begin ──► running ──► answered              the first answer wins, and the other attempts are ended
+                 │
+                 └──► failed ─┬─ another upstream may succeed, and one is untried ───► begin there, at once
+                              ├─ the same may succeed, and time and budgets allow ───► planned ──► begin, after a pause
+                              └─ neither: raise the error, unless another attempt is running or planned
+
+    no answer after `hedge_after` seconds ──► begin one more attempt beside
+    no answer after `seconds` seconds     ──► UpstreamTimeout
+    closed                                ──► end the running attempts, discard an answer that comes all the same
+
+Attempts run in greenlets of their own, so that two can race and the turn that waits for them can be interrupted at any
+moment. The error decides whether another attempt may succeed (`errors.py`); when and where it is made is decided here,
+in `Attempts._settle`.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -24,127 +35,143 @@ from parley.upstream.breaker import Breaker
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.retries import RetryBudget
 
-MOST_ATTEMPTS = 3
-COMPLAINT_SECONDS = 60.0
+MAX_ATTEMPTS = 3
+"""Most attempts at one request, hedges included."""
+AUTH_LOG_SECONDS = 60.0
+"""Seconds between two log lines about a refused key."""
 
-Answered = TypeVar("Answered")
+Answer = TypeVar("Answer")
 
 
 @dataclass(eq=False)
 class UpstreamHealth:
-    """One of the upstreams, and what is known of its health."""
+    """One of the upstreams with its breaker; counts the outcome of each attempt in the metrics."""
 
     upstream: ChatApi
     breaker: Breaker = field(default_factory=Breaker)
-    complained: float = -COMPLAINT_SECONDS
+    auth_logged_at: float = -math.inf
 
     def succeeded(self) -> None:
-        """It answered."""
+        """Count an answer."""
         self.breaker.succeeded()
         self._count("ok")
 
     def released(self) -> None:
-        """The question was given up."""
+        """Count an attempt that was given up."""
         self.breaker.released()
         self._count("given_up")
 
     def failed(self, error: ParleyError) -> None:
-        """Count a failure; complain once a minute where the operator must act."""
-        self._judge(error)
+        """Count a failure. A refused key is logged, once a minute, because the operator must act."""
+        if isinstance(error, UpstreamAuthFailed):
+            self.breaker.failed(at_once=True)
+            if time.monotonic() - self.auth_logged_at >= AUTH_LOG_SECONDS:
+                self.auth_logged_at = time.monotonic()
+                log.error("upstream_auth_failed", upstream=self.upstream.name)
+        elif error.retryable and error.status >= 500:
+            self.breaker.failed()
+        else:
+            # The caller's mistake, or a rate limit: the upstream itself is well.
+            self.breaker.released()
+            if seconds := retries.retry_after(error.headers):
+                self.breaker.cool_down(seconds)
         self._count(error.code)
 
     def _count(self, result: str) -> None:
         metrics.series(metrics.ATTEMPTS, self.upstream.name, result).inc()
 
-    def _judge(self, error: ParleyError) -> None:
-        if isinstance(error, UpstreamAuthFailed):
-            self.breaker.failed(at_once=True)
-            if time.monotonic() - self.complained >= COMPLAINT_SECONDS:
-                self.complained = time.monotonic()
-                log.error("upstream_auth_failed", upstream=self.upstream.name)
-        elif error.retryable and error.status >= 500:
-            self.breaker.failed()
-        else:
-            self.breaker.released()
-            if wish := retries.retry_after(error.headers):
-                self.breaker.cool_down(wish)
 
+class Attempts(Generic[Answer]):
+    """The attempts at one request. Must be closed, which ends those that still run.
 
-class Attempts(Generic[Answered]):
-    """The attempts at one question; must be closed, which ends those that still run.
+    `ask` makes one attempt at an upstream, in at most the given seconds, and blocks until it is answered. `discard`
+    releases an answer that nobody took; None if an answer holds nothing open.
 
-    `ask` makes one attempt at an upstream, in so many seconds at most, and blocks until it is answered; `discard`
-    is for an answer that nobody took. `seconds` bound all of them together, and no retry begins later than
-    `retry_within` seconds.
+    `seconds` limits all attempts together; no retry begins later than `retry_within` seconds. After `hedge_after`
+    seconds without an answer one more attempt is begun beside. While it waits, `run` yields every `tick` seconds, and
+    once after `wake_after` seconds.
     """
 
     def __init__(
         self,
         candidates: Sequence[UpstreamHealth],
-        ask: Callable[[ChatApi, float], Answered],
-        discard: Callable[[Answered], None],
+        ask: Callable[[ChatApi, float], Answer],
+        discard: Callable[[Answer], None] | None,
         record: TurnRecord,
         budget: RetryBudget,
         *,
         seconds: float,
         retry_within: float,
         tick: float,
+        hedge_after: float | None = None,
+        wake_after: float | None = None,
     ) -> None:
         self._candidates = candidates
         self._ask = ask
         self._discard = discard
-        self._over = False
         self._record = record
         self._budget = budget
         self._tick = tick
-        self._started = started = time.monotonic()
+        started = time.monotonic()
         self._deadline = started + seconds
-        self._last_retry = started + min(retry_within, seconds)
-        self._hedge_at = self._wake_at = math.inf
+        self._last_retry_at = started + min(retry_within, seconds)
+        self._hedge_at = math.inf if hedge_after is None else started + hedge_after
+        self._wake_at = math.inf if wake_after is None else started + wake_after
         self._tried: list[UpstreamHealth] = []
         self._running: dict[gevent.Greenlet, UpstreamHealth] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
-        self._next: tuple[float, UpstreamHealth] | None = None
-        self._last_error: Exception | None = None
+        self._planned: tuple[float, UpstreamHealth] | None = None
+        self._final_error: Exception | None = None
+        self._closed = False
 
-    def hedge_and_wake(self, hedge_after: float | None, wake_after: float | None) -> None:
-        """Seconds without an answer after which another upstream is asked beside, and SILENCE is yielded."""
-        self._hedge_at = math.inf if hedge_after is None else self._started + hedge_after
-        self._wake_at = math.inf if wake_after is None else self._started + wake_after
+    def run(self, *, heartbeats: bool) -> Generator[Silence, None, tuple[UpstreamHealth, Answer]]:
+        """Yield SILENCE for each tick of waiting; return the upstream that answered, and its answer.
 
-    def run(self, *, tells_of_silence: bool) -> Generator[Silence, None, tuple[UpstreamHealth, Answered]]:
-        """Yield SILENCE for each tick of waiting; return who answered, and the answer.
-
-        Where nobody needs the ticks of the first attempt (`tells_of_silence`), there may be none.
-        Raises the last attempt's error, its headers telling how many there were.
+        Without `heartbeats` the first attempt may be waited for without ticks. Raises the last attempt's error, with
+        the number of attempts in its headers.
         """
         first = self._untried()[0]
-        if tells_of_silence or min(self._hedge_at, self._wake_at) < math.inf:
+        if heartbeats or min(self._hedge_at, self._wake_at) < math.inf:
             self._start(first)
-        elif won := self._judged(first, self._ask_here(first)):
-            return won
-        self._raise_last_error()
+        else:
+            # Nothing can happen beside the first attempt, so it runs in the turn's own greenlet.
+            # perf: saves a tenth of a request (S0), which a greenlet, a queue and a link would cost
+            self._begin(first)
+            try:
+                winner = self._settle(
+                    first, outcome_of(self._ask, first.upstream, max(0.001, self._deadline - time.monotonic()))
+                )
+            except BaseException:
+                first.released()
+                raise
+            if winner:
+                return winner
         return (yield from self._race())
 
-    def _race(self) -> Generator[Silence, None, tuple[UpstreamHealth, Answered]]:
-        """Wait for the attempts under way, and start those that fall due, until one of them wins."""
+    def _race(self) -> Generator[Silence, None, tuple[UpstreamHealth, Answer]]:
+        """Wait for the running attempts, and start those that fall due, until one of them answers."""
         while True:
-            if (finished := self._wait()) is not None:
-                won = self._judged(self._running.pop(finished), finished.get())
-                del finished  # it holds the error that may be raised here
-                if won:
-                    return won
-                self._raise_last_error()
+            self._raise_final_error()
+            planned_at = self._planned[0] if self._planned else math.inf
+            due = min(self._deadline, self._hedge_at, self._wake_at, planned_at)
+            attempt: gevent.Greenlet | None = None
+            with contextlib.suppress(Empty):
+                attempt = self._finished.get(timeout=max(0.0, min(self._tick, due - time.monotonic())))
+            if attempt is not None:
+                winner = self._settle(self._running.pop(attempt), attempt.get())
+                attempt = None  # which holds the error that may be raised
+                if winner:
+                    return winner
             elif time.monotonic() >= self._deadline:
-                raise self._counted(UpstreamTimeout("the upstream said nothing in time"))
-            elif not self._start_what_is_due():
+                raise self._with_attempts(UpstreamTimeout("the upstream said nothing in time"))
+            elif not self._start_due():
                 if time.monotonic() >= self._wake_at:
                     self._wake_at = math.inf
                 yield SILENCE
 
     def close(self) -> None:
-        """End the attempts that still run, without waiting for their end: nothing here may be interrupted."""
-        self._over = True
+        """End the attempts that still run. Never waits, because nothing here may be interrupted."""
+        self._closed = True
         for attempt, candidate in self._running.items():
             candidate.released()
             if not attempt.ready():
@@ -156,118 +183,98 @@ class Attempts(Generic[Answered]):
         # would otherwise live until the next full collection.
         self._finished = SimpleQueue()
 
-    def _judged(self, candidate: UpstreamHealth, outcome: Answered | Failure) -> tuple[UpstreamHealth, Answered] | None:
-        """Who won with what; None where another attempt is planned, or where the last error is to be raised."""
-        if isinstance(outcome, Failure):
-            self._after_failure(candidate, outcome.error)
-            return None
-        candidate.succeeded()
-        self._record.upstream = candidate.upstream.name
-        return candidate, outcome
-
-    def _after_failure(self, candidate: UpstreamHealth, error: Exception) -> None:
-        """Plan the next attempt, or note the error where none makes sense and none is under way."""
+    def _settle(self, candidate: UpstreamHealth, outcome: Answer | Failure) -> tuple[UpstreamHealth, Answer] | None:
+        """Return the winner, or begin or plan the next attempt; keep the error if there is none left to wait for."""
+        if not isinstance(outcome, Failure):
+            candidate.succeeded()
+            self._record.upstream = candidate.upstream.name
+            return candidate, outcome
+        error = outcome.error
         if not isinstance(error, ParleyError):
+            # A defect of ours, or an answer's cap: no other attempt would end otherwise.
             candidate.released()
-            self._last_error = error
-            return
+            self._final_error = error
+            return None
         candidate.failed(error)
         self._record.upstream = candidate.upstream.name
-        if len(self._tried) < MOST_ATTEMPTS and time.monotonic() < self._deadline:
+        now = time.monotonic()
+        if len(self._tried) < MAX_ATTEMPTS and now < self._deadline:
             untried = self._untried()
             if error.may_fail_over and untried:
                 self._start(untried[0])
-            elif error.retryable:
-                self._plan_retry(candidate, error)
-        if not self._running and self._next is None:
-            self._last_error = self._counted(error)
+            elif error.retryable and self._tried.count(candidate) < error.most_attempts:
+                retry_at = now + (retries.retry_after(error.headers) or retries.backoff(len(self._tried)))
+                # The budget last: a token must not be spent for a retry that is not made.
+                if retry_at < self._last_retry_at and self._planned is None and self._budget.spend():
+                    self._planned = (retry_at, candidate)
+        if not self._running and self._planned is None:
+            self._final_error = self._with_attempts(error)
+        return None
 
-    def _raise_last_error(self) -> None:
+    def _raise_final_error(self) -> None:
         """Raise the error that is left when no attempt is.
 
-        Nothing on its way may hold it, for its traceback will hold each frame that it passes through: such a cycle
-        would live until the next full collection, and the request with it.
+        Nothing on its way may hold the error: its traceback holds each frame that it passes, and such a cycle would
+        live until the next full collection, and the request with it.
         """
-        if self._last_error is not None:
-            error, self._last_error = self._last_error, None
+        if self._final_error is not None:
+            error, self._final_error = self._final_error, None
             try:
                 raise error
             finally:
                 del error
 
-    def _plan_retry(self, candidate: UpstreamHealth, error: ParleyError) -> None:
-        """The same upstream again, after the pause that it asks for or else a short one, if the budgets allow."""
-        pause = retries.retry_after(error.headers) or retries.backoff(len(self._tried))
-        at = time.monotonic() + pause
-        may = self._tried.count(candidate) < error.most_attempts and at < self._last_retry
-        if may and self._next is None and self._budget.spend():
-            self._next = (at, candidate)
-
-    def _start_what_is_due(self) -> bool:
-        """Start the planned retry or the hedge if its time has come."""
+    def _start_due(self) -> bool:
+        """Start the planned retry or the hedge if its time has come; return False if neither was."""
         now = time.monotonic()
-        if self._next and now >= self._next[0]:
-            _, candidate = self._next
-            self._next = None
-        elif now >= self._hedge_at and self._may_hedge():
+        if self._planned and now >= self._planned[0]:
+            _, candidate = self._planned
+            self._planned = None
+        elif now >= self._hedge_at:
+            # One hedge at most, whatever becomes of it.
+            self._hedge_at = math.inf
+            if len(self._tried) >= MAX_ATTEMPTS or not self._budget.spend():
+                return False
             candidate = [*self._untried(), self._candidates[0]][0]
         else:
             return False
         self._start(candidate)
         return True
 
-    def _may_hedge(self) -> bool:
-        self._hedge_at = math.inf
-        return len(self._tried) < MOST_ATTEMPTS and self._budget.spend()
-
     def _untried(self) -> list[UpstreamHealth]:
-        """Upstreams not asked yet, those in good health first: the last one that is left is never passed over."""
+        """Return the upstreams without an attempt: those that their breakers allow, or all if there is none."""
         untried = [candidate for candidate in self._candidates if candidate not in self._tried]
         return [candidate for candidate in untried if candidate.breaker.allows()] or untried
 
-    def _ask_here(self, candidate: UpstreamHealth) -> Answered | Failure:
-        """An attempt in the turn's own greenlet: where none can run beside it, that saves a tenth of a request."""
-        self._count(candidate)
-        try:
-            return outcome_of(self._ask, candidate.upstream, max(0.001, self._deadline - time.monotonic()))
-        except BaseException:
-            candidate.released()
-            raise
-
-    def _count(self, candidate: UpstreamHealth) -> None:
-        candidate.breaker.ask()
+    def _begin(self, candidate: UpstreamHealth) -> None:
+        candidate.breaker.begin()
         self._tried.append(candidate)
         self._record.attempts += 1
 
     def _start(self, candidate: UpstreamHealth) -> None:
-        self._count(candidate)
-        attempt = gevent.spawn(self._try, candidate.upstream)
+        """Begin an attempt in a greenlet, which is put into the queue when it has finished."""
+        self._begin(candidate)
+        attempt = gevent.spawn(self._attempt, candidate.upstream)
         self._running[attempt] = candidate
         attempt.link(self._finished.put)
 
-    def _try(self, upstream: ChatApi) -> Answered | Failure | None:
-        # An error is handed over, not raised: a greenlet that dies of one is reported on standard error.
-        outcome = outcome_of(self._ask, upstream, math.inf)  # the race looks at the clock
-        if self._over:
+    def _attempt(self, upstream: ChatApi) -> Answer | Failure | None:
+        # An error is handed over, not raised: gevent prints the traceback of a greenlet that raises. No time limit,
+        # because `run` watches the deadline.
+        outcome = outcome_of(self._ask, upstream, math.inf)
+        if self._closed:
             self._drop(outcome)
             return None
         return outcome
 
-    def _drop(self, outcome: Answered | Failure | None) -> None:
-        if outcome is not None and not isinstance(outcome, Failure):
+    def _drop(self, outcome: Answer | Failure | None) -> None:
+        """Discard an answer that came too late."""
+        if self._discard is not None and outcome is not None and not isinstance(outcome, Failure):
             self._discard(outcome)
 
-    def _wait(self) -> gevent.Greenlet | None:
-        """The next attempt to finish, or None at the next moment that something else may be due."""
-        planned = self._next[0] if self._next else math.inf
-        moments = (self._deadline, self._hedge_at, self._wake_at, planned)
-        try:
-            return self._finished.get(timeout=max(0.0, min(self._tick, min(moments) - time.monotonic())))
-        except Empty:
-            return None
-
-    def _counted(self, error: ParleyError) -> ParleyError:
-        error.headers["x-relay-attempts"] = str(len(self._tried))
+    def _with_attempts(self, error: ParleyError) -> ParleyError:
+        """Return the error with the headers of its HTTP answer: the number of attempts, and when to come back."""
+        headers = {"x-relay-attempts": str(len(self._tried))}
         if error.status == 503:
-            error.headers.setdefault("retry-after", "1")
-        return error
+            headers["retry-after"] = error.headers.get("retry-after", "1")
+        return error.with_headers(headers)

@@ -1,10 +1,14 @@
-"""One OpenAI-compatible upstream behind HTTP: a single attempt at a stream or at a whole answer."""
+"""One OpenAI-compatible upstream over HTTP: a single attempt at a stream or at a whole answer.
+
+What an attempt becomes is decided elsewhere: retries in `attempts.py`, completeness in `stream_reader.py`, the meaning
+of a status in `status_errors.py`.
+"""
 
 import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,47 +22,37 @@ from parley.http_client.response import HttpResponse
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.upstream.status_errors import error_for_status
-from parley.upstream.stream_reader import Patience, Receive, StreamReader
-from parley.wire import chunks
+from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
+from parley.upstream.timeouts import Timeouts
+from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
 from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
-MOST_FIELDS_TOLD = 100
+"""Seconds for which the list of models is waited for."""
+MAX_ERROR_BYTES = 1 << 16
+"""Bytes of an error's body that are read; a longer one counts as none."""
+MAX_LOGGED_FIELDS = 100
+"""Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
-"""How a model is best told of passages; the forms themselves live with the knowledge."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Budgets:
-    """Seconds: to connect, to an attempt's first content, before the commit point in all, in silence, in all.
-
-    `tick` is how often a silent stream yields SILENCE, so that its reader can show that it lives.
-    """
-
-    connect: float
-    first_content: float
-    precommit: float
-    idle: float
-    total: float
-    tick: float
+"""The form in which a model is best given passages; `parley/knowledge/prompt.py` has the forms."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """A whole answer, a `chat.completion` object as the upstream wrote it; `request_id` as for `OpenStream`."""
+    """A whole answer: a `chat.completion` object as the upstream wrote it. `request_id` as for `OpenStream`."""
 
     body: bytes
     request_id: str | None
 
 
 class OpenStream:
-    """A stream that has come to its commit point, or to its end: `held` is everything up to there.
+    """A stream that has reached its commit point or its end; `held` is everything up to there.
 
-    Must be closed. `request_id` is the upstream's own name for the request, if it gave a clean one.
+    Must be closed. `request_id` is the upstream's id of the request, or None if it gave none that can be logged.
     """
 
     def __init__(
@@ -71,30 +65,33 @@ class OpenStream:
         self.held: list[bytes] = []
         while not reader.committed and (batch := next(batches, None)) is not None:
             if batch is not SILENCE:
-                # In place, because the last batch of an answer is marked by its type.
-                batch[:0] = self.held
-                self.held = batch
+                self.held += batch
+                if isinstance(batch, sse.LastBatch):
+                    self.held = sse.LastBatch(self.held)
 
     def rest(self, envelope: Envelope) -> Iterator[Batch]:
-        """The batches behind `held`, under the answer's envelope. Raises an UpstreamError, or AnswerCapped."""
+        """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope
         return self._batches
 
     def close(self) -> None:
-        """Keep the connection where the answer was read to its end, else close it."""
+        """Keep the connection if the answer was read to its end, else close it."""
         if self._reader.done:
-            self._response.settle()
+            self._response.drain_and_close()
         else:
             self._response.close()
 
 
 class ChatApi:
-    """An upstream. `key` goes to it, or none; with `forward_token` the caller's own does.
+    """An upstream under its base URL.
 
-    `name` stands for it in logs and metrics; `model` is asked for where a request names none, `fixed_model`
-    whatever the request names. `secrets` are never to be passed on, whoever tells them.
-    `spare` connections are held open ahead of the next questions.
+    - `name` in logs and metrics
+    - `key` sent with each request, if any; with `forward_token` the caller's own token is sent instead
+    - `model` for requests that name none; `fixed_model` for all requests
+    - `forward_fields`: further fields of a request that are passed on
+    - `secrets` masked in everything that the upstream says, beside its key and its address
+    - `spare` connections opened ahead, `max_idle` kept at most
     """
 
     prompt_form: PromptForm = "reference"
@@ -105,7 +102,7 @@ class ChatApi:
         base_url: str,
         key: str | None,
         model: str,
-        budgets: Budgets,
+        timeouts: Timeouts,
         *,
         max_idle: int,
         forward_fields: frozenset[str] = frozenset(),
@@ -117,46 +114,47 @@ class ChatApi:
         self.name = name
         self.model = model
         self._fixed_model = fixed_model
-        self._held_back: set[str] = set()
+        self._logged_fields: set[str] = set()
         self._spare = spare
         self._base_url = base_url
         self._key = key
-        self._budgets = budgets
+        self._timeouts = timeouts
         self._forward_fields = forward_fields
         self._forward_token = forward_token
-        self._untold = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
-        self._discreet = Redactor(self._untold)
-        self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=budgets.connect)
+        self._secrets = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
+        # Built once, not for each request: it compiles its patterns.
+        self._own_redactor = Redactor(self._secrets)
+        self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=timeouts.connect)
 
-    def open(self, chat: ChatRequest, envelope: Envelope, seconds: float) -> OpenStream:
-        """Ask for a stream and read it up to the commit point, in so many seconds at most.
+    def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
+        """Ask for a stream and read it up to its commit point, within `seconds` and the limit for the first content.
 
-        `envelope` is the answer's; it is left as it is, for another attempt may win.
-        Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
+        `envelope` is the answer's; it is left unchanged, because another attempt may win. After the commit point a
+        silent stream yields SILENCE every `tick` seconds.
+        Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
-        budgets = self._budgets
-        patience = Patience(budgets.tick, budgets.idle, budgets.total)
+        timeouts, max_bytes = self._timeouts, MAX_ANSWER_BYTES
         if chat.wants_audio:
-            patience = patience.for_audio()
-        reader = StreamReader(dataclasses.replace(envelope, used=False), patience)
-        seconds = min(seconds, budgets.first_content)
+            timeouts, max_bytes = timeouts.for_audio(), MAX_AUDIO_ANSWER_BYTES
+        reader = StreamReader(dataclasses.replace(envelope, used=False), timeouts, tick=tick, max_bytes=max_bytes)
+        seconds = min(seconds, timeouts.first_content)
         with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)
             try:
                 return OpenStream(
-                    response, reader, reader.batches(_event_stream(response, budgets.idle)), self._redactor(chat)
+                    response, reader, reader.batches(_event_stream(response, timeouts.idle)), self._redactor(chat)
                 )
             except BaseException:
                 response.close()
                 raise
 
-    def complete(self, chat: ChatRequest, seconds: float) -> Completion:
-        """The whole answer, in so many seconds at most.
+    def complete(self, chat: ChatRequest, *, seconds: float) -> Completion:
+        """Return the whole answer, within `seconds` and the total limit.
 
-        Its first byte comes when it has finished: only the budgets for connecting and for all apply.
-        Raises an UpstreamError, UpstreamRefused for the upstream's own 4xx.
+        Its first byte comes when it is finished, so that the limits for the first content and for silence do not apply.
+        Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
-        seconds = min(seconds, self._budgets.total)
+        seconds = min(seconds, self._timeouts.total)
         with (
             gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
@@ -166,13 +164,13 @@ class ChatApi:
         return Completion(body, _request_id(response, self._redactor(chat)))
 
     def unavailable_reason(self) -> ParleyError | None:
-        """What keeps it from answering right now, if anything is known to: nothing, until it is asked."""
+        """Return None: an API counts as able to answer until an attempt fails."""
         return None
 
     def models(self) -> list[dict[str, Any]]:
-        """The upstream's own list of models; empty where it can't be had in time.
+        """Return the upstream's list of models; empty if it cannot be had in time.
 
-        Never asked with a caller's token: one caller's list is not another's business.
+        Empty also with `forward_token`: the list that one caller's token gives must not be shown to another.
         """
         if self._forward_token:
             return []
@@ -190,17 +188,22 @@ class ChatApi:
             return []
 
     def warm(self) -> None:
-        """Hold connections open ahead of the next questions; where the upstream can't be reached, later."""
+        """Open connections ahead of the next requests, as many as are missing. Failures are left to those requests."""
         missing = self._pool.missing(self._spare)
         gevent.joinall([gevent.spawn(self._open_ahead) for _ in range(missing)])
 
     def _open_ahead(self) -> None:
-        with contextlib.suppress(ParleyError):  # also ServerOverloaded, where no file is left for a connection
+        # Not UpstreamError alone: without a file descriptor it is ServerOverloaded.
+        with contextlib.suppress(ParleyError):
             self._pool.open_ahead()
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
-        """Send the question; return the answer if its status is a success."""
-        self._tell_of_held_back(chat.held_back(self._forward_fields))
+        """Send the request; return the response if its status is a success. Raises the error for its status."""
+        # Once for each field: the operator may wonder why it has no effect.
+        for name in chat.held_back(self._forward_fields) - self._logged_fields - PRIVATE_FIELDS - OUR_FIELDS:
+            if len(self._logged_fields) < MAX_LOGGED_FIELDS:
+                self._logged_fields.add(name)
+                log.info("field_held_back", field=name[:64], hint="LLM_FORWARD_FIELDS names those that may go upstream")
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if chat.stream else "application/json",
@@ -212,7 +215,7 @@ class ChatApi:
             "POST",
             "/chat/completions",
             headers=headers,
-            body=run_for_size(chat.size, self._question, chat),
+            body=run_for_size(chat.size, self._request_body, chat),
             timeout=timeout,
         )
         if 200 <= response.status < 300:
@@ -221,38 +224,36 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read(timeout),
+                response.read_start(timeout, MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
             )
 
-    def _question(self, chat: ChatRequest) -> bytes:
-        """Return the body of the request. Runs in a thread where it is large."""
-        question = chat.for_upstream(self.model, self._forward_fields)
+    def _request_body(self, chat: ChatRequest) -> bytes:
+        """Return the body for the upstream. Runs in a thread if the request is large."""
+        fields = chat.for_upstream(self.model, self._forward_fields)
         if self._fixed_model:
-            question["model"] = self._fixed_model
-        return msgspec.json.encode(question)
-
-    def _tell_of_held_back(self, names: Set[str]) -> None:
-        """Say it once for each field: whoever sent it may wonder why it has no effect."""
-        for name in names - self._held_back - PRIVATE_FIELDS - OUR_FIELDS:
-            if len(self._held_back) < MOST_FIELDS_TOLD:
-                self._held_back.add(name)
-                log.info("field_held_back", field=name[:64], hint="LLM_FORWARD_FIELDS names those that may go upstream")
+            fields["model"] = self._fixed_model
+        return msgspec.json.encode(fields)
 
     def _redactor(self, chat: ChatRequest) -> Redactor:
-        """Takes out of what the upstream says the key that it was sent, and where it lives."""
+        """Return the redactor for the upstream's words, which masks the key that it was sent and its address."""
         if not self._forward_token or not chat.origin.token:
-            return self._discreet
-        return Redactor([*self._untold, chat.origin.token])
+            return self._own_redactor
+        return Redactor([*self._secrets, chat.origin.token])
 
     def _authorization(self, token: str | None) -> dict[str, str]:
+        """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""
         key = token if self._forward_token else self._key
         return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _event_stream(response: HttpResponse, timeout: float) -> Receive:
-    """How the answer's event stream is received, also where the upstream sent one JSON object instead."""
+    """Return the function that receives the response's events.
+
+    An upstream that answers with one JSON object, because it cannot stream, is read within `timeout` seconds and
+    converted. Raises UpstreamBadResponse for any other media type.
+    """
     if response.media_type in ("text/event-stream", ""):
         return response.receive
     if response.media_type != "application/json":
@@ -262,5 +263,6 @@ def _event_stream(response: HttpResponse, timeout: float) -> Receive:
 
 
 def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:
-    given = redactor.redact(response.headers.get("x-request-id", ""))
-    return given if _CLEAN_ID.fullmatch(given) else None
+    # Redacted, because it goes into the log and into a header for the caller.
+    request_id = redactor.redact(response.headers.get("x-request-id", ""))
+    return request_id if _CLEAN_ID.fullmatch(request_id) else None

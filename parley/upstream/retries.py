@@ -1,4 +1,4 @@
-"""When another attempt makes sense, and how soon: budget, backoff, and what an upstream asks for."""
+"""The limits of retries: a budget for all of them, the pause before each, and the pause that an upstream asks for."""
 
 import datetime
 import math
@@ -7,26 +7,30 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 SHARE = 0.2
+"""Retries that each request pays for."""
 RESERVE = 10.0
+"""Most retries that can be saved up."""
 FIRST_PAUSE_SECONDS = 0.05
+"""Seconds before the second attempt."""
 PAUSE_SECONDS = (0.1, 0.4)
+"""Least and most seconds before any later attempt."""
 
 
 class RetryBudget:
-    """A token bucket that keeps repeated attempts at a fifth of the questions, so that no storm hits a sick upstream.
+    """A token bucket that limits retries to a fifth of the requests: a failing upstream is not flooded with them.
 
-    It starts full, with ten tokens; each question puts a fifth of one in, each repeated attempt takes one out.
+    It starts full, with `RESERVE` tokens. Each request adds `SHARE` of one, each retry or hedge takes one.
     """
 
     def __init__(self) -> None:
         self._tokens = RESERVE
 
     def deposit(self) -> None:
-        """A question arrived."""
+        """Add the share of one request."""
         self._tokens = min(RESERVE, self._tokens + SHARE)
 
     def spend(self) -> bool:
-        """Take a token for a repeated attempt, if there is one."""
+        """Take a token for a retry; return False if there is none."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -34,34 +38,33 @@ class RetryBudget:
 
 
 def backoff(attempts: int) -> float:
-    """Seconds to wait after so many attempts: 50 ms at first, then 100 to 400 ms at random (full jitter)."""
+    """Return the seconds to wait after `attempts` attempts: 50 ms at first, then 100 to 400 ms at random."""
+    # Full jitter, so that the calls that failed together do not come back together.
     return FIRST_PAUSE_SECONDS if attempts == 1 else random.uniform(*PAUSE_SECONDS)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that an upstream asks to wait: `retry-after-ms`, or `retry-after` as a number or an HTTP date.
+    """Return the seconds that an upstream asks to wait: `retry-after-ms`, or `retry-after` as a number or an HTTP date.
 
-    None where it asks for nothing that makes sense: junk, the past, infinity.
+    None if it asks for nothing, or for nothing that can be waited for: junk, the past, infinity.
     """
-    millis = _number(headers.get("retry-after-ms"))
-    if millis is not None:
-        return millis / 1000
+    milliseconds = _positive_number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
     text = headers.get("retry-after")
-    return _number(text) or _until(text)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number > 0 else None
-
-
-def _until(text: str | None) -> float | None:
+    if seconds := _positive_number(text):
+        return seconds
     try:
         moment = parsedate_to_datetime(text or "")
         seconds = (moment - datetime.datetime.now(datetime.UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # TypeError: a date without a zone
         return None
     return seconds if seconds > 0 else None
+
+
+def _positive_number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number > 0 else None

@@ -1,6 +1,7 @@
-"""The upstreams behind one question: asked as one, in the order of preference.
+"""The upstreams of the server as one: a request goes to them in the order of preference.
 
-The attempts themselves, before the commit point, are in `attempts.py`; after it nothing is repeated.
+Up to the commit point a request may be attempted again, at the same or another upstream (`attempts.py`); behind it
+nothing is repeated, because a caller may have heard it.
 """
 
 import contextlib
@@ -8,23 +9,28 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from parley.concurrency import Silence
+from parley.concurrency import Silence, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
-from parley.upstream.chat_api import Budgets, ChatApi, Completion, OpenStream, PromptForm
+from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
+from parley.upstream.timeouts import Timeouts
+from parley.wire import sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
+"""Seconds for which a list of models is kept."""
+STEP_PAYLOADS = 256
+"""Most payloads in one batch of those that were held back up to the commit point."""
 
-Answered = TypeVar("Answered")
+Answer = TypeVar("Answer")
 
 
 class Upstream(Protocol):
-    """What answers need from the model behind us."""
+    """The interface through which answers use a model."""
 
     model: str
     prompt_form: PromptForm
@@ -32,32 +38,40 @@ class Upstream(Protocol):
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
-        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point."""
+        """Yield the answer's payloads in batches, and SILENCE; the first batch holds all up to the commit point.
+
+        If no content has come after `wake_after` seconds, SILENCE is yielded at that moment. Chunks of the upstream's
+        and of ours share `envelope`; `record` takes the upstream, the attempts and the times.
+        Raises UpstreamError, which is UpstreamRefused for an upstream's own 4xx, and AnswerCapped at the caps.
+        """
         ...
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
-        """The whole answer, a `chat.completion` object as the upstream wrote it."""
+        """Return the whole answer, a `chat.completion` object as the upstream wrote it.
+
+        Raises UpstreamError, which is UpstreamRefused for an upstream's own 4xx.
+        """
         ...
 
     def models(self) -> list[dict[str, Any]]:
-        """The upstream's own list of models, as far as it can be had in time; never raises."""
+        """Return the upstream's list of models, empty if it cannot be had in time. Never raises."""
         ...
 
     def unavailable_reason(self) -> ParleyError | None:
-        """What keeps it from answering right now, if anything is known to."""
+        """Return the reason why the upstream cannot answer now, or None if none is known."""
         ...
 
     def warm(self) -> None:
-        """Prepare for the first question."""
+        """Prepare for the next requests."""
         ...
 
     def breaker_states(self) -> dict[str, str]:
-        """The upstreams by name, and whether each is asked: closed, half_open, or open (left alone)."""
+        """Return the state of each upstream's breaker by name: closed, half_open, or open."""
         ...
 
 
 class NoUpstream:
-    """Stands where none is configured: every question is answered with what to set."""
+    """The upstream of a server without one: every request fails with the settings that are missing."""
 
     model = ""
     prompt_form: PromptForm = "reference"
@@ -65,91 +79,98 @@ class NoUpstream:
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
-        """Raises NotConfigured."""
+        """Raise NotConfigured."""
         raise self.unavailable_reason()
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
-        """Raises NotConfigured."""
+        """Raise NotConfigured."""
         raise self.unavailable_reason()
 
     def models(self) -> list[dict[str, Any]]:
-        """No models."""
+        """Return no models."""
         return []
 
     def unavailable_reason(self) -> ParleyError:
-        """Always the same one."""
+        """Return the error that names the missing settings."""
         return NotConfigured(
             "no model is configured: set LLM_API_KEY (and LLM_BASE_URL for any API other than OpenAI's), "
             "or install the embedded demonstration model (see README.md)"
         )
 
     def warm(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def breaker_states(self) -> dict[str, str]:
-        """No upstreams."""
+        """Return no upstreams."""
         return {}
 
 
 class UpstreamRouter:
-    """The upstreams in the order of preference, asked as one."""
+    """The upstreams in the order of preference.
 
-    def __init__(self, upstreams: Sequence[ChatApi], budgets: Budgets, hedge_after: float | None = None) -> None:
+    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream without content after so
+    many seconds is asked for a second time, beside.
+    """
+
+    def __init__(
+        self, upstreams: Sequence[ChatApi], timeouts: Timeouts, *, tick: float, hedge_after: float | None = None
+    ) -> None:
         self.candidates = [UpstreamHealth(upstream) for upstream in upstreams]
         self.model = upstreams[0].model
         self.prompt_form = upstreams[0].prompt_form
-        self.budgets = budgets
-        self.hedge_after = hedge_after
-        self.retry_budget = RetryBudget()
+        self._timeouts = timeouts
+        self._tick = tick
+        self._hedge_after = hedge_after
+        self._retry_budget = RetryBudget()
         self._models: list[dict[str, Any]] = []
         self._models_until = 0.0
 
     def stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
-        """The answer's payloads in batches; the first but SILENCE holds all up to the commit point.
-
-        Where no content has come after `wake_after` seconds, SILENCE says so at that moment.
-        Raises an UpstreamError, UpstreamRefused for an upstream's own 4xx, AnswerCapped at the end of the caps.
-        """
+        """Yield the answer's payloads in batches; see `Upstream.stream`."""
         winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
-        del chat  # nothing is asked again: its body is not held for as long as the answer lasts
+        # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
+        del chat
         with contextlib.closing(stream):
             record.ttft_ms = record.elapsed_ms
             record.upstream_request_id = stream.request_id
             rest = stream.rest(envelope)
-            yield stream.held
+            yield from _in_steps(stream.held)
             try:
                 yield from rest
             except UpstreamError as error:
+                # It counts against the upstream's health, though no retry can help this call.
                 winner.failed(error)
                 raise
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
-        """The whole answer, a `chat.completion` object as the upstream wrote it.
-
-        Raises an UpstreamError, or UpstreamRefused for the upstream's own 4xx.
-        """
+        """Return the whole answer; see `Upstream.complete`."""
 
         def ask(upstream: ChatApi, seconds: float) -> Completion:
-            return upstream.complete(chat, seconds)
+            return upstream.complete(chat, seconds=seconds)
 
-        attempts = self._attempts(record, ask, _forget, self.budgets.total)
+        attempts = self._attempts(record, ask, None, self._timeouts.total)
         with contextlib.closing(attempts):
-            _, completion = _without_ticks(attempts.run(tells_of_silence=False))
+            waiting = attempts.run(heartbeats=False)
+            try:
+                while True:
+                    next(waiting)
+            except StopIteration as stop:
+                completion: Completion = stop.value[1]
         record.upstream_request_id = completion.request_id
         return completion.body
 
     def warm(self) -> None:
-        """Hold connections to each upstream open ahead of the next questions."""
+        """Open connections to each upstream ahead of the next requests."""
         for candidate in self.candidates:
             candidate.upstream.warm()
 
     def models(self) -> list[dict[str, Any]]:
-        """Return the first upstream's own list, kept for a minute; never raises.
+        """Return the first upstream's list of models, kept for a minute. Never raises.
 
-        An empty list is not kept: it says as a rule that this one request failed. Until another succeeds, the last list
-        that was received stands.
+        An empty list is not kept, because it nearly always means that the request for it failed; until another request
+        succeeds, the last list that was received is returned.
         """
         if time.monotonic() >= self._models_until and (listed := self.candidates[0].upstream.models()):
             self._models = listed
@@ -157,53 +178,61 @@ class UpstreamRouter:
         return self._models
 
     def unavailable_reason(self) -> ParleyError | None:
-        """What the first upstream knows to be in its way."""
+        """Return the reason why the first upstream cannot answer now, or None."""
         return self.candidates[0].upstream.unavailable_reason()
 
     def breaker_states(self) -> dict[str, str]:
-        """The state of each upstream's breaker."""
+        """Return the state of each upstream's breaker by name."""
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
     ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
-        def ask(upstream: ChatApi, seconds: float) -> OpenStream:
-            return upstream.open(chat, envelope, seconds)
+        """Return the upstream that answered, and its stream; yield SILENCE while it waits.
 
-        attempts = self._attempts(record, ask, OpenStream.close, self.budgets.precommit)
-        attempts.hedge_and_wake(self.hedge_after, wake_after)
+        A function of its own, whose frame and closure end here and release the request.
+        """
+
+        def ask(upstream: ChatApi, seconds: float) -> OpenStream:
+            return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
+
+        attempts = self._attempts(
+            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after
+        )
         with contextlib.closing(attempts):
-            # Silence concerns nobody until something has been sent: a waiting message under our envelope.
-            return (yield from attempts.run(tells_of_silence=envelope.used))
+            # Heartbeats are needed only once the response has begun, that is after a waiting message.
+            return (yield from attempts.run(heartbeats=envelope.used))
 
     def _attempts(
         self,
         record: TurnRecord,
-        ask: Callable[[ChatApi, float], Answered],
-        discard: Callable[[Answered], None],
+        ask: Callable[[ChatApi, float], Answer],
+        discard: Callable[[Answer], None] | None,
         seconds: float,
-    ) -> Attempts[Answered]:
-        self.retry_budget.deposit()
+        hedge_after: float | None = None,
+        wake_after: float | None = None,
+    ) -> Attempts[Answer]:
+        """Return the attempts at one request, which adds its share to the retry budget."""
+        self._retry_budget.deposit()
         return Attempts(
             self.candidates,
             ask,
             discard,
             record,
-            self.retry_budget,
+            self._retry_budget,
             seconds=seconds,
-            retry_within=self.budgets.precommit,
-            tick=self.budgets.tick,
+            retry_within=self._timeouts.precommit,
+            tick=self._tick,
+            hedge_after=hedge_after,
+            wake_after=wake_after,
         )
 
 
-def _forget(_answer: Completion) -> None:
-    """A whole answer holds nothing open."""
-
-
-def _without_ticks(ticks: Generator[Silence, None, Answered]) -> Answered:
-    while True:
-        try:
-            next(ticks)
-        except StopIteration as stop:
-            answered: Answered = stop.value
-            return answered
+def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
+    """Yield payloads in batches of bounded work; the last is `LastBatch` if all of them together were."""
+    last = max(0, len(held) - 1) // STEP_PAYLOADS * STEP_PAYLOADS
+    for start in range(0, last, STEP_PAYLOADS):
+        yield list(held[start : start + STEP_PAYLOADS])
+        checkpoint()
+    rest = held[last:]
+    yield sse.LastBatch(rest) if isinstance(held, sse.LastBatch) else rest

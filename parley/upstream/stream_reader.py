@@ -1,54 +1,69 @@
-"""One upstream answer as batches of payloads, and the verdict whether it was whole.
+"""One upstream stream as batches of payloads, and the decision whether it is complete.
 
-Complete is what ended with DONE or gave a finish_reason; anything else that ends is an error, because a
-client can't tell a truncated sentence from a short one. Nothing is decoded beyond the one look, nothing
-is written anew.
+    empty       no chunk with a choice has come
+    begun       a first chunk gave the envelope (id, created, model)
+    committed   content has come, which a caller may hear: no retry any more, and silence counts as a stall
+    finished    each choice has its finish_reason: only the usage and DONE may follow, and a break no longer matters
+    done        DONE was received
+
+A stream is complete if it ends finished, or with DONE. Everything else that ends is an error, because a client cannot
+tell a truncated sentence from a short one:
+
+    ends empty                      UpstreamEmptyResponse
+    ends unfinished, without DONE   UpstreamIncomplete
+    silent once committed           UpstreamStalled
+    above its caps                  AnswerCapped, an ending in good order
+
+Payloads are passed on as they came: each is decoded once, to look at it, and none is written anew.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from parley.concurrency import SILENCE
+from parley.concurrency import SILENCE, checkpoint
 from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
+from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
 from parley.wire.sse import Batch
 
 MAX_ANSWER_BYTES = 4 << 20
-# Ten minutes of audio: 24 kHz PCM16 in base64, and what is around it.
+"""Cap of an answer in text, in bytes."""
 MAX_AUDIO_ANSWER_BYTES = 48 << 20
-MAX_AUDIO_SECONDS = 600.0
+"""Cap of an answer in audio, in bytes: ten minutes of 24 kHz PCM16 in base64, and the JSON around it."""
+STEP_BYTES = 1024
+"""Bytes above which a receive is parsed in steps; nearly all are smaller and bring one event."""
+STEP_LINES = 512
+"""Lines in a step, about: comments, empty lines and tiny events cost the most for their bytes."""
+LARGE_EVENT_BYTES = 1 << 16
+"""Bytes above which decoding an event is a step of its own."""
 FINISHED_SECONDS = 1.0
-"""How long to wait for DONE, or for a last chunk with the usage, when the answer itself is finished."""
+"""Seconds for which DONE, or a last chunk with the usage, is waited for when the answer itself is finished."""
 Receive = Callable[[float], bytes | None]
-"""Gives the next bytes; b"" at the end, None where so many seconds passed in silence."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds: after `tick` of silence SILENCE is yielded, after `idle` it is a stall; `total` is a cap.
-
-    `most_bytes` is another cap.
-    """
-
-    tick: float
-    idle: float
-    total: float
-    most_bytes: int = MAX_ANSWER_BYTES
-
-    def for_audio(self) -> "Patience":
-        """The same for an answer that is heard while it is read: its cap is that of recordings."""
-        return Patience(self.tick, self.idle, max(self.total, MAX_AUDIO_SECONDS), MAX_AUDIO_ANSWER_BYTES)
+"""Returns the next bytes; b"" at the end, None after so many seconds of silence."""
 
 
 class StreamReader:
-    """Reads one answer. `committed` turns true with the first thing that a caller may hear or act on."""
+    """Reads one stream. `committed` turns true with the first content.
 
-    def __init__(self, envelope: Envelope, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
+    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent. `timeouts.idle`
+    and `timeouts.total` limit its time, `max_bytes` its size.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        timeouts: Timeouts,
+        *,
+        tick: float,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.envelope = envelope
-        self._patience = patience
+        self._timeouts = timeouts
+        self._tick = tick
+        self._max_bytes = max_bytes
         self._clock = clock
         self._decoder = sse.Decoder()
         self._empty = True
@@ -58,10 +73,9 @@ class StreamReader:
         self.done = False
 
     def batches(self, receive: Receive) -> Iterator[Batch]:
-        """What each receive completed, as a list of payloads, `LastBatch` where it ends the answer; without DONE.
+        """Yield the payloads that each receive completed, without DONE; `LastBatch` if they end the answer.
 
-        Ends where the answer is complete. Raises
-        AnswerCapped above the caps, an UpstreamError otherwise.
+        SILENCE is yielded when nothing came for a tick. Raises AnswerCapped above the caps, and UpstreamError.
         """
         try:
             yield from self._until_done(receive)
@@ -69,47 +83,64 @@ class StreamReader:
                 yield from self._batch(self._decoder.end())
                 self._ending()
         except (UpstreamError, AnswerCapped):
+            # All that was to be said has been said: the failure came behind it.
             if not self._is_finished:
                 raise
 
     def _until_done(self, receive: Receive) -> Iterator[Batch]:
-        """Batches until DONE or the end of the bytes. A comment counts as silence: it says nothing."""
+        """Yield batches until DONE or the end of the bytes."""
         size = 0
-        patience = self._patience
+        timeouts = self._timeouts
+        # Silence is counted from `heard` for a stall, and from `ticked` for SILENCE.
         started = heard = ticked = now = self._clock()
         while not self.done:
-            moments = (ticked + patience.tick, heard + self._idle(), started + patience.total)
-            piece = receive(max(0.0, min(moments) - now))
-            if piece == b"":
+            moments = (ticked + self._tick, heard + self._idle(), started + timeouts.total)
+            received = receive(max(0.0, min(moments) - now))
+            if received == b"":
                 return
             now = self._clock()
-            size += len(piece or b"")
-            for batch in self._batch(self._decoder.feed(piece or b"")):
+            piece = received or b""
+            size += len(piece)
+            for batch in self._batch(self._decoder.feed(piece)) if len(piece) <= STEP_BYTES else self._steps(piece):
                 heard = ticked = now
                 yield batch
+            # A part of a long event is no silence. A comment is: servers send them while they hang.
             if piece and heard != now and self._decoder.is_inside_event:
                 heard = now
-            if size > patience.most_bytes or now - started >= patience.total:
+            if size > self._max_bytes or now - started >= timeouts.total:
                 raise AnswerCapped
             if now - heard >= self._idle():
                 raise UpstreamStalled("the upstream fell silent inside its answer")
-            if now - ticked >= patience.tick:
+            if now - ticked >= self._tick:
                 ticked = now
                 yield SILENCE
 
+    def _steps(self, received: bytes) -> Iterator[Batch]:
+        """Yield the batches of a large receive, in steps of bounded work."""
+        # The waits between receives do not share the loop here: an upstream that sends faster than we read never lets
+        # this greenlet wait.
+        lines = max(STEP_LINES, received.count(b"\n") + received.count(b"\r"))
+        size = max(1, len(received) * STEP_LINES // lines)
+        for start in range(0, len(received), size):
+            checkpoint()
+            yield from self._batch(self._decoder.feed(received[start : start + size]))
+            if self.done:
+                return
+
     @property
     def _is_finished(self) -> bool:
-        """Whether every choice that has begun has got its finish_reason."""
+        """True if every choice that has begun has its finish_reason."""
         return not self._empty and not self._unfinished
 
     def _idle(self) -> float:
-        """Seconds of silence that are a stall; before the first content another budget rules (`Budgets`)."""
+        """Return the seconds of silence that are a stall."""
         if self._is_finished:
             return FINISHED_SECONDS
-        return self._patience.idle if self.committed else math.inf
+        # Before the first content `Timeouts.first_content` applies, which the attempt watches.
+        return self._timeouts.idle if self.committed else math.inf
 
     def _batch(self, payloads: list[bytes]) -> Iterator[Batch]:
-        """The good payloads of one receive, in one piece, before the failure that may follow them."""
+        """Yield the good payloads of one receive in one batch, before the failure that may follow them."""
         good: list[bytes] = []
         for payload in payloads:
             if payload == sse.DONE_PAYLOAD:
@@ -118,7 +149,7 @@ class StreamReader:
             try:
                 self._look(payload)
             except UpstreamError:
-                # Raised again, not kept: its traceback holds the frames that hold this reader.
+                # Raise it here: an error kept for later would form a cycle with its traceback, which holds this reader.
                 if good:
                     yield good
                 raise
@@ -129,7 +160,11 @@ class StreamReader:
             yield good
 
     def _look(self, payload: bytes) -> None:
+        """Take from a payload all that matters for the state. Raises the failure that it reports."""
+        if len(payload) > LARGE_EVENT_BYTES:
+            checkpoint()
         view = chunks.look(payload)
+        # Nearly all chunks do no more than go on.
         if self.committed and view.goes_on(self._unfinished):
             return
         view.raise_for_failure()
@@ -142,7 +177,7 @@ class StreamReader:
         self.committed = self.committed or view.commits
 
     def _ending(self) -> list[bytes]:
-        """Judge a stream that is over; give the finish chunk where the upstream left it out (Ollama may)."""
+        """Return the finish chunk if the upstream left it out (Ollama may). Raises UpstreamError if truncated."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
         if self._is_finished or (self.done and self._any_finished):

@@ -11,15 +11,15 @@ HERE = (socket.AF_INET, ("127.0.0.1", 80))
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    dns._remembered.clear()
+def empty_cache() -> Iterator[None]:
+    dns._cache.clear()
     yield
-    dns._remembered.clear()
+    dns._cache.clear()
 
 
 @pytest.mark.parametrize(("text", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
-def test_an_address_needs_no_look_up(text: str, family: socket.AddressFamily) -> None:
-    assert dns.addresses(text, 80) == [(family, (text, 80))] and not dns._remembered
+def test_an_address_needs_no_lookup(text: str, family: socket.AddressFamily) -> None:
+    assert dns.addresses(text, 80) == [(family, (text, 80))] and not dns._cache
 
 
 def test_a_name_is_looked_up_once_until_it_is_forgotten() -> None:
@@ -30,18 +30,18 @@ def test_a_name_is_looked_up_once_until_it_is_forgotten() -> None:
     assert dns.addresses("localhost", 80) is not first
 
 
-def test_what_is_old_is_looked_up_anew() -> None:
-    dns._remembered["localhost", 80] = (0.0, [])
+def test_an_expired_name_is_looked_up_again() -> None:
+    dns._cache["localhost", 80] = (0.0, [])
 
     assert HERE in dns.addresses("localhost", 80)
 
 
-def test_where_the_resolver_fails_what_it_said_last_still_counts() -> None:
-    dns._remembered["nosuch.invalid", 80] = (0.0, [HERE])
+def test_a_failing_resolver_leaves_the_last_addresses() -> None:
+    dns._cache["nosuch.invalid", 80] = (0.0, [HERE])
 
     assert dns.addresses("nosuch.invalid", 80) == [HERE]
 
 
-def test_a_name_that_nobody_knows_is_an_error() -> None:
+def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(OSError):
         dns.addresses("nosuch.invalid", 80)

@@ -1,4 +1,4 @@
-"""Connections that are kept: which one serves next, what replaces one that went stale, and what is sent on it."""
+"""Kept connections: the one that serves next, the replacement of a stale one, and the bytes of a request."""
 
 import contextlib
 import socket
@@ -24,23 +24,15 @@ from fake_upstream import (
 
 from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
 from parley.http_client.pool import ConnectionPool
-from parley.http_client.response import HttpResponse, NoAnswer
+from parley.http_client.response import HttpResponse, NoResponse
 
 TIMEOUT = 2.0
 HELLO = whole(b"hello")
 
 
 @pytest.fixture
-def upstream() -> Iterator[FakeUpstream]:
-    """Answers `hello` to everything."""
-    with FakeUpstream() as fake:
-        fake.script = HELLO
-        yield fake
-
-
-@pytest.fixture
 def connect(upstream: FakeUpstream) -> Iterator[Callable[..., ConnectionPool]]:
-    """Makes connections to it, which are closed after the test."""
+    """Yield a factory of pools, which are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def made(max_idle: int = 10, base_url: str = upstream.base_url) -> ConnectionPool:
@@ -57,23 +49,23 @@ def pool(connect: Callable[..., ConnectionPool]) -> ConnectionPool:
 
 
 def asked(pool: ConnectionPool, **more: object) -> HttpResponse:
-    """An answer whose head has come."""
+    """Return a response whose head has arrived."""
     wanted = {"headers": {}, "body": b"{}", "timeout": TIMEOUT, **more}
     return pool.request("POST", "/chat/completions", **wanted)  # type: ignore[arg-type]
 
 
 def ask(pool: ConnectionPool) -> bytes:
-    """A whole exchange."""
+    """Return the body of one exchange."""
     with contextlib.closing(asked(pool)) as answer:
         return answer.read(TIMEOUT)
 
 
 def numbers(upstream: FakeUpstream) -> list[int]:
-    """The connections by which the calls came."""
+    """Return the numbers of the connections on which the calls arrived."""
     return [call.connection_number for call in upstream.calls]
 
 
-# --- what is sent ---
+# --- requests ---
 
 
 def test_a_request_is_sent_with_its_headers_and_body(pool: ConnectionPool, upstream: FakeUpstream) -> None:
@@ -89,7 +81,7 @@ def test_a_request_is_sent_with_its_headers_and_body(pool: ConnectionPool, upstr
     }
 
 
-def test_a_post_without_a_body_says_so_and_a_get_says_nothing(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_post_without_a_body_has_a_length_and_a_get_has_none(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.models_script = HELLO
     for method, path in (("POST", "/chat/completions"), ("GET", "/models")):
         pool.request(method, path, headers={}, timeout=TIMEOUT).close()
@@ -114,28 +106,26 @@ def test_a_request_leaves_in_one_write(connect: Callable[..., ConnectionPool]) -
     assert received[0].startswith(b"POST /v1/chat/completions HTTP/1.1\r\n") and received[0].endswith(b"\r\n\r\n{}")
 
 
-# --- which connection ---
+# --- the choice of the connection ---
 
 
-def test_one_connection_serves_one_question_after_another(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_one_connection_serves_one_request_after_another(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     assert [ask(pool) for _ in range(5)] == [b"hello"] * 5 and numbers(upstream) == [1] * 5
 
 
-def test_questions_at_once_have_a_connection_each_and_the_one_used_last_serves_next(
-    pool: ConnectionPool, upstream: FakeUpstream
-) -> None:
+def test_the_connection_used_last_serves_next(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     answers = [asked(pool) for _ in range(3)]
     for answer_ in answers:
         answer_.read(TIMEOUT)
-    for place in (0, 2, 1):
-        answers[place].close()
+    for number in (0, 2, 1):
+        answers[number].close()
     again = [asked(pool) for _ in range(4)]
     assert numbers(upstream) == [1, 2, 3, 2, 3, 1, 4]
     for answer_ in again:
         answer_.close()
 
 
-def test_no_more_than_so_many_are_kept(connect: Callable[..., ConnectionPool], upstream: FakeUpstream) -> None:
+def test_at_most_max_idle_connections_are_kept(connect: Callable[..., ConnectionPool], upstream: FakeUpstream) -> None:
     pool = connect(max_idle=2)
     answers = [asked(pool) for _ in range(5)]
     for answer_ in answers:
@@ -145,27 +135,25 @@ def test_no_more_than_so_many_are_kept(connect: Callable[..., ConnectionPool], u
     assert [ask(pool) for _ in range(2)] == [b"hello"] * 2 and numbers(upstream)[5:] == [2, 2]
 
 
-def test_an_answer_that_was_not_read_to_its_end_costs_its_connection(
-    pool: ConnectionPool, upstream: FakeUpstream
-) -> None:
+def test_a_response_that_is_not_read_costs_its_connection(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.enqueue([head(), http_chunk(b"he"), HANG])
     asked(pool).close()
     assert upstream.calls[0].finished.wait(TIMEOUT) and upstream.calls[0].outcome == "peer_left"
     assert ask(pool) == b"hello" and numbers(upstream) == [1, 2]
 
 
-def test_a_stream_that_was_read_to_its_end_costs_nothing(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_stream_read_to_its_end_frees_its_connection(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [*answer("Hello there")[:-2], event(DONE) + END]
     assert b"there" in ask(pool) and b"[DONE]" in ask(pool) and numbers(upstream) == [1, 1]
 
 
-def test_a_connection_opened_ahead_serves_the_first_question(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_connection_opened_ahead_serves_the_first_request(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     pool.open_ahead()
     upstream.wait_until(lambda: upstream.connections == 1)
     assert ask(pool) == b"hello" and upstream.connections == 1
 
 
-def test_what_the_upstream_has_closed_is_missing(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_connections_that_the_upstream_closed_are_missing(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     assert pool.missing(2) == 2
     pool.open_ahead()
     assert pool.missing(2) == 1 and pool.missing(1) == 0
@@ -176,22 +164,22 @@ def test_what_the_upstream_has_closed_is_missing(pool: ConnectionPool, upstream:
     assert pool.missing(2) == 2
 
 
-def test_no_more_are_missing_than_are_kept(upstream: FakeUpstream) -> None:
+def test_no_more_are_missing_than_max_idle(upstream: FakeUpstream) -> None:
     assert ConnectionPool(upstream.base_url, max_idle=3, connect_timeout=5).missing(8) == 3
 
 
-def test_closing_closes_the_idle_ones(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_close_closes_the_idle_connections(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
     pool.open_ahead()
     pool.close()
     upstream.wait_until(lambda: not upstream.open_connections)
 
 
-# --- what went stale ---
+# --- stale connections ---
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_kept_connection_that_was_closed_is_replaced_before_it_is_used(
+def test_a_closed_connection_is_replaced_before_it_is_used(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     for _ in range(3):
@@ -200,7 +188,7 @@ def test_a_kept_connection_that_was_closed_is_replaced_before_it_is_used(
     assert ask(pool) == b"hello" and numbers(upstream) == [1, 2, 3, 4]
 
 
-def test_all_that_went_stale_are_passed_over(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_all_stale_connections_are_skipped(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [*HELLO, close]
     answers = [asked(pool) for _ in range(4)]
     for answer_ in answers:
@@ -211,7 +199,7 @@ def test_all_that_went_stale_are_passed_over(pool: ConnectionPool, upstream: Fak
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_kept_connection_that_closes_on_the_question_is_replaced_by_a_fresh_one(
+def test_a_kept_connection_that_closes_on_a_request_is_replaced(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     ask(pool)
@@ -220,7 +208,7 @@ def test_a_kept_connection_that_closes_on_the_question_is_replaced_by_a_fresh_on
 
 
 @pytest.mark.parametrize("cut", [close, reset])
-def test_a_fresh_connection_that_closes_on_the_question_is_replaced_too(
+def test_a_fresh_connection_that_closes_is_replaced_too(
     pool: ConnectionPool, upstream: FakeUpstream, cut: Step
 ) -> None:
     upstream.enqueue([cut])
@@ -228,7 +216,9 @@ def test_a_fresh_connection_that_closes_on_the_question_is_replaced_too(
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_it_is_replaced_once_and_by_no_other_kept_one(pool: ConnectionPool, upstream: FakeUpstream, kept: bool) -> None:
+def test_a_connection_is_replaced_once_and_by_a_fresh_one(
+    pool: ConnectionPool, upstream: FakeUpstream, kept: bool
+) -> None:
     if kept:
         answers = [asked(pool) for _ in range(2)]
         for answer_ in answers:
@@ -236,13 +226,13 @@ def test_it_is_replaced_once_and_by_no_other_kept_one(pool: ConnectionPool, upst
             answer_.close()
     before = len(upstream.calls)
     upstream.script = [close]
-    with pytest.raises(NoAnswer) as raised:
+    with pytest.raises(NoResponse) as raised:
         ask(pool)
     assert numbers(upstream)[before:] == ([2, 3] if kept else [1, 2])
     assert isinstance(raised.value, UpstreamUnreachable)
 
 
-def test_an_answer_that_breaks_off_is_not_asked_for_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_body_that_breaks_off_is_not_requested_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [head(), http_chunk(b"he"), close]
     with pytest.raises(UpstreamDisconnected):
         ask(pool)
@@ -250,14 +240,14 @@ def test_an_answer_that_breaks_off_is_not_asked_for_again(pool: ConnectionPool, 
     assert len(upstream.calls) == 1
 
 
-def test_a_head_that_breaks_off_is_not_asked_for_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_head_that_breaks_off_is_not_requested_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [b"HTTP/1.1 200 OK\r\n", close]
     with pytest.raises(UpstreamDisconnected):
         ask(pool)
     assert len(upstream.calls) == 1
 
 
-def test_silence_is_a_timeout_and_not_asked_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_silence_is_a_timeout_and_not_requested_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [HANG]
     with pytest.raises(UpstreamTimeout):
         asked(pool, timeout=0.02)
@@ -265,7 +255,7 @@ def test_silence_is_a_timeout_and_not_asked_again(pool: ConnectionPool, upstream
     assert upstream.calls[0].outcome == "peer_left"
 
 
-def test_a_connection_on_which_something_came_unasked_is_not_used(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_connection_with_unasked_bytes_is_not_used(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     unasked = threading.Event()
 
     def speaking(_call: Call) -> list[Step]:
@@ -278,7 +268,7 @@ def test_a_connection_on_which_something_came_unasked_is_not_used(pool: Connecti
     assert ask(pool) == b"hello" and numbers(upstream) == [1, 2]
 
 
-def test_a_second_answer_behind_the_first_is_nobodys(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_a_second_response_behind_the_first_is_dropped(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     forged = whole(b"forged", 500)
     upstream.enqueue([b"".join([*HELLO, *forged])])  # type: ignore[list-item]
     with contextlib.closing(asked(pool)) as answer_:
@@ -286,10 +276,10 @@ def test_a_second_answer_behind_the_first_is_nobodys(pool: ConnectionPool, upstr
     assert ask(pool) == b"hello" and numbers(upstream) == [1, 2]
 
 
-# --- what can't be had ---
+# --- failures ---
 
 
-def test_nobody_there_is_unreachable(connect: Callable[..., ConnectionPool], upstream: FakeUpstream) -> None:
+def test_a_refused_connection_is_unreachable(connect: Callable[..., ConnectionPool], upstream: FakeUpstream) -> None:
     upstream.stop()
     with pytest.raises(UpstreamUnreachable):
         ask(connect())
@@ -309,7 +299,7 @@ def test_an_upstream_that_reads_no_request_is_unreachable(connect: Callable[...,
             asked(pool, body=b"x" * (32 << 20), timeout=0.05)
 
 
-def test_what_is_not_http_is_a_bad_response_and_closes(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+def test_anything_but_http_is_a_bad_response_and_closes(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [b"SSH-2.0-OpenSSH_9.9\r\n", HANG]
     with pytest.raises(UpstreamBadResponse):
         ask(pool)

@@ -1,4 +1,4 @@
-"""One HTTP answer from a real socket: its framing, its bounds, its end, and whether its connection serves again."""
+"""One HTTP response on a real socket: its framing, its bounds, its end, and the reuse of its connection."""
 
 import contextlib
 import gc
@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
-from parley.http_client.response import MAX_HEAD_BYTES, HttpResponse, NoAnswer
+from parley.http_client.response import MAX_HEAD_BYTES, HttpResponse, NoResponse
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -26,12 +26,12 @@ TIMEOUT = 1.0
 
 
 class Wire:
-    """An answer, and the upstream's end of its connection. Each piece that is sent is one receive."""
+    """A response, and the upstream's end of its connection. Each piece that is sent is one receive."""
 
     def __init__(self, *pieces: bytes, cut: bool = False) -> None:
         ours, self.upstream = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.kept: list[socket.socket] = []
-        self.answer = HttpResponse(ours, self.kept.append)
+        self.response = HttpResponse(ours, self.kept.append)
         self._ours = ours
         self.send(*pieces)
         if cut:
@@ -42,15 +42,15 @@ class Wire:
             self.upstream.sendall(piece)
 
     def read(self) -> bytes:
-        """The body, read to its end; the answer is closed."""
-        self.answer.read_head(TIMEOUT)
-        body = self.answer.read(TIMEOUT)
-        self.answer.close()
+        """Return the body, read to its end; close the response."""
+        self.response.read_head(TIMEOUT)
+        body = self.response.read(TIMEOUT)
+        self.response.close()
         return body
 
     @property
     def serves_again(self) -> bool:
-        """Whether the closed answer's connection was given back; else it is closed."""
+        """True if the closed response handed its connection back; else the connection is closed."""
         assert (self._ours.fileno() == -1) is not bool(self.kept)
         return self.kept == [self._ours]
 
@@ -61,7 +61,7 @@ class Wire:
 
 @pytest.fixture
 def wire() -> Iterator[Callable[..., Wire]]:
-    """Makes wires, which are closed after the test."""
+    """Yield a factory of wires, which are closed after the test."""
     made: list[Wire] = []
 
     def make(*pieces: bytes, cut: bool = False) -> Wire:
@@ -76,7 +76,7 @@ def wire() -> Iterator[Callable[..., Wire]]:
 NewWire = Callable[..., Wire]
 
 
-# --- whole answers ---
+# --- complete responses ---
 
 WHOLE = {
     "a length": OK + b"Content-Length: 5\r\n\r\nhello",
@@ -98,20 +98,20 @@ BODIES = {"a length of zero": b"", "upper and lower hex": b"0123456789" * 2, "20
 
 
 @pytest.mark.parametrize("form", WHOLE)
-def test_a_whole_answer_is_read_and_its_connection_serves_again(wire: NewWire, form: str) -> None:
+def test_a_complete_response_frees_its_connection(wire: NewWire, form: str) -> None:
     one = wire(WHOLE[form])
     assert one.read() == BODIES.get(form, b"hello") and one.serves_again
-    assert one.answer.status == (204 if form == "204" else 200) and "link" not in one.answer.headers
+    assert one.response.status == (204 if form == "204" else 200) and "link" not in one.response.headers
 
 
 @pytest.mark.parametrize("form", WHOLE)
-def test_it_is_the_same_byte_by_byte(wire: NewWire, form: str) -> None:
+def test_a_response_may_arrive_byte_by_byte(wire: NewWire, form: str) -> None:
     one = wire(*(WHOLE[form][place : place + 1] for place in range(len(WHOLE[form]))))
     assert one.read() == BODIES.get(form, b"hello") and one.serves_again
 
 
-def sliced(stream: bytes, places: list[int]) -> list[bytes]:
-    borders = [0, *sorted({place % len(stream) for place in places} - {0}), len(stream)]
+def sliced(stream: bytes, offsets: list[int]) -> list[bytes]:
+    borders = [0, *sorted({offset % len(stream) for offset in offsets} - {0}), len(stream)]
     return [stream[start:end] for start, end in itertools.pairwise(borders)]
 
 
@@ -121,7 +121,7 @@ def sliced(stream: bytes, places: list[int]) -> list[bytes]:
     trailer=st.sampled_from([b"", b"X: y\r\n"]),
     places=st.lists(st.integers(0, 2000), max_size=40),
 )
-def test_however_it_is_cut_into_chunks_and_receives_the_body_is_the_same(
+def test_chunks_and_receives_do_not_change_the_body(
     chunks: list[bytes], extension: bytes, trailer: bytes, places: list[int]
 ) -> None:
     framed = b"".join(b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
@@ -130,29 +130,29 @@ def test_however_it_is_cut_into_chunks_and_receives_the_body_is_the_same(
 
 
 @given(body=st.binary(max_size=100), places=st.lists(st.integers(0, 200), max_size=20))
-def test_a_body_of_known_length_is_the_same_however_it_comes(body: bytes, places: list[int]) -> None:
+def test_receives_do_not_change_a_body_of_known_length(body: bytes, places: list[int]) -> None:
     with contextlib.closing(Wire(*sliced(OK + b"content-length: %d\r\n\r\n" % len(body) + body, places))) as one:
         assert one.read() == body and one.serves_again
 
 
 def test_the_bytes_of_one_receive_leave_together(wire: NewWire) -> None:
     one = wire(CHUNKED, b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n", b"0\r\n\r\n")
-    one.answer.read_head(TIMEOUT)
-    assert [one.answer.receive(TIMEOUT) for _ in range(4)] == [b"ab", b"c", b"", b""]
+    one.response.read_head(TIMEOUT)
+    assert [one.response.receive(TIMEOUT) for _ in range(4)] == [b"ab", b"c", b"", b""]
 
 
-def test_headers_are_found_in_lower_case_and_trailers_are_none(wire: NewWire) -> None:
+def test_headers_are_in_lower_case_and_trailers_are_dropped(wire: NewWire) -> None:
     one = wire(OK + b"Content-TYPE: Text/HTML; charset=x\r\nX-Empty:\r\nTransfer-Encoding: chunked\r\n\r\n")
-    one.answer.read_head(TIMEOUT)
+    one.response.read_head(TIMEOUT)
     one.send(b"0\r\nContent-Type: text/event-stream\r\n\r\n")
-    assert one.answer.read(TIMEOUT) == b"" and one.answer.media_type == "text/html"
-    assert one.answer.headers["x-empty"] == "" and one.answer.headers["content-type"] == "Text/HTML; charset=x"
+    assert one.response.read(TIMEOUT) == b"" and one.response.media_type == "text/html"
+    assert one.response.headers["x-empty"] == "" and one.response.headers["content-type"] == "Text/HTML; charset=x"
 
 
 def test_without_a_content_type_there_is_no_media_type(wire: NewWire) -> None:
     one = wire(WHOLE["a length"])
-    one.answer.read_head(TIMEOUT)
-    assert one.answer.media_type == ""
+    one.response.read_head(TIMEOUT)
+    assert one.response.media_type == ""
 
 
 UNTIL_CLOSE = {
@@ -164,7 +164,7 @@ UNTIL_CLOSE = {
 
 
 @pytest.mark.parametrize("form", UNTIL_CLOSE)
-def test_a_body_without_framing_ends_where_the_connection_does(wire: NewWire, form: str) -> None:
+def test_a_body_without_framing_ends_with_the_connection(wire: NewWire, form: str) -> None:
     one = wire(UNTIL_CLOSE[form], cut=True)
     assert one.read() == (b"" if form == "an empty body" else b"hello") and not one.serves_again
 
@@ -177,34 +177,34 @@ CLOSING = {
 
 
 @pytest.mark.parametrize("form", CLOSING)
-def test_an_upstream_that_wants_to_close_is_let_close(wire: NewWire, form: str) -> None:
+def test_a_response_that_announces_a_close_is_not_reused(wire: NewWire, form: str) -> None:
     one = wire(CLOSING[form])
     assert one.read() == b"hello" and not one.serves_again
 
 
-# --- answers that break ---
+# --- responses that break ---
 
 
 @pytest.mark.parametrize(
     "framing", [CHUNKED + b"5\r\nhe", CHUNKED + b"2\r\nhe\r\n", OK + b"Content-Length: 5\r\n\r\nhe"]
 )
-def test_a_body_that_is_cut_off_is_never_taken_for_whole(wire: NewWire, framing: bytes) -> None:
+def test_a_truncated_body_is_an_error(wire: NewWire, framing: bytes) -> None:
     one = wire(framing, cut=True)
-    one.answer.read_head(TIMEOUT)
-    assert one.answer.receive(TIMEOUT) == b"he"
+    one.response.read_head(TIMEOUT)
+    assert one.response.receive(TIMEOUT) == b"he"
     with pytest.raises(UpstreamDisconnected):
-        one.answer.receive(TIMEOUT)
-    one.answer.close()
+        one.response.receive(TIMEOUT)
+    one.response.close()
     assert not one.serves_again
 
 
 @pytest.mark.parametrize("form", ["a length", "chunks", "extensions", "trailers", "103 before"])
-def test_cut_at_any_byte_it_breaks(form: str) -> None:
+def test_a_response_truncated_at_any_byte_is_an_error(form: str) -> None:
     for place in range(1, len(WHOLE[form])):
         with contextlib.closing(Wire(WHOLE[form][:place], cut=True)) as one:
-            with pytest.raises((UpstreamDisconnected, NoAnswer)):
+            with pytest.raises((UpstreamDisconnected, NoResponse)):
                 one.read()
-            one.answer.close()
+            one.response.close()
             assert not one.serves_again
 
 
@@ -222,14 +222,14 @@ def loopback() -> tuple[socket.socket, socket.socket]:
 @pytest.mark.parametrize(
     ("head", "body", "error"),
     [
-        (b"", None, NoAnswer),
+        (b"", None, NoResponse),
         (OK, None, UpstreamDisconnected),
         (CHUNKED, b"", UpstreamDisconnected),
         (CHUNKED, b"5\r\nhe", UpstreamDisconnected),
         (OK + b"\r\n", b"until the close", UpstreamDisconnected),
     ],
 )
-def test_a_reset_breaks_it_wherever_it_stands(head: bytes, body: bytes | None, error: type[Exception]) -> None:
+def test_a_reset_anywhere_is_an_error(head: bytes, body: bytes | None, error: type[Exception]) -> None:
     ours, upstream = loopback()
     answer = HttpResponse(ours, lambda _connection: pytest.fail("kept"))
     upstream.sendall(head)
@@ -242,29 +242,29 @@ def test_a_reset_breaks_it_wherever_it_stands(head: bytes, body: bytes | None, e
     answer.close()
 
 
-def test_a_closed_answer_holds_no_memory_until_a_garbage_collection() -> None:
+def test_a_closed_response_is_in_no_cycle() -> None:
     gc.disable()
     try:
         one = Wire(CHUNKED, b"5\r\nhello\r\n0\r\n\r\n")
         assert one.read() == b"hello"
         one.close()
-        answer = weakref.ref(one.answer)
+        answer = weakref.ref(one.response)
         del one
         assert answer() is None
     finally:
         gc.enable()
 
 
-def test_a_close_without_a_byte_is_no_answer(wire: NewWire) -> None:
-    with pytest.raises(NoAnswer):
-        wire(cut=True).answer.read_head(TIMEOUT)
-    assert issubclass(NoAnswer, UpstreamUnreachable)
+def test_a_close_without_a_byte_is_no_response(wire: NewWire) -> None:
+    with pytest.raises(NoResponse):
+        wire(cut=True).response.read_head(TIMEOUT)
+    assert issubclass(NoResponse, UpstreamUnreachable)
 
 
 @pytest.mark.parametrize("begun", [b"H", OK, OK + b"Content-Length: 5\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_a_close_inside_the_head_is_a_broken_answer_and_not_none(wire: NewWire, begun: bytes) -> None:
+def test_a_close_inside_the_head_is_a_broken_response(wire: NewWire, begun: bytes) -> None:
     with pytest.raises(UpstreamDisconnected):
-        wire(begun, cut=True).answer.read_head(TIMEOUT)
+        wire(begun, cut=True).response.read_head(TIMEOUT)
 
 
 NOT_HTTP = {
@@ -294,23 +294,23 @@ NOT_HTTP = {
 
 
 @pytest.mark.parametrize("form", NOT_HTTP)
-def test_what_is_not_http_is_refused(wire: NewWire, form: str) -> None:
+def test_anything_but_http_is_refused(wire: NewWire, form: str) -> None:
     one = wire(NOT_HTTP[form])
     with pytest.raises(UpstreamBadResponse):
         one.read()
-    one.answer.close()
+    one.response.close()
     assert not one.serves_again
 
 
 @given(garbage=st.binary(min_size=1, max_size=200), places=st.lists(st.integers(0, 200), max_size=5))
-def test_garbage_is_an_upstreams_error_and_no_other(garbage: bytes, places: list[int]) -> None:
-    refusals = (UpstreamBadResponse, UpstreamDisconnected, NoAnswer)
+def test_garbage_raises_an_upstream_error_and_no_other(garbage: bytes, places: list[int]) -> None:
+    refusals = (UpstreamBadResponse, UpstreamDisconnected, NoResponse)
     with contextlib.closing(Wire(*sliced(garbage, places), cut=True)) as one, pytest.raises(refusals):
         one.read()
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 200), max_size=5))
-def test_garbage_behind_a_head_is_an_upstreams_error_or_a_body(garbage: bytes, places: list[int]) -> None:
+def test_garbage_behind_a_head_is_an_error_or_a_body(garbage: bytes, places: list[int]) -> None:
     with contextlib.closing(Wire(*sliced(CHUNKED + garbage, places), cut=True)) as one:
         try:
             body = one.read()
@@ -319,37 +319,76 @@ def test_garbage_behind_a_head_is_an_upstreams_error_or_a_body(garbage: bytes, p
         assert len(body) <= len(garbage)
 
 
-def test_a_head_without_end_is_refused(wire: NewWire) -> None:
+def test_an_endless_head_is_refused(wire: NewWire) -> None:
     one = wire(OK)
     for _ in range(20):
         one.send(b"".join(b"x-%d: %b\r\n" % (number, b"y" * 80) for number in range(40)))
     with pytest.raises(UpstreamBadResponse, match="too large"):
-        one.answer.read_head(TIMEOUT)
+        one.response.read_head(TIMEOUT)
 
 
 @pytest.mark.parametrize("begun", [b"HTTP/1.1 200 ", OK + b"x: ", OK])
-def test_a_line_of_the_head_without_end_is_refused(wire: NewWire, begun: bytes) -> None:
+def test_an_endless_line_of_the_head_is_refused(wire: NewWire, begun: bytes) -> None:
     one = wire(begun, *[b"y" * 16384] * (1 + MAX_HEAD_BYTES // 16384))
     with pytest.raises(UpstreamBadResponse):
-        one.answer.read_head(TIMEOUT)
+        one.response.read_head(TIMEOUT)
 
 
-def test_interim_answers_without_end_are_refused(wire: NewWire) -> None:
+def test_endless_interim_responses_are_refused(wire: NewWire) -> None:
     one = wire(*[b"HTTP/1.1 100 Continue\r\n\r\n" * 600] * 5)
     with pytest.raises(UpstreamBadResponse, match="too large"):
-        one.answer.read_head(TIMEOUT)
+        one.response.read_head(TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("begun", "flood"),
+    [(b"0\r\n", b"a: b\r\n" * 5000), (b"1;", b"a=b;" * 5000)],
+    ids=["trailers", "an extension"],
+)
+def test_framing_without_a_body_counts_as_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
+    one = wire(CHUNKED + begun)
+    one.response.read_head(TIMEOUT)
+
+    def send_on() -> None:
+        while True:
+            one.upstream.sendall(flood)
+
+    one.upstream.settimeout(TIMEOUT)
+    with contextlib.closing(green.socket(fileno=one.upstream.detach())) as upstream:
+        one.upstream = upstream
+        sending = gevent.spawn(send_on)
+        with gevent.Timeout(10 * TIMEOUT):
+            assert one.response.receive(0.05) is None
+        sending.kill()
+    one.response.close()
+
+
+def test_the_start_of_a_body_may_be_read_alone(wire: NewWire) -> None:
+    one = wire(CHUNKED, *[b"2710\r\n%b\r\n" % (b"x" * 10_000)] * 4)
+    one.response.read_head(TIMEOUT)
+    assert one.response.read_start(TIMEOUT, 15_000) == b"x" * 20_000
+    one.response.close()
+    assert not one.serves_again
+
+
+def test_only_a_large_receive_passes_a_checkpoint(wire: NewWire, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[None] = []
+    monkeypatch.setattr("parley.http_client.response.checkpoint", lambda: passed.append(None))
+    one = wire(CHUNKED, *[b"1\r\nx\r\n"] * 50, b"1\r\nx\r\n" * 5000, b"0\r\n\r\n")
+    assert len(one.read()) == 5050
+    assert len(passed) == 1
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-own"])
-def test_a_compressed_answer_is_refused_before_its_body(wire: NewWire, coding: str) -> None:
+def test_a_compressed_response_is_refused_before_its_body(wire: NewWire, coding: str) -> None:
     body = gzip.compress(b"hello")
     one = wire(OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(body)) + body)
     with pytest.raises(UpstreamBadResponse, match="compressed"):
-        one.answer.read_head(TIMEOUT)
+        one.response.read_head(TIMEOUT)
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity "])
-def test_an_answer_that_says_it_is_not_compressed_is_read(wire: NewWire, coding: str) -> None:
+def test_the_identity_coding_is_read(wire: NewWire, coding: str) -> None:
     one = wire(OK + b"Content-Encoding: %b\r\nContent-Length: 5\r\n\r\nhello" % coding.encode())
     assert one.read() == b"hello"
 
@@ -357,33 +396,33 @@ def test_an_answer_that_says_it_is_not_compressed_is_read(wire: NewWire, coding:
 # --- silence and bounds ---
 
 
-def test_silence_is_none_and_then_it_goes_on(wire: NewWire) -> None:
+def test_silence_is_none_and_the_body_goes_on(wire: NewWire) -> None:
     one = wire(CHUNKED + b"2\r\nhe\r\n")
-    one.answer.read_head(TIMEOUT)
-    assert [one.answer.receive(0.002) for _ in range(3)] == [b"he", None, None]
+    one.response.read_head(TIMEOUT)
+    assert [one.response.receive(0.002) for _ in range(3)] == [b"he", None, None]
     one.send(b"3\r\nll")
-    assert [one.answer.receive(0.002) for _ in range(2)] == [b"ll", None]
+    assert [one.response.receive(0.002) for _ in range(2)] == [b"ll", None]
     one.send(b"o\r\n0\r\n\r\n")
-    assert [one.answer.receive(0.002) for _ in range(2)] == [b"o", b""]
-    one.answer.close()
+    assert [one.response.receive(0.002) for _ in range(2)] == [b"o", b""]
+    one.response.close()
     assert one.serves_again
 
 
 def test_silence_before_the_head_is_a_timeout(wire: NewWire) -> None:
     with pytest.raises(UpstreamTimeout):
-        wire(OK).answer.read_head(0.002)
+        wire(OK).response.read_head(0.002)
 
 
-def test_silence_inside_a_body_that_is_wanted_whole_is_a_timeout(wire: NewWire) -> None:
+def test_silence_inside_a_whole_body_is_a_timeout(wire: NewWire) -> None:
     one = wire(CHUNKED + b"2\r\nhe\r\n")
-    one.answer.read_head(TIMEOUT)
+    one.response.read_head(TIMEOUT)
     with pytest.raises(UpstreamTimeout):
-        one.answer.read(0.002)
+        one.response.read(0.002)
 
 
 def test_a_whole_body_has_a_bound(wire: NewWire) -> None:
     one = wire(CHUNKED)
-    one.answer.read_head(TIMEOUT)
+    one.response.read_head(TIMEOUT)
     piece = b"8000\r\n" + b"x" * 32768 + b"\r\n"
 
     def flood() -> None:
@@ -394,26 +433,26 @@ def test_a_whole_body_has_a_bound(wire: NewWire) -> None:
     flooding = threading.Thread(target=flood)
     flooding.start()
     with pytest.raises(UpstreamBadResponse, match="too large"):
-        one.answer.read(TIMEOUT)
-    one.answer.close()
+        one.response.read(TIMEOUT)
+    one.response.close()
     flooding.join()
 
 
-# --- whether the connection serves again ---
+# --- reuse of the connection ---
 
 
-def test_an_answer_closed_before_its_end_closes_the_connection_once(wire: NewWire) -> None:
+def test_a_response_closed_early_closes_the_connection_once(wire: NewWire) -> None:
     one = wire(CHUNKED + b"2\r\nhe\r\n")
-    one.answer.read_head(TIMEOUT)
-    one.answer.close()
-    one.answer.close()
+    one.response.read_head(TIMEOUT)
+    one.response.close()
+    one.response.close()
     assert not one.serves_again and one.upstream.recv(1) == b""
 
 
-def test_a_whole_answer_is_given_back_once(wire: NewWire) -> None:
+def test_a_connection_is_handed_back_once(wire: NewWire) -> None:
     one = wire(WHOLE["a length"])
     one.read()
-    one.answer.close()
+    one.response.close()
     assert len(one.kept) == 1
 
 
@@ -428,20 +467,18 @@ BEHIND = {
 
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("form", ["a length", "chunks"])
-def test_bytes_that_nobody_asked_for_change_nothing_but_the_connection_serves_no_more(
-    wire: NewWire, form: str, behind: str
-) -> None:
+def test_bytes_behind_the_body_only_cost_the_connection(wire: NewWire, form: str, behind: str) -> None:
     one = wire(WHOLE[form] + BEHIND[behind])
-    assert one.read() == b"hello" and one.answer.status == 200 and not one.serves_again
+    assert one.read() == b"hello" and one.response.status == 200 and not one.serves_again
 
 
 class Green(Wire):
-    """A wire of gevent's own sockets, as the server has them."""
+    """A wire of gevent's sockets, which the server uses."""
 
     def __init__(self, *pieces: bytes) -> None:
         ours, self.upstream = green.socketpair()
         self.kept, self.was_kept = [], Event()
-        self.answer = HttpResponse(ours, self._keep)
+        self.response = HttpResponse(ours, self._keep)
         self._ours = ours
         self.send(*pieces)
 
@@ -451,47 +488,47 @@ class Green(Wire):
 
 
 @pytest.fixture
-def settled() -> Iterator[Green]:
-    """A wire whose answer has been settled with its end still to come."""
+def draining() -> Iterator[Green]:
+    """Yield a wire whose response drains: its end has not come yet."""
     one = Green(CHUNKED + b"2\r\nhe\r\n")
-    one.answer.read_head(TIMEOUT)
-    assert one.answer.receive(TIMEOUT) == b"he"
-    one.answer.settle()
+    one.response.read_head(TIMEOUT)
+    assert one.response.receive(TIMEOUT) == b"he"
+    one.response.drain_and_close()
     assert one.kept == []
     yield one
     one.close()
 
 
-def test_the_tail_of_a_settled_answer_is_read_aside_and_the_connection_serves_again(settled: Green) -> None:
-    settled.send(b"3\r\nllo\r\n")
+def test_a_drained_response_frees_its_connection(draining: Green) -> None:
+    draining.send(b"3\r\nllo\r\n")
     gevent.sleep(0.001)
-    settled.send(b"0\r\n\r\n")
-    assert settled.was_kept.wait(TIMEOUT) and settled.serves_again
+    draining.send(b"0\r\n\r\n")
+    assert draining.was_kept.wait(TIMEOUT) and draining.serves_again
 
 
-def test_a_tail_that_does_not_come_costs_the_connection(settled: Green) -> None:
-    settled.upstream.settimeout(TIMEOUT)
-    assert settled.upstream.recv(1) == b"" and not settled.serves_again
+def test_an_end_that_does_not_come_costs_the_connection(draining: Green) -> None:
+    draining.upstream.settimeout(TIMEOUT)
+    assert draining.upstream.recv(1) == b"" and not draining.serves_again
 
 
-def test_a_tail_too_long_costs_the_connection_even_if_it_comes_at_once(settled: Green) -> None:
+def test_a_long_rest_costs_the_connection(draining: Green) -> None:
     with contextlib.suppress(OSError):  # closed meanwhile
-        settled.send(*[b"8000\r\n" + b"x" * 32768 + b"\r\n"] * 8, b"0\r\n\r\n")
-    settled.upstream.settimeout(TIMEOUT)
+        draining.send(*[b"8000\r\n" + b"x" * 32768 + b"\r\n"] * 8, b"0\r\n\r\n")
+    draining.upstream.settimeout(TIMEOUT)
     with contextlib.suppress(ConnectionResetError):
-        assert settled.upstream.recv(1) == b""
-    assert not settled.serves_again
+        assert draining.upstream.recv(1) == b""
+    assert not draining.serves_again
 
 
-def test_a_tail_that_breaks_costs_the_connection(settled: Green) -> None:
-    settled.send(b"Z\r\n")
-    settled.upstream.settimeout(TIMEOUT)
-    assert settled.upstream.recv(1) == b"" and not settled.serves_again
+def test_a_broken_rest_costs_the_connection(draining: Green) -> None:
+    draining.send(b"Z\r\n")
+    draining.upstream.settimeout(TIMEOUT)
+    assert draining.upstream.recv(1) == b"" and not draining.serves_again
 
 
-def test_settling_a_whole_answer_gives_the_connection_back_at_once(wire: NewWire) -> None:
+def test_a_complete_response_needs_no_draining(wire: NewWire) -> None:
     one = wire(WHOLE["a length"])
-    one.answer.read_head(TIMEOUT)
-    one.answer.read(TIMEOUT)
-    one.answer.settle()
+    one.response.read_head(TIMEOUT)
+    one.response.read(TIMEOUT)
+    one.response.drain_and_close()
     assert one.serves_again

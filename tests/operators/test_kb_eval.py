@@ -1,4 +1,4 @@
-"""The measures of retrieval, and what the sample knowledge reaches by them."""
+"""The measures of retrieval, and the figures that the sample knowledge reaches."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from parley.knowledge.index import Hit
 from parley.knowledge.lexical import MIN_COVERAGE
 from parley.knowledge.semantic import MIN_COSINE
 from parley.knowledge.vector_cache import VectorCache
-from parley.operators.kb_eval import LabelledSet, NotASet, evaluate, figures, macro
+from parley.operators.kb_eval import BadLabelledSet, LabelledSet, auroc, evaluate, figures, macro, quantile
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(__file__).with_name("sample_set")
@@ -20,7 +20,7 @@ SAMPLE = Path(__file__).with_name("sample_set")
 
 @pytest.fixture
 def sample(tmp_path: Path) -> LabelledSet:
-    """The questions about the sample knowledge, with its passages."""
+    """Return the labelled questions about the sample knowledge, with its passages."""
     rows = [{"id": each.id, "title": each.title, "text": each.text} for each in load(ROOT / "kb_data").passages]
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for name in ("queries.jsonl", "qrels.tsv"):
@@ -81,10 +81,20 @@ def test_the_macro_average_counts_each_set_alike() -> None:
     ],
 )
 def test_a_faulty_set_is_told_with_its_place(tmp_path: Path, content: dict[str, str], message: str) -> None:
-    with pytest.raises(NotASet, match=message):
+    with pytest.raises(BadLabelledSet, match=message):
         LabelledSet.load(a_set(tmp_path, **content))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotASet, match=r"corpus\.jsonl"):
+    with pytest.raises(BadLabelledSet, match=r"corpus\.jsonl"):
         LabelledSet.load(tmp_path)
+
+
+def test_a_quantile_is_a_value_of_its_series() -> None:
+    values = [float(number) for number in range(101)]
+
+    assert [quantile(values, share) for share in (0, 0.5, 0.99, 1)] == [0, 50, 99, 100] and quantile([], 0.5) == 0
+
+
+def test_the_auroc_is_one_where_confidence_separates_the_two() -> None:
+    assert (auroc([0.9, 0.8], [0.1, 0.2]), auroc([0.5], [0.5]), auroc([0.1], [0.9])) == (1, 0.5, 0)

@@ -1,4 +1,4 @@
-"""The line that is printed at the start: a command that works on this machine, wherever the server listens."""
+"""The announcement: a command that works on this machine, which model and voice answer, and who may call."""
 
 import shlex
 
@@ -7,13 +7,16 @@ from structlog.testing import capture_logs
 
 from parley.server import banner
 from parley.settings import Settings
+from parley.speech import voice_package
+from parley.upstream.embedded import model_process
+
+
+def settings(**environ: str) -> Settings:
+    return Settings.from_environ({"LOG_FORMAT": "json", **environ})
 
 
 def command(address: str) -> list[str]:
-    with capture_logs() as logged:
-        banner.announce(Settings.from_environ({"LOG_FORMAT": "json"}), [address])
-    (told,) = [line["command"] for line in logged if line["event"] == "listening"]
-    return shlex.split(told)
+    return shlex.split(banner.curl_command(settings(), address))
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,61 @@ def test_the_command_asks_an_address_of_this_machine(address: str, root: str) ->
 )
 def test_the_command_asks_a_unix_socket_by_its_path(address: str, option: str, path: str) -> None:
     assert command(address)[:5] == ["curl", "-N", option, path, "http://localhost/rag/chat/completions"]
+
+
+def test_the_command_bears_a_key_where_one_is_needed() -> None:
+    assert "Authorization: Bearer ONE_OF_API_KEYS" in shlex.split(
+        banner.curl_command(settings(API_KEYS="one"), "http://127.0.0.1:8000")
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "model"),
+    [
+        ({"LLM_API_KEY": "k"}, "gpt-4o-mini at OpenAI"),
+        ({"LLM_BASE_URL": "http://a/v1", "LLM_MODEL": "m"}, "m at http://a/v1"),
+        ({}, f"none yet; set {banner.WANTED}"),
+    ],
+)
+def test_the_model_is_described(environ: dict[str, str], model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_process, "running", None)
+
+    assert banner.describe_model(settings(**environ)) == model
+
+
+def test_the_embedded_model_is_described_as_a_demonstration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_process, "running", object())
+
+    assert banner.describe_model(settings()).startswith("local-demo, a small embedded demonstration model")
+
+
+@pytest.mark.parametrize(
+    ("environ", "voice"),
+    [
+        ({"AUDIO_DIR": "sounds"}, "the recordings in sounds"),
+        ({"AUDIO_MODE": "relay"}, "the model's own"),
+        ({"AUDIO_MODE": "speech", "TTS_API_KEY": "k"}, "alloy of gpt-4o-mini-tts at OpenAI"),
+        ({"AUDIO_MODE": "speech"}, f"none, soft tones take its place; set {banner.WANTED_VOICE}"),
+    ],
+)
+def test_the_voice_is_described(environ: dict[str, str], voice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice_package, "installed", lambda: False)
+
+    assert banner.describe_voice(settings(**environ)) == voice
+
+
+def test_on_a_terminal_the_announcement_is_lines_of_text(capsys: pytest.CaptureFixture[str]) -> None:
+    banner.announce(settings(LOG_FORMAT="text", API_KEYS="one"), ["http://127.0.0.1:8000"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Parley listens on http://127.0.0.1:8000"
+    assert [line.split()[0] for line in lines[1:4]] == ["model", "voice", "try"]
+
+
+def test_elsewhere_it_is_one_log_line() -> None:
+    with capture_logs() as logged:
+        banner.announce(settings(API_KEYS="one"), ["http://127.0.0.1:8000"])
+
+    (line,) = logged
+    assert line["event"] == "listening"
+    assert line.keys() == {"event", "log_level", "url", "model", "voice", "command"}

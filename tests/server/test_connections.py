@@ -1,4 +1,4 @@
-"""The worker's table of connections: who ends, and when."""
+"""The worker's table of connections: which one ends, and when."""
 
 import gevent
 import pytest
@@ -46,7 +46,7 @@ def open_among(clients: list[Client]) -> list[bool]:
     return [client.is_open for client in clients]
 
 
-def test_for_each_connection_above_the_limit_the_oldest_silent_one_ends() -> None:
+def test_above_the_limit_the_oldest_silent_connection_ends() -> None:
     table = table_of(3)
     clients = [Client(table) for _ in range(5)]
     assert open_among(clients) == [False, False, True, True, True]
@@ -64,7 +64,7 @@ def test_a_connection_that_is_being_answered_never_ends() -> None:
     assert open_among(clients) == [True] * 4
 
 
-def test_some_places_are_kept_free_for_what_is_accepted_meanwhile() -> None:
+def test_some_slots_are_kept_for_connections_accepted_meanwhile() -> None:
     table = table_of(20)
     clients = [Client(table) for _ in range(20)]
     assert open_among(clients).count(True) == 18
@@ -85,7 +85,7 @@ def test_a_silence_longer_than_the_limit_ends_the_connection() -> None:
     assert open_among([silent, busy]) == [False, True]
 
 
-def test_whoever_has_become_busy_before_it_could_end_goes_on() -> None:
+def test_a_connection_that_became_busy_in_time_goes_on() -> None:
     table = table_of(1)
     first = Client(table)
     Client(table)  # the first is to end, at the loop's next pass

@@ -1,4 +1,4 @@
-"""Files allowed, streams carried."""
+"""The number of open files that is allowed decides how many streams a worker carries."""
 
 import resource
 import subprocess
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def carried(files: int, wanted: int) -> list[int]:
-    """Streams, connections, and the soft limit after it was raised, in a process that may open so many files."""
+    """Return streams, connections and the raised soft limit, in a process that may open so many files."""
     code = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, {files}))\n"
         "from parley.server import open_files\n"

@@ -60,6 +60,16 @@ def prepared(text: str = "It costs $5.") -> Clause:
     return found
 
 
+def test_a_voice_that_never_pauses_passes_a_checkpoint_with_each_piece(
+    api: FakeUpstream, voice: Voices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[None] = []
+    monkeypatch.setattr("parley.speech.api_voice.checkpoint", lambda: passed.append(None))
+    api.script = [head(200, PCM_HEAD), b"1\r\nx\r\n" * 4800, END]
+    said(list(voice().say(prepared())))
+    assert len(passed) >= 4000
+
+
 def said(pieces: list[AudioPiece]) -> np.ndarray:
     return np.frombuffer(b"".join(piece.pcm for piece in pieces), "<i2")
 

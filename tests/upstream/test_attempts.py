@@ -1,4 +1,4 @@
-"""Who is asked, in what order and how often; what the attempts that lose hold is let go."""
+"""The order and number of attempts, their limits in time, and the release of those that lose."""
 
 import contextlib
 import time
@@ -32,12 +32,12 @@ from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.retries import RetryBudget
 
 SOON = {"retry-after-ms": "1"}
-"""What an upstream says that wants to be asked again in a millisecond."""
+"""Headers of an upstream that asks to wait for a millisecond."""
 
 
 @dataclass
 class FakeStream:
-    """What a good attempt gives."""
+    """The answer of a good attempt."""
 
     by: str
     closed: int = 0
@@ -48,15 +48,15 @@ class FakeStream:
 
 @dataclass
 class Asking:
-    """The attempts at one question to upstreams that follow a script each: an error, an answer, or a wait for an event.
+    """The attempts at one request to upstreams with a script each: an error, an answer, or a wait for an event.
 
-    A script that has run out gives its last step again.
+    A script that has run out repeats its last step.
     """
 
     scripts: dict[str, list[Any]]
     budget: RetryBudget = field(default_factory=RetryBudget)
     settings: dict[str, Any] = field(default_factory=dict)
-    tells_of_silence: bool = False
+    heartbeats: bool = False
     asked: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     streams: list[FakeStream] = field(default_factory=list)
@@ -65,9 +65,7 @@ class Asking:
         self.record = TurnRecord("chat", "r")
         self.candidates = [UpstreamHealth(Named(name)) for name in self.scripts]  # type: ignore[arg-type]
         chosen = {"seconds": 1.0, "retry_within": 1.0, "tick": 0.5, **self.settings}
-        moments = [chosen.pop(name, None) for name in ("hedge_after", "wake_after")]
         self.attempts = Attempts(self.candidates, self._ask, FakeStream.close, self.record, self.budget, **chosen)
-        self.attempts.hedge_and_wake(*moments)
 
     def _ask(self, upstream: Any, seconds: float) -> FakeStream:
         self.asked.append(upstream.name)
@@ -90,8 +88,8 @@ class Asking:
             raise
 
     def run(self) -> tuple[UpstreamHealth, FakeStream]:
-        """The answer, without the ticks before it."""
-        ticks = self.attempts.run(tells_of_silence=self.tells_of_silence)
+        """Return the upstream that answered and its answer."""
+        ticks = self.attempts.run(heartbeats=self.heartbeats)
         try:
             while True:
                 assert next(ticks) is SILENCE
@@ -101,7 +99,7 @@ class Asking:
             self.close()
 
     def close(self) -> None:
-        """Close the attempts, and let those that still run come to their end."""
+        """Close the attempts, and let those that still run end."""
         self.attempts.close()
         gevent.sleep(0)
 
@@ -113,7 +111,7 @@ class Asking:
 
 @dataclass
 class Named:
-    """An upstream, of which attempts need no more than its name."""
+    """An upstream reduced to its name, which is all that attempts need."""
 
     name: str
 
@@ -125,17 +123,17 @@ def never() -> Event:
     return Event()
 
 
-# --- who is asked ---
+# --- the order ---
 
 
-def test_a_first_that_answers_is_asked_alone() -> None:
+def test_a_first_upstream_that_answers_is_asked_alone() -> None:
     asking = Asking({"a": [OK], "b": [OK]})
     candidate, streams = asking.run()
     assert (candidate, streams, asking.asked) == (asking.candidates[0], FakeStream("a"), ["a"])
     assert (asking.record.attempts, asking.record.upstream) == (1, "a")
 
 
-def test_upstreams_are_asked_in_their_order_each_once() -> None:
+def test_upstreams_are_asked_in_order_once_each() -> None:
     asking = Asking({"a": [UpstreamError("")], "b": [UpstreamTimeout("")], "c": [OK]})
     assert asking.run()[1] == FakeStream("c") and asking.asked == ["a", "b", "c"]
     assert (asking.record.attempts, asking.record.upstream) == (3, "c")
@@ -153,26 +151,26 @@ def test_failing_over_waits_for_nothing() -> None:
     assert asking.run()[1] == FakeStream("b") and time.monotonic() - started < 0.5
 
 
-def test_an_upstream_in_bad_health_is_asked_last() -> None:
+def test_an_upstream_with_an_open_breaker_is_asked_last() -> None:
     asking = Asking({"a": [OK], "b": [OK]})
     asking.candidates[0].breaker.failed(at_once=True)
     assert asking.run()[1] == FakeStream("b") and asking.asked == ["b"]
 
 
-def test_the_last_upstream_that_is_left_is_never_passed_over() -> None:
+def test_with_all_breakers_open_all_upstreams_are_asked() -> None:
     asking = Asking({"a": [UpstreamError("")], "b": [OK]})
     for candidate in asking.candidates:
         candidate.breaker.failed(at_once=True)
     assert asking.run()[1] == FakeStream("b") and asking.asked == ["a", "b"]
 
 
-def test_with_all_others_tried_one_in_bad_health_is_asked_too() -> None:
+def test_an_open_breaker_is_ignored_if_all_others_failed() -> None:
     asking = Asking({"a": [OK], "b": [UpstreamError("")]})
     asking.candidates[0].breaker.failed(at_once=True)
     assert asking.run()[1] == FakeStream("a") and asking.asked == ["b", "a"]
 
 
-# --- how often ---
+# --- the number ---
 
 OFTEN = [
     (UpstreamError("", headers=SOON), 3),
@@ -190,45 +188,46 @@ OFTEN = [
 
 
 @pytest.mark.parametrize(("error", "times"), OFTEN, ids=lambda value: type(value).__name__)
-def test_an_upstream_is_asked_as_often_as_its_error_makes_sense(error: ParleyError, times: int) -> None:
+def test_the_error_limits_the_attempts_at_one_upstream(error: ParleyError, times: int) -> None:
     asking = Asking({"a": [error]})
     with structlog.testing.capture_logs():
-        assert asking.fails(type(error)) is error
-    assert asking.asked == ["a"] * times and error.headers["x-relay-attempts"] == str(times)
+        raised = asking.fails(type(error))
+    assert raised.code == error.code and "x-relay-attempts" not in error.headers
+    assert asking.asked == ["a"] * times and raised.headers["x-relay-attempts"] == str(times)
 
 
 @pytest.mark.parametrize(("error", "_times"), OFTEN, ids=lambda value: type(value).__name__)
-def test_another_upstream_is_asked_where_it_may_do_better(error: ParleyError, _times: int) -> None:
+def test_the_error_decides_about_another_upstream(error: ParleyError, _times: int) -> None:
     asking = Asking({"a": [error], "b": [OK]})
     may_do_better = error.retryable or isinstance(error, UpstreamAuthFailed)
     with structlog.testing.capture_logs():
         if may_do_better:
             assert asking.run()[1] == FakeStream("b") and asking.asked == ["a", "b"]
         else:
-            assert asking.fails(type(error)) is error and asking.asked == ["a"]
+            assert asking.fails(type(error)).code == error.code and asking.asked == ["a"]
 
 
-def test_the_same_upstream_is_asked_again_after_the_wait_that_it_wants() -> None:
+def test_a_retry_waits_as_long_as_the_upstream_asks() -> None:
     asking = Asking({"a": [UpstreamError("", headers={"retry-after-ms": "30"}), OK]})
     started = time.monotonic()
     assert asking.run()[1] == FakeStream("a") and time.monotonic() - started >= 0.03
 
 
 @pytest.mark.parametrize("wish", ["60", "1e300"])
-def test_a_wait_beyond_the_time_for_retries_is_not_waited(wish: str) -> None:
+def test_a_wait_beyond_the_time_for_retries_is_no_retry(wish: str) -> None:
     asking = Asking({"a": [UpstreamError("", headers={"retry-after": wish}), OK]})
     started = time.monotonic()
     asking.fails(UpstreamError)
     assert asking.asked == ["a"] and time.monotonic() - started < 0.5
 
 
-def test_no_retry_begins_later_than_it_may() -> None:
+def test_no_retry_begins_after_its_limit() -> None:
     asking = Asking({"a": [UpstreamError(""), OK]}, settings={"seconds": 300.0, "retry_within": 0.01})
     asking.fails(UpstreamError)
     assert asking.asked == ["a"]
 
 
-def test_retries_spend_the_budget_and_without_one_there_is_none() -> None:
+def test_retries_spend_the_budget() -> None:
     budget = RetryBudget()
     for _ in range(5):
         Asking({"a": [UpstreamError("", headers=SOON)]}, budget).fails(UpstreamError)
@@ -237,15 +236,15 @@ def test_retries_spend_the_budget_and_without_one_there_is_none() -> None:
     assert asking.asked == ["a"]
 
 
-def test_a_cap_ends_it_as_it_is() -> None:
+def test_a_capped_answer_is_not_attempted_again() -> None:
     asking = Asking({"a": [AnswerCapped()], "b": [OK]})
     with pytest.raises(AnswerCapped):
         asking.run()
     assert asking.asked == ["a"]
 
 
-def test_a_fault_of_ours_is_not_taken_for_an_upstreams() -> None:
-    beside, alone = (Asking({"a": [ZeroDivisionError()], "b": [OK]}, tells_of_silence=tells) for tells in (True, False))
+def test_a_defect_of_ours_is_raised_with_its_traceback() -> None:
+    beside, alone = (Asking({"a": [ZeroDivisionError()], "b": [OK]}, heartbeats=beside) for beside in (True, False))
     for asking in (beside, alone):
         with pytest.raises(ZeroDivisionError) as raised:
             asking.run()
@@ -253,31 +252,31 @@ def test_a_fault_of_ours_is_not_taken_for_an_upstreams() -> None:
     assert beside.asked == alone.asked == ["a"]
 
 
-# --- how long ---
+# --- limits in time ---
 
 
-def test_silence_on_all_sides_ends_at_the_deadline_and_everything_is_let_go() -> None:
-    asking = Asking({"a": [never()]}, settings={"seconds": 0.02}, tells_of_silence=True)
+def test_silence_ends_at_the_deadline_and_ends_the_attempts() -> None:
+    asking = Asking({"a": [never()]}, settings={"seconds": 0.02}, heartbeats=True)
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.gone) == ("1", ["a"])
 
 
-def test_an_attempt_that_nothing_can_run_beside_ends_at_the_deadline_too() -> None:
+def test_an_attempt_without_a_greenlet_ends_at_the_deadline() -> None:
     asking = Asking({"a": [never()], "b": [OK]}, settings={"seconds": 0.02})
     error = asking.fails(UpstreamTimeout)
     assert (error.headers["x-relay-attempts"], asking.asked) == ("1", ["a"])
 
 
-def test_waiting_is_told_in_ticks() -> None:
+def test_waiting_yields_at_each_tick() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.002})
-    ticks = asking.attempts.run(tells_of_silence=True)
+    ticks = asking.attempts.run(heartbeats=True)
     assert [next(ticks) for _ in range(5)] == [SILENCE] * 5
     asking.close()
 
 
-def test_whoever_wants_to_be_woken_is_woken_in_time_once() -> None:
+def test_waiting_yields_once_at_the_wake_up_time() -> None:
     asking = Asking({"a": [never()]}, settings={"wake_after": 0.01, "tick": 0.2})
-    ticks = asking.attempts.run(tells_of_silence=True)
+    ticks = asking.attempts.run(heartbeats=True)
     started = time.monotonic()
     next(ticks)
     woken = time.monotonic()
@@ -286,10 +285,10 @@ def test_whoever_wants_to_be_woken_is_woken_in_time_once() -> None:
     asking.close()
 
 
-# --- what is let go ---
+# --- releases ---
 
 
-@pytest.mark.parametrize("tells_of_silence", [True, False])
+@pytest.mark.parametrize("heartbeats", [True, False])
 @pytest.mark.parametrize(
     "scripts",
     [
@@ -306,12 +305,10 @@ def test_whoever_wants_to_be_woken_is_woken_in_time_once() -> None:
     ],
     ids=str,
 )
-def test_attempts_that_are_over_hold_no_memory(
-    no_collections: None, scripts: dict[str, Any], tells_of_silence: bool
-) -> None:
-    chosen = {"seconds": 0.1, "hedge_after": 0.002 if tells_of_silence else None}
+def test_closed_attempts_are_in_no_cycle(no_collections: None, scripts: dict[str, Any], heartbeats: bool) -> None:
+    chosen = {"seconds": 0.1, "hedge_after": 0.002 if heartbeats else None}
     asking = Asking({name: [never() if step is Event else step] for name, step in scripts.items()}, settings=chosen)
-    asking.tells_of_silence = tells_of_silence
+    asking.heartbeats = heartbeats
     with contextlib.suppress(ParleyError, AnswerCapped, ZeroDivisionError):
         asking.run()
     over = weakref.ref(asking.attempts)
@@ -320,9 +317,9 @@ def test_attempts_that_are_over_hold_no_memory(
     assert over() is None
 
 
-def test_closing_ends_what_still_runs_and_holds_nothing_against_the_upstream() -> None:
+def test_closing_ends_attempts_without_counting_a_failure() -> None:
     asking = Asking({"a": [never()]}, settings={"tick": 0.001})
-    ticks = asking.attempts.run(tells_of_silence=True)
+    ticks = asking.attempts.run(heartbeats=True)
     next(ticks)
     asking.candidates[0].breaker.failed(at_once=True)
     asking.close()
@@ -339,10 +336,10 @@ def test_closing_ends_an_attempt_that_has_not_begun() -> None:
     assert asking.asked == []
 
 
-def test_an_answer_that_nobody_took_is_closed() -> None:
+def test_an_answer_that_nobody_took_is_discarded() -> None:
     later = Event()
     asking = Asking({"a": [later, OK]}, settings={"tick": 0.001})
-    next(asking.attempts.run(tells_of_silence=True))
+    next(asking.attempts.run(heartbeats=True))
     later.set()
     gevent.sleep(0.001)
     assert asking.streams == [FakeStream("a", closed=0)]
@@ -359,16 +356,16 @@ def test_an_answer_that_was_taken_is_left_open() -> None:
 
 @pytest.fixture
 def hedged() -> Iterator[Callable[..., Asking]]:
-    """Attempts that hedge after two milliseconds."""
+    """Yield a factory of attempts that hedge after two milliseconds."""
     yield lambda scripts, **more: Asking(scripts, settings={"hedge_after": 0.002}, **more)
 
 
-def test_a_hedge_goes_to_the_next_upstream_and_the_first_is_let_go(hedged: Callable[..., Asking]) -> None:
+def test_a_hedge_asks_the_next_upstream_and_ends_the_first(hedged: Callable[..., Asking]) -> None:
     asking = hedged({"a": [never()], "b": [OK]})
     assert asking.run()[1] == FakeStream("b") and (asking.asked, asking.gone) == (["a", "b"], ["a"])
 
 
-def test_a_hedge_with_one_upstream_goes_to_the_same(hedged: Callable[..., Asking]) -> None:
+def test_a_hedge_with_one_upstream_asks_it_again(hedged: Callable[..., Asking]) -> None:
     asking = hedged({"a": [never(), OK]})
     assert asking.run()[1] == FakeStream("a") and (asking.asked, asking.gone) == (["a", "a"], ["a"])
 
@@ -376,14 +373,14 @@ def test_a_hedge_with_one_upstream_goes_to_the_same(hedged: Callable[..., Asking
 def test_there_is_one_hedge_only() -> None:
     settings = {"hedge_after": 0.002, "tick": 0.005}
     asking = Asking({"a": [never()], "b": [never()], "c": [OK]}, settings=settings)
-    ticks = asking.attempts.run(tells_of_silence=True)
+    ticks = asking.attempts.run(heartbeats=True)
     for _ in range(3):
         next(ticks)
     asking.close()
     assert asking.asked == asking.gone == ["a", "b"]
 
 
-def test_the_one_that_hedging_left_running_may_still_answer(hedged: Callable[..., Asking]) -> None:
+def test_the_first_attempt_may_answer_after_a_failed_hedge(hedged: Callable[..., Asking]) -> None:
     later = Event()
     asking = hedged({"a": [later, OK], "b": [UpstreamRefused(400, {})]})
     gevent.spawn_later(0.01, later.set)
@@ -400,17 +397,17 @@ def test_a_hedge_takes_from_the_retry_budget(hedged: Callable[..., Asking]) -> N
     assert asking.run()[1] == FakeStream("a") and asking.asked == ["a"]
 
 
-# --- what is remembered ---
+# --- health ---
 
 
-def test_an_upstreams_own_failures_open_its_breaker() -> None:
+def test_failures_of_the_upstream_open_its_breaker() -> None:
     candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     for _ in range(5):
         candidate.failed(UpstreamError(""))
     assert candidate.breaker.state == "open"
 
 
-def test_a_callers_mistakes_do_not() -> None:
+def test_mistakes_of_callers_leave_the_breaker_closed() -> None:
     candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     for _ in range(20):
         candidate.failed(UpstreamRefused(400, {}))
@@ -419,13 +416,13 @@ def test_a_callers_mistakes_do_not() -> None:
     assert candidate.breaker.state == "closed"
 
 
-def test_an_upstream_that_asks_for_a_rest_gets_it() -> None:
+def test_a_retry_after_header_opens_the_breaker() -> None:
     candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}))
     assert candidate.breaker.state == "open"
 
 
-def test_a_refused_key_opens_the_breaker_and_is_complained_of_once() -> None:
+def test_a_refused_key_opens_the_breaker_and_is_logged_once() -> None:
     candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):
@@ -434,7 +431,7 @@ def test_a_refused_key_opens_the_breaker_and_is_complained_of_once() -> None:
     assert candidate.breaker.state == "open"
 
 
-def test_a_success_is_remembered_too() -> None:
+def test_an_answer_ends_the_row_of_failures() -> None:
     asking = Asking({"a": [UpstreamError("", headers=SOON), OK]})
     for _ in range(4):
         asking.candidates[0].breaker.failed()

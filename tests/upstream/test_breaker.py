@@ -1,4 +1,4 @@
-"""When an upstream is left alone, for how long, and who may try it again."""
+"""The breaker's states: its opening, the length of its pauses, the probe that closes it."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from parley.upstream.breaker import LONGEST_PAUSE_SECONDS, Breaker
 
 
 class Clock:
-    """Seconds, moved on by hand."""
+    """A clock that is set by hand, in seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -19,12 +19,12 @@ class Clock:
 
 def failing(breaker: Breaker, times: int) -> None:
     for _ in range(times):
-        breaker.ask()
+        breaker.begin()
         breaker.failed()
 
 
 def opened() -> tuple[Breaker, Clock]:
-    """A breaker that has just opened for the first time."""
+    """Return a breaker that has just opened for the first time."""
     clock = Clock()
     breaker = Breaker(clock)
     failing(breaker, 5)
@@ -32,10 +32,10 @@ def opened() -> tuple[Breaker, Clock]:
 
 
 def probed(breaker: Breaker, clock: Clock, seconds: float, *, well: bool) -> None:
-    """After so many seconds one question tries, and finds the upstream well or not."""
+    """Let one attempt probe the upstream after `seconds`, which is `well` or not."""
     clock.now += seconds
     assert breaker.state == "half_open" and breaker.allows()
-    breaker.ask()
+    breaker.begin()
     breaker.succeeded() if well else breaker.failed()
 
 
@@ -44,7 +44,7 @@ def test_a_new_breaker_is_closed() -> None:
     assert breaker.state == "closed" and breaker.allows()
 
 
-def test_it_opens_after_five_failures_in_a_row_and_not_after_four() -> None:
+def test_it_opens_after_five_failures_in_a_row() -> None:
     breaker = Breaker(Clock())
     failing(breaker, 4)
     assert breaker.state == "closed" and breaker.allows()
@@ -52,7 +52,7 @@ def test_it_opens_after_five_failures_in_a_row_and_not_after_four() -> None:
     assert breaker.state == "open" and not breaker.allows()
 
 
-def test_a_success_between_failures_begins_the_row_anew() -> None:
+def test_a_success_ends_a_row_of_failures() -> None:
     clock = Clock()
     breaker = Breaker(clock)
     failing(breaker, 4)
@@ -62,7 +62,7 @@ def test_a_success_between_failures_begins_the_row_anew() -> None:
     assert breaker.state == "closed"
 
 
-def test_it_opens_when_half_of_ten_answers_in_thirty_seconds_were_failures() -> None:
+def test_it_opens_when_half_of_ten_attempts_failed() -> None:
     breaker = Breaker(Clock())
     for _ in range(4):
         breaker.succeeded()
@@ -101,14 +101,14 @@ def test_it_stays_open_for_five_seconds() -> None:
     assert breaker.state == "half_open" and breaker.allows()
 
 
-def test_one_question_may_try_at_a_time() -> None:
+def test_one_attempt_at_a_time_may_probe() -> None:
     breaker, clock = opened()
     clock.now += 5
-    breaker.ask()
+    breaker.begin()
     assert breaker.state == "half_open" and not breaker.allows()
 
 
-def test_a_probe_that_succeeds_closes_it_as_if_new() -> None:
+def test_a_successful_probe_resets_it() -> None:
     breaker, clock = opened()
     probed(breaker, clock, 5, well=True)
     assert breaker.state == "closed" and breaker.allows()
@@ -119,7 +119,7 @@ def test_a_probe_that_succeeds_closes_it_as_if_new() -> None:
     assert breaker.state == "half_open"  # five seconds again, not ten
 
 
-def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_minute() -> None:
+def test_failing_probes_double_the_pause_up_to_a_minute() -> None:
     breaker, clock = opened()
     for seconds, doubled in ((5, 10), (10, 20), (20, 40), (40, 60), (60, 60), (60, 60)):
         probed(breaker, clock, seconds, well=False)
@@ -128,10 +128,10 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_minute() -> None:
         clock.now -= doubled - 0.01
 
 
-def test_a_probe_that_was_given_up_leaves_the_place_to_another() -> None:
+def test_a_probe_that_was_given_up_lets_another_probe() -> None:
     breaker, clock = opened()
     clock.now += 5
-    breaker.ask()
+    breaker.begin()
     breaker.released()
     assert breaker.state == "half_open" and breaker.allows()
 
@@ -150,7 +150,7 @@ def test_failures_while_it_is_open_do_not_prolong_it() -> None:
     assert breaker.state == "half_open"
 
 
-def test_an_answer_asked_for_before_it_opened_does_not_close_it() -> None:
+def test_a_success_while_it_is_open_does_not_close_it() -> None:
     breaker, clock = opened()
     breaker.succeeded()
     assert breaker.state == "open"
@@ -158,7 +158,7 @@ def test_an_answer_asked_for_before_it_opened_does_not_close_it() -> None:
     assert breaker.state == "half_open"
 
 
-def test_it_cools_down_for_as_long_as_the_upstream_wishes_up_to_a_minute() -> None:
+def test_it_cools_down_as_long_as_asked_up_to_a_minute() -> None:
     clock = Clock()
     breaker = Breaker(clock)
     for wish, seconds in ((3, 3), (60, 60), (3600, 60), (float(10**300), 60)):
@@ -169,15 +169,15 @@ def test_it_cools_down_for_as_long_as_the_upstream_wishes_up_to_a_minute() -> No
         assert breaker.state == "closed"
 
 
-def test_a_shorter_wish_does_not_shorten_a_longer_pause() -> None:
+def test_a_shorter_cool_down_does_not_shorten_a_pause() -> None:
     breaker, clock = opened()
     breaker.cool_down(1)
     clock.now += 2
     assert breaker.state == "open"
 
 
-class Questions(RuleBasedStateMachine):
-    """Questions come and go in any order; a model counts what may not happen."""
+class AttemptsMachine(RuleBasedStateMachine):
+    """Attempts begin and end in any order; the invariants hold throughout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class Questions(RuleBasedStateMachine):
         self.breaker = Breaker(self.clock)
         self.out = 0
         self.probes = 0
-        self.troubled = False
+        self.any_failed = False
 
     @rule(seconds=st.sampled_from([0.1, 1, 4, 5, 10, 31]))
     def time_passes(self, seconds: float) -> None:
@@ -193,9 +193,9 @@ class Questions(RuleBasedStateMachine):
 
     @precondition(lambda self: self.breaker.allows())
     @rule()
-    def ask(self) -> None:
+    def begin(self) -> None:
         self.probes += self.breaker.state == "half_open"
-        self.breaker.ask()
+        self.breaker.begin()
         self.out += 1
 
     @precondition(lambda self: self.out)
@@ -204,16 +204,16 @@ class Questions(RuleBasedStateMachine):
         getattr(self.breaker, ending)()
         self.out -= 1
         self.probes = 0
-        self.troubled = self.troubled or ending == "failed"
+        self.any_failed = self.any_failed or ending == "failed"
 
     @rule(seconds=st.sampled_from([0.5, 3, 100]))
     def cool_down(self, seconds: float) -> None:
         self.breaker.cool_down(seconds)
-        self.troubled = True
+        self.any_failed = True
 
     @invariant()
-    def only_trouble_keeps_questions_away(self) -> None:
-        assert self.troubled or self.breaker.state == "closed"
+    def only_failures_open_it(self) -> None:
+        assert self.any_failed or self.breaker.state == "closed"
         assert self.breaker.allows() is False if self.breaker.state == "open" else True
 
     @invariant()
@@ -221,7 +221,7 @@ class Questions(RuleBasedStateMachine):
         assert self.probes <= 1
 
     @invariant()
-    def nobody_is_shut_out_for_ever(self) -> None:
+    def it_never_stays_open(self) -> None:
         now = self.clock.now
         self.clock.now += LONGEST_PAUSE_SECONDS
         assert self.breaker.state != "open"
@@ -231,10 +231,10 @@ class Questions(RuleBasedStateMachine):
     @rule()
     def one_success_closes_it(self) -> None:
         assert self.breaker.allows()
-        self.breaker.ask()
+        self.breaker.begin()
         self.breaker.succeeded()
         assert self.breaker.state == "closed"
 
 
-Questions.TestCase.settings = settings(stateful_step_count=40, deadline=None)
-TestQuestions = Questions.TestCase
+AttemptsMachine.TestCase.settings = settings(stateful_step_count=40, deadline=None)
+TestAttempts = AttemptsMachine.TestCase

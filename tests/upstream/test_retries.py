@@ -1,4 +1,4 @@
-"""How often and how soon an attempt is repeated: the budget's arithmetic, the pauses, what an upstream may ask for."""
+"""The retry budget, the pauses between attempts, and the pause that an upstream asks for."""
 
 import email.utils
 import math
@@ -12,12 +12,12 @@ from parley.upstream.retries import RetryBudget, backoff, retry_after
 
 
 def spent(budget: RetryBudget, most: int = 1000) -> int:
-    """How many repeated attempts it pays just then."""
+    """Return how many retries the budget pays for now."""
     return next((count for count in range(most) if not budget.spend()), most)
 
 
 def date(seconds: float) -> str:
-    """An HTTP date so many seconds from now."""
+    """Return the HTTP date of a moment in `seconds`."""
     return email.utils.formatdate(time.time() + seconds, usegmt=True)
 
 
@@ -25,7 +25,7 @@ def test_a_budget_begins_with_ten_retries() -> None:
     assert spent(RetryBudget()) == 10
 
 
-def test_each_question_pays_for_a_fifth_of_a_retry() -> None:
+def test_each_request_pays_for_a_fifth_of_a_retry() -> None:
     budget = RetryBudget()
     spent(budget)
     for _ in range(4):
@@ -44,7 +44,7 @@ def test_a_budget_holds_no_more_than_ten_retries() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=300))
-def test_of_any_questions_at_most_a_fifth_and_ten_are_repeated(steps: list[bool]) -> None:
+def test_retries_are_at_most_a_fifth_of_the_requests_and_ten(steps: list[bool]) -> None:
     budget, questions, retries = RetryBudget(), 0, 0
     for is_question in steps:
         if is_question:
@@ -55,7 +55,7 @@ def test_of_any_questions_at_most_a_fifth_and_ten_are_repeated(steps: list[bool]
         assert retries <= questions * 0.2 + 10 + 1e-9
 
 
-def test_the_first_pause_is_50_ms_and_later_ones_are_anything_from_100_to_400() -> None:
+def test_pauses_are_50_ms_and_then_100_to_400_ms() -> None:
     assert backoff(1) == 0.05
     pauses = [backoff(attempts) for attempts in (2, 3, 4) for _ in range(200)]
     assert 0.1 <= min(pauses) < 0.15 and 0.35 < max(pauses) <= 0.4 and len(set(pauses)) > 500
@@ -96,17 +96,17 @@ SENSELESS = (
 
 @pytest.mark.parametrize("wish", SENSELESS)
 @pytest.mark.parametrize("name", ["retry-after", "retry-after-ms"])
-def test_a_wish_that_makes_no_sense_is_none(name: str, wish: str) -> None:
+def test_a_senseless_pause_is_none(name: str, wish: str) -> None:
     assert retry_after({name: wish}) is None
 
 
-def test_no_header_is_no_wish() -> None:
+def test_without_a_header_there_is_no_pause() -> None:
     assert retry_after({}) is None
 
 
 @given(st.text(max_size=60) | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [-+\w]{0,8}", fullmatch=True))
 @example("Mon, 01 Jan 0001 00:00:00 +2359")
-def test_any_text_is_a_positive_wish_or_none(wish: str) -> None:
+def test_any_text_is_a_positive_pause_or_none(wish: str) -> None:
     for name in ("retry-after", "retry-after-ms"):
         seconds = retry_after({name: wish})
         assert seconds is None or (seconds > 0 and math.isfinite(seconds))

@@ -1,4 +1,4 @@
-"""What an upstream's status becomes, and what of its answer a caller may see."""
+"""The error for each status of an upstream, and the parts of its answer that a caller may see."""
 
 import json
 from typing import Any
@@ -13,22 +13,22 @@ KEY = "sekret/Key+1"
 BASE_URL = "https://llm.internal:8443/v1"
 
 
-def judged(
+def error_of(
     status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, own_key: bool = True
 ) -> ParleyError:
     return error_for_status(status, headers or {}, body, redactor=Redactor([KEY, BASE_URL]), own_key=own_key)
 
 
 def refused(body: bytes, status: int = 400) -> dict[str, Any]:
-    """The error object that a caller sees."""
-    error = judged(status, body)
+    """Return the error object that a caller sees."""
+    error = error_of(status, body)
     assert isinstance(error, UpstreamRefused)
     return error.body
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422, 429])
-def test_the_upstreams_verdict_on_the_request_is_passed_on(status: int) -> None:
-    error = judged(status, b'{"error":{"message":"no","type":"t","param":"p","code":"c"}}')
+def test_a_refusal_of_the_request_is_passed_on(status: int) -> None:
+    error = error_of(status, b'{"error":{"message":"no","type":"t","param":"p","code":"c"}}')
 
     assert isinstance(error, UpstreamRefused)
     assert error.status == status
@@ -37,13 +37,13 @@ def test_the_upstreams_verdict_on_the_request_is_passed_on(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "upstream_error"), (422, "upstream_error"), (429, "rate_limited")])
-def test_a_refusal_is_counted_under_a_code_of_ours(status: int, code: str) -> None:
-    assert judged(status, b'{"error":{"message":"no","code":"anything"}}').code == code
+def test_a_refusal_has_a_code_of_ours(status: int, code: str) -> None:
+    assert error_of(status, b'{"error":{"message":"no","code":"anything"}}').code == code
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_of_our_own_key_is_not_the_callers_business(status: int) -> None:
-    error = judged(status, b'{"error":{"message":"Incorrect API key provided: secret"}}', {"retry-after": "1"})
+def test_a_refusal_of_our_own_key_is_hidden_from_the_caller(status: int) -> None:
+    error = error_of(status, b'{"error":{"message":"Incorrect API key provided: secret"}}', {"retry-after": "1"})
 
     assert isinstance(error, UpstreamAuthFailed)
     assert (error.status, error.code) == (502, "upstream_auth_failed")
@@ -52,7 +52,7 @@ def test_a_refusal_of_our_own_key_is_not_the_callers_business(status: int) -> No
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_of_the_callers_own_key_is_passed_on(status: int) -> None:
-    error = judged(status, b'{"error":{"message":"bad key","code":"invalid_api_key"}}', own_key=False)
+    error = error_of(status, b'{"error":{"message":"bad key","code":"invalid_api_key"}}', own_key=False)
 
     assert isinstance(error, UpstreamRefused)
     assert error.status == status
@@ -61,7 +61,7 @@ def test_a_refusal_of_the_callers_own_key_is_passed_on(status: int) -> None:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_not_shown(status: int) -> None:
-    error = judged(status, b"secret", {"location": "https://secret.example"})
+    error = error_of(status, b"secret", {"location": "https://secret.example"})
 
     assert isinstance(error, UpstreamRedirect)
     assert (error.status, error.code, error.headers) == (502, "upstream_redirect", {})
@@ -73,7 +73,7 @@ def test_a_redirect_is_not_followed_and_not_shown(status: int) -> None:
     [(500, 502), (502, 502), (503, 503), (504, 502), (529, 502), (402, 502), (408, 502), (409, 502), (418, 502)],
 )
 def test_any_other_status_is_a_failure_of_the_upstream(status: int, told: int) -> None:
-    error = judged(status, b'{"error":{"message":"secret","code":"secret"}}')
+    error = error_of(status, b'{"error":{"message":"secret","code":"secret"}}')
 
     assert type(error) is UpstreamError
     may_retry = status not in (402, 418)
@@ -82,13 +82,13 @@ def test_any_other_status_is_a_failure_of_the_upstream(status: int, told: int) -
 
 
 def test_a_status_of_one_answer_is_not_the_status_of_the_next() -> None:
-    judged(503)
+    error_of(503)
 
-    assert judged(500).status == UpstreamError("x").status == 502
+    assert error_of(500).status == UpstreamError("x").status == 502
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 503])
-def test_headers_that_tell_when_to_come_back_pass(status: int) -> None:
+def test_headers_that_say_when_to_come_back_are_passed_on(status: int) -> None:
     headers = {
         "Retry-After": "7",
         "retry-after-ms": "7000",
@@ -96,7 +96,7 @@ def test_headers_that_tell_when_to_come_back_pass(status: int) -> None:
         "x-ratelimit-reset-requests": "1s",
     }
 
-    assert judged(status, b"", headers).headers == headers
+    assert error_of(status, b"", headers).headers == headers
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_headers_that_tell_when_to_come_back_pass(status: int) -> None:
         ("retry-after", "9" * 201),
     ],
 )
-def test_no_other_header_and_no_odd_value_passes(name: str, value: str) -> None:
-    assert judged(429, b"", {name: value}).headers == {}
+def test_no_other_header_and_no_unsafe_value_is_passed_on(name: str, value: str) -> None:
+    assert error_of(429, b"", {name: value}).headers == {}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_no_other_header_and_no_odd_value_passes(name: str, value: str) -> None:
         ("a task-manager, sk-short", "a task-manager, sk-short"),
     ],
 )
-def test_keys_and_our_addresses_are_masked(text: str, told: str) -> None:
+def test_keys_and_addresses_are_masked(text: str, told: str) -> None:
     body = json.dumps({"error": {"message": text, "code": text, "param": text, "type": text}}).encode()
 
     assert refused(body) == dict.fromkeys(["message", "code", "param", "type"], told)
@@ -157,7 +157,7 @@ def test_a_key_is_masked_before_a_long_text_is_cut() -> None:
         (b'{"error":{"message":"no","param":["a"]}}', {"message": "no", "param": "['a']"}),
     ],
 )
-def test_an_error_object_of_another_form_is_read(body: bytes, told: dict[str, Any]) -> None:
+def test_error_objects_of_other_forms_are_read(body: bytes, told: dict[str, Any]) -> None:
     assert refused(body) == told
 
 
@@ -182,5 +182,5 @@ def test_an_error_object_of_another_form_is_read(body: bytes, told: dict[str, An
         b"9" * 5000,
     ],
 )
-def test_a_body_that_says_nothing_is_replaced_by_what_is_known(body: bytes) -> None:
+def test_a_body_without_a_message_is_replaced(body: bytes) -> None:
     assert refused(body, 422) == {"message": "the upstream refused the request with status 422"}

@@ -1,4 +1,4 @@
-"""Which answers are whole, what comes out of each receive, and what ends an answer early."""
+"""Complete and truncated streams, the batches of each receive, and the limits that end a stream."""
 
 import itertools
 import time
@@ -19,9 +19,10 @@ from parley.errors import (
     UpstreamIncomplete,
     UpstreamStalled,
 )
-from parley.upstream.stream_reader import MAX_ANSWER_BYTES, Patience, StreamReader
+from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, STEP_LINES, StreamReader
+from parley.upstream.timeouts import MAX_AUDIO_SECONDS, Timeouts
 from parley.wire.chunks import Envelope
-from parley.wire.sse import Batch
+from parley.wire.sse import Batch, LastBatch
 
 ROLE = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}'
 WORD = b'{"id":"up","created":5,"model":"big","choices":[{"index":0,"delta":{"content":"\xc3\xa9"}}]}'
@@ -42,15 +43,19 @@ def stream(*payloads: bytes) -> bytes:
     return b"".join(b"data: " + payload + b"\n\n" for payload in payloads)
 
 
-PATIENCE = Patience(tick=5, idle=15, total=60)
+TICK = 5.0
+
+
+def timeouts(idle: float = 15) -> Timeouts:
+    return Timeouts(connect=1, first_content=1, precommit=1, idle=idle, total=60)
 
 
 def new_reader(clock: Callable[[], float] = time.monotonic) -> StreamReader:
-    return StreamReader(Envelope("ours", 1, "m"), PATIENCE, clock)
+    return StreamReader(Envelope("ours", 1, "m"), timeouts(), tick=TICK, clock=clock)
 
 
 def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple[list[Batch], Ending]:
-    """The batches that came out, and what ended them."""
+    """Return the batches, and the error that ended them, if any."""
     batches: list[Batch] = []
     pieces = iter(received)
     try:
@@ -62,7 +67,7 @@ def read(received: Iterable[bytes], reader: StreamReader | None = None) -> tuple
 
 
 def broken(*received: bytes) -> Iterator[bytes]:
-    """An answer whose connection breaks after these bytes."""
+    """Yield the pieces, then break the connection."""
     yield from received
     raise UpstreamDisconnected("the connection broke")
 
@@ -107,16 +112,16 @@ def test_an_answer_with_neither_is_an_error(received: list[bytes], error: type[U
     assert type(ending) is error
 
 
-def test_a_break_after_the_finish_reason_breaks_nothing() -> None:
+def test_a_break_behind_the_finish_reason_does_not_matter() -> None:
     assert read(broken(stream(ROLE, WORD), stream(FINISH))) == ([[ROLE, WORD], [FINISH]], None)
 
 
 @pytest.mark.parametrize("tail", [FAILURE, b"<html>"])
-def test_a_failure_after_the_finish_reason_breaks_nothing(tail: bytes) -> None:
+def test_a_failure_behind_the_finish_reason_does_not_matter(tail: bytes) -> None:
     assert read([stream(WORD, FINISH, tail)]) == ([[WORD, FINISH]], None)
 
 
-def test_a_break_before_any_end_is_the_error_that_it_was() -> None:
+def test_a_break_before_the_end_is_raised() -> None:
     batches, ending = read(broken(stream(ROLE, WORD)))
 
     assert batches == [[ROLE, WORD]]
@@ -152,7 +157,7 @@ def test_only_the_first_chunks_envelope_is_adopted() -> None:
         (b"<html>", UpstreamBadResponse, "upstream_bad_response"),
     ],
 )
-def test_what_came_before_a_failure_in_the_same_receive_comes_out_first(
+def test_payloads_before_a_failure_in_one_receive_come_first(
     fault: bytes, error: type[UpstreamError], code: str
 ) -> None:
     batches, ending = read([stream(ROLE, WORD, fault, WORD, DONE)])
@@ -173,6 +178,51 @@ def test_events_of_one_receive_stay_together() -> None:
     batches, _ = read([stream(ROLE), stream(WORD, WORD, WORD), stream(WORD, FINISH), stream(USAGE, DONE)])
 
     assert batches == [[ROLE], [WORD, WORD, WORD], [WORD, FINISH], [USAGE]]
+
+
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that grows with each checkpoint that the reader passes."""
+    passed: list[None] = []
+    monkeypatch.setattr("parley.upstream.stream_reader.checkpoint", lambda: passed.append(None))
+    return passed
+
+
+def test_a_receive_of_one_event_passes_no_checkpoint(checkpoints: list[None]) -> None:
+    batches, ending = read([stream(ROLE), *[stream(WORD)] * 100, stream(FINISH), stream(DONE)])
+
+    assert (len(batches), ending, checkpoints) == (102, None, [])
+
+
+@pytest.mark.parametrize("blank", [b":\n", b"\n", b"\r", b"data:\n\n", b"id\r\n", b": " + b"x" * 60_000 + b"\n" * 5000])
+def test_a_receive_of_countless_lines_is_read_in_steps(checkpoints: list[None], blank: bytes) -> None:
+    flood = (blank * (1 << 16))[: 1 << 16]
+    lines = max(flood.count(b"\n"), flood.count(b"\r"))
+    _, ending = read([stream(WORD), flood + b"\n\n", stream(FINISH, DONE)])
+
+    assert ending is None
+    # Even where all lines are at one end.
+    assert len(checkpoints) >= lines / 10 / STEP_LINES
+
+
+def test_a_receive_of_countless_events_comes_in_batches(checkpoints: list[None]) -> None:
+    tiny = b'{"choices":[]}'
+    received = stream(ROLE, WORD) + stream(tiny) * 3000 + stream(FINISH, DONE, WORD)
+    batches, ending = read([received])
+
+    assert [payload for batch in batches for payload in batch] == [ROLE, WORD, *[tiny] * 3000, FINISH]
+    assert (type(batches[-1]), ending) == (LastBatch, None)
+    assert max(map(len, batches)) <= STEP_LINES
+    assert len(checkpoints) >= len(batches)
+
+
+def test_a_large_event_is_a_step_of_its_own(checkpoints: list[None]) -> None:
+    large = WORD[:-1] + b',"padding":"' + b"x" * 100_000 + b'"}'
+    pieces = [stream(large)[start : start + 1000] for start in range(0, len(stream(large)), 1000)]
+    batches, _ = read([*pieces, stream(FINISH)])
+
+    assert batches[0] == [large]
+    assert len(checkpoints) == 1
 
 
 def test_a_receive_that_completes_no_event_makes_no_batch() -> None:
@@ -219,7 +269,7 @@ def test_an_answer_of_four_mebibytes_is_not_capped() -> None:
     assert read([whole]) == ([[WORD, FINISH]], None)
 
 
-def test_an_answer_that_takes_too_long_is_capped_with_what_came() -> None:
+def test_an_answer_that_takes_too_long_is_capped() -> None:
     times = iter([100.0, 130.0, 160.0, 160.1])
     reader = new_reader(clock=lambda: next(times))
 
@@ -244,7 +294,7 @@ def test_an_answer_that_is_finished_at_its_cap_is_complete() -> None:
 
 
 @pytest.mark.parametrize("last", [WORD, TOOL])
-def test_the_envelope_remembers_that_a_tool_call_has_begun(last: bytes) -> None:
+def test_the_envelope_notes_a_tool_call(last: bytes) -> None:
     reader = new_reader()
 
     read([stream(ROLE, last)], reader)
@@ -252,7 +302,7 @@ def test_the_envelope_remembers_that_a_tool_call_has_begun(last: bytes) -> None:
     assert reader.envelope.calls_tool == (last == TOOL)
 
 
-def test_silence_gives_an_empty_batch_for_each_tick() -> None:
+def test_silence_yields_an_empty_batch_for_each_tick() -> None:
     times = itertools.count(0.0, 5.0)
     pieces = iter([stream(WORD), None, None, stream(FINISH)])
     reader = new_reader(clock=lambda: next(times))
@@ -262,7 +312,7 @@ def test_silence_gives_an_empty_batch_for_each_tick() -> None:
     assert batches == [[WORD], SILENCE, SILENCE, [FINISH]]
 
 
-def test_silence_inside_an_answer_is_a_stall_after_the_idle_time_and_not_at_the_next_tick() -> None:
+def test_a_stall_is_raised_at_the_idle_time() -> None:
     asked_for: list[float] = []
     now = 0.0
 
@@ -274,7 +324,7 @@ def test_silence_inside_an_answer_is_a_stall_after_the_idle_time_and_not_at_the_
         now += timeout
         return None
 
-    reader = StreamReader(Envelope("ours", 1, "m"), Patience(tick=5, idle=12, total=60), lambda: now)
+    reader = StreamReader(Envelope("ours", 1, "m"), timeouts(idle=12), tick=TICK, clock=lambda: now)
     with pytest.raises(UpstreamStalled):
         list(reader.batches(receive))
 
@@ -293,27 +343,31 @@ def test_silence_before_the_first_content_is_no_stall() -> None:
 
 @settings(max_examples=50)
 @given(cuts=st.sets(st.integers(1, len(stream(ROLE, WORD, WORD, FINISH, USAGE, DONE)))))
-def test_however_an_answer_is_cut_its_payloads_are_the_same(cuts: set[int]) -> None:
+def test_receives_do_not_change_the_payloads(cuts: set[int]) -> None:
     whole = stream(ROLE, WORD, WORD, FINISH, USAGE, DONE)
-    places = [0, *sorted(cuts), len(whole)]
+    borders = [0, *sorted(cuts), len(whole)]
 
-    batches, ending = read(whole[start:stop] for start, stop in itertools.pairwise(places))
+    batches, ending = read(whole[start:stop] for start, stop in itertools.pairwise(borders))
 
     assert ending is None
     assert list(itertools.chain(*batches)) == [ROLE, WORD, WORD, FINISH, USAGE]
     assert all(batches)
 
 
-def test_an_answer_in_audio_has_the_caps_of_ten_minutes_of_sound() -> None:
-    patience = PATIENCE.for_audio()
+def test_the_cap_in_audio_holds_ten_minutes_of_sound() -> None:
+    assert MAX_AUDIO_ANSWER_BYTES > MAX_AUDIO_SECONDS * 24_000 * 2 * 4 / 3
 
-    assert patience.total == 600 and Patience(1, 1, 900).for_audio().total == 900
-    assert patience.most_bytes > 600 * 24_000 * 2 * 4 / 3
-    assert (patience.tick, patience.idle) == (PATIENCE.tick, PATIENCE.idle)
+
+def test_a_reader_keeps_to_the_cap_that_it_is_given() -> None:
+    reader = StreamReader(Envelope("ours", 1, "m"), timeouts(), tick=TICK, max_bytes=1000)
+
+    batches, ending = read(itertools.repeat(stream(WORD)), reader)
+
+    assert type(ending) is AnswerCapped and len(batches) == 1000 // len(stream(WORD)) + 1
 
 
 @pytest.mark.parametrize("ending", [FAILURE, b"no JSON", WORD, FINISH, DONE])
-def test_a_reader_that_is_done_holds_no_memory(no_collections: None, ending: bytes) -> None:
+def test_a_reader_that_is_done_is_in_no_cycle(no_collections: None, ending: bytes) -> None:
     reader = new_reader()
     read([stream(ROLE, WORD, ending), b""], reader)
     done = weakref.ref(reader)

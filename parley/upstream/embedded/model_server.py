@@ -1,4 +1,4 @@
-"""The child process of `embedded.py`: llama.cpp's OpenAI-compatible server, until standard input ends.
+"""The child process of `model_process.py`: llama.cpp's OpenAI-compatible server, until standard input ends.
 
 Run as `python model_server.py PORT MODEL_FILE ALIAS`, with the key as the first line of standard input.
 """
@@ -8,12 +8,15 @@ import sys
 from typing import Any
 
 CONTEXT_TOKENS = 8192
+"""Tokens of context, for all answers under way together."""
 PARALLEL_ANSWERS = 4
-MOST_TOKENS = 128
+"""Answers that are computed at a time; others wait."""
+MAX_TOKENS = 128
+"""Most tokens of an answer."""
 
 
 def parameters(port: int, model: str, alias: str, key: str) -> Any:
-    """llama.cpp's parameters: loopback only, quiet, greedy (a model this small is at its best so)."""
+    """Return llama.cpp's parameters: loopback only, quiet, greedy."""
     import xllamacpp
 
     chosen = xllamacpp.CommonParams()
@@ -21,14 +24,17 @@ def parameters(port: int, model: str, alias: str, key: str) -> Any:
     chosen.model_alias = {alias}
     chosen.hostnames = ["127.0.0.1"]
     chosen.port = port
+    # The master holds the port, see `model_process.start`.
     chosen.reuse_port = True
     chosen.api_keys = [key]
     chosen.ui = False
     chosen.endpoint_slots = False
-    chosen.verbosity = 1  # errors only: callers' words stay out of the log
+    # Errors only, so that callers' words stay out of the log.
+    chosen.verbosity = 1
     chosen.n_ctx = CONTEXT_TOKENS
     chosen.n_parallel = PARALLEL_ANSWERS
-    chosen.n_predict = MOST_TOKENS
+    chosen.n_predict = MAX_TOKENS
+    # The most probable token each time: a model this small answers best so.
     chosen.sampling.temp = 0.0
     chosen.cpuparams.n_threads = os.cpu_count() or 1
     return chosen
@@ -40,9 +46,11 @@ def main() -> None:
     key = sys.stdin.readline().strip()
     import xllamacpp
 
-    server = xllamacpp.Server(parameters(int(port), model, alias, key))  # it serves for as long as it is held
+    # It serves for as long as it is referenced.
+    server = xllamacpp.Server(parameters(int(port), model, alias, key))
     sys.stdin.read()
-    os._exit(0 if server else 1)  # its orderly end may wait for ever, and nothing is left to put in order
+    # No orderly end: it may wait for ever for a connection, and there is nothing to save.
+    os._exit(0 if server else 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import wav_files
 from click.testing import Result
 from fake_upstream import FakeUpstream, refusal
 from fake_voice import says, tone
@@ -24,7 +23,7 @@ ASSETS = Path(__file__).parents[3] / "audio_assets"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a sample recording that nobody has aligned."""
+    """Return a folder with a sample recording without measured word times."""
     for suffix in (".wav", ".txt"):
         shutil.copy(ASSETS / f"welcome{suffix}", tmp_path)
     return tmp_path
@@ -41,7 +40,7 @@ def checked(folder: Path, exit_code: int = 0) -> dict[str, dict[str, Any]]:
     return {report["name"]: report for report in json.loads(result.stdout)}
 
 
-def test_a_good_recording_is_told_with_its_format_words_and_level(folder: Path) -> None:
+def test_a_good_recording_is_told_with_format_words_and_level(folder: Path) -> None:
     report = checked(folder)["welcome"]
 
     assert report["format"] == "WAV, Signed 16 bit PCM, 16000 Hz, mono" and report["treatment"] == "sent bit for bit"
@@ -58,42 +57,7 @@ def test_the_same_for_a_person(folder: Path) -> None:
     assert "transcript  Welcome to Harbour" in result.output
 
 
-def test_what_is_done_with_another_format_is_said(folder: Path) -> None:
-    sound = wav_files.wav(wav_files.tone(44100, level=0.2), 44100, wav_files.FLOAT, 32, 2)
-    (folder / "welcome.wav").write_bytes(sound)
-
-    report = checked(folder)["welcome"]
-
-    assert report["format"] == "WAV, 32 bit float, 44100 Hz, stereo"
-    assert report["treatment"] == "converted to PCM 16 bits, 2 channels averaged, resampled to 16000 Hz"
-
-
-@pytest.mark.parametrize(
-    ("sound", "advice", "mend"),
-    [
-        (wav_files.tone(16000, level=0.01), "it is too quiet: -43.0 dB", "loudnorm"),
-        (np.clip(wav_files.tone(16000, level=1.5), -1, 1), "samples are clipped", "loudnorm"),
-        (
-            np.concatenate([np.zeros(16000), wav_files.tone(16000)]),
-            "it begins with 1000 ms of silence",
-            "silenceremove",
-        ),
-        (np.concatenate([wav_files.tone(16000), np.zeros(16000)]), "it ends with 1000 ms of silence", "silenceremove"),
-        (np.zeros(16000), "it is silent from beginning to end", None),
-    ],
-)
-def test_what_would_make_it_better_is_advised_and_is_no_failure(
-    folder: Path, sound: Any, advice: str, mend: str | None
-) -> None:
-    (folder / "welcome.wav").write_bytes(wav_files.wav(sound, 16000))
-
-    report = checked(folder)["welcome"]
-
-    assert any(advice in line for line in report["advice"]), report["advice"]
-    assert report["mend"] is None if mend is None else mend in report["mend"]
-
-
-def test_what_can_not_be_heard_is_a_failure_with_the_command_that_mends_it(folder: Path) -> None:
+def test_an_unusable_file_is_a_failure_with_a_command_for_it(folder: Path) -> None:
     (folder / "welcome.wav").rename(folder / "welcome.mp3")
     (folder / "welcome.mp3").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(99))
     (folder / "alone.txt").write_text("Alone.")
@@ -126,23 +90,6 @@ def test_a_second_sound_file_of_a_name_is_told_and_is_no_failure(folder: Path) -
     assert "welcome.mp3 is not played: welcome.flac comes first" in run(folder, "check").output
 
 
-def test_advice_on_a_compressed_file_names_it(folder: Path) -> None:
-    (folder / "welcome.wav").unlink()
-    soundfile.write(folder / "welcome.ogg", wav_files.tone(16000, level=0.01), 16000)
-
-    report = checked(folder)["welcome"]
-
-    assert report["mend"].startswith("ffmpeg -i welcome.ogg -af ") and report["mend"].endswith(" welcome.new.wav")
-
-
-def test_words_that_do_not_fit_are_a_problem(folder: Path) -> None:
-    (folder / "welcome.words.json").write_text('[{"text": "Goodbye", "start_ts": 0, "end_ts": 10}]')
-
-    (problem,) = checked(folder, exit_code=1)["welcome"]["problems"]
-
-    assert problem == "welcome.words.json: they are not the words of the transcript; its words are timed by estimate"
-
-
 def test_a_folder_without_recordings_is_told_and_is_no_failure(tmp_path: Path) -> None:
     result = run(tmp_path, "check")
 
@@ -171,7 +118,7 @@ def test_align_writes_the_words_that_check_then_finds(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_align_refuses_a_text_that_is_not_what_is_said_and_writes_nothing(folder: Path) -> None:
+def test_align_refuses_a_wrong_transcript_and_writes_nothing(folder: Path) -> None:
     pytest.importorskip("pocketsphinx", reason="pip install -r requirements-align.txt")
     (folder / "welcome.txt").write_text("Welcome to Harbour Bicycle Works.")
 

@@ -32,14 +32,14 @@ def test_the_table_has_a_row_for_each_setting_and_no_other() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "| `LLM_API_KEY` (`OPENAI_API_KEY`, `YOUR_LLM_API_KEY`) | – | key for the upstream |",
-        "| `LLM_MODEL` | `gpt-4o-mini` | model when the request names none |",
-        "| `LLM_BASE_URL` (`OPENAI_BASE_URL`) | OpenAI's when a key is set, else the embedded model "
-        "| upstream base URL of an OpenAI-compatible API |",
+        "| `LLM_API_KEY` (`OPENAI_API_KEY`, `YOUR_LLM_API_KEY`) | – | API key for the upstream. |",
+        "| `LLM_MODEL` | `gpt-4o-mini` | Model to use when the request names none. |",
+        "| `LLM_BASE_URL` (`OPENAI_BASE_URL`) | OpenAI's if a key is set, else the embedded model "
+        "| Base URL of the upstream, an OpenAI-compatible API. |",
         "| `WAITING_MESSAGES` "
         r"| `Let me look that up for you.\|One moment, I am checking.\|Good question, let me see.` "
-        r"| waiting messages separated by `\|`, never the same twice running |",
-        "| `LOG_FORMAT` | text on a terminal, JSON otherwise | `text` or `json` |",
+        r"| Waiting messages separated by `\|`. No message is spoken twice in a row. |",
+        "| `LOG_FORMAT` | text on a terminal, JSON otherwise | Form of log lines: `text` or `json`. |",
     ],
 )
 def test_a_row_tells_names_default_and_meaning(line: str) -> None:
@@ -52,7 +52,7 @@ def test_every_row_of_the_table_has_three_cells() -> None:
     assert {len(row) for row in cells} == {5}
 
 
-def test_the_env_file_has_each_setting_commented_out_under_its_meaning() -> None:
+def test_the_env_file_has_each_setting_below_its_meaning() -> None:
     blocks = printed("--env").rstrip("\n").split("\n\n")
 
     assert len(blocks) == len(ROWS)
@@ -83,3 +83,9 @@ def test_the_readme_form_has_the_settings_of_a_first_deployment() -> None:
 
 def test_the_page_form_is_the_settings_page() -> None:
     assert printed("--page") == settings_page.page() + "\n"
+
+
+def test_each_meaning_is_one_line_of_whole_sentences() -> None:
+    for row in ROWS:
+        meaning = row.metadata["meaning"]
+        assert meaning[0].isupper() and meaning.endswith(".") and meaning.isprintable(), row.name

@@ -1,0 +1,132 @@
+"""gunicorn's master: what it checks before it listens, the workers' shared metrics, the embedded model.
+
+The hooks of `gunicorn.conf.py` call these functions. The master imports little, so that it starts fast and so that each
+worker can patch the standard library before it is used: no ssl, no numpy, no openai. What a worker does after the fork
+is in `worker.py`.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from parley import tcp
+from parley.server import open_files
+from parley.settings import Settings, SettingsError, load, names_proxies, share_metrics
+from parley.upstream.embedded import model_process
+
+MAX_PORT = 65_535
+"""Highest TCP port."""
+METRICS_BYTES = 1 << 20
+"""Bytes of shared memory that a worker's metrics may need."""
+MEMORY_FOLDER = "/dev/shm"
+
+
+def load_settings() -> Settings:
+    """Return the settings; exit with one line that names a bad one, before a worker could fail over and over."""
+    try:
+        return load()
+    except SettingsError as error:
+        sys.exit(f"parley: {error}")
+
+
+def memory_folder() -> str | None:
+    """Return a folder in memory for gunicorn's own files, or None if the system has none that can be written."""
+    return MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK) else None
+
+
+def prepare(server: Any, settings: Settings, streams: int) -> None:
+    """Check gunicorn's own settings, and let workers open the files that `streams` turns need.
+
+    Exits with one line if the server can't work.
+    """
+    if fault := config_fault(server.cfg) or proxy_fault(settings):
+        sys.exit(f"parley: {fault}")
+    if server.cfg.worker_class_str != "gevent":
+        server.log.warning(
+            "worker class %s serves one caller per thread, does not notice clients that leave, and cuts answers short "
+            "when it stops; use -k gevent",
+            server.cfg.worker_class_str,
+        )
+    if streams < settings.max_streams:
+        server.log.warning("MAX_STREAMS is lowered to %s by the limit of open files (ulimit -n)", streams)
+    open_files.raise_for(streams)
+    if server.cfg.workers > 1:
+        create_metrics_folder(server)
+
+
+def config_fault(cfg: Any) -> str | None:
+    """Return the reason why Parley can't run with gunicorn's settings, or None."""
+    if cfg.preload_app:
+        return "--preload loads the app before gevent has patched the standard library; leave it off"
+    if cfg.max_requests and (cfg.workers < 2 or not cfg.max_requests_jitter):
+        return (
+            "max_requests needs max_requests_jitter and at least two workers, "
+            "or a restart leaves callers without a worker; better leave it off"
+        )
+    if any(isinstance(address, tuple) and not 0 <= address[1] <= MAX_PORT for address in cfg.address):
+        return f"PORT (or --bind): expected a port from 0 to {MAX_PORT}"
+    if cfg.worker_tmp_dir is None:
+        try:
+            tempfile.gettempdir()
+        except OSError:
+            return "gunicorn needs a folder for temporary files, and none can be written: set TMPDIR or mount /dev/shm"
+    return None
+
+
+def proxy_fault(settings: Settings) -> str | None:
+    """Return the fault of a proxy through which an upstream would be reached, or None."""
+    if not names_proxies():
+        return None
+    # perf: saves 25 ms (a start without a proxy): the module loads the standard library's HTTP client.
+    from parley.http_client import proxies
+
+    try:
+        for url in settings.base_urls:
+            proxies.proxy_for(url)
+    except proxies.BadProxy as fault:
+        return str(fault)
+    return None
+
+
+def create_metrics_folder(server: Any) -> None:
+    """Create the folder through which workers add up their metrics; without it each worker reports its own."""
+    folder = server.cfg.worker_tmp_dir
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            # Workers map these files into memory: on a full disk the first write would kill the worker (SIGBUS).
+            os.posix_fallocate(probe.fileno(), 0, server.cfg.workers * METRICS_BYTES)
+        server.parley_metrics = tempfile.mkdtemp(prefix="parley-metrics-", dir=folder)
+    except OSError:
+        server.log.warning("no space for temporary files: /metrics shows one worker at a time")
+    else:
+        share_metrics(server.parley_metrics)
+
+
+def announce(server: Any, settings: Settings) -> None:
+    """Start the embedded model if no upstream is set, then print where the server listens and how to call it."""
+    # perf: saves 0.1 s (a refused start): structlog and msgspec are slow to load.
+    from parley.server import banner
+    from parley.telemetry import logs
+
+    for listener in server.LISTENERS:
+        tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
+    logs.configure(settings.log_level, settings.log_format, settings.secrets)
+    wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
+    if wants_embedded and (model := model_process.model_file()):
+        model_process.start(model)
+    banner.announce(settings, [str(listener) for listener in server.LISTENERS])
+
+
+def forget_metrics(server: Any, pid: int) -> None:
+    """Remove the gauges of a worker that has ended; its counters stay in the sums."""
+    if hasattr(server, "parley_metrics"):
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def remove_metrics_folder(server: Any) -> None:
+    """Remove the workers' shared metrics at the master's end."""
+    shutil.rmtree(getattr(server, "parley_metrics", ""), ignore_errors=True)

@@ -1,0 +1,56 @@
+"""A tuned connection sends at once and notices a dead peer."""
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parley import tcp
+
+
+@pytest.fixture
+def connection() -> Iterator[socket.socket]:
+    with socket.socket() as plain:
+        yield plain
+
+
+def test_data_is_sent_at_once(connection: socket.socket) -> None:
+    tcp.tune(connection)
+
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_silent_peer_is_probed_within_a_minute(connection: socket.socket) -> None:
+    tcp.tune(connection)
+
+    idle, interval, probes = (
+        connection.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert idle + interval * probes <= 60
+
+
+@pytest.mark.parametrize(("send_seconds", "ms"), [(None, 0), (1.5, 1500)])
+def test_unacknowledged_data_breaks_the_connection_if_asked(
+    connection: socket.socket, send_seconds: float | None, ms: int
+) -> None:
+    tcp.tune(connection, send_seconds)
+
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == ms
+
+
+def test_an_accepted_connection_inherits_the_listeners_options() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tcp.tune(listener, tcp.CLIENT_SECONDS)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * tcp.CLIENT_SECONDS
+
+
+def test_a_unix_socket_needs_no_options() -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(Path(folder) / "socket"))
+        tcp.tune(listener, 1)

@@ -1,0 +1,260 @@
+"""One attempt at an upstream: the request that leaves, the stream or the answer that comes back, and its errors."""
+
+import contextlib
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from chat_requests import TIMEOUTS, chat_request
+from fake_upstream import (
+    DONE,
+    END,
+    HANG,
+    FakeUpstream,
+    answer,
+    chunk,
+    chunks,
+    completion,
+    event,
+    events,
+    models,
+    refusal,
+    text_chunk,
+    whole,
+)
+from structlog.testing import capture_logs
+
+from parley.concurrency import SILENCE
+from parley.errors import (
+    UpstreamAuthFailed,
+    UpstreamBadResponse,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamStalled,
+    UpstreamTimeout,
+)
+from parley.upstream.chat_api import ChatApi, OpenStream
+from parley.wire.chunks import Envelope
+
+Connect = Callable[..., ChatApi]
+
+
+@pytest.fixture
+def connect(fake: FakeUpstream) -> Iterator[Connect]:
+    """Yield a factory of clients of the fake upstream, which are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(key: str | None = "ours", timeouts: Any = TIMEOUTS, **options: Any) -> ChatApi:
+            api = ChatApi("primary", fake.base_url, key, "big", timeouts, max_idle=4, **options)
+            stack.callback(api._pool.close)
+            return api
+
+        yield make
+
+
+@pytest.fixture
+def api(connect: Connect) -> ChatApi:
+    return connect()
+
+
+def open_stream(api: ChatApi, envelope: Envelope | None = None, **fields: Any) -> OpenStream:
+    return api.open(chat_request(**fields), envelope or Envelope("ours", 1, "m"), seconds=2, tick=1)
+
+
+def payloads(stream: OpenStream) -> list[bytes]:
+    """Return all payloads of the stream, and close it."""
+    with contextlib.closing(stream):
+        return [*stream.held, *itertools.chain(*stream.rest(Envelope("ours", 1, "m")))]
+
+
+# --- requests ---
+
+
+def test_a_request_bears_the_key_its_id_and_its_fields(api: ChatApi, fake: FakeUpstream) -> None:
+    open_stream(api, temperature=0, traceparent="00-1-2-00", tenant="acme").close()
+    (call,) = fake.calls
+    assert (call.method, call.path) == ("POST", "/v1/chat/completions")
+    assert call.headers["authorization"] == "Bearer ours" and call.headers["accept"] == "text/event-stream"
+    assert (call.headers["x-request-id"], call.headers["traceparent"]) == ("request-7", "00-1-2-00")
+    messages = [{"role": "user", "content": "Hi"}]
+    assert call.json == {"messages": messages, "stream": True, "model": "big", "temperature": 0}
+
+
+def test_the_fixed_model_replaces_the_requests(connect: Connect, fake: FakeUpstream) -> None:
+    open_stream(connect(fixed_model="small"), model="huge").close()
+    assert fake.calls[0].json["model"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("forward", "key", "token", "sent"),
+    [
+        (False, "ours", "theirs", "Bearer ours"),
+        (False, None, "theirs", None),
+        (True, None, "theirs", "Bearer theirs"),
+        (True, "ours", None, None),
+    ],
+)
+def test_the_key_or_the_callers_token_is_sent_never_the_other(
+    connect: Connect, fake: FakeUpstream, forward: bool, key: str | None, token: str | None, sent: str | None
+) -> None:
+    open_stream(connect(key, forward_token=forward), token=token).close()
+    assert fake.calls[0].headers.get("authorization") == sent
+
+
+def test_a_field_that_is_held_back_is_logged_once(connect: Connect, fake: FakeUpstream) -> None:
+    api = connect(forward_fields=frozenset({"tenant"}))
+    with capture_logs() as logged:
+        for _ in range(2):
+            open_stream(api, tenant="acme", shoe_size=46, turn_id=3).close()
+    assert [line["field"] for line in logged] == ["shoe_size"]
+    assert fake.calls[0].json["tenant"] == "acme" and "shoe_size" not in fake.calls[0].json
+
+
+# --- streams ---
+
+
+def test_a_stream_is_held_up_to_its_first_content(api: ChatApi, fake: FakeUpstream) -> None:
+    role, hello, there, finish = chunks("Hello there")
+    opened = threading.Event()
+    fake.script = [*events([role, hello]), opened, event(there), event(finish), event(DONE), END]
+    with contextlib.closing(open_stream(api)) as stream:
+        assert stream.held == [role, hello]
+        opened.set()
+        assert list(itertools.chain(*stream.rest(Envelope("ours", 1, "m")))) == [there, finish]
+
+
+def test_an_attempt_leaves_the_answers_envelope_unchanged(api: ChatApi) -> None:
+    envelope = Envelope("ours", 1, "m")
+    stream = open_stream(api, envelope)
+    assert envelope == Envelope("ours", 1, "m")
+    with contextlib.closing(stream):
+        stream.rest(envelope)
+    assert envelope.id == "chatcmpl-fake"  # this attempt has won
+
+
+@pytest.mark.parametrize(("sent", "known"), [("req-1.a_B", "req-1.a_B"), ("a b", None), ("x" * 129, None), ("", None)])
+def test_the_upstreams_request_id_is_known_if_it_is_clean(
+    api: ChatApi, fake: FakeUpstream, sent: str, known: str | None
+) -> None:
+    fake.script = completion("Hello", {"x-request-id": sent})
+    assert api.complete(chat_request(stream=False), seconds=2).request_id == known
+
+
+def test_a_json_answer_to_a_stream_is_converted(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = completion("Hello there")
+    converted = payloads(open_stream(api))
+    assert b"Hello there" in b"".join(converted) and b"chat.completion.chunk" in converted[0]
+
+
+def test_another_media_type_is_a_bad_response(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = whole(b"<html>", headers={"content-type": "text/html"})
+    with pytest.raises(UpstreamBadResponse):
+        open_stream(api)
+
+
+def test_silence_before_the_first_content_is_a_timeout(connect: Connect, fake: FakeUpstream) -> None:
+    fake.script = [*events([chunk({"role": "assistant"})]), HANG]
+    with pytest.raises(UpstreamTimeout):
+        open_stream(connect(timeouts=dataclasses.replace(TIMEOUTS, first_content=0.05)))
+    assert fake.calls[0].finished.wait(2) and fake.calls[0].outcome == "peer_left"
+
+
+def test_silence_inside_the_answer_is_a_stall(connect: Connect, fake: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), HANG]
+    stream = open_stream(connect(timeouts=dataclasses.replace(TIMEOUTS, idle=0.05)))
+    with pytest.raises(UpstreamStalled):
+        payloads(stream)
+
+
+def test_a_silent_stream_yields_at_each_tick(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), HANG]
+    stream = api.open(chat_request(), Envelope("ours", 1, "m"), seconds=2, tick=0.01)
+    with contextlib.closing(stream):
+        rest = stream.rest(Envelope("ours", 1, "m"))
+        assert [next(rest) for _ in range(3)] == [SILENCE] * 3
+
+
+def test_closing_a_stream_early_closes_its_connection(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), HANG]
+    open_stream(api).close()
+    assert fake.calls[0].finished.wait(2) and fake.calls[0].outcome == "peer_left"
+
+
+def test_a_finished_stream_keeps_its_connection(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = [*answer("Hello there")[:-2], event(DONE) + END]
+    for _ in range(3):
+        payloads(open_stream(api))
+    assert fake.connections == 1
+
+
+# --- whole answers ---
+
+
+def test_a_whole_answer_is_returned_as_it_came(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = completion("Hello")
+    assert api.complete(chat_request(stream=False), seconds=2).body == fake.script[-1]
+    assert fake.calls[0].headers["accept"] == "application/json"
+
+
+def test_a_whole_answer_without_a_choice_is_bad(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = whole(b'{"object":"chat.completion","choices":[]}')
+    with pytest.raises(UpstreamBadResponse):
+        api.complete(chat_request(stream=False), seconds=2)
+
+
+def test_a_whole_answer_that_does_not_come_is_a_timeout(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = [HANG]
+    with pytest.raises(UpstreamTimeout):
+        api.complete(chat_request(stream=False), seconds=0.05)
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, UpstreamRefused), (401, UpstreamAuthFailed), (500, UpstreamError), (503, UpstreamError)]
+)
+def test_a_status_is_the_error_for_it(api: ChatApi, fake: FakeUpstream, status: int, error: type[Exception]) -> None:
+    fake.script = refusal(status, {"message": "no"})
+    with pytest.raises(error):
+        open_stream(api)
+
+
+def test_a_refusal_masks_key_token_and_address(connect: Connect, fake: FakeUpstream) -> None:
+    fake.script = refusal(422, {"message": f"theirs-1 at {fake.base_url} with other-1"})
+    with pytest.raises(UpstreamRefused) as raised:
+        open_stream(connect(None, forward_token=True, secrets=["other-1"]), token="theirs-1")
+    assert raised.value.message == "*** at *** with ***"
+
+
+# --- models, warming ---
+
+
+def test_the_models_are_the_upstreams(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.models_script = models(["one", "two"])
+    assert [model["id"] for model in api.models()] == ["one", "two"]
+    assert fake.calls[0].headers["authorization"] == "Bearer ours"
+
+
+@pytest.mark.parametrize("script", [refusal(500, "no"), whole(b"[]"), whole(b'{"data":7}'), whole(b"["), [b"x"]])
+def test_models_that_cannot_be_had_are_none(api: ChatApi, fake: FakeUpstream, script: Any) -> None:
+    fake.models_script = script
+    assert api.models() == []
+
+
+def test_a_callers_token_lists_no_models(connect: Connect, fake: FakeUpstream) -> None:
+    assert connect(None, forward_token=True).models() == [] and fake.calls == []
+
+
+def test_warming_opens_the_spare_connections(connect: Connect, fake: FakeUpstream) -> None:
+    connect(spare=3).warm()
+    fake.wait_until(lambda: fake.connections == 3)
+
+
+def test_warming_an_unreachable_upstream_raises_nothing(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.stop()
+    api.warm()
+    assert api.models() == [] and api.unavailable_reason() is None

@@ -1,0 +1,212 @@
+"""The upstreams as one: the first that answers, the record of it, and the health of the others."""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from chat_requests import TIMEOUTS, chat_request
+from fake_upstream import (
+    DONE,
+    END,
+    HANG,
+    FakeUpstream,
+    answer,
+    chunks,
+    close,
+    completion,
+    event,
+    events,
+    models,
+    refusal,
+    text_chunk,
+)
+
+from parley.concurrency import SILENCE
+from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
+from parley.turn_record import TurnRecord
+from parley.upstream import router
+from parley.upstream.chat_api import ChatApi
+from parley.upstream.router import STEP_PAYLOADS, NoUpstream, UpstreamRouter, _in_steps
+from parley.wire.chunks import Envelope
+from parley.wire.sse import Batch, LastBatch
+
+Route = Callable[..., UpstreamRouter]
+SOON = {"retry-after-ms": "1"}
+
+
+@pytest.fixture
+def other() -> Iterator[FakeUpstream]:
+    """Yield a second upstream."""
+    with FakeUpstream() as upstream:
+        upstream.script = answer("From the other")
+        yield upstream
+
+
+@pytest.fixture
+def route() -> Iterator[Route]:
+    """Yield a factory of routers over fake upstreams, whose connections are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*fakes: FakeUpstream, tick: float = 1, **options: Any) -> UpstreamRouter:
+            apis = [
+                ChatApi(f"up-{number}", fake.base_url, "k", "big", TIMEOUTS, max_idle=4)
+                for number, fake in enumerate(fakes)
+            ]
+            for api in apis:
+                stack.callback(api._pool.close)
+            return UpstreamRouter(apis, TIMEOUTS, tick=tick, **options)
+
+        yield make
+        # Attempts that were killed end, and close their connections, when the event loop runs.
+        gevent.sleep(0)
+
+
+def record() -> TurnRecord:
+    return TurnRecord("chat", "r")
+
+
+def text(batches: Iterable[Batch]) -> bytes:
+    return b"".join(itertools.chain(*(batch for batch in batches if batch is not SILENCE)))
+
+
+def test_the_first_batch_holds_all_up_to_the_content(route: Route, fake: FakeUpstream) -> None:
+    role, hello, there, finish = chunks("Hello there")
+    opened = threading.Event()
+    fake.script = [*events([role, hello]), opened, event(there), event(finish), event(DONE), END]
+    batches = route(fake).stream(chat_request(), Envelope.new("m"), record())
+    assert next(batches) == [role, hello]
+    opened.set()
+    assert list(itertools.chain(*batches)) == [there, finish]
+
+
+def test_a_failing_upstream_gives_way_to_the_next(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    fake.script = refusal(500, {"message": "no"})
+    kept = record()
+    said = text(route(fake, other).stream(chat_request(), Envelope.new("m"), kept))
+    assert b"other" in said and (kept.upstream, kept.attempts) == ("up-1", 2) and kept.ttft_ms is not None
+
+
+def test_a_refusal_is_raised_with_the_number_of_attempts(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    fake.script = refusal(400, {"message": "no"})
+    with pytest.raises(UpstreamRefused) as raised:
+        next(route(fake, other).stream(chat_request(), Envelope.new("m"), record()))
+    assert raised.value.headers["x-relay-attempts"] == "1" and other.calls == []
+
+
+def test_nothing_is_repeated_behind_the_commit_point(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), close]
+    batches = route(fake, other).stream(chat_request(), Envelope.new("m"), record())
+    assert b"Hello" in next(batches)[0]
+    with pytest.raises(UpstreamDisconnected):
+        next(batches)
+    assert (len(fake.calls), other.calls) == (1, [])
+
+
+def test_failures_behind_the_commit_point_open_the_breaker(route: Route, fake: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), close]
+    upstream = route(fake)
+    for _ in range(5):
+        with pytest.raises(UpstreamError):
+            text(upstream.stream(chat_request(), Envelope.new("m"), record()))
+    assert upstream.breaker_states() == {"up-0": "open"}
+
+
+def test_a_closed_stream_closes_the_upstreams(route: Route, fake: FakeUpstream) -> None:
+    fake.script = [*events([text_chunk("a", "Hello")]), HANG]
+    batches = route(fake).stream(chat_request(), Envelope.new("m"), record())
+    next(batches)
+    batches.close()
+    assert fake.calls[0].finished.wait(2) and fake.calls[0].outcome == "peer_left"
+
+
+def test_a_chunk_of_ours_keeps_the_answers_id(route: Route, fake: FakeUpstream) -> None:
+    envelope = Envelope("ours", 1, "m")
+    envelope.text("One moment.", first=True)
+    text(route(fake).stream(chat_request(), envelope, record()))
+    unused = Envelope("ours", 1, "m")
+    text(route(fake).stream(chat_request(), unused, record()))
+    assert (envelope.id, unused.id) == ("ours", "chatcmpl-fake")
+
+
+def test_waiting_yields_at_the_wake_up_time(route: Route, fake: FakeUpstream) -> None:
+    fake.script = [HANG]
+    batches = route(fake).stream(chat_request(), Envelope.new("m"), record(), wake_after=0.01)
+    assert next(batches) is SILENCE
+    batches.close()
+
+
+def test_a_late_stream_is_hedged(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    fake.script = [HANG]
+    kept = record()
+    said = text(route(fake, other, hedge_after=0.01).stream(chat_request(), Envelope.new("m"), kept))
+    assert b"other" in said and (kept.upstream, kept.attempts) == ("up-1", 2)
+
+
+def test_a_whole_answer_is_retried_and_returned_as_it_came(route: Route, fake: FakeUpstream) -> None:
+    fake.enqueue(refusal(503, {"message": "no"}, SOON))
+    fake.script = completion("Hello", {"x-request-id": "up-7"})
+    kept = record()
+    assert route(fake).complete(chat_request(stream=False), kept) == fake.script[-1]
+    assert (kept.attempts, kept.upstream_request_id) == (2, "up-7")
+
+
+def test_a_list_of_models_is_kept_but_not_a_failure(
+    route: Route, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    upstream = route(fake)
+    monkeypatch.setattr(router.time, "monotonic", lambda: now)
+    fake.models_script = refusal(500, {"message": "out of order"}, {"connection": "close"})
+    failed = upstream.models()
+    fake.models_script = models(["one"])
+    asked_again = upstream.models()
+    fake.models_script = models(["two"])
+    kept = upstream.models()
+    fake.models_script = refusal(500, {"message": "out of order"}, {"connection": "close"})
+    now += 61
+    last_known = upstream.models()
+    fake.models_script = models(["two"])
+
+    lists = [failed, asked_again, kept, last_known, upstream.models()]
+    assert [[model["id"] for model in listed] for listed in lists] == [[], ["one"], ["one"], ["one"], ["two"]]
+
+
+def test_warming_reaches_every_upstream(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    route(fake, other).warm()
+    for upstream in (fake, other):
+        upstream.wait_until(lambda upstream=upstream: upstream.connections == 1)
+
+
+def test_model_and_health_are_the_first_upstreams(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    upstream = route(fake, other)
+    assert (upstream.model, upstream.prompt_form, upstream.unavailable_reason()) == ("big", "reference", None)
+    assert upstream.breaker_states() == {"up-0": "closed", "up-1": "closed"}
+
+
+def test_without_an_upstream_requests_name_the_settings() -> None:
+    upstream = NoUpstream()
+    for ask in (
+        lambda: upstream.complete(chat_request(), record()),
+        lambda: upstream.stream(chat_request(), Envelope.new("m"), record()),
+    ):
+        with pytest.raises(NotConfigured) as raised:
+            ask()
+        assert (raised.value.status, raised.value.code) == (503, "not_configured")
+        assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
+    assert isinstance(upstream.unavailable_reason(), NotConfigured) and upstream.models() == []
+
+
+@pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
+@pytest.mark.parametrize("kind", [list, LastBatch])
+def test_payloads_that_were_held_go_on_in_steps(kind: type, count: int) -> None:
+    held = kind(b"%d" % number for number in range(count))
+    batches = list(_in_steps(held))
+
+    assert [payload for batch in batches for payload in batch] == held
+    assert max(map(len, batches)) <= STEP_PAYLOADS
+    assert [type(batch) for batch in batches] == [*[list] * (len(batches) - 1), kind]
+    assert all(batches[:-1])
