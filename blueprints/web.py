@@ -241,6 +241,7 @@ def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
     if connection.body_is_read or not has_body or client is None:
         return
     if response.status_code == CLIENT_CLOSED_REQUEST:
+        # The rest of its body will never come.
         connection.close_after_answer()
         return
     if (in_chunks and not connection.is_known) or response.status_code == HTTPStatus.REQUEST_TIMEOUT:

@@ -140,8 +140,11 @@ class Admission:
         self._waiting[turn] = holder, granted
         try:
             # The second wait is for one pass of the event loop: timers are served before the sockets of their pass.
-            if not (granted.wait(NEWS_SECONDS) or granted.wait(0)) and self._frees_slot(holder):
-                granted.wait(FREED_SECONDS - NEWS_SECONDS)
+            if not (granted.wait(NEWS_SECONDS) or granted.wait(0)):
+                full = self._is_full()
+                # A slot that this holder could take: any of a full worker, else one of its own.
+                if any(other.is_ending for other, its_holder in self.running.items() if full or its_holder == holder):
+                    granted.wait(FREED_SECONDS - NEWS_SECONDS)
         except BaseException:
             # Interrupted, perhaps just after a release has granted the slot.
             if turn in self.running:
@@ -151,11 +154,6 @@ class Admission:
             self._waiting.pop(turn, None)
         if turn not in self.running:
             self._refuse(holder)
-
-    def _frees_slot(self, holder: str) -> bool:
-        """Return true if a turn is ending whose slot this holder could take."""
-        full = self._is_full()
-        return any(turn.is_ending for turn, its_holder in self.running.items() if full or its_holder == holder)
 
     def _has_slot(self, holder: str) -> bool:
         return not self._is_full() and (self._per_key is None or self._by_holder[holder] < self._per_key)

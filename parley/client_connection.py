@@ -101,6 +101,7 @@ class ClientConnection:
         would otherwise live until the next full collection.
         """
         if self._request is not None:
+            # gunicorn's reader of chunks and its parser, a generator, hold each other.
             self._request.body.reader.parser = None
             self._request.body = None
         self._request = None
@@ -195,6 +196,7 @@ class _Receiving:
         connection = current()
         connection.receiving()
         received: bytes = super().recv(*args)  # type: ignore[misc] # the socket's own
+        # A fast sender's bytes are always there already: without this no other greenlet would run until it pauses.
         checkpoint(background=connection.is_stranger)
         return received
 
@@ -257,6 +259,7 @@ def discard_body(source: Source, client: socket.socket) -> None:
     connection = current()
     is_over = False
     seconds = LINGER_SECONDS if connection.is_closing else DISCARD_SECONDS
+    # Silent meanwhile: where slots run short, such a connection may be ended for another's sake.
     with (
         contextlib.suppress(OSError, ParseException),
         connection.silence(),
@@ -266,6 +269,7 @@ def discard_body(source: Source, client: socket.socket) -> None:
         # stranger nothing, and us a thousand times as much.
         is_over = not connection.is_closing and _discard(source.read)
         if not is_over:
+            # The client sees the end of the answer, and stops sending.
             client.shutdown(socket.SHUT_WR)
             _discard(client.recv)
     if not is_over:
@@ -312,6 +316,7 @@ class ClientWatcher:
             self._client.settimeout(None)
 
     def _readable(self) -> None:
+        # A peek: the byte belongs to the next request.
         try:
             gone = not self._plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:

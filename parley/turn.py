@@ -163,6 +163,7 @@ class Turn:
         """Return the event stream of an answer, with its ending. Raises what fails before the first event."""
         pieces = self._pieces(answer, envelope)
         self._held.append(pieces.close)
+        # Here, before the response has begun: an error still becomes an HTTP status.
         first = next(pieces, None)
         if first is None:
             raise ClientGone
@@ -198,6 +199,7 @@ class Turn:
                     elif self._heartbeat_is_due():
                         yield sse.KEEP_ALIVE
                 self.record.outcome = "ok"
+                # perf: saves a packet a turn: DONE leaves with the last batch.
                 yield sse.frames(batch) + sse.DONE
             except AnswerCapped:
                 self.record.outcome = "capped"

@@ -79,27 +79,32 @@ class Decoder:
         """
         if not received:
             return []
-        if self._is_one_event(received):
-            return [received[6:-2]]
-        self._rest.append(self._with_plain_line_ends(received))
-        self._size += len(received)
-        payloads = []
-        if self._at_start or b"\n" in self._rest[-1]:
-            payloads = self._complete_lines()
-        if self._size > self._limit:
-            raise UpstreamBadResponse("the upstream sent an event that is too large")
-        return payloads
-
-    def _is_one_event(self, received: bytes) -> bool:
-        """Return true for exactly one event of one line between two events, as nearly every receive brings it."""
-        return (
+        # perf: saves the line buffer for nearly every chunk (S3): one event of one line, between two others.
+        if (
             received.startswith(b"data: ")
             and received.find(b"\n") == len(received) - 2
             and received.endswith(b"\n\n")
             and not (self._rest or self._lines or self._at_start or self._after_cr)
             and b"\r" not in received
             and 8 < len(received) <= self._limit
-        )
+        ):
+            return [received[6:-2]]
+        size = len(received)
+        if self._after_cr:
+            # The receive before ended between CR and LF.
+            received = received.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in received:
+            self._after_cr = received.endswith(b"\r")
+            received = received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._rest.append(received)
+        self._size += size
+        payloads = []
+        if self._at_start or b"\n" in received:
+            payloads = self._complete_lines()
+        if self._size > self._limit:
+            raise UpstreamBadResponse("the upstream sent an event that is too large")
+        return payloads
 
     @property
     def is_inside_event(self) -> bool:
@@ -117,16 +122,6 @@ class Decoder:
             self._line(rest)
         payload = self._line(b"")
         return [payload] if payload else []
-
-    def _with_plain_line_ends(self, received: bytes) -> bytes:
-        """Return the bytes with LF for each CRLF and CR, also where a receive ends between the two."""
-        if self._after_cr:
-            received = received.removeprefix(b"\n")
-            self._after_cr = False
-        if b"\r" in received:
-            self._after_cr = received.endswith(b"\r")
-            received = received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return received
 
     def _complete_lines(self) -> list[bytes]:
         """Take all lines that have ended; return the payloads of the events that end with them."""
