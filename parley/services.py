@@ -33,7 +33,7 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.timeouts import Timeouts
 
 WARM_SECONDS = 20.0
-"""Seconds between two renewals of the spare connections: upstreams close idle ones after 30 s and more."""
+"""Seconds between two renewals of the spare connections, which an upstream closes if they are idle for long."""
 
 
 class Services:
