@@ -124,6 +124,7 @@ class Admission:
         self._by_holder[holder] -= 1
         for waiting, (its_holder, granted) in self._waiting.items():
             if self._has_slot(its_holder):
+                # Taken here, not by the greenlet that wakes: a new call could come between.
                 del self._waiting[waiting]
                 self._take_slot(waiting, its_holder)
                 granted.set()
@@ -139,6 +140,7 @@ class Admission:
         granted = Event()
         self._waiting[turn] = holder, granted
         try:
+            # A caller who barges in has left the call before just now: one pass of the loop later it is seen.
             # The second wait is for one pass of the event loop: timers are served before the sockets of their pass.
             if not (granted.wait(NEWS_SECONDS) or granted.wait(0)):
                 full = self._is_full()

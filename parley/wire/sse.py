@@ -109,6 +109,7 @@ class Decoder:
     @property
     def is_inside_event(self) -> bool:
         """True if part of an event has come, but not all of it; comments are no part of any."""
+        # Two pieces are enough to see a colon: an empty one, of a CRLF that was cut, may be the first.
         begun = b"".join(self._rest[:2])
         return bool(self._lines) or (begun != b"" and not begun.startswith(b":"))
 
@@ -127,6 +128,7 @@ class Decoder:
         """Take all lines that have ended; return the payloads of the events that end with them."""
         text = b"".join(self._rest)
         if self._at_start:
+            # Half of a byte order mark: wait for the rest of it.
             if len(text) < len(_BOM) and _BOM.startswith(text):
                 self._rest = [text]
                 return []
