@@ -66,15 +66,17 @@ def check_unhurt(found: Beside) -> None:
 # --- requests sent ahead ---
 
 
+@pytest.mark.row("HC-01")
 @pytest.mark.parametrize("kind", PIPELINING)
-def test_hc_01_requests_sent_ahead_hold_up_no_other_call(kind: str) -> None:
+def test_requests_sent_ahead_hold_up_no_other_call(kind: str) -> None:
     found = attacked([kind], 20)
 
     check_unhurt(found)
     assert found.tally.answers > 100
 
 
-def test_hc_01_one_connection_that_sends_ahead_holds_up_nobody() -> None:
+@pytest.mark.row("HC-01")
+def test_one_connection_that_sends_ahead_holds_up_nobody() -> None:
     check_unhurt(attacked(["pipelined_health"], 1, seconds=3.0))
 
 
@@ -97,8 +99,9 @@ def locked(upstream_url: str) -> Iterator[RunningServer]:
         assert "Traceback" not in running.output()
 
 
+@pytest.mark.row("HC-02")
 @pytest.mark.parametrize("request_bytes", REFUSED.values(), ids=list(REFUSED))
-def test_hc_02_a_connection_is_closed_after_ten_refusals(locked: RunningServer, request_bytes: bytes) -> None:
+def test_a_connection_is_closed_after_ten_refusals(locked: RunningServer, request_bytes: bytes) -> None:
     with Caller(locked) as caller:
         answers = [caller.ask(request_bytes) for _ in range(REFUSALS)]
         assert all(400 <= answer.status < 500 for answer in answers)
@@ -106,10 +109,9 @@ def test_hc_02_a_connection_is_closed_after_ten_refusals(locked: RunningServer, 
         assert caller.is_closed()
 
 
+@pytest.mark.row("HC-02")
 @pytest.mark.parametrize("request_bytes", REFUSED.values(), ids=list(REFUSED))
-def test_hc_02_what_was_sent_ahead_of_the_tenth_refusal_is_not_read(
-    locked: RunningServer, request_bytes: bytes
-) -> None:
+def test_requests_behind_the_last_refusal_are_not_read(locked: RunningServer, request_bytes: bytes) -> None:
     with Caller(locked) as caller:
         caller.connection.sendall(request_bytes * 40)
         statuses = []
@@ -118,7 +120,8 @@ def test_hc_02_what_was_sent_ahead_of_the_tenth_refusal_is_not_read(
     assert len(statuses) == REFUSALS
 
 
-def test_hc_02_a_call_between_refusals_keeps_the_connection(locked: RunningServer, upstream: FakeUpstream) -> None:
+@pytest.mark.row("HC-02")
+def test_a_call_between_refusals_keeps_the_connection(locked: RunningServer, upstream: FakeUpstream) -> None:
     with Caller(locked) as caller:
         for _ in range(REFUSALS // 2 + 1):
             assert caller.ask(REFUSED["no route"]).status == 404
@@ -126,7 +129,8 @@ def test_hc_02_a_call_between_refusals_keeps_the_connection(locked: RunningServe
             assert caller.ask(GOOD).status == 200
 
 
-def test_hc_02_who_shows_a_key_may_err_more_often(locked: RunningServer) -> None:
+@pytest.mark.row("HC-02")
+def test_who_shows_a_key_may_err_more_often(locked: RunningServer) -> None:
     with Caller(locked) as caller:
         for _ in range(2 * REFUSALS):
             assert caller.ask(post(CHAT, b"{", x_api_key=KEY)).status == 400
@@ -135,8 +139,9 @@ def test_hc_02_who_shows_a_key_may_err_more_often(locked: RunningServer) -> None
 # --- silent connections ---
 
 
+@pytest.mark.row("HC-03")
 @pytest.mark.parametrize("kind", SILENT)
-def test_hc_03_silent_connections_keep_nobody_out(kind: str) -> None:
+def test_silent_connections_keep_nobody_out(kind: str) -> None:
     found = attacked([kind], MANY, {**LOCKED, "MAX_STREAMS": str(FEW_PLACES)}, seconds=3.0)
 
     check_unhurt(found)
@@ -167,10 +172,9 @@ def is_closed(connection: socket.socket) -> bool:
         connection.settimeout(10)
 
 
+@pytest.mark.row("HC-03")
 @pytest.mark.parametrize("first", [b"", HALF_HEAD], ids=["nothing", "half a head"])
-def test_hc_03_the_oldest_silent_connections_go_first_and_callers_last(
-    upstream: FakeUpstream, upstream_url: str, first: bytes
-) -> None:
+def test_the_oldest_silent_connections_end_first(upstream: FakeUpstream, upstream_url: str, first: bytes) -> None:
     settings = {**LOCKED, "LLM_BASE_URL": upstream_url, "MAX_STREAMS": str(FEW_PLACES)}
     with running_server(settings) as server, contextlib.ExitStack() as stack:
         callers = [stack.enter_context(Caller(server)) for _ in range(10)]
@@ -184,7 +188,8 @@ def test_hc_03_the_oldest_silent_connections_go_first_and_callers_last(
         assert {caller.ask(GOOD).status for caller in callers} == {200}
 
 
-def test_hc_03_a_conversation_is_never_closed_for_a_newcomer(upstream: FakeUpstream, upstream_url: str) -> None:
+@pytest.mark.row("HC-03")
+def test_a_conversation_is_never_closed_for_a_newcomer(upstream: FakeUpstream, upstream_url: str) -> None:
     go_on, script = threading.Event(), answer("Hello there")
     upstream.script = [*script[:4], go_on, *script[4:]]
     settings = {"LLM_BASE_URL": upstream_url, "MAX_STREAMS": str(FEW_PLACES), "IDLE_TIMEOUT": "60"}
@@ -224,15 +229,14 @@ def seconds_until_closed(connection: socket.socket, more: bytes = b"") -> float:
     return time.monotonic() - at
 
 
+@pytest.mark.row("HC-04")
 @pytest.mark.parametrize(
     ("first", "more"),
     [(HALF_HEAD, b""), (b"G", b""), (HALF_HEAD, b"x"), (b"GET / HTTP/1.1\r\n", b"a: b\r\n")],
     ids=["half a head", "one byte", "byte by byte", "line by line"],
 )
 @pytest.mark.parametrize("before", [b"", HEALTH], ids=["first", "second"])
-def test_hc_04_a_slow_head_is_ended_at_its_own_limit(
-    short: RunningServer, first: bytes, more: bytes, before: bytes
-) -> None:
+def test_a_slow_head_is_ended_at_its_own_limit(short: RunningServer, first: bytes, more: bytes, before: bytes) -> None:
     with Caller(short) as caller:
         if before:
             assert caller.ask(before).status == 200
@@ -240,7 +244,8 @@ def test_hc_04_a_slow_head_is_ended_at_its_own_limit(
         assert HEAD_SECONDS * 0.8 < seconds_until_closed(caller.connection, more) < HEAD_SECONDS + 3
 
 
-def test_hc_04_an_idle_kept_connection_may_wait_for_longer(short: RunningServer) -> None:
+@pytest.mark.row("HC-04")
+def test_an_idle_kept_connection_may_wait_for_longer(short: RunningServer) -> None:
     with Caller(short) as caller:
         for _ in range(2):
             caller.check_in_step()
@@ -251,12 +256,14 @@ def test_hc_04_an_idle_kept_connection_may_wait_for_longer(short: RunningServer)
 # --- work behind refusals ---
 
 
+@pytest.mark.row("HC-05")
 @pytest.mark.parametrize("kind", BEHIND_REFUSALS)
-def test_hc_05_what_is_sent_behind_a_refusal_holds_up_no_call(kind: str) -> None:
+def test_what_is_sent_behind_a_refusal_holds_up_no_call(kind: str) -> None:
     check_unhurt(attacked([kind], 20))
 
 
-def test_hc_05_a_refused_body_in_chunks_does_not_cost_the_answer(locked: RunningServer) -> None:
+@pytest.mark.row("HC-05")
+def test_a_refused_body_in_chunks_does_not_cost_the_answer(locked: RunningServer) -> None:
     with Caller(locked) as caller:
         caller.connection.sendall(CHUNKED + b"3e8\r\n%b\r\n" % (b" " * 1000) * 50 + b"0\r\n\r\n")
         given = caller.answer()
@@ -267,8 +274,9 @@ def test_hc_05_a_refused_body_in_chunks_does_not_cost_the_answer(locked: Running
 # --- barge-in where a single place is all there is ---
 
 
+@pytest.mark.row("HC-06")
 @pytest.mark.parametrize("cap", ["MAX_STREAMS", "MAX_STREAMS_PER_KEY"])
-def test_hc_06_who_interrupts_and_asks_again_at_once_finds_a_place(cap: str) -> None:
+def test_a_barge_in_finds_a_slot(cap: str) -> None:
     async def run() -> list[int]:
         async with serving({**LOCKED, cap: "1"}) as (server, house):
             return (await interrupt(server, house, 40))[0]
@@ -276,8 +284,9 @@ def test_hc_06_who_interrupts_and_asks_again_at_once_finds_a_place(cap: str) -> 
     assert asyncio.run(run()) == [200] * 40
 
 
+@pytest.mark.row("HC-06")
 @pytest.mark.parametrize("cap", ["MAX_STREAMS", "MAX_STREAMS_PER_KEY"])
-def test_hc_06_where_nobody_leaves_a_call_is_refused_soon(upstream: FakeUpstream, upstream_url: str, cap: str) -> None:
+def test_where_nobody_leaves_a_call_is_refused_soon(upstream: FakeUpstream, upstream_url: str, cap: str) -> None:
     go_on, script = threading.Event(), answer("Hello there")
     upstream.script = [*script[:4], go_on, *script[4:]]
     settings = {**LOCKED, "LLM_BASE_URL": upstream_url, cap: "1", "IDLE_TIMEOUT": "60"}
@@ -294,9 +303,10 @@ def test_hc_06_where_nobody_leaves_a_call_is_refused_soon(upstream: FakeUpstream
 # --- large bodies ---
 
 
+@pytest.mark.row("HC-07")
 @pytest.mark.parametrize("settings", [{}, LOCKED], ids=["accepted", "refused"])
 @pytest.mark.parametrize("kind", LARGE)
-def test_hc_07_large_bodies_take_little_memory_and_hold_up_no_call(kind: str, settings: Mapping[str, str]) -> None:
+def test_large_bodies_cost_little_memory_and_time(kind: str, settings: Mapping[str, str]) -> None:
     found = attacked([kind], 12, settings, seconds=4.0)
 
     check_unhurt(found)
@@ -306,12 +316,14 @@ def test_hc_07_large_bodies_take_little_memory_and_hold_up_no_call(kind: str, se
 # --- the others, and all at once ---
 
 
+@pytest.mark.row("HC-08")
 @pytest.mark.parametrize("kind", OTHERS)
-def test_hc_08_odd_connections_hold_up_no_call(kind: str) -> None:
+def test_odd_connections_hold_up_no_call(kind: str) -> None:
     check_unhurt(attacked([kind], 20))
 
 
-def test_hc_08_strangers_of_all_kinds_at_once_hold_up_no_call() -> None:
+@pytest.mark.row("HC-08")
+def test_strangers_of_all_kinds_at_once_hold_up_no_call() -> None:
     check_unhurt(attacked(sorted(SHAPES), 3 * len(SHAPES), seconds=4.0))
 
 
@@ -346,8 +358,9 @@ def in_cycles(server: RunningServer) -> int:
     return int(server.output().rpartition("in cycles: ")[2].split()[0])
 
 
+@pytest.mark.row("HC-09")
 @pytest.mark.parametrize("request_bytes", [*REFUSED.values(), IN_CHUNKS], ids=[*REFUSED, "body in chunks"])
-def test_hc_09_refused_connections_leave_no_cycles_behind(counting: RunningServer, request_bytes: bytes) -> None:
+def test_refused_connections_leave_no_cycles_behind(counting: RunningServer, request_bytes: bytes) -> None:
     in_cycles(counting)
     for _ in range(CONNECTIONS):
         with Caller(counting) as caller:
