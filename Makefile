@@ -17,8 +17,7 @@ test: $(VENV)/.tested
 
 # While you write: the tests that start no server and no process and load no model, with few examples of what is drawn.
 quick: $(VENV)/.tested
-	$(BIN)/python -m pytest -q -m "not (server or embedded or slow)" --hypothesis-profile quick \
-	  tests --ignore tests/faults
+	$(BIN)/python -m pytest -q -m "not (server or embedded or slow)" --hypothesis-profile quick
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -16,3 +16,9 @@ def no_collections() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that start servers first: `make test` hands out whole files, and these take longest."""
+    long = {item.path for item in items if item.get_closest_marker("server") or item.get_closest_marker("embedded")}
+    items.sort(key=lambda item: item.path not in long)

@@ -39,7 +39,7 @@ def ask(port: int, path: str, *arguments: str) -> dict[str, object]:
 
 @compiler
 @pytest.mark.slow
-def test_the_load_finds_the_upstreams_own_answers_whole_and_unaltered() -> None:
+def test_the_load_finds_the_upstreams_own_answers_unaltered() -> None:
     machine.build()
     with running_upstream() as upstream:
         upstream.set(20, together=8)
@@ -52,7 +52,7 @@ def test_the_load_finds_the_upstreams_own_answers_whole_and_unaltered() -> None:
 
 @compiler
 @pytest.mark.slow
-def test_the_load_counts_a_stream_that_lacks_a_word_as_incomplete() -> None:
+def test_the_load_counts_a_stream_lacking_a_word_as_incomplete() -> None:
     machine.build()
     with running_upstream() as upstream:
         upstream.set(19)
@@ -64,7 +64,7 @@ def test_the_load_counts_a_stream_that_lacks_a_word_as_incomplete() -> None:
 
 @compiler
 @pytest.mark.slow
-def test_a_far_upstream_costs_a_round_trip_to_connect_and_one_to_ask() -> None:
+def test_a_far_upstream_costs_two_round_trips() -> None:
     machine.build()
     port = machine.free_port()
     with running_upstream() as upstream:
@@ -80,7 +80,7 @@ def test_a_far_upstream_costs_a_round_trip_to_connect_and_one_to_ask() -> None:
 
 @compiler
 @pytest.mark.server
-def test_a_measurement_of_the_real_server_finds_every_payload_unaltered() -> None:
+def test_a_measurement_finds_every_payload_unaltered() -> None:
     machine.build()
     with running_upstream() as upstream, running_target("parley", TARGETS["parley"], upstream.base_url) as running:
         upstream.set(1)
@@ -105,7 +105,7 @@ def test_the_command_prints_its_tables() -> None:
     assert "| answers wrong | ≤ 0 |  | 0 | kept |" in printed
 
 
-def test_a_median_is_taken_of_every_number_and_lists_are_put_together() -> None:
+def test_numbers_become_medians_and_lists_are_joined() -> None:
     rounds = [
         {"a": {"b": 1}, "c": [1.0], "d": ""},
         {"a": {"b": 9}, "c": [None], "d": "x"},
@@ -175,7 +175,7 @@ def test_the_users_page_has_no_goal_in_units_of_one_machine() -> None:
     assert "required" not in page.partition("<!-- startup: begin -->")[2]
 
 
-def test_what_a_core_carries_is_reckoned_from_a_turn_of_sixty_chunks() -> None:
+def test_a_cores_capacity_is_that_of_turns_of_sixty_chunks() -> None:
     table = capacity.of_a_core({"S0 ms a request": 0.5, "S3 us a chunk": 25.0, "S5 KiB a stream": 20.48})
 
     cells = [line.split(" | ")[1].removesuffix(" |") for line in table.splitlines()[2:]]
@@ -200,7 +200,7 @@ def test_a_file_of_the_bench_has_at_most_three_hundred_lines() -> None:
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
-def test_a_sample_counts_for_the_innermost_code_that_is_somebodys() -> None:
+def test_a_sample_counts_for_the_innermost_owned_code() -> None:
     serving = ["handle (gunicorn/workers/base_async.py:98)", "__call__ (flask/app.py:1536)"]
     assert part_of(serving) == "Flask, Werkzeug"
     assert part_of([*serving, "ip_address (ipaddress.py:45)"]) == "Flask, Werkzeug"

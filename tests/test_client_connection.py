@@ -105,7 +105,7 @@ def test_a_body_up_to_the_limit_is_read_whole(length: int) -> None:
         assert read == whole[:length]
 
 
-def test_a_body_of_unknown_length_is_read_to_one_byte_beyond_the_limit() -> None:
+def test_a_body_without_length_is_read_one_byte_past_the_limit() -> None:
     source = Endless()
 
     with pytest.raises(RequestTooLarge, match="larger than 100000 bytes"):
@@ -155,7 +155,7 @@ def test_the_loop_runs_while_a_body_in_tiny_chunks_is_read(
     sending.join()
 
 
-def test_the_rest_of_a_body_is_read_away_and_the_connection_stays(
+def test_the_rest_of_a_body_is_drained_and_the_connection_kept(
     ends: tuple[socket.socket, socket.socket], connection: ClientConnection
 ) -> None:
     client, server = ends
@@ -229,7 +229,7 @@ def test_a_head_that_comes_in_parts_is_told_of(
     assert registry.told == told
 
 
-def test_a_silent_connection_that_is_ended_goes_on_behind_its_wait(connection: ClientConnection) -> None:
+def test_ending_a_silent_connection_ends_its_wait(connection: ClientConnection) -> None:
     with connection.silence():
         raise ConnectionEnded
     assert not connection.is_silent
@@ -240,6 +240,6 @@ def test_another_error_passes_through_a_silence(connection: ClientConnection) ->
         raise ConnectionResetError
 
 
-def test_outside_a_worker_each_request_has_a_connection_that_holds_nothing() -> None:
+def test_outside_a_worker_a_connection_holds_nothing() -> None:
     client_connection.current().refused()
     assert client_connection.current().refusals == 0 and not client_connection.current().is_closing

@@ -208,7 +208,7 @@ gevent.sleep(0.05)
 
 
 @pytest.mark.slow
-def test_it_is_finished_and_the_one_that_waits_too_but_nothing_more_is_taken() -> None:
+def test_begun_and_waiting_calls_finish_and_no_more_are_taken() -> None:
     ended = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, timeout=20)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "first\nsecond\n", "")

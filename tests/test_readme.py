@@ -33,7 +33,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-def test_the_first_screen_says_what_it_is_and_gives_the_two_commands() -> None:
+def test_the_first_screen_says_what_it_is_and_how_to_start() -> None:
     first_screen = "\n".join(README.splitlines()[:12])
 
     assert "custom LLM server for voice agents" in first_screen

@@ -138,7 +138,7 @@ def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_where_no_connection_can_be_opened_warming_prints_nothing(
+def test_warming_without_any_connection_prints_nothing(
     fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As where the process has no file left to open."""
@@ -217,14 +217,14 @@ def test_the_callers_token_goes_nowhere_where_a_key_is_set(
     assert "callers-own" not in str(call.headers)
 
 
-def test_the_list_of_models_is_never_asked_for_with_a_callers_token(fake: FakeUpstream) -> None:
+def test_models_are_never_listed_with_a_callers_token(fake: FakeUpstream) -> None:
     upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url))
 
     assert upstream.models() == []
     assert fake.calls == []
 
 
-def test_the_model_and_the_fields_that_go_upstream_are_the_settings_own(fake: FakeUpstream) -> None:
+def test_the_settings_choose_model_and_fields_that_go_upstream(fake: FakeUpstream) -> None:
     chosen = settings(LLM_BASE_URL=fake.base_url, LLM_MODEL="big", LLM_FORWARD_FIELDS="tenant")
 
     call = call_of(upstream_of(chosen), fake)

@@ -67,5 +67,6 @@ def test_a_short_soak_keeps_every_promise(options: tuple[str, ...]) -> None:
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr == "" and run.stdout.rstrip().endswith("broken promises: none")
-    counted = re.search(r"(\d+) turns, (\d+) faulty, {.*'ok': (\d+)", run.stdout)
-    assert counted and all(int(count) > 5 for count in counted.groups())
+    counted = re.search(r"(\d+) turns, (\d+) faulty, \{.*'ok': (\d+)", run.stdout)
+    assert counted is not None, run.stdout
+    assert all(int(count) > 5 for count in counted.groups())

@@ -1,90 +1,268 @@
-"""A turn leaves nothing behind that only a garbage collection would find: those are rare in a worker."""
+"""The eight endings of a turn, and that a turn leaves nothing behind."""
 
-import contextlib
 import json
-import socket
 import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import gevent
 import pytest
 from gevent.event import Event
+from structlog.testing import capture_logs
 
 from parley.admission import Admission
-from parley.errors import AnswerCapped, ClientGone, NotFound, ParleyError, ServerShuttingDown, UpstreamStalled
+from parley.errors import (
+    AnswerCapped,
+    ClientGone,
+    InvalidRequest,
+    ParleyError,
+    RateLimited,
+    ServerOverloaded,
+    ServerShuttingDown,
+    UpstreamDisconnected,
+    UpstreamStalled,
+    UpstreamUnreachable,
+)
 from parley.turn import Batches, FallbackSpoken, Turn
 from parley.turn_record import TurnRecord
+from parley.wire import sse
 from parley.wire.chunks import Envelope
 from parley.wire.request import Origin, parse
 
-pytestmark = pytest.mark.usefixtures("no_collections")
-FAILURES = (UpstreamStalled, NotFound, ServerShuttingDown, AnswerCapped, ZeroDivisionError, FallbackSpoken)
-INTERRUPTIONS = (ClientGone, ServerShuttingDown)
+
+def envelope() -> Envelope:
+    return Envelope("id", 0, "model")
 
 
-def made(kind: type[BaseException]) -> BaseException:
-    return kind(UpstreamStalled("silent")) if kind is FallbackSpoken else kind("why")
+@dataclass(frozen=True)
+class Ending:
+    """What an answer does, what its client reads of it, and what the log line says.
 
+    `raises` is raised after `words` words have been said, or else the answer waits and the turn is ended from outside
+    with `interrupted_by`, or else the answer is complete.
+    """
 
-def ended_turn(
-    *, fails: type[BaseException] | None = None, interrupted: type[BaseException] | None = None, words: int, speak: bool
-) -> weakref.ref[Turn]:
-    """A turn that has ended: by what its answer raises, or by an interruption, or well; after so many words."""
-    waits = Event()
+    words: int = 0
+    raises: type[Exception] | None = None
+    interrupted_by: type[BaseException] | None = None
+    fallback_text: str | None = None
+    read: tuple[str, ...] = ()
+    outcome: str = ""
+    code: str | None = None
 
-    def answer() -> Batches:
-        yield from [[b"{}"]] * words
-        if fails is not None:
-            raise made(fails)
-        if interrupted is not None:
-            waits.wait()
-
-    def run() -> weakref.ref[Turn]:
-        turn = Turn(TurnRecord("chat", "turn"), fallback_text="Sorry." if speak else None)
-        if interrupted is not None:
-            gevent.spawn(turn.interrupt, made(interrupted))
-        with contextlib.suppress(ParleyError, ClientGone, AnswerCapped):
-            try:
-                for _ in turn.stream(answer(), Envelope("id", 0, "model")):
-                    pass
-            except BaseException as error:
-                turn.fail(error)
-                raise
-        turn.close()
-        return weakref.ref(turn)
-
-    ended: weakref.ref[Turn] = gevent.spawn(run).get()
-    gevent.sleep(0)
-    return ended
-
-
-@pytest.mark.parametrize("speak", [False, True], ids=["without a fallback text", "with a fallback text"])
-@pytest.mark.parametrize("words", [0, 1], ids=["before the first word", "inside"])
-@pytest.mark.parametrize("fails", [None, *FAILURES])
-def test_a_turn_that_has_ended_holds_no_memory(
-    fails: type[BaseException] | None, words: int, speak: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ended_turn(fails=fails, words=words, speak=speak)() is None
-
-
-@pytest.mark.parametrize("words", [0, 1], ids=["before the first word", "inside"])
-@pytest.mark.parametrize("interrupted", INTERRUPTIONS)
-def test_a_turn_that_was_interrupted_holds_no_memory(interrupted: type[BaseException], words: int) -> None:
-    assert ended_turn(interrupted=interrupted, words=words, speak=False)() is None
-
-
-@pytest.mark.parametrize("interrupted", INTERRUPTIONS)
-def test_a_turn_can_be_interrupted_before_its_answer(interrupted: type[BaseException]) -> None:
-    def run() -> weakref.ref[Turn]:
-        turn = Turn(TurnRecord("chat", "turn"))
-        gevent.spawn(turn.interrupt, made(interrupted))
-        with pytest.raises(interrupted), turn.interruptible():
+    def answer(self) -> Batches:
+        """Yield the words, and end as this ending does."""
+        chunks = envelope()
+        for number in range(self.words):
+            yield [chunks.text(f"word-{number}", first=number == 0)]
+        if self.interrupted_by is not None:
             Event().wait()
-        with pytest.raises(interrupted), turn.interruptible():
-            raise AssertionError("it has been interrupted")
+        if self.raises is not None:
+            raise FallbackSpoken(UpstreamStalled("-")) if self.raises is FallbackSpoken else self.raises("-")
+        yield sse.LastBatch([chunks.finish("stop")])
+
+
+ENDINGS = {
+    "whole answer": Ending(words=2, read=("word-0", "word-1", "<stop>", "DONE"), outcome="ok"),
+    "refused": Ending(raises=InvalidRequest, outcome="refused", code="invalid_value"),
+    "refused for its rate": Ending(raises=RateLimited, outcome="refused", code="rate_limited"),
+    "failed, nothing sent": Ending(raises=UpstreamUnreachable, outcome="error_before", code="upstream_unreachable"),
+    "fault of ours, nothing sent": Ending(raises=ZeroDivisionError, outcome="error_before", code="internal_error"),
+    "failed, words are out": Ending(
+        words=1,
+        raises=UpstreamDisconnected,
+        read=("word-0", "<error>", "error upstream_disconnected"),
+        outcome="error_mid",
+        code="upstream_disconnected",
+    ),
+    "fault of ours, words are out": Ending(
+        words=1,
+        raises=ZeroDivisionError,
+        read=("word-0", "<error>", "error internal_error"),
+        outcome="error_mid",
+        code="internal_error",
+    ),
+    "failed, nothing sent, FALLBACK_TEXT": Ending(
+        raises=UpstreamUnreachable,
+        fallback_text="Sorry?",
+        read=("Sorry?", "<stop>", ": upstream_unreachable", "DONE"),
+        outcome="spoken_fallback",
+        code="upstream_unreachable",
+    ),
+    "failed, words are out, FALLBACK_TEXT": Ending(
+        words=1,
+        raises=UpstreamDisconnected,
+        fallback_text="Sorry?",
+        read=("word-0", " Sorry?", "<stop>", ": upstream_disconnected", "DONE"),
+        outcome="spoken_fallback",
+        code="upstream_disconnected",
+    ),
+    "the answer has said the text itself": Ending(
+        words=1,
+        raises=FallbackSpoken,
+        fallback_text="Sorry?",
+        read=("word-0", ": upstream_stalled", "DONE"),
+        outcome="spoken_fallback",
+        code="upstream_stalled",
+    ),
+    "a refusal is not spoken over": Ending(
+        raises=InvalidRequest, fallback_text="Sorry?", outcome="refused", code="invalid_value"
+    ),
+    "a cap reached": Ending(words=1, raises=AnswerCapped, read=("word-0", "<length>", "DONE"), outcome="capped"),
+    "client gone": Ending(words=1, interrupted_by=ClientGone, read=("word-0",), outcome="client_closed"),
+    "client gone before a word": Ending(interrupted_by=ClientGone, outcome="client_closed"),
+    "server stops": Ending(
+        words=1,
+        interrupted_by=ServerShuttingDown,
+        read=("word-0", "<error>", "error server_shutting_down"),
+        outcome="shutdown",
+        code="server_shutting_down",
+    ),
+    "server stops before a word": Ending(
+        interrupted_by=ServerShuttingDown, outcome="shutdown", code="server_shutting_down"
+    ),
+}
+"""The eight rows of the table in parley/turn.py, each in its variants."""
+
+
+def words_of(body: bytes) -> tuple[str, ...]:
+    """Return what a client reads: words, finish reasons in angle brackets, errors and comments by their codes."""
+    return tuple(word_of(frame.decode()) for frame in body.split(b"\n\n")[:-1])
+
+
+def word_of(frame: str) -> str:
+    if frame.startswith(":"):
+        return ": " + frame.partition("code=")[2].partition(" ")[0]
+    payload = frame.removeprefix("data: ")
+    if payload == "[DONE]":
+        return "DONE"
+    chunk: dict[str, Any] = json.loads(payload)
+    if "error" in chunk:
+        return f"error {chunk['error']['code']}"
+    (choice,) = chunk["choices"]
+    return f"<{choice['finish_reason']}>" if choice["finish_reason"] else str(choice["delta"]["content"])
+
+
+def serve(ending: Ending, turn: Turn) -> bytes:
+    """Serve a turn as blueprints/web.py does; return the body, which is empty where the answer is a status."""
+    if (reason := ending.interrupted_by) is not None:
+        error = reason("-") if issubclass(reason, ParleyError) else reason()
+        gevent.get_hub().loop.run_callback(turn.interrupt, error)
+    body = b""
+    try:
+        for piece in turn.stream(ending.answer(), envelope()):
+            body += piece
+    except ClientGone:
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
+        assert body == b"", "an error after the first byte can't become a status"
+        turn.fail(error)
+    turn.close()
+    return body
+
+
+def logged_by(serving: Callable[[], object]) -> Mapping[str, Any]:
+    """Return the one `request_end` line that this writes."""
+    with capture_logs() as lines:
+        gevent.spawn(serving).get()
+    (end,) = [line for line in lines if line["event"] == "request_end"]
+    return end
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_each_ending_has_its_frames_and_its_outcome(name: str) -> None:
+    ending, read = ENDINGS[name], []
+    turn: list[Turn] = []
+
+    def serving() -> None:
+        turn.append(Turn(TurnRecord("chat", "turn"), fallback_text=ending.fallback_text))
+        read.extend(words_of(serve(ending, turn[0])))
+
+    line = logged_by(serving)
+
+    assert tuple(read) == ending.read
+    assert (line["outcome"], line["code"]) == (ending.outcome, ending.code)
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_each_ending_frees_the_slot_once(name: str) -> None:
+    admission = Admission(1)
+
+    def serving() -> None:
+        turn = Turn(TurnRecord("chat", "turn"), fallback_text=ENDINGS[name].fallback_text)
+        turn.admit(admission, "anybody")
+        serve(ENDINGS[name], turn)
         turn.close()
+
+    logged_by(serving)
+    assert not admission.running
+
+
+def test_fallback_text_never_completes_half_a_tool_call() -> None:
+    def answer() -> Batches:
+        shared.calls_tool = True
+        yield [shared.chunk({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]})]
+        raise UpstreamDisconnected("-")
+
+    shared = envelope()
+    turn = Turn(TurnRecord("chat", "turn"), fallback_text="Sorry?")
+    body = b"".join(turn.stream(answer(), shared))
+    turn.close()
+    assert b"Sorry?" not in body and b"upstream_disconnected" in body and b"DONE" not in body
+
+
+def test_a_turn_told_to_end_keeps_its_first_reason() -> None:
+    def serving() -> None:
+        turn = Turn(TurnRecord("chat", "turn"))
+        turn.interrupt(ServerShuttingDown("-"))
+        turn.interrupt(ClientGone())
+        serve(Ending(words=1), turn)
+
+    assert logged_by(serving)["outcome"] == "shutdown"
+
+
+def test_a_json_answer_ends_its_turn() -> None:
+    def serving() -> None:
+        assert Turn(TurnRecord("chat", "turn")).whole(lambda: b"{}") == b"{}"
+
+    assert logged_by(serving)["outcome"] == "ok"
+
+
+def fails_at_its_close() -> Batches:
+    try:
+        while True:
+            yield [b"{}"]
+    finally:
+        raise RuntimeError("at the close")
+
+
+@pytest.mark.row("RL-07")
+@pytest.mark.parametrize("started", [True, False], ids=["begun", "not begun"])
+def test_a_generator_failing_at_close_frees_its_slot_once(started: bool) -> None:
+    admission, turn = Admission(1), Turn(TurnRecord("chat", "rl-07"))
+    turn.admit(admission, "anybody")
+    pieces = turn.stream(fails_at_its_close(), envelope())
+    if started:
+        next(pieces)
+    with capture_logs() as logged, pytest.raises(RuntimeError, match="at the close"):
+        turn.close()
+    assert not admission.running and [line["event"] for line in logged] == ["request_end"]
+    turn.close()
+    admission.admit(Turn(TurnRecord("chat", "next")))
+    with pytest.raises(ServerOverloaded):
+        admission.admit(Turn(TurnRecord("chat", "one too many")))
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("name", ["client gone", "failed, words are out"])
+def test_a_turn_that_has_ended_holds_no_memory(name: str) -> None:
+    def serving() -> weakref.ref[Turn]:
+        turn = Turn(TurnRecord("chat", "turn"))
+        assert b"DONE" not in serve(ENDINGS[name], turn)
         return weakref.ref(turn)
 
-    ended = gevent.spawn(run).get()
+    ended = gevent.spawn(serving).get()
     gevent.sleep(0)
     assert ended() is None
 
@@ -108,53 +286,3 @@ def test_a_request_that_is_taken_is_held_no_longer() -> None:
     assert context.take_chat().question == "Hi"
 
     assert held() is None
-
-
-def test_a_client_that_leaves_frees_the_place_in_the_same_moment() -> None:
-    """So that its next call, which may be read in the same pass of the event loop, finds it."""
-    admission, places = Admission(1), []
-
-    def answer() -> Batches:
-        yield [b"{}"]
-        Event().wait()
-
-    def run() -> None:
-        turn = Turn(TurnRecord("chat", "turn"))
-        turn.admit(admission, "anybody")
-
-        def left() -> None:
-            turn.interrupt(ClientGone())
-            places.append(len(admission.running))
-
-        pieces = turn.stream(answer(), Envelope("id", 0, "model"))
-        next(pieces)
-        gevent.get_hub().loop.run_callback(left)
-        assert list(pieces) == []
-
-    gevent.spawn(run).get(timeout=20)
-    gevent.sleep(0)
-    assert places == [0]
-
-
-def test_a_client_that_leaves_while_its_call_waits_for_a_place_is_waited_for_no_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("parley.admission.NEWS_SECONDS", 20)
-    admission = Admission(1)
-    Turn(TurnRecord("chat", "first")).admit(admission, "anybody")
-    ours, theirs = socket.socketpair()
-    turns = []
-
-    def ask() -> None:
-        turns.append(Turn(TurnRecord("chat", "second")))
-        with pytest.raises(ClientGone):
-            turns[0].admit(admission, "anybody", ours)
-        turns[0].close()
-
-    with ours, theirs:
-        waiting = gevent.spawn(ask)
-        gevent.sleep(0.01)
-        assert not waiting.ready()
-        theirs.close()
-        waiting.get(timeout=10)
-    assert turns[0] not in admission.running

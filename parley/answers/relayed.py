@@ -128,10 +128,10 @@ class _RateConverter:
         return to_int16(self._resampler.resample(from_int16(pcm[:even])))
 
     def convert_in_steps(self, pcm: bytes) -> Iterator[bytes]:
-        """Yield a long sound, with a checkpoint after each second of it."""
+        """Yield a long sound, with a checkpoint before each second of it."""
         for start in range(0, len(pcm), SECOND_BYTES):
-            yield self.convert(pcm[start : start + SECOND_BYTES])
             checkpoint()
+            yield self.convert(pcm[start : start + SECOND_BYTES])
 
     def flush(self) -> bytes:
         """Return the end of the sound, once."""

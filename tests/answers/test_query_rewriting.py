@@ -51,7 +51,7 @@ def test_the_models_wording_is_looked_up() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, UpstreamTimeout("late"), "", "x" * 401, 7], ids=str)
-def test_without_a_good_wording_in_time_the_callers_own_words_are_looked_up(answer: Any) -> None:
+def test_without_a_rewriting_in_time_the_own_words_are_used(answer: Any) -> None:
     assert rewrite_query(FOLLOW_UP, context(), Model(answer), 0.02) == FOLLOW_UP
 
 

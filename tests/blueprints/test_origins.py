@@ -36,7 +36,7 @@ def test_a_page_of_an_address_or_of_localhost_is_own(host: str) -> None:
         "",
     ],
 )
-def test_a_page_of_a_name_is_not_though_origin_and_host_are_equal(host: str) -> None:
+def test_a_page_of_a_host_name_is_not_own(host: str) -> None:
     assert not is_own(f"http://{host}", "http", host, ("a.example",))
 
 

@@ -1,50 +1,109 @@
-"""The servers of the black-box tests. All share one fake upstream, which every test finds as new."""
+"""The servers of the black-box tests, each started when a test first asks for it, and two fake upstreams for them all.
+
+A server remembers: its retry budget, its breakers. A test that counts calls asks for one that is `rested`, or for one
+`alone` with the test.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 from fake_upstream import FakeUpstream, answer, models
-from running_server import RunningServer
+from heard import fallback_to
+from running_server import RunningServer, free_port
 from servers import Servers, shared_servers
 
 OUR_KEY = "sk-ours-0123456789abcdef"
+QUICK = {"TTFT_TIMEOUT": "0.5", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "0.5", "WAITING_MESSAGES": "Wait."}
+"""Timeouts that a test can wait for, and one waiting message, so that a test knows which one it is."""
 
 
 @pytest.fixture(scope="session")
 def our_key() -> str:
-    """The key that the servers have for the upstream."""
+    """Return the key that the servers have for their first upstream."""
     return OUR_KEY
 
 
 @pytest.fixture(scope="session")
-def _fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
+def _fakes() -> Iterator[tuple[FakeUpstream, FakeUpstream]]:
+    with FakeUpstream() as first, FakeUpstream() as second:
+        yield first, second
 
 
 @pytest.fixture(scope="session")
-def servers(_fake: FakeUpstream) -> Iterator[Servers]:
-    """Servers by their settings."""
-    with shared_servers({"LLM_BASE_URL": _fake.base_url, "LLM_API_KEY": OUR_KEY}) as servers:
+def upstream_url(_fakes: tuple[FakeUpstream, FakeUpstream]) -> str:
+    """Return the base URL of the first upstream, for a server that a module starts itself."""
+    return _fakes[0].base_url
+
+
+@pytest.fixture(scope="session")
+def servers(upstream_url: str) -> Iterator[Servers]:
+    """Yield servers by their settings; those not given have their defaults."""
+    with shared_servers({"LLM_BASE_URL": upstream_url, "LLM_API_KEY": OUR_KEY}) as servers:
         yield servers
 
 
+@pytest.fixture(scope="session")
+def quick_servers(servers: Servers) -> Servers:
+    """Return servers by their settings; their timeouts are short unless others are given."""
+    return servers.with_defaults(QUICK)
+
+
+def _reset(fake: FakeUpstream) -> Iterator[FakeUpstream]:
+    fake.calls.clear()
+    fake.script, fake.models_script = answer("Hello there"), models(["fake-model"])
+    yield fake
+    fake.wait_until(lambda: fake.open_calls == 0)
+
+
+@pytest.fixture(scope="module")
+def refusing() -> str:
+    """Return a base URL on which nobody listens."""
+    return f"http://127.0.0.1:{free_port()}/v1"
+
+
 @pytest.fixture
-def upstream(_fake: FakeUpstream) -> Iterator[FakeUpstream]:
-    """The upstream of all servers, without calls and with its first scripts; a test leaves no call open."""
-    _fake.calls.clear()
-    _fake.script, _fake.models_script = answer("Hello there"), models(["fake-model"])
-    yield _fake
-    _fake.wait_until(lambda: _fake.open_calls == 0)
+def first(_fakes: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
+    """Yield the upstream that is asked first, without calls and with its first scripts; a test leaves no call open."""
+    yield from _reset(_fakes[0])
+
+
+@pytest.fixture
+def second(_fakes: tuple[FakeUpstream, FakeUpstream]) -> Iterator[FakeUpstream]:
+    """Yield the upstream of LLM_FALLBACKS, for a server that has one."""
+    yield from _reset(_fakes[1])
+
+
+@pytest.fixture
+def upstream(first: FakeUpstream) -> FakeUpstream:
+    """Return the upstream of a server that has one only."""
+    return first
 
 
 @pytest.fixture
 def server(upstream: FakeUpstream, servers: Servers) -> RunningServer:
-    """The usual server, which loses patience with its upstream quickly."""
+    """Return a server with short timeouts, everything else by default."""
     return servers(TTFT_TIMEOUT="0.5", IDLE_TIMEOUT="0.8")
 
 
 @pytest.fixture
 def patient(upstream: FakeUpstream, servers: Servers) -> RunningServer:
-    """The server with every default."""
+    """Return a server with every default."""
     return servers()
+
+
+@pytest.fixture
+def single(first: FakeUpstream, quick_servers: Servers) -> RunningServer:
+    """Return a quick server with one upstream."""
+    return quick_servers()
+
+
+@pytest.fixture
+def speaking(first: FakeUpstream, quick_servers: Servers) -> RunningServer:
+    """Return a quick server that speaks a text when its upstream fails."""
+    return quick_servers(FALLBACK_TEXT="Sorry?")
+
+
+@pytest.fixture
+def pair(first: FakeUpstream, second: FakeUpstream, quick_servers: Servers) -> RunningServer:
+    """Return a quick server with both upstreams."""
+    return quick_servers(LLM_FALLBACKS=fallback_to(second))

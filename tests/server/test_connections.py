@@ -64,7 +64,7 @@ def test_a_connection_that_is_being_answered_never_ends() -> None:
     assert open_among(clients) == [True] * 4
 
 
-def test_some_slots_stay_free_for_what_is_accepted_meanwhile() -> None:
+def test_some_slots_are_kept_for_connections_accepted_meanwhile() -> None:
     table = table_of(20)
     clients = [Client(table) for _ in range(20)]
     assert open_among(clients).count(True) == 18

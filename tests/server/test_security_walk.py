@@ -47,9 +47,7 @@ def test_each_step_prints_what_the_document_says(server: RunningServer, step: st
 
 
 @pytest.mark.server
-def test_after_the_walk_the_log_holds_no_key_no_word_and_no_forged_line(
-    server: RunningServer, upstream: FakeUpstream
-) -> None:
+def test_after_the_walk_the_log_holds_no_key_and_no_forged_line(server: RunningServer, upstream: FakeUpstream) -> None:
     for step, _ in STEPS:
         run(step, server)
 

@@ -108,6 +108,14 @@ class Caller:
         return received
 
 
+def ask_once(server: RunningServer, request: bytes) -> Answer:
+    """Send a request on a connection of its own; check that the connection serves the next one, too."""
+    with Caller(server) as caller:
+        answer = caller.ask(request)
+        caller.check_in_step()
+        return answer
+
+
 def check_error(answer: Answer, status: int, code: str, param: str | None = None) -> str:
     """It is this status with the error object in both forms; gives the message."""
     assert (answer.status, answer.headers.get("content-type")) == (status, "application/json"), answer

@@ -7,12 +7,9 @@
 Its base URL names `localhost`. A client that is to trust it needs `SSL_CERT_FILE=certificates.authority`.
 """
 
-import contextlib
 import functools
-import socket
 import ssl
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +92,6 @@ class FakeTlsUpstream(FakeUpstream):
         super().__enter__()
         self.base_url = f"https://localhost:{self.port}/v1"
         return self
-
-    def hang_up(self, timeout: float = 5.0) -> None:
-        """Close all connections, those that shake hands just now too; AssertionError if one stays."""
-        deadline = time.monotonic() + timeout
-        while open_connections := list(self.open_connections):
-            assert time.monotonic() < deadline, f"still open: {open_connections}"
-            for connection in open_connections:
-                with contextlib.suppress(OSError):  # closed already, or not yet wrapped
-                    connection.socket.shutdown(socket.SHUT_RDWR)
-            time.sleep(0.005)
 
     def _serve(self, connection: Connection, number: int) -> None:
         if self.certificate:

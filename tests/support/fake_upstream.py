@@ -221,13 +221,13 @@ class FakeUpstream:
         """The scripts of the next calls, in this order; after them `script` again."""
         self._queue.extend(scripts)
 
-    def wait_until(self, predicate: Callable[[], bool], timeout: float = 5.0) -> None:
+    def wait_until(self, predicate: Callable[[], bool], timeout: float = 20.0) -> None:
         """Wait for what a call or a connection changes; AssertionError if it does not come."""
         with self._changed:
             if not self._changed.wait_for(predicate, timeout):
                 raise AssertionError(f"not within {timeout} s; the calls were {self.calls}")
 
-    def wait_for_calls(self, count: int, timeout: float = 5.0) -> list[Call]:
+    def wait_for_calls(self, count: int, timeout: float = 20.0) -> list[Call]:
         """The calls so far, at least so many."""
         self.wait_until(lambda: len(self.calls) >= count, timeout)
         return list(self.calls)
@@ -238,13 +238,23 @@ class FakeUpstream:
             if self._stopping:
                 return
             self._stopping = True
-            for connection in self.open_connections:
-                with contextlib.suppress(OSError):  # closed already
-                    connection.socket.shutdown(socket.SHUT_RDWR)
         # Closing a listener wakes no thread that waits in accept(); one more connection does, if none came just now.
         with contextlib.suppress(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", self.port)).close()
-        self.wait_until(lambda: not self.open_connections and self._listener.fileno() == -1)
+        self.hang_up()
+        self.wait_until(lambda: self._listener.fileno() == -1)
+
+    def hang_up(self, timeout: float = 20.0) -> None:
+        """Close all connections; AssertionError if one stays."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self.open_connections:
+                assert time.monotonic() < deadline, f"still open: {self.open_connections}"
+                for connection in self.open_connections:
+                    # Closed already, or between a plain socket and its TLS socket: there is a next round for these.
+                    with contextlib.suppress(OSError):
+                        connection.socket.shutdown(socket.SHUT_RDWR)
+                self._changed.wait(0.01)
 
     __exit__ = stop
 

@@ -156,6 +156,16 @@ def ask_all(server: RunningServer, ways: Sequence[str]) -> list[Heard]:
         return list(pool.map(lambda way: ask(server, way), ways))
 
 
+def broke_off(heard: Heard, upstream: FakeUpstream, code: str, logged: str | None = None) -> dict[str, Any]:
+    """Check that the answer ended in a failure after "One two", and that its call was closed; return the error."""
+    assert heard.text == "One two"
+    error = heard.broken(code, logged)
+    assert (error["type"], error["param"]) == ("server_error", None) and "10.0.0.1" not in error["message"]
+    (call,) = heard.calls(upstream)
+    assert heard.end["attempts"] == 1 and call.finished.wait(2)
+    return error
+
+
 def says(text: str) -> Any:
     """The script of a good answer in the form that is asked for."""
 

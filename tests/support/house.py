@@ -105,7 +105,8 @@ def untested_modules() -> list[str]:
     for file in PRODUCT:
         path = Path(path_of(file))
         folder = Path(*path.parts[1:-1]) if path.parts[0] == "parley" else path.parent
-        if path.name != "__init__.py" and not (ROOT / "tests" / folder / f"test_{path.name}").exists():
+        test = ROOT / "tests" / folder / f"test_{path.stem.replace('.', '_')}.py"
+        if path.name != "__init__.py" and not test.exists():
             untested.append(str(path))
     return untested
 

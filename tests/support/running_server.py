@@ -87,7 +87,7 @@ class RunningServer:
         ends = [line for line in logged if line["event"] == "request_end"]
         return [line for line in ends if request_id in (None, line["id"])]
 
-    def wait_for_end(self, request_id: str, timeout: float = 5.0) -> dict[str, Any]:
+    def wait_for_end(self, request_id: str, timeout: float = 20.0) -> dict[str, Any]:
         """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
         deadline = time.monotonic() + timeout
         while not (ends := self._ends(self._output(), request_id)):

@@ -7,8 +7,11 @@ server = servers(MAX_STREAMS="1")
 import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 from running_server import RunningServer, running_server
+
+Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Servers:
@@ -19,19 +22,26 @@ class Servers:
 
     def __init__(self, usual: Mapping[str, str]) -> None:
         self._usual = usual
-        self._running: dict[tuple[str, frozenset[tuple[str, str]]], RunningServer] = {}
+        self._running: dict[Key, RunningServer] = {}
         self._stacks: list[contextlib.ExitStack] = []
 
     def __call__(self, *, alone: str = "", **settings: str) -> RunningServer:
-        key = (alone, frozenset(settings.items()))
+        env = {**self._usual, **settings}
+        key = (alone, frozenset(env.items()))
         if key not in self._running:
             stack = contextlib.ExitStack()
-            self._running[key] = stack.enter_context(running_server({**self._usual, **settings}))
+            self._running[key] = stack.enter_context(running_server(env))
             self._stacks.append(stack)
         return self._running[key]
 
+    def with_defaults(self, settings: Mapping[str, str]) -> Self:
+        """Return the same pool of servers with other usual settings."""
+        servers = type(self)({**self._usual, **settings})
+        servers._running, servers._stacks = self._running, self._stacks
+        return servers
+
     def stop(self) -> None:
-        """All at once; their last words are not looked at, for they are not asked to end well."""
+        """Stop all servers at once. What they print meanwhile is not checked, for they are not asked to end well."""
         printed = [server.output() for server in self._running.values()]
         if self._stacks:
             with ThreadPoolExecutor(len(self._stacks)) as pool:
@@ -41,7 +51,7 @@ class Servers:
 
 @contextlib.contextmanager
 def shared_servers(usual: Mapping[str, str]) -> Iterator[Servers]:
-    """The servers, for the length of a `with` block."""
+    """Yield the servers, for the length of a `with` block."""
     servers = Servers(usual)
     try:
         yield servers

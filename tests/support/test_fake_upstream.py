@@ -68,7 +68,7 @@ def test_what_was_asked_is_recorded(upstream: FakeUpstream, client: http.client.
     assert call.peer_left_at is None
 
 
-def test_queued_scripts_are_played_in_order_and_then_the_standing_one(
+def test_queued_scripts_are_played_before_the_standing_one(
     upstream: FakeUpstream, client: http.client.HTTPConnection
 ) -> None:
     upstream.enqueue(refusal(429, {"message": "slow down"}, {"retry-after": "1"}), completion("Hi"))

@@ -22,7 +22,7 @@ def envelope() -> Envelope:
     return Envelope("chatcmpl-1", 1_764_000_000, "m")
 
 
-def test_words_bear_their_start_end_and_duration_behind_the_transcript(envelope: Envelope):
+def test_words_carry_their_times_after_the_transcript(envelope: Envelope):
     payload = AudioChunks(envelope, id_once=False).spoken("Hello!", [("Hello", 0, 420), ("!", 420, 440)])
 
     assert payload.endswith(
@@ -55,7 +55,7 @@ def test_the_id_may_be_given_once(envelope: Envelope):
     assert ids[0].startswith("audio_") and ids[1:] == [None, None]
 
 
-def test_an_upstreams_id_is_borne_from_the_first_chunk_on_or_not_at_all(envelope: Envelope):
+def test_an_upstreams_id_is_carried_from_the_start_or_never(envelope: Envelope):
     early, late = AudioChunks(envelope, id_once=False), AudioChunks(envelope, id_once=False)
     early.adopt("audio_theirs")
     late.data(b"\0\0")

@@ -33,20 +33,20 @@ def view_of_delta(delta: str) -> ChunkView:
     return look(b'{"choices":[{"index":0,"delta":%b}]}' % delta.encode())
 
 
-def test_a_first_piece_of_text_has_the_whole_envelope_and_the_role() -> None:
+def test_a_first_piece_of_text_has_the_envelope_and_the_role() -> None:
     assert envelope().text("Hé. ", first=True) == (
         HEAD + '"delta":{"role":"assistant","content":"Hé. "},"logprobs":null,"finish_reason":null}]}'.encode()
     )
 
 
-def test_a_later_piece_of_text_has_the_whole_envelope_and_no_role() -> None:
+def test_a_later_piece_of_text_has_the_envelope_and_no_role() -> None:
     assert envelope().text("a", first=False) == (
         HEAD + b'"delta":{"content":"a"},"logprobs":null,"finish_reason":null}]}'
     )
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "error"])
-def test_a_finish_chunk_has_the_whole_envelope_and_an_empty_delta(reason: str) -> None:
+def test_a_finish_chunk_has_the_envelope_and_an_empty_delta(reason: str) -> None:
     assert envelope().finish(reason) == HEAD + b'"delta":{},"logprobs":null,"finish_reason":"%b"}]}' % reason.encode()
 
 
@@ -77,7 +77,7 @@ def test_a_whole_answer_has_the_envelope_of_a_completion() -> None:
     }
 
 
-def test_a_new_envelope_has_an_id_of_its_own_and_the_time_in_seconds() -> None:
+def test_a_new_envelope_has_its_own_id_and_the_time_in_seconds() -> None:
     first, second = Envelope.new("m"), Envelope.new("m")
 
     assert first.id.startswith("chatcmpl-") and first.id != second.id
@@ -92,7 +92,7 @@ def test_the_upstreams_envelope_is_adopted_before_ours_was_used() -> None:
     assert (ours.id, ours.created, ours.model) == ("up", 5, "big")
 
 
-def test_the_upstreams_envelope_is_not_followed_once_ours_has_left() -> None:
+def test_the_upstreams_envelope_is_ignored_once_ours_was_sent() -> None:
     ours = envelope()
     ours.text("One moment. ", first=True)
 
@@ -126,7 +126,7 @@ def test_an_envelope_with_a_hole_is_not_adopted_by_halves(chunk: bytes) -> None:
     assert (ours.id, ours.created, ours.model) == ("chatcmpl-7", 1764000013, "m")
 
 
-def test_restamping_replaces_the_envelope_and_takes_out_the_role_and_nothing_else() -> None:
+def test_restamping_changes_only_the_envelope_and_the_role() -> None:
     came = (
         '{"id":"up","provider":"x y","object":"chat.completion.chunk","created":1,"model":"big","choices":[{"index":0,'
         '"delta":{"role":"assistant","content":"hé \\u00e9 \\/","reasoning_content":"r","n":123456789012345678901.500},'
@@ -140,7 +140,7 @@ def test_restamping_replaces_the_envelope_and_takes_out_the_role_and_nothing_els
     assert left == expected.encode()
 
 
-def test_restamping_a_chunk_without_a_role_keeps_its_choices_byte_for_byte() -> None:
+def test_restamping_keeps_choices_without_a_role_as_they_are() -> None:
     came = b'{"id":"up","created":1,"model":"b","choices":[ {"delta" : {"content":"a"},"x":1e400} ]}'
 
     assert envelope().restamp(came) == (
@@ -307,7 +307,7 @@ def test_a_chunk_nested_too_deep_is_a_bad_response(field: bytes) -> None:
         look(b'{"%b":%b}' % (field, b'[{"a":' * 5000 + b"1" + b"}]" * 5000))
 
 
-def test_a_whole_answer_becomes_the_stream_that_it_should_have_been() -> None:
+def test_a_completion_becomes_the_stream_it_should_have_been() -> None:
     body = (
         b'{"id":"up","object":"chat.completion","created":5,"model":"big","choices":[{"index":0,"message":'
         b'{"role":"assistant","content":"Hi","refusal":null},"finish_reason":"length"}],"usage":{}}'
@@ -399,7 +399,7 @@ def test_an_upstreams_refusal_is_told_in_its_own_words(upstreams: dict[str, Any]
     assert error_body(UpstreamRefused(400, upstreams)) == {"error": told, "detail": "too long"}
 
 
-def test_an_upstreams_refusal_for_its_rate_has_the_type_that_clients_wait_for() -> None:
+def test_an_upstreams_429_has_the_type_that_clients_wait_for() -> None:
     assert error_body(UpstreamRefused(429, {"message": "slow down"}))["error"] == {
         "message": "slow down",
         "type": "rate_limit_error",

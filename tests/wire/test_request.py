@@ -163,7 +163,7 @@ def test_the_roles_are_openais() -> None:
         {"turn_id": "x", "timestamp": [], "context": 7, "metadata": "x"},
     ],
 )
-def test_null_unknown_fields_and_fields_of_others_are_never_an_error(fields: dict[str, Any]) -> None:
+def test_null_and_unknown_fields_are_never_an_error(fields: dict[str, Any]) -> None:
     assert chat(**fields).body == {"messages": [USER], **fields}
 
 
@@ -181,9 +181,7 @@ def test_as_many_messages_as_promised_are_taken() -> None:
         ({"stream": False}, False, False),
     ],
 )
-def test_where_nothing_is_said_bare_paths_stream_and_v1_paths_do_not(
-    fields: dict[str, Any], bare: bool, v1: bool
-) -> None:
+def test_by_default_bare_paths_stream_and_v1_paths_do_not(fields: dict[str, Any], bare: bool, v1: bool) -> None:
     assert (chat(**fields).stream, chat(v1=True, **fields).stream) == (bare, v1)
 
 
@@ -255,9 +253,7 @@ def test_a_recording_is_named_in_the_body_or_else_in_the_query(
 
 
 @pytest.mark.parametrize(("wish", "waiting_ms"), [(None, 700), ("always", 0), ("off", None), (0, 0), (250, 250)])
-def test_a_request_may_say_how_long_to_wait_before_a_waiting_message(
-    wish: str | int | None, waiting_ms: int | None
-) -> None:
+def test_a_request_may_delay_its_waiting_message(wish: str | int | None, waiting_ms: int | None) -> None:
     assert chat(waiting=wish).waiting_ms(700) == waiting_ms
 
 
@@ -275,9 +271,7 @@ def test_context_stands_around_the_last_user_messages_own_text() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "around"), [("B", "A", ("B", "A")), ("B", "", ("B",)), ("", "A", ("A",)), ("", "", ())]
 )
-def test_context_stands_around_a_list_of_parts_as_parts_of_its_own(
-    before: str, after: str, around: tuple[str, ...]
-) -> None:
+def test_context_surrounds_a_list_of_parts_as_its_own_parts(before: str, after: str, around: tuple[str, ...]) -> None:
     own = [{"type": "image_url", "image_url": {"url": "u"}}, "Hi", {"type": "text", "text": " there "}]
 
     content = chat({"role": "user", "content": own}).with_context(before, after).messages[0]["content"]
@@ -301,7 +295,7 @@ def test_context_changes_nothing_but_the_messages() -> None:
     assert (framed.stream, framed.origin) == (False, request.origin)
 
 
-def test_the_closed_list_is_the_openai_packages_own_without_metadata() -> None:
+def test_the_closed_list_is_openais_without_metadata() -> None:
     # Its source is read: an import would cost a second.
     package = importlib.util.find_spec("openai")
     assert package is not None and package.origin is not None
@@ -394,7 +388,7 @@ def test_what_is_addressed_to_the_knowledge_never_goes_upstream(forward: frozens
         ({}, {}, ""),
     ],
 )
-def test_a_knowledge_base_is_asked_for_in_the_body_or_else_in_the_query(
+def test_a_knowledge_base_is_named_in_the_body_or_the_query(
     body: dict[str, Any], query: dict[str, str], kb: str
 ) -> None:
     assert read({"messages": [USER], **body}, query=query).kb == kb
@@ -427,7 +421,7 @@ def test_agoras_fields_leave_each_message_whatever_is_forwarded(forward: frozens
     assert chat(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", "x": 1}]
 
 
-def test_the_transcript_of_an_answer_in_audio_does_not_go_upstream() -> None:
+def test_the_transcript_of_an_audio_answer_stays_here() -> None:
     message = {"role": "assistant", "audio": {"id": "a", "transcript": "Hello"}}
 
     assert chat(message).for_upstream("m", NOTHING)["messages"] == [{"role": "assistant", "audio": {"id": "a"}}]
@@ -444,7 +438,7 @@ def test_the_transcript_of_an_answer_in_audio_does_not_go_upstream() -> None:
         ({"type": "what_comes_next", "x": []}, {"type": "what_comes_next", "x": []}),
     ],
 )
-def test_the_forms_of_content_that_only_agora_writes_become_openais(part: Any, sent: dict[str, Any]) -> None:
+def test_agoras_own_forms_of_content_become_openais(part: Any, sent: dict[str, Any]) -> None:
     request = chat({"role": "user", "content": [part, {"type": "text", "text": "?"}]})
 
     content = request.for_upstream("m", NOTHING)["messages"][0]["content"]

@@ -96,7 +96,7 @@ def test_an_event_without_data_gives_nothing(stream: bytes) -> None:
     assert decoded(stream) == []
 
 
-def test_an_event_that_only_lacks_its_blank_line_is_given_out_at_the_end() -> None:
+def test_a_last_event_without_its_blank_line_is_given_out() -> None:
     assert decoded(b"data: a\n\ndata: b\ndata: [DONE]\n") == [b"a", b"b\n[DONE]"]
 
 

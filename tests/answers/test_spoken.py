@@ -1,0 +1,116 @@
+"""The upstream's text, spoken: clauses with their sound, what is no text beside it, and failures by the same voice."""
+
+import json
+from typing import Any
+
+import pytest
+from scripted_upstream import ScriptedUpstream, broadcast, chunk, context, deltas, last, services
+
+from parley.answers import spoken
+from parley.concurrency import SILENCE
+from parley.errors import NotFound, ParleyError, UpstreamDisconnected
+from parley.services import Services
+from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
+from parley.turn import FallbackSpoken
+from parley.wire import sse
+
+TOOL = {"index": 0, "id": "call", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+USAGE = json.dumps({"id": "up", "created": 5, "model": "big", "choices": [], "usage": {"total_tokens": 7}}).encode()
+LOST = UpstreamDisconnected("lost")
+
+
+def within(upstream: ScriptedUpstream, **environ: str) -> Services:
+    """Services with the simulated voice, and no pause between two chunks."""
+    made = services(upstream, AUDIO_MODE="speech", AUDIO_LEAD_MS="5000", **environ)
+    made.synthesis = CachingSynthesiser(PlaceholderVoice(16000))
+    return made
+
+
+def transcripts(batches: list[Any]) -> list[str]:
+    return [delta["audio"]["transcript"] for delta in deltas(batches) if "transcript" in delta.get("audio", {})]
+
+
+def test_each_clause_is_told_and_heard() -> None:
+    upstream = ScriptedUpstream([chunk(content="Hello there. And ")], SILENCE, [chunk(content="good bye.")], last())
+
+    batches = list(spoken.stream(context(), within(upstream)))
+
+    assert "".join(transcripts(batches)) == "Hello there. And good bye. "
+    assert any("data" in delta.get("audio", {}) for delta in deltas(batches))
+    assert json.loads(batches[-1][-1])["choices"][0]["finish_reason"] == "stop"
+
+
+def test_tool_calls_comments_and_usage_stay_beside_the_speech() -> None:
+    upstream = ScriptedUpstream([sse.comment("note")], [chunk(tool_calls=[TOOL])], last(chunk("tool_calls"), USAGE))
+
+    batches = spoken.stream(context(), within(upstream))
+    payloads = [payload for batch in batches if batch is not SILENCE for payload in batch]
+
+    assert payloads[0] == b": note\n\n"
+    calls, finish, usage = map(json.loads, payloads[1:])
+    assert calls["choices"][0]["delta"] == {"role": "assistant", "tool_calls": [TOOL]}
+    assert finish["choices"][0]["finish_reason"] == "tool_calls" and usage["usage"] == {"total_tokens": 7}
+
+
+def test_the_model_is_asked_for_text() -> None:
+    upstream = ScriptedUpstream([chunk(content="Hello.")], last())
+
+    list(spoken.stream(context(modalities=["audio"], audio={"voice": "alloy"}), within(upstream)))
+
+    assert not {"modalities", "audio"} & upstream.questions[0].body.keys()
+
+
+def test_a_broadcast_is_told_whole_at_once() -> None:
+    batches = list(spoken.stream_broadcast(broadcast("We close. Good night."), within(ScriptedUpstream())))
+
+    assert transcripts(batches)[0] == "We close. Good night." and not any(transcripts(batches)[1:])
+
+
+def failing(error: Exception, fallback: str = "Sorry.", *before: bytes) -> tuple[list[Any], Exception]:
+    """Return what was yielded and what was raised where the upstream fails behind these payloads."""
+    upstream = ScriptedUpstream(*([[*before]] if before else []), error)
+    asked, batches = context(), []
+    with pytest.raises((ParleyError, FallbackSpoken)) as raised:
+        for batch in spoken.stream(asked, within(upstream, FALLBACK_TEXT=fallback)):
+            batches.append(batch)
+    return batches, raised.value
+
+
+def test_the_fallback_text_is_said_by_the_voice() -> None:
+    batches, raised = failing(LOST)
+
+    assert transcripts(batches) == ["Sorry. "] and isinstance(raised, FallbackSpoken) and raised.error is LOST
+
+
+@pytest.mark.parametrize(
+    ("error", "fallback", "before"),
+    [(LOST, "", ()), (NotFound("no"), "Sorry.", ()), (LOST, "Sorry.", (chunk(tool_calls=[TOOL]),))],
+    ids=["no text is set", "the caller must act", "a tool call has begun"],
+)
+def test_a_fallback_that_may_not_be_said_is_not(error: Exception, fallback: str, before: tuple[bytes, ...]) -> None:
+    batches, raised = failing(error, fallback, *before)
+
+    assert transcripts(batches) == [] and raised is error
+
+
+def test_where_the_voice_fails_the_turn_adds_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise UpstreamDisconnected("no voice")
+        yield
+
+    made, asked = within(ScriptedUpstream([chunk(content="Hello.")], last()), FALLBACK_TEXT="Sorry."), context()
+    monkeypatch.setattr(made.synthesis, "say", fail)
+
+    with pytest.raises(UpstreamDisconnected) as raised:
+        list(spoken.stream(asked, made))
+
+    assert raised.value.speakable and not asked.envelope.takes_text
+
+
+def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
+    said = json.loads(spoken.whole(context(stream=False), within(ScriptedUpstream(completion={"content": "Hello."}))))
+    called = {"content": None, "tool_calls": [TOOL]}
+    kept = json.loads(spoken.whole(context(stream=False), within(ScriptedUpstream(completion=called))))
+
+    assert said["choices"][0]["message"]["audio"]["transcript"] == "Hello."
+    assert kept["choices"][0]["message"] == called

@@ -1,0 +1,221 @@
+"""Browsers and their pages: origins, preflights, and headers that keep an answer from being executed."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import requests
+from fake_upstream import FakeUpstream, answer
+from running_server import RunningServer, running_server
+
+pytestmark = pytest.mark.server
+
+CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
+HELLO = json.dumps({"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"})
+GOOD, ALSO = "https://a.example", "http://localhost:3000"
+BAD = (
+    "null",
+    "https://a.example.evil",
+    "https://evil-a.example",
+    "http://a.example",
+    "https://a.example:8443",
+    "https://b.a.example",
+    "https://aXexample",
+    "https://a.example/",
+    "https://a.example, https://evil.example",
+    "*",
+)
+KEY = {"x-api-key": "door-0123456789"}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        fake.script = answer("Hello there")
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def usual(upstream: FakeUpstream) -> Iterator[RunningServer]:
+    """Open to everybody, and no origin named."""
+    with running_server({"LLM_BASE_URL": upstream.base_url}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def named(upstream: FakeUpstream) -> Iterator[RunningServer]:
+    """Behind a key, and for the pages of two origins."""
+    settings = {"CORS_ORIGINS": f"{GOOD}, {ALSO}", "API_KEYS": KEY["x-api-key"]}
+    with running_server({"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": "k", **settings}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def one(upstream: FakeUpstream) -> Iterator[RunningServer]:
+    """Open to everybody, and for the pages of one origin."""
+    with running_server({"LLM_BASE_URL": upstream.base_url, "CORS_ORIGINS": GOOD}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def every(upstream: FakeUpstream) -> Iterator[RunningServer]:
+    """Open to everybody, and for the pages of all."""
+    with running_server({"LLM_BASE_URL": upstream.base_url, "CORS_ORIGINS": "*"}) as running:
+        yield running
+
+
+def answers(server: RunningServer, origin: str | None) -> Iterator[Mapping[str, str]]:
+    """The headers of all kinds of answers: streams, JSON, errors, and what a browser asks beforehand."""
+    headers = {**KEY, **({"origin": origin} if origin else {})}
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    for path in ENDPOINTS:
+        url = server.url + path
+        sent: dict[str, Any] = {"headers": {**headers, "content-type": "application/json"}, "timeout": 9}
+        yield requests.post(url, data=HELLO, stream=True, **sent).headers
+        yield requests.post(url, data="{", **sent).headers
+        yield requests.get(url, **sent).headers
+        yield requests.options(url, headers={**headers, **asks}, timeout=9).headers
+    for path in ("/health", "/ready", "/models", "/metrics", "/openapi.json", "/nowhere"):
+        yield requests.get(server.url + path, headers=headers, timeout=9).headers
+
+
+def leave(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a browser is told of other origins."""
+    return {name.lower(): value for name, value in headers.items() if name.lower().startswith("access-control-")}
+
+
+@pytest.mark.row("BR-01")
+@pytest.mark.parametrize("origin", [None, GOOD, "null"])
+def test_by_default_no_web_page_is_allowed(usual: RunningServer, origin: str | None) -> None:
+    assert [leave(headers) for headers in answers(usual, origin)] == [{}] * 18
+
+
+@pytest.mark.row("BR-02")
+@pytest.mark.parametrize("origin", [GOOD, ALSO])
+def test_a_named_origin_is_allowed_without_credentials(named: RunningServer, origin: str) -> None:
+    for headers in answers(named, origin):
+        told = leave(headers)
+        assert told["access-control-allow-origin"] == origin
+        assert "access-control-allow-credentials" not in told
+        assert headers["vary"] == "Origin"
+
+
+@pytest.mark.row("BR-02")
+def test_a_preflight_is_answered_without_a_key(named: RunningServer) -> None:
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    for path in ENDPOINTS:
+        told = requests.options(named.url + path, headers={"origin": GOOD, **asks}, timeout=9)
+        assert told.status_code == 200
+        assert "POST" in told.headers["access-control-allow-methods"]
+        assert told.headers["access-control-allow-headers"] == "authorization, content-type"
+
+
+@pytest.mark.row("BR-02")
+@pytest.mark.parametrize("origin", [None, *BAD])
+def test_no_other_origin_is_allowed_and_caches_are_told(named: RunningServer, one: RunningServer, origin: str) -> None:
+    for server in (named, one):
+        for headers in answers(server, origin):
+            assert leave(headers) == {} and headers["vary"] == "Origin"
+
+
+@pytest.mark.row("BR-03")
+@pytest.mark.parametrize("origin", [GOOD, "null", "https://evil.example"])
+def test_all_origins_are_allowed_if_configured(every: RunningServer, origin: str) -> None:
+    for headers in answers(every, origin):
+        told = leave(headers)
+        assert told["access-control-allow-origin"] == "*" and "access-control-allow-credentials" not in told
+    assert requests.post(every.url + CHAT, data=HELLO, headers={"origin": origin}, timeout=9).status_code == 200
+
+
+@pytest.mark.row("BR-03")
+def test_allowing_all_origins_without_a_key_is_warned_of(
+    every: RunningServer, one: RunningServer, upstream: FakeUpstream
+) -> None:
+    def warnings(server: RunningServer) -> list[str]:
+        return [line for line in server.lines() if "open_to_every_page" in line]
+
+    assert [json.loads(line)["level"] for line in warnings(every)] == ["warning"]
+    assert warnings(one) == []
+    settings = {"CORS_ORIGINS": "*", "API_KEYS": KEY["x-api-key"]}
+    with running_server({"LLM_BASE_URL": upstream.base_url, **settings}) as locked:
+        assert warnings(locked) == []
+
+
+SIMPLE = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None)
+
+
+@pytest.mark.row("BR-04")
+@pytest.mark.parametrize("kind", SIMPLE)
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_foreign_page_cannot_have_its_visitors_ask(
+    usual: RunningServer, one: RunningServer, upstream: FakeUpstream, path: str, kind: str | None
+) -> None:
+    upstream.calls.clear()
+    for server, origins in ((usual, (*BAD, GOOD)), (one, BAD)):
+        for origin in origins:
+            headers = {"origin": origin, **({"content-type": kind} if kind else {})}
+            refused = requests.post(server.url + path, data=HELLO, headers=headers, timeout=9)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden_origin")
+            assert refused.json()["error"]["type"] == "permission_error"
+    assert upstream.calls == []
+
+
+@pytest.mark.row("BR-04")
+def test_own_pages_named_ones_and_other_clients_can_ask(usual: RunningServer, one: RunningServer) -> None:
+    own = usual.url
+    for server, origin in ((usual, own), (usual, None), (one, GOOD), (one, one.url)):
+        headers = {"content-type": "text/plain", **({"origin": origin} if origin else {})}
+        assert requests.post(server.url + CHAT, data=HELLO, headers=headers, timeout=9).status_code == 200
+
+
+def rebound(server: RunningServer, name: str, scheme: str = "http") -> requests.Response:
+    """What a page gets whose host name leads to this server since it was loaded."""
+    headers = {"content-type": "text/plain", "host": name, "origin": f"{scheme}://{name}"}
+    return requests.post(server.url + CHAT, data=HELLO, headers=headers, timeout=9)
+
+
+@pytest.mark.row("BR-04")
+def test_a_page_that_rebinds_its_name_cannot_ask(
+    usual: RunningServer, one: RunningServer, upstream: FakeUpstream
+) -> None:
+    upstream.calls.clear()
+    for server in (usual, one):
+        for name in ("evil.example", f"evil.example:{server.port}", f"127.0.0.1.evil.example:{server.port}"):
+            refused = rebound(server, name)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden_origin")
+            assert "TRUSTED_HOSTS" in refused.json()["error"]["message"]
+    assert upstream.calls == []
+
+
+@pytest.mark.row("BR-04")
+def test_a_host_name_that_the_operator_trusts_can_ask(upstream: FakeUpstream) -> None:
+    trusted = {"LLM_BASE_URL": upstream.base_url, "TRUSTED_HOSTS": "Voice.example.com, other.example:8443"}
+
+    with running_server(trusted) as server:
+        assert rebound(server, "voice.example.com").status_code == 200
+        assert rebound(server, f"localhost:{server.port}").status_code == 200
+        assert rebound(server, "other.example:8443").status_code == 200
+        assert rebound(server, "other.example").status_code == 403
+        assert rebound(server, "evil.example").status_code == 403
+
+
+@pytest.mark.row("BR-05")
+def test_every_answer_forbids_guessing_its_type(usual: RunningServer) -> None:
+    for headers in answers(usual, None):
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["server"] == "gunicorn", "without its version"
+        if headers["content-type"].startswith("text/event-stream"):
+            assert headers["cache-control"] == "no-cache, no-transform"
+            assert headers["x-accel-buffering"] == "no"
+
+
+@pytest.mark.row("BR-06")
+def test_there_is_no_page_at_all(usual: RunningServer) -> None:
+    wanted = {"accept": "text/html", "x-request-id": "<script>alert(1)</script>"}
+    evil = "<script>alert(1)</script>"
+    for path in ("/", f"/{evil}", f"/models?x={evil}", "/health", "/metrics", "/openapi.json", CHAT):
+        for method in ("GET", "POST", "DELETE"):
+            shown = requests.request(method, usual.url + path, headers=wanted, data=evil, timeout=9)
+            assert shown.headers["content-type"].split(";")[0] in ("application/json", "text/plain")
+            assert evil not in str(shown.headers)

@@ -1,0 +1,169 @@
+"""Workers that are replaced: recycled, killed, or reloaded under open streams."""
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from fake_upstream import (
+    FakeUpstream,
+    answer,
+)
+from open_streams import MESSAGES, begin, hear_all, until
+from running_server import ROOT, RunningServer, running_server
+from waiting import wait_until
+
+pytestmark = pytest.mark.server
+CHAT, RAG, AUDIO = "/chat/completions", "/rag/chat/completions", "/audio/chat/completions"
+
+
+DONE_EVENT = b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.mark.row("SD-05")
+def test_recycled_workers_cost_nobody_an_answer(upstream: FakeUpstream) -> None:
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
+    argv = ("--max-requests", "20", "--max-requests-jitter", "10")
+    with running_server(settings, argv=argv) as server, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        wait_until(lambda: server.output().count("recordings_loaded") == 2)
+        first = set(server.worker_pids())
+        upstream.script = answer("Hello there", interval=0.02)
+        answers = pool.map(lambda _: requests.post(server.url + CHAT, json=MESSAGES, timeout=20).content, range(80))
+        assert all(DONE_EVENT in answered for answered in answers)
+        wait_until(lambda: set(server.worker_pids()) != first)
+        assert "Autorestarting worker" in server.output()
+        assert {end["outcome"] for end in server.request_ends()} == {"ok"}
+
+
+def starting(server: RunningServer) -> set[int]:
+    """The workers that take connections."""
+    return {pid for pid in server.worker_pids() if takes(server, pid)}
+
+
+def takes(server: RunningServer, pid: int) -> bool:
+    try:
+        return server.is_listening(pid)
+    except OSError:  # gone
+        return False
+
+
+def ask(server: RunningServer, path: str = CHAT, **fields: Any) -> int:
+    return requests.post(server.url + path, json={**MESSAGES, **fields}, timeout=20).status_code
+
+
+@pytest.mark.row("SD-06")
+def test_a_killed_worker_takes_only_its_own_streams_along(upstream: FakeUpstream) -> None:
+    stop = threading.Event()
+    upstream.script = until(stop)
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
+    with running_server(settings) as server, contextlib.ExitStack() as stack:
+        wait_until(lambda: server.output().count("recordings_loaded") == 2)
+        streams = begin(server, stack, 40)
+        victim, other = server.worker_pids()
+        os.kill(victim, signal.SIGKILL)
+        killed = time.monotonic()
+        upstream.wait_until(lambda: upstream.open_calls < 40)
+        wait_until(lambda: len(server.worker_pids()) == 2 and server.output().count("recordings_loaded") == 3)
+        print(f"\na new worker is ready after {time.monotonic() - killed:.1f} s")
+        left = upstream.open_calls
+        stop.set()
+        ends = hear_all_even_broken(streams)
+        assert other in server.worker_pids() and ask(server) == 200
+    whole = [end for end in ends if DONE_EVENT in end]
+    cut = [end for end in ends if DONE_EVENT not in end]
+    assert (len(whole), len(cut)) == (left, 40 - left) and 0 < left < 40
+    assert not any(end.endswith(b"\r\n0\r\n\r\n") for end in cut)  # a broken body, no clean end
+
+
+def hear_all_even_broken(connections: list[socket.socket]) -> list[bytes]:
+    def hear(connection: socket.socket) -> bytes:
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while more := connection.recv(1 << 16):
+                received += more
+        return received
+
+    with concurrent.futures.ThreadPoolExecutor(len(connections)) as pool:
+        return list(pool.map(hear, connections))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A copy of the project, to be changed."""
+    for name in ("app.py", "gunicorn.conf.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def reload(server: RunningServer) -> None:
+    """SIGHUP; comes back when new workers alone take connections."""
+    before = set(server.worker_pids())
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: bool(starting(server)) and before.isdisjoint(starting(server)))
+    wait_until(lambda: requests.get(f"{server.url}/ready", timeout=20).status_code == 200)
+
+
+@pytest.mark.row("SD-07")
+def test_a_reload_reads_everything_anew_under_open_streams(upstream: FakeUpstream, own: Path) -> None:
+    stop = threading.Event()
+    upstream.script = until(stop)
+    settings = {"LLM_BASE_URL": upstream.base_url, "LLM_MODEL": "before"}
+    with running_server(settings, cwd=own) as server, contextlib.ExitStack() as stack:
+        streams = begin(server, stack, 5)
+        health = own / "blueprints" / "meta.py"
+        health.write_text(health.read_text().replace('{"status": "ok"}', '{"status": "ok, and new"}'))
+        (own / "kb_data" / "new.json").write_text(json.dumps([{"text": "A zeppelin ride costs 900 dollars."}]))
+        (own / "kb_data" / "broken.json").write_text('[{"text": "half')
+        (own / "audio_assets" / "welcome.txt").write_text("Entirely new words.")
+        (own / ".env").write_text("LLM_MODEL=after\nMAX_STREAMS=1\n")
+        reload(server)
+        assert requests.get(f"{server.url}/health", timeout=20).json() == {"status": "ok, and new"}
+        upstream.script = answer("Hello there")
+        question = {"messages": [{"role": "user", "content": "What does a zeppelin ride cost?"}]}
+        assert requests.post(server.url + RAG, json=question, timeout=20).status_code == 200
+        sent = upstream.calls[-1].json
+        assert "900 dollars" in sent["messages"][-1]["content"] and sent["model"] == "before"
+        audio = requests.post(server.url + AUDIO, json={**MESSAGES, "stream": False, "asset": "welcome"}, timeout=20)
+        assert "Entirely new words." in audio.text
+        assert re.search(r"knowledge_fault.*broken\.json:1:", server.output()) or "broken.json:1:" in server.output()
+        assert ask(server, RAG) == 200 and upstream.open_calls == 5
+        stop.set()
+        assert all(end.count(DONE_EVENT) == 1 for end in hear_all(streams))
+    assert "Traceback" not in server.output()
+
+
+@pytest.mark.row("SD-07")
+def test_streams_that_outlive_a_reloads_grace_are_told(upstream: FakeUpstream) -> None:
+    upstream.script = until(threading.Event())
+    with (
+        running_server({"LLM_BASE_URL": upstream.base_url, "GRACEFUL_TIMEOUT": "3"}) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        streams = begin(server, stack, 3)
+        old = server.worker_pids()
+        reload(server)
+        ends = hear_all(streams)
+        wait_until(lambda: set(old).isdisjoint(server.worker_pids()))
+        upstream.script = answer("Hello there")
+        assert ask(server) == 200
+    for end in ends:
+        assert b'"code":"server_shutting_down"' in end and b"[DONE]" not in end and end.endswith(b"\r\n0\r\n\r\n")

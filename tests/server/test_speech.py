@@ -1,0 +1,557 @@
+"""`AUDIO_MODE=speech` on the real server, between a fake upstream and a fake API's voice.
+
+How the three meet: who waits for whom, what is heard when one of them fails, and that nothing runs on when the caller
+has left. The embedded voice is in test_embedded_speech.py.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import wav_files
+from engine import Engine, Heard
+from fake_upstream import (
+    DONE,
+    END,
+    HANG,
+    FakeUpstream,
+    answer,
+    chunk,
+    completion,
+    event,
+    events,
+    head,
+    refusal,
+    reset,
+    text_chunk,
+    whole,
+)
+from fake_voice import PCM_HEAD, begins, by_text, says, tone
+from running_server import ROOT, RunningServer, held_by, hooked, running_server
+
+pytestmark = pytest.mark.server
+Servers = Callable[..., RunningServer]
+
+HELLO = [{"role": "user", "content": "What does a tune-up cost?"}]
+VOICE_KEY = "sk-voice-0123456789abcdef"
+SOUND = tone(0.2)
+SECOND = 32_000
+
+
+@pytest.fixture(scope="session")
+def _voice() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        fake.script = says(SOUND)
+        yield fake
+
+
+@pytest.fixture
+def voice(_voice: FakeUpstream) -> Iterator[FakeUpstream]:
+    """The API's voice, which says every clause in 0.2 s of sound; a test leaves no call open."""
+    _voice.calls.clear()
+    _voice.script = says(SOUND)
+    yield _voice
+    _voice.wait_until(lambda: _voice.open_calls == 0)
+
+
+@pytest.fixture
+def start(upstream: FakeUpstream, voice: FakeUpstream, servers: Servers) -> Servers:
+    """Starts a server that speaks, and sends at once what it has; its waiting messages are rehearsed by then."""
+
+    def started(**settings: str) -> RunningServer:
+        usual = {"TTS_BASE_URL": voice.base_url, "TTS_API_KEY": VOICE_KEY, "WAITING_MESSAGES": "Wait."}
+        quick = {"TTFT_TIMEOUT": "0.5", "IDLE_TIMEOUT": "0.5", "AUDIO_LEAD_MS": "5000", "RAG_TOP_K": "1"}
+        server = servers(**{"AUDIO_MODE": "speech", **usual, **quick, **settings})
+        rehearsed = 1 + ("FALLBACK_TEXT" in settings)
+        if server.pid not in REHEARSED:
+            voice.wait_for_calls(rehearsed)
+            voice.wait_until(lambda: voice.open_calls == 0)
+            REHEARSED.add(server.pid)
+        voice.calls.clear()
+        return server
+
+    return started
+
+
+REHEARSED: set[int] = set()
+
+
+@pytest.fixture
+def server(start: Servers) -> RunningServer:
+    return start()
+
+
+@pytest.fixture
+def speaking(start: Servers) -> RunningServer:
+    """One with a fallback text."""
+    return start(FALLBACK_TEXT="Sorry.")
+
+
+def ask(server: RunningServer, messages: Any = HELLO, **fields: Any) -> requests.Response:
+    body = {"messages": messages, "modalities": ["audio"], "audio": {"voice": "alloy", "format": "wav"}, **fields}
+    return requests.post(f"{server.url}/audio/chat/completions", json=body, timeout=20)
+
+
+def heard(response: requests.Response) -> Heard:
+    """A whole answer of a stream, as an engine hears it."""
+    assert response.status_code == 200, response.content
+    found = Heard(16_000)
+    *frames, rest = response.content.split(b"\n\n")
+    assert rest == b""
+    for frame in frames:
+        if frame.startswith(b"data: {"):
+            read(json.loads(frame.removeprefix(b"data: ")), found)
+    found.is_done = frames[-1] == b"data: [DONE]"
+    return found
+
+
+def read(chunk: dict[str, Any], found: Heard) -> None:
+    found.chunks.append(chunk)
+    for choice in chunk.get("choices", ()):
+        audio = choice["delta"].get("audio") or {}
+        found.transcripts += [audio["transcript"]] if "transcript" in audio else []
+        found.words += audio.get("words", ())
+        found.pcm += base64.b64decode(audio.get("data", ""))
+
+
+def inputs(voice: FakeUpstream) -> list[str]:
+    """What the voice was asked to say."""
+    return [call.json["input"] for call in voice.calls]
+
+
+def near(pcm: bytes | bytearray, seconds: float) -> bool:
+    return abs(len(pcm) / SECOND - seconds) < 0.01
+
+
+def test_the_answer_is_said_clause_by_clause(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    upstream.script = answer("Certainly, it costs **$45**. <think>Hm.</think>See https://example.com 😀 Shall I?")
+
+    found = heard(ask(server))
+
+    assert inputs(voice) == ["Certainly,", "it costs forty-five dollars.", "See Shall I?"]
+    assert found.transcripts == ["Certainly, ", "it costs $45. ", "See Shall I? "]
+    assert near(found.pcm, 0.6) and found.finish_reason == "stop" and found.is_done
+    assert [word["text"] for word in found.words] == [
+        *("Certainly", ",", "it", "costs", "$", "45", ".", "See", "Shall", "I", "?")
+    ]
+    edges = [edge for word in found.words for edge in (word["start_ts"], word["end_ts"])]
+    assert edges == sorted(edges) and edges[-1] <= 1000 * len(found.pcm) / SECOND
+    assert all(word["duration"] == word["end_ts"] - word["start_ts"] for word in found.words)
+
+
+def test_the_stream_is_of_one_form(server: RunningServer) -> None:
+    found = heard(ask(server))
+
+    assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in found.chunks}) == 1
+    first, *_, last = (chunk["choices"][0] for chunk in found.chunks)
+    assert first["delta"]["role"] == "assistant" and first["delta"]["audio"]["transcript"] == "Hello there "
+    assert last == {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+    assert len(set(found.audio_ids)) == 1 and found.audio_ids[0]
+
+
+def test_the_first_clause_is_heard_before_the_answer_is_written(server: RunningServer, upstream: FakeUpstream) -> None:
+    written = threading.Event()
+    payloads = [text_chunk("a", "Certainly"), text_chunk("a", ",")]
+    rest = [event(text_chunk("a", " it is.")), event(chunk({}, "stop")), event(DONE), END]
+    upstream.script = [*events(payloads), written, *rest]
+
+    with requests.post(
+        f"{server.url}/audio/chat/completions", json={"messages": HELLO}, stream=True, timeout=20
+    ) as response:
+        lines = response.iter_lines()
+        assert any(b'"data":"' in line for line in lines)
+        written.set()
+        assert b"[DONE]" in b"".join(lines)
+
+
+def test_a_model_of_text_is_asked_for_text(server: RunningServer, upstream: FakeUpstream) -> None:
+    history = [{"role": "assistant", "audio": {"id": "audio_1", "transcript": "Hello!"}}, *HELLO]
+
+    heard(ask(server, history, turn_id=3))
+
+    (call,) = upstream.calls
+    assert call.json == {
+        "messages": [{"role": "assistant", "content": "Hello!"}, *HELLO],
+        "model": "gpt-4o-mini",
+        "stream": True,
+    }
+
+
+@pytest.mark.parametrize("wish", [{"rag": True}, {"kb": "house"}])
+def test_with_the_knowledge_the_waiting_message_is_said_first(
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream, wish: dict[str, Any], tmp_path: Path
+) -> None:
+    for folder in (tmp_path / "kb", tmp_path / "kb" / "house"):
+        shutil.copytree(ROOT / "kb_data", folder)
+    server = start(KB_DIR=str(tmp_path / "kb"))
+    upstream.script = answer("It costs five.")
+
+    found = heard(ask(server, **wish))
+
+    assert found.transcripts == ["Wait. ", "It costs five. "] and near(found.pcm, 0.4)
+    assert inputs(voice) == ["It costs five."]  # the waiting message is known by heart
+    (call,) = upstream.calls
+    assert "tune-up" in call.json["messages"][-1]["content"].lower() and len(call.json["messages"][-1]["content"]) > 99
+    assert not {"rag", "kb"} & call.json.keys()
+
+
+def test_the_waiting_message_is_heard_before_the_answer(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [HANG]
+
+    found = asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=50, rag=True))
+
+    assert found.transcript == "Wait. " and found.pcm
+
+
+@pytest.mark.parametrize("rag", [None, False])
+def test_without_the_wish_nothing_is_looked_up(server: RunningServer, upstream: FakeUpstream, rag: bool | None) -> None:
+    heard(ask(server, rag=rag))
+
+    assert upstream.calls[0].json["messages"] == HELLO
+
+
+def test_a_wish_of_another_kind_is_refused(server: RunningServer) -> None:
+    response = ask(server, rag="yes")
+
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "rag")
+
+
+def test_a_broadcast_is_said_as_it_is_and_made_once(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    said = "Hi, I'm *Ann*,  your agent.\nIt is 9 am."
+    broadcast = [*HELLO, {"role": "assistant", "content": said}]
+
+    first, second = heard(ask(server, broadcast)), heard(ask(server, broadcast))
+
+    assert first.transcripts == second.transcripts == [said]
+    assert first.pcm == second.pcm and near(first.pcm, 0.6)
+    assert inputs(voice) == ["Hi, I'm Ann,", "your agent.", "It is nine AM."] and upstream.calls == []
+
+
+@pytest.mark.parametrize("mode", ["assets", "relay"])
+def test_a_broadcast_is_said_in_every_mode_that_has_a_voice(start: Servers, upstream: FakeUpstream, mode: str) -> None:
+    server = start(AUDIO_MODE=mode)
+
+    found = heard(ask(server, [{"role": "assistant", "content": "Hi, I am your agent."}]))
+
+    assert found.transcripts == ["Hi, I am your agent."] and near(found.pcm, 0.2)
+    assert upstream.calls == []
+
+
+def test_a_broadcast_that_is_recorded_is_played(server: RunningServer, voice: FakeUpstream) -> None:
+    greeting = "Welcome to Harbour Bicycle Works. How can I help you today?"
+
+    found = heard(ask(server, [{"role": "assistant", "content": greeting}]))
+
+    assert found.transcripts == [greeting] and voice.calls == []
+
+
+def test_a_recording_that_is_asked_for_is_played(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    assert heard(ask(server, asset="welcome")).pcm
+    assert voice.calls == [] and upstream.calls == []
+
+
+def test_tool_calls_go_on_as_they_come(server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream) -> None:
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "book", "arguments": '{"a":1}'}}
+    payloads = [chunk({"role": "assistant", "content": "One moment."}), chunk({"tool_calls": [call]})]
+    upstream.script = [*events([*payloads, chunk({}, "tool_calls")]), event(DONE), END]
+
+    found = heard(ask(server))
+
+    deltas = [choice["delta"] for one in found.chunks for choice in one["choices"]]
+    calls = [delta["tool_calls"] for delta in deltas if "tool_calls" in delta]
+    assert calls == [[call]] and found.finish_reason == "tool_calls" and found.transcript == "One moment. "
+
+
+def test_the_usage_comes_behind_the_finish(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = answer("Hello there", usage=True)
+
+    *_, finish, usage = heard(ask(server, stream_options={"include_usage": True})).chunks
+
+    assert finish["choices"][0]["finish_reason"] == "stop"
+    assert (usage["choices"], usage["usage"]["total_tokens"], usage["id"]) == ([], 7, finish["id"])
+
+
+@pytest.mark.parametrize("text", ["", "😀", "```\ncode\n```"])
+def test_an_answer_without_a_word_is_whole_all_the_same(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, text: str
+) -> None:
+    upstream.script = answer(text)
+
+    found = heard(ask(server))
+
+    assert (found.finish_reason, found.is_done, found.pcm, voice.calls) == ("stop", True, bytearray(), [])
+
+
+@pytest.mark.parametrize("form", ["wav", "pcm16"])
+@pytest.mark.parametrize("fields", [{}, {"rag": True}])
+def test_a_json_answer_holds_it_all(
+    server: RunningServer, upstream: FakeUpstream, form: str, fields: dict[str, Any]
+) -> None:
+    upstream.script = completion("Certainly, it costs **$45**.")
+
+    body = ask(server, stream=False, audio={"format": form}, **fields).json()
+
+    audio = body["choices"][0]["message"]["audio"]
+    sound = base64.b64decode(audio["data"])
+    assert audio["transcript"] == "Certainly, it costs **$45**." and body["usage"]["total_tokens"] == 7
+    assert near(sound if form == "pcm16" else wav_files.pcm_in(sound), 0.4)
+    assert ("citations" in body) == bool(fields)
+
+
+def test_a_json_answer_that_calls_a_tool_goes_on_as_it_came(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = answer("x")
+    call = {"id": "call_1", "type": "function", "function": {"name": "book", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "a", "choices": [choice]}).encode()
+    upstream.script = whole(body)
+
+    assert ask(server, stream=False).content == body
+
+
+# Failures: of the upstream, and of the voice, before a sound and after.
+
+
+def broken(response: requests.Response, code: str) -> Heard:
+    """Two frames tell of a failure, and no DONE."""
+    *_, last, error, rest = response.content.split(b"\n\n")
+    assert rest == b"" and b"[DONE]" not in response.content
+    assert json.loads(last.removeprefix(b"data: "))["choices"][0]["finish_reason"] == "error"
+    assert json.loads(error.removeprefix(b"data: "))["error"]["code"] == code
+    return heard(response)
+
+
+def end_of(server: RunningServer, response: requests.Response) -> tuple[str, str]:
+    line = server.wait_for_end(response.headers["x-request-id"])
+    return line["outcome"], line["code"]
+
+
+FAILING: list[tuple[Any, int, str]] = [
+    (refusal(500, {"message": "busy"}), 502, "upstream_error"),
+    (refusal(401, {"message": "no"}), 502, "upstream_auth_failed"),
+    ([reset], 502, "upstream_unreachable"),
+    ([head(200, PCM_HEAD), END], 502, "upstream_empty_response"),
+    ([HANG], 504, "upstream_timeout"),
+]
+
+
+@pytest.mark.parametrize(("script", "status", "code"), FAILING, ids=[code for _, _, code in FAILING])
+def test_a_voice_that_fails_before_a_sound_is_an_error(
+    server: RunningServer, voice: FakeUpstream, script: Any, status: int, code: str
+) -> None:
+    voice.script = script
+
+    response = ask(server)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert end_of(server, response) == ("error_before", code)
+
+
+@pytest.mark.parametrize(("script", "status", "code"), FAILING, ids=[code for _, _, code in FAILING])
+def test_a_voice_that_fails_after_a_clause_is_told_in_the_stream(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, script: Any, status: int, code: str
+) -> None:
+    upstream.script = answer("Yes, we can. It costs five.")
+    voice.script = by_text({"It costs five.": script}, says(SOUND))
+
+    response = ask(server)
+
+    assert broken(response, code).transcript == "Yes, we can. "
+    assert end_of(server, response) == ("error_mid", code)
+
+
+def test_a_voice_that_falls_silent_is_told_in_the_stream(server: RunningServer, voice: FakeUpstream) -> None:
+    voice.script = [*begins(SOUND), HANG]
+
+    assert near(broken(ask(server), "upstream_stalled").pcm, 0.16)
+
+
+def test_an_upstream_that_fails_before_a_sound_is_an_error(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    upstream.script = refusal(422, {"message": "no such model", "code": "model"})
+
+    response = ask(server)
+
+    assert (response.status_code, response.json()["error"]["message"]) == (422, "no such model")
+    assert voice.calls == []
+
+
+def test_a_broken_answer_is_heard_to_its_last_whole_clause(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [*events([text_chunk("a", "Yes, we can. It co")]), 0.05, reset]
+
+    response = ask(server)
+
+    found = broken(response, "upstream_disconnected")
+    assert found.transcript == "Yes, we can. " and near(found.pcm, 0.2)
+
+
+def spoke(response: requests.Response, code: str) -> Heard:
+    """The fallback text was said in the error's place, and the stream is whole."""
+    assert f": error code={code} ".encode() in response.content
+    found = heard(response)
+    assert found.finish_reason == "stop" and found.is_done and b'"error"' not in response.content
+    assert len(set(found.audio_ids)) == 1
+    return found
+
+
+def test_the_fallback_text_is_said_where_the_upstream_fails(speaking: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = refusal(500, {"message": "busy"})
+
+    response = ask(speaking)
+
+    found = spoke(response, "upstream_error")
+    assert found.transcript == "Sorry. " and near(found.pcm, 0.2)
+    assert end_of(speaking, response) == ("spoken_fallback", "upstream_error")
+
+
+def test_the_fallback_text_is_said_behind_what_was_heard(speaking: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = [*events([text_chunk("a", "Yes, we can. It co")]), 0.05, reset]
+
+    found = spoke(ask(speaking), "upstream_disconnected")
+
+    assert found.transcripts == ["Yes, we can. ", "Sorry. "] and near(found.pcm, 0.4)
+
+
+def test_the_fallback_text_is_played_even_if_the_voice_fails(speaking: RunningServer, voice: FakeUpstream) -> None:
+    voice.script = refusal(500, {"message": "busy"})
+
+    assert spoke(ask(speaking), "upstream_error").transcript == "Sorry. "
+
+
+def test_no_fallback_text_completes_half_a_tool_call(speaking: RunningServer, upstream: FakeUpstream) -> None:
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "book", "arguments": '{"a'}}
+    upstream.script = [*events([chunk({"tool_calls": [call]})]), 0.05, reset]
+
+    broken(ask(speaking), "upstream_disconnected")
+
+
+def test_a_refusal_of_the_callers_is_not_spoken_over(speaking: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = refusal(404, {"message": "no such model"})
+
+    assert ask(speaking).status_code == 404
+
+
+def test_in_silence_a_comment_shows_that_the_stream_lives(start: Servers, upstream: FakeUpstream) -> None:
+    server = start(HEARTBEAT="0.2", IDLE_TIMEOUT="5")
+    upstream.script = [*events([text_chunk("a", "Yes, we can. It")]), 0.7, *answer("x")[1:]]
+
+    response = ask(server)
+
+    assert response.content.count(b": keep-alive") >= 2 and heard(response).is_done
+
+
+# The caller leaves.
+
+
+def test_a_barge_in_ends_the_upstream_and_the_voice(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    upstream.script = [*events([text_chunk("a", "Yes, we can. It costs five. More")]), HANG]
+    voice.script = by_text({"It costs five.": [*begins(SOUND), HANG]}, says(SOUND))
+
+    found = asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=100))
+    left = time.monotonic()
+
+    assert found.pcm
+    calls = [upstream.calls[-1], voice.calls[-1]]
+    assert all(call.finished.wait(2) and call.outcome == "peer_left" for call in calls)
+    assert max(call.peer_left_at or left for call in calls) - left < 1
+    assert inputs(voice) == ["Yes, we can.", "It costs five."]
+
+
+@pytest.mark.parametrize("waits_for", ["the upstream", "the voice"])
+def test_a_caller_who_leaves_before_the_first_sound_ends_it_too(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, waits_for: str
+) -> None:
+    hanging = upstream if waits_for == "the upstream" else voice
+    hanging.script = [HANG]
+    with pytest.raises(requests.Timeout):
+        requests.post(f"{server.url}/audio/chat/completions", json={"messages": HELLO}, timeout=0.2)
+
+    assert hanging.calls[-1].finished.wait(2) and hanging.calls[-1].outcome == "peer_left"
+
+
+def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstream, voice: FakeUpstream) -> None:
+    server = start(TTFT_TIMEOUT="5", IDLE_TIMEOUT="5", AUDIO_LEAD_MS="200")
+    upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.", interval=0.02)
+    voice.script = says(SOUND, interval=0.03)
+    (worker,) = server.worker_pids()
+
+    async def calls(count: int) -> None:
+        engines = [Engine(server.url).ask("Hello?", barge_in_ms=20 * (number % 10)) for number in range(count)]
+        await asyncio.gather(*engines)
+
+    def settled() -> None:
+        for fake in (upstream, voice):
+            fake.wait_until(lambda fake=fake: fake.open_calls == 0)
+
+    for _ in range(3):
+        asyncio.run(calls(10))
+    settled()
+    before = held_by(worker)
+    for _ in range(15):
+        asyncio.run(calls(10))
+    settled()
+    after = held_by(worker)
+
+    assert len(voice.open_connections) <= 20  # ten at once, and what those who left just now had; a leak would be 150
+    # What is kept for the next callers, and gevent's ten resolvers, come and go.
+    assert after.fds <= before.fds + 10 and after.threads <= before.threads + 10
+    assert after.rss_bytes - before.rss_bytes < 16 << 20
+    metrics = requests.get(f"{server.url}/metrics", timeout=5).text
+    assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
+
+
+SLOW_POOL = """
+import gevent, openai
+openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry = 0.5
+from httpcore2._synchronization import ThreadLock
+usual = ThreadLock.__enter__
+def after_others(lock):
+    gevent.sleep(0.05)
+    return usual(lock)
+ThreadLock.__enter__ = after_others
+"""
+"""The lock of the pool is always somebody else's for a moment, as on a busy server; what is idle is closed soon."""
+
+
+def test_a_barge_in_during_a_release_loses_no_connection(upstream: FakeUpstream, tmp_path: Path) -> None:
+    upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.")
+    with contextlib.ExitStack() as stack:
+        voice = stack.enter_context(FakeUpstream())  # its own: other servers keep connections, too
+        voice.script = says(SOUND)
+        settings = {"LLM_BASE_URL": upstream.base_url, "TTS_BASE_URL": voice.base_url, "AUDIO_MODE": "speech"}
+        server = stack.enter_context(running_server(settings, argv=hooked(tmp_path, SLOW_POOL)))
+        for number in range(15):
+            asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=15 * number))
+        voice.wait_until(lambda: voice.open_calls == 0)
+        deadline = time.monotonic() + 10
+        while len(voice.open_connections) > 2:
+            assert time.monotonic() < deadline, len(voice.open_connections)
+            time.sleep(1)
+            ask(server)  # the pool looks through its connections: what is free too long is closed, what is lost stays
+
+
+def test_no_key_and_no_word_of_a_caller_is_in_the_log(server: RunningServer, voice: FakeUpstream) -> None:
+    voice.script = refusal(401, {"message": f"Incorrect API key provided: {VOICE_KEY}"})
+    response = ask(server, [{"role": "user", "content": "My secret word is xylophone."}])
+
+    assert VOICE_KEY not in response.text
+    assert VOICE_KEY not in server.output() and "xylophone" not in server.output()
+    assert "Traceback" not in server.output()

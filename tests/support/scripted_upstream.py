@@ -1,0 +1,85 @@
+"""A model in the place of the upstreams, and the context of a turn, for tests of answers without a server.
+
+upstream = ScriptedUpstream([WORD], SILENCE, LAST)
+batches = list(answers.chat(context("Hello?"), services(upstream)))
+"""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+from parley.concurrency import Silence
+from parley.services import Services
+from parley.settings import Settings
+from parley.turn import TurnContext
+from parley.turn_record import TurnRecord
+from parley.upstream.router import NoUpstream
+from parley.wire.chunks import Envelope
+from parley.wire.request import ChatRequest, Origin, parse
+from parley.wire.sse import Batch, LastBatch
+
+
+def chunk(finish_reason: str | None = None, **delta: Any) -> bytes:
+    """Return an upstream's chunk."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return json.dumps({"id": "up", "created": 5, "model": "big", "choices": [choice]}).encode()
+
+
+FINISH = chunk("stop")
+
+
+def last(*payloads: bytes) -> LastBatch:
+    """Return the batch that ends an answer; without payloads of its own it holds the finish chunk."""
+    return LastBatch(payloads or [FINISH])
+
+
+class ScriptedUpstream(NoUpstream):
+    """An upstream that answers with these batches; an exception among them is raised. `questions` are kept."""
+
+    def __init__(self, *script: Batch | Exception, completion: Any = None) -> None:
+        self.script = script
+        self.completion = completion
+        self.questions: list[ChatRequest] = []
+        self.is_closed = False
+
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[Batch, None, None]:
+        self.questions.append(chat)
+        try:
+            for step in self.script:
+                if isinstance(step, Exception):
+                    raise step
+                yield step if isinstance(step, Silence) else type(step)(step)
+        finally:
+            self.is_closed = True
+
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
+        self.questions.append(chat)
+        message = {"role": "assistant", "content": "Hello."} if self.completion is None else self.completion
+        return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+def context(question: str = "Where do you ship?", *, v1: bool = False, **fields: Any) -> TurnContext:
+    """Return the context of a turn whose request has this question, or `messages`, and these fields."""
+    body = {"messages": [{"role": "user", "content": question}], **fields}
+    chat = parse(json.dumps(body).encode(), Origin("turn", v1))
+    return TurnContext(chat, Envelope("ours", 1, "m"), TurnRecord("test", "turn"))
+
+
+def broadcast(text: str, **fields: Any) -> TurnContext:
+    """Return the context of a turn whose text is to be said as it is."""
+    return context(messages=[{"role": "assistant", "content": text}], **fields)
+
+
+def services(upstream: NoUpstream, **environ: str) -> Services:
+    """Return services with this upstream, without knowledge and recordings unless the settings name some."""
+    nowhere = {"KB_DIR": "/nowhere/kb", "AUDIO_DIR": "/nowhere/audio", "RAG_TIER": "lexical"}
+    return Services(Settings.from_environ({**nowhere, **environ}), upstream)
+
+
+def deltas(batches: list[Batch]) -> list[dict[str, Any]]:
+    """Return the deltas of all chunks, comments and silence aside."""
+    payloads = [payload for batch in batches if not isinstance(batch, Silence) for payload in batch]
+    read = [json.loads(payload) for payload in payloads if not payload.startswith(b":")]
+    return [choice["delta"] for one in read for choice in one["choices"]]

@@ -1,0 +1,90 @@
+"""gunicorn.conf.py: its values, and the starts that it refuses in one line."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from parley import settings as parley_settings
+
+CONF = Path(__file__).parents[1] / "gunicorn.conf.py"
+Load = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Return a function that runs the file under these settings and gives its names."""
+
+    read = parley_settings.load.__wrapped__
+
+    def run(**settings: str) -> dict[str, Any]:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(parley_settings, "load", read)  # the usual one reads the environment once a process
+        return runpy.run_path(str(CONF))
+
+    return run
+
+
+def start(conf: dict[str, Any], warnings: list[str] | None = None, **changed: Any) -> None:
+    """Call `on_starting` with gunicorn's usual settings and these changes."""
+    cfg = {"preload_app": False, "max_requests": 0, "max_requests_jitter": 0, "workers": 1, "address": [("::1", 8000)]}
+    cfg |= {"worker_class_str": "gevent", "worker_tmp_dir": conf["worker_tmp_dir"]}
+    warn = (warnings if warnings is not None else []).append
+    log = SimpleNamespace(warning=lambda message, *values: warn(message % values))
+    conf["on_starting"](SimpleNamespace(cfg=SimpleNamespace(**{**cfg, **changed}), log=log))
+
+
+def test_one_greenlet_a_connection_and_time_for_a_stop(load: Load) -> None:
+    conf = load(GRACEFUL_TIMEOUT="41", MAX_STREAMS="10")
+
+    assert (conf["worker_class"], conf["graceful_timeout"], conf["preload_app"]) == ("gevent", 41, False)
+    assert conf["streams"] == 10 and conf["worker_connections"] > 10
+
+
+def test_a_bad_setting_ends_the_start_in_one_line(load: Load) -> None:
+    with pytest.raises(SystemExit, match=r"^parley: MAX_STREAMS\b.*$"):
+        load(MAX_STREAMS="many")
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"preload_app": True}, "--preload"),
+        ({"max_requests": 100}, "max_requests_jitter"),
+        ({"max_requests": 100, "max_requests_jitter": 10}, "two workers"),
+        ({"address": [("127.0.0.1", 70_000)]}, "PORT"),
+    ],
+)
+def test_a_start_that_cannot_work_is_refused(load: Load, changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(SystemExit, match=named):
+        start(load(), **changed)
+
+
+def test_a_proxy_that_no_upstream_can_use_is_refused(load: Load) -> None:
+    with pytest.raises(SystemExit, match="HTTPS_PROXY"):
+        start(load(HTTPS_PROXY="socks5://proxy.example:1080", LLM_API_KEY="k"))
+
+
+def test_a_usual_start_says_nothing(load: Load) -> None:
+    warnings: list[str] = []
+    start(load(MAX_STREAMS="10"), warnings)
+    assert warnings == []
+
+
+def test_another_worker_class_is_warned_of(load: Load) -> None:
+    warnings: list[str] = []
+    start(load(MAX_STREAMS="10"), warnings, worker_class_str="gthread")
+    assert len(warnings) == 1 and "gthread" in warnings[0] and "-k gevent" in warnings[0]
+
+
+def test_the_folder_of_shared_metrics_goes_with_the_master(load: Load, tmp_path: Path) -> None:
+    shared = tmp_path / "metrics"
+    shared.mkdir()
+    load()["on_exit"](SimpleNamespace(parley_metrics=str(shared)))
+    assert not shared.exists()
