@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from parley import settings as parley_settings
+from parley.server import master
 
 CONF = Path(__file__).parents[1] / "gunicorn.conf.py"
 Load = Callable[..., dict[str, Any]]
@@ -25,7 +26,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
             monkeypatch.delenv(name, raising=False)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(parley_settings, "load", read)  # the usual one reads the environment once a process
+        monkeypatch.setattr(master, "load", read)  # the usual one reads the environment once a process
         return runpy.run_path(str(CONF))
 
     return run

@@ -242,7 +242,7 @@ def test_a_large_body_is_parsed_like_a_small_one(client: FlaskClient) -> None:
 def test_only_a_clean_request_id_is_kept(client: FlaskClient, upstream: Upstream, given: str, kept: bool) -> None:
     told = client.post(V1, json=HELLO, headers={"x-request-id": given}).headers["X-Request-ID"]
 
-    assert (told == given) is kept and upstream.asked[0].record.id == told
+    assert (told == given) is kept and upstream.asked[0].origin.request_id == told
 
 
 def test_only_a_valid_trace_goes_on(client: FlaskClient, upstream: Upstream) -> None:
