@@ -31,7 +31,7 @@ class Player:
         if piece.text or piece.words:
             yield self.transcript(piece.text, piece.words)
         for due in self._pace.chunks(piece.pcm):
-            # A long lead, or catching up after a stall: what is due already is not waited for.
+            # A long lead, or a stall before: chunks that are due already are not waited for.
             checkpoint()
             yield [self._chunks.data(chunk) for chunk in due]
 
