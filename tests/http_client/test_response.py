@@ -345,7 +345,7 @@ def test_interim_answers_without_end_are_refused(wire: NewWire) -> None:
     [(b"0\r\n", b"a: b\r\n" * 5000), (b"1;", b"a=b;" * 5000)],
     ids=["trailers", "an extension"],
 )
-def test_what_is_no_body_is_not_waited_for_any_longer_than_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
+def test_bytes_that_are_no_body_count_as_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
     one = wire(CHUNKED + begun)
     one.answer.read_head(TIMEOUT)
 

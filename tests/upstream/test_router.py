@@ -8,7 +8,7 @@ from parley.wire.sse import Last
 
 @pytest.mark.parametrize("count", [0, 1, STEP_PAYLOADS, STEP_PAYLOADS + 1, 10 * STEP_PAYLOADS])
 @pytest.mark.parametrize("kind", [list, Last])
-def test_what_was_held_back_goes_on_in_steps_and_the_last_one_ends_the_answer(kind: type, count: int) -> None:
+def test_held_back_chunks_go_on_in_steps_to_the_last(kind: type, count: int) -> None:
     held = kind(b"%d" % number for number in range(count))
     batches = list(_in_steps(held))
 
