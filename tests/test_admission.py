@@ -179,7 +179,7 @@ class Line:
 
 
 @pytest.mark.usefixtures("patient")
-def test_each_release_serves_the_longest_waiting_call() -> None:
+def test_each_release_gives_one_slot_in_order_of_arrival() -> None:
     line = Line(Admission(2))
     for name in "abcdef":
         line.come(name)
@@ -221,7 +221,7 @@ def test_whoever_stops_waiting_takes_no_place() -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_slot_given_to_an_interrupted_call_goes_on() -> None:
+def test_a_slot_given_to_an_interrupted_call_goes_to_the_next() -> None:
     line = Line(Admission(1))
     line.come("a")
     interrupted = line.come("b")
@@ -273,7 +273,7 @@ def test_a_call_waits_on_for_a_place_that_is_being_freed(
     assert line.admitted == ["a1", "b1", *(["a2"] if waits else [])]
 
 
-def test_a_wait_for_a_slot_has_its_limit() -> None:
+def test_a_slot_is_waited_for_no_longer_than_its_limit() -> None:
     line = Line(Admission(1))
     line.come("a")
     line.turns["a"].record.outcome = "ok"

@@ -113,7 +113,7 @@ def test_a_client_that_leaves_frees_the_place_in_the_same_moment() -> None:
     assert places == [0]
 
 
-def test_a_call_that_waits_ends_with_its_client(
+def test_a_client_that_leaves_ends_its_wait_for_a_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("parley.admission.NEWS_SECONDS", 20)
