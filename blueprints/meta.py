@@ -38,6 +38,7 @@ def ready() -> Response:
         reason = unavailable.message if unavailable else ""
     answer: dict[str, Any] = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
     if may_see_details():
+        # A stranger learns only whether calls may be sent here, not which upstreams answer or how busy they are.
         answer["details"] = {
             "model": within.default_model,
             "auth": "off" if within.keyring.is_open else "on",
@@ -52,8 +53,10 @@ def ready() -> Response:
 def list_models() -> Response:
     """List the default model first, then those of the upstream. Raises InvalidApiKey."""
     check_key()
+    # OpenAI's clients require `created` and `owned_by`; the true values are not known here.
     own = {"id": services().default_model, "object": "model", "created": 0, "owned_by": "upstream"}
     listed = {model["id"]: model for model in services().upstream.models()}
+    # The default model keeps the first position, and gets the upstream's own entry if there is one.
     models = {own["id"]: own, **listed} if own["id"] else listed
     return json_response({"object": "list", "data": list(models.values())})
 

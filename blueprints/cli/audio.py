@@ -51,7 +51,9 @@ def align(name: str, as_json: bool) -> None:
     files = recordings_in(folder)
     if name not in files:
         raise click.ClickException(f"{folder}: there is no recording {name}; there are: {', '.join(files) or 'none'}")
+    # Converted straight to the aligner's rate, so that the sound is resampled only once.
     recording = recordings.read(folder, name, files[name], audio_align.RATE)
+    # An incomplete recording has an utterance too, in which a stand-in takes the place of the sound or of the text.
     if recording.utterance is None or not recording.is_complete:
         raise click.ClickException("; ".join(recording.problems))
     try:
@@ -75,10 +77,12 @@ def make(name: str, text: str, replace: bool, as_json: bool) -> None:
     Exits with 1 if there is no voice, if the voice fails, or if the name is taken.
     """
     folder = services().settings.audio_dir
+    # `recordings.read` refuses every other name: the new files would never be played.
     if not recordings.NAME_PATTERN.fullmatch(name):
         raise click.ClickException(f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'")
     if name in recordings_in(folder) and not replace:
         raise click.ClickException(f"{folder}: the recording {name} already exists; --replace replaces it")
+    # Nothing is written before the voice has said all of it: if it fails, the old recording remains.
     utterance = synthesise(text.strip())
     write_files(
         {
@@ -113,6 +117,7 @@ def synthesise(text: str) -> Utterance:
             utterance = voice.utterance(text)
     except ParleyError as exc:
         raise click.ClickException(f"{voice.description}: {exc.message}") from exc
+    # Without a voice the synthesis plays soft tones, which must not be stored as a recording.
     if utterance.simulated:
         raise click.ClickException("there is no voice: install requirements-local.txt, or set TTS_BASE_URL")
     if not utterance.pcm:

@@ -75,6 +75,7 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
     except EncoderFailed as exc:
         click.echo(f"the passages are not encoded, so they are found by words alone: {exc}", err=True)
     query = Query(question, before, dict(parse_filter(pair) for pair in pairs))
+    # /rag searches for as many: of near-duplicates among them only the best is sent, and the next hit moves up.
     hits = index.search(query, settings.rag_top_k * MORE_THAN_WANTED)
     excerpts = select_excerpts(hits, settings.rag_top_k)
     sent = {hit.passage.id for excerpt in excerpts for hit in excerpt.hits}
@@ -105,6 +106,7 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
     folder = services().settings.kb_dir / kb
     folder.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
+    # The bar goes to standard error, so that the output of `--json` can be parsed.
     with click.progressbar(files, label="Importing", file=sys.stderr) as bar:
         for file in bar:
             target = folder / kb_import.target_name(file)
@@ -113,6 +115,7 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
                     raise kb_import.ImportFailed(f"{target} already exists; use --force to overwrite it")
                 entries = kb_import.entries_of(file)
                 kb_import.write(entries, target)
+            # One bad document must not keep the others out: faults are reported together at the end.
             except kb_import.ImportFailed as exc:
                 done.append({"file": str(file), "fault": str(exc)})
             else:
@@ -153,6 +156,7 @@ def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -
     for folder in folders:
         try:
             labelled = kb_eval.LabelledSet.load(folder)
+            # The measures judge the ranking; the share of questions that the threshold refuses is a figure of its own.
             index = encoders.index_without_threshold(labelled.passages, encoder, vector_cache_of(settings))
         except (kb_eval.BadLabelledSet, EncoderFailed) as exc:
             raise click.ClickException(str(exc)) from exc
@@ -184,6 +188,7 @@ def parse_filter(text: str) -> tuple[str, str | int | bool]:
         parsed = json.loads(value)
     except ValueError:
         return key, value
+    # Other JSON can't be filtered by: `price=6.5` means the text "6.5". A boolean is an `int` in Python.
     return key, parsed if isinstance(parsed, str | int) else value
 
 

@@ -49,6 +49,7 @@ def env_example() -> str:
     blocks = []
     for field in dataclasses.fields(Settings):
         row = field.metadata
+        # A default in words can't stand behind `=`: who removes the `#` would set it.
         meaning = row["meaning"] + (f" Default: {row['shown']}." if row["shown"] else "")
         blocks.append(f"# {meaning}\n# {field.name.upper()}={row['default'] or ''}")
     return "\n\n".join(blocks)

@@ -335,32 +335,25 @@ README_SETTINGS = (
     "WAITING",
     "FALLBACK_TEXT",
 )
-"""What a first deployment may want to set: the table of README.md."""
+"""The settings that a first deployment may want to set, in the order of the table in README.md."""
 
 
 def page() -> str:
     """Return docs/settings.md."""
     rows = {field.name.upper(): field for field in dataclasses.fields(Settings)}
-    sections = [
-        "\n\n".join(
-            [
-                f"## {group.title}",
-                group.about,
-                *(_section(rows[name], advice) for name, advice in group.settings.items()),
+    parts = [HEADER]
+    for group in GROUPS:
+        parts += [f"## {group.title}", group.about]
+        for name, advice in group.settings.items():
+            row = rows[name].metadata
+            aliases = ", ".join(f"`{alias}`" for alias in row["aliases"])
+            default = row["shown"] or (f"`{row['default']}`" if row["default"] else "unset")
+            facts = [
+                f"- Default: {default}.",
+                f"- Accepts {row['kind'].accepted}.",
+                *([f"- Also read from {aliases}."] if aliases else []),
             ]
-        )
-        for group in GROUPS
-    ]
-    return "\n\n".join([HEADER, *sections, FOOTER])
-
-
-def _section(row: "dataclasses.Field[object]", advice: Advice) -> str:
-    aliases = ", ".join(f"`{alias}`" for alias in row.metadata["aliases"])
-    default = row.metadata["shown"] or (f"`{row.metadata['default']}`" if row.metadata["default"] else "unset")
-    facts = [
-        f"- Default: {default}.",
-        f"- Accepts {row.metadata['kind'].accepted}.",
-        *([f"- Also read from {aliases}."] if aliases else []),
-    ]
-    text = textwrap.fill(f"{advice.effect} {advice.when}", 120, break_long_words=False, break_on_hyphens=False)
-    return "\n".join([f"### `{row.name.upper()}`", "", text, "", *facts])
+            # A line break inside a link, a URL or a hyphenated name would change what the page shows.
+            text = textwrap.fill(f"{advice.effect} {advice.when}", 120, break_long_words=False, break_on_hyphens=False)
+            parts += [f"### `{name}`", text, "\n".join(facts)]
+    return "\n\n".join([*parts, FOOTER])

@@ -98,6 +98,8 @@ def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = l
 
 def knowledge_files(folder: Path) -> list[Path]:
     """Return the paths of a folder's knowledge files, in the order of the names. Raises OSError."""
+    # macOS leaves binary `._NAME.json` beside files that it copies, Office `~$NAME.json`, and Emacs a lock
+    # `.#NAME.json`, which is a link to nothing.
     return sorted(
         path
         for path in folder.iterdir()
@@ -135,6 +137,7 @@ class _Loader:
         for where, default_id, entry in entries:
             self._breathe()
             if len(self.passages) >= MAX_PASSAGES:
+                # Break, don't skip: the rest would be walked entry by entry, and reported as often.
                 message = f"the limit of {MAX_PASSAGES} passages is reached: the file is left out from here on"
                 self._report(path, where, message, "entry")
                 break
@@ -159,6 +162,7 @@ class _Loader:
             ids = [name] if len(texts) == 1 else [f"{name}#{number}" for number in range(1, len(texts) + 1)]
             if self._ids.isdisjoint([name, *ids]):
                 break
+            # Counted across the load: without that, n copies of one id would try n² / 2 names.
             self._copies[document.id] += 1
             name = f"{document.id}-{self._copies[document.id] + 1}"
         if name != document.id:
@@ -173,6 +177,7 @@ class _Loader:
     def _cleaned(self, text: str) -> str:
         """Return a text without invisible characters and outer blanks, and count the characters removed."""
         cleaned = []
+        # In blocks, because an entry may hold megabytes, and the event loop must run in between.
         for block in blocks(text):
             self._breathe()
             visible, removed = clean(block)

@@ -205,7 +205,9 @@ def _without(terms: list[Term], excluded: list[Term]) -> list[Term]:
 def _normalized(turns: list[Floats], mask: NDArray[np.bool_] | None) -> Floats:
     """Return the turns' scores in one, from 0 to 1: each divided by its best, then mixed. Changes them in place."""
     for scores in turns:
+        # Masked before the best is sought: a passage that is filtered out must not lower the others' scores.
         if mask is not None:
             scores *= mask
+        # 0 / 0 would be NaN where no passage shares a term.
         scores /= scores.max(initial=0) or 1
     return LAST_SHARE * turns[0] + (1 - LAST_SHARE) * turns[1] if len(turns) > 1 else turns[0]

@@ -150,6 +150,7 @@ class SemanticIndex:
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if the best passage is too far from the query."""
+        # Taken once: another greenlet may finish filling while this one waits for the encoder.
         vectors = self._vectors
         last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
         turns = [last]

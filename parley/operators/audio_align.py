@@ -66,6 +66,7 @@ def _segments(spelt: Sequence[str], pcm: bytes, rate: int) -> list[tuple[int, in
         from pocketsphinx import Decoder
     except ImportError as exc:
         raise AlignmentError("pocketsphinx is not installed: pip install -r requirements-align.txt") from exc
+    # Without a language model: the search is forced through the transcript's words, in their order.
     decoder = Decoder(samprate=RATE, loglevel="FATAL", lm=None)
     for spelling in set(spelt):
         if decoder.lookup_word(spelling) is None:

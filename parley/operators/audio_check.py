@@ -101,6 +101,7 @@ def _measure(report: Report, utterance: Utterance) -> None:
         return
     loud = loud_frames(utterance.pcm, utterance.rate)
     frame = max(1, utterance.rate * FRAME_MS // 1000)
+    # Only while something is said: a pause would lower the level of a recording that is loud enough.
     said = samples[: len(loud) * frame].reshape(-1, frame)[loud].astype(np.float64)
     report.level_db = _db(float(np.sqrt(np.mean(said**2))) if said.size else peak)
     report.peak_db = _db(peak)

@@ -106,6 +106,7 @@ def near_duplicates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, Pass
         )
         if duplicate is not None:
             yield passage, duplicate
+            # Not entered itself: each further copy is compared with, and reported against, the first one alone.
             continue
         for hashed in signature:
             if len(buckets[hashed]) < MAX_BUCKET:
@@ -132,6 +133,7 @@ class LineFinder:
     def of_passage(self, passage: Passage) -> int | None:
         """Return the line of a passage's words, or None if the file writes them in another form."""
         text = self._text(self._folder / passage.file)
+        # The beginning of a text is enough to find it; further on, cleaning and splitting may have changed it.
         for words in (passage.text, passage.title, passage.id):
             # JSON may hold other scripts' letters as they are or as \u escapes.
             for ascii_only in (False, True):
@@ -149,6 +151,7 @@ class LineFinder:
             starts = self._entry_starts[problem.file]
             offset = starts[int(listed[1])] if int(listed[1]) < len(starts) else -1
         else:
+            # `["key"]` without its brackets is the key as the file quotes it.
             offset = text.find(problem.where[1:-1]) if problem.where else -1
         return text.count("\n", 0, offset) + 1 if offset >= 0 else None
 

@@ -53,6 +53,7 @@ class LabelledSet:
 
 def figures(labelled: LabelledSet, answers: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
     """Return the measures over the questions that have an answer; a question without a search counts as 0."""
+    # Imported here, because only a development environment has it, and all other `flask kb` commands do without.
     import ir_measures
 
     judged = [
@@ -61,6 +62,7 @@ def figures(labelled: LabelledSet, answers: Mapping[str, Sequence[Hit]]) -> dict
         for passage, grade in grades.items()
     ]
     found = [
+        # The rank as score: ir_measures sorts by score, and would order passages of equal scores in its own way.
         ir_measures.ScoredDoc(query, hit.passage.id, float(DEPTH - rank))
         for query, hits in answers.items()
         if query in labelled.grades
@@ -80,6 +82,7 @@ def evaluate(labelled: LabelledSet, index: Index, threshold: float, *, history: 
     answers: dict[str, Sequence[Hit]] = {}
     seconds = []
     for question in labelled.questions:
+        # Only the user's turns, as in /rag: an assistant's words never count (docs/retrieval.md).
         said = [turn["content"] for turn in question.get("history") or () if turn["role"] == "user"]
         query = Query(question["text"], said[-1] if history and said else "")
         started = time.perf_counter()
@@ -141,5 +144,6 @@ def share_below(values: Sequence[float], threshold: float) -> float:
 
 def auroc(high: Sequence[float], low: Sequence[float]) -> float:
     """Return the probability that a value of `high` is above a value of `low` (area under the ROC curve)."""
+    # A tie counts half, as in the Mann-Whitney statistic.
     wins = sum((one > other) + (one == other) / 2 for one in high for other in low)
     return wins / (len(high) * len(low))

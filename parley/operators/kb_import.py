@@ -32,7 +32,13 @@ def entries_of(file: Path) -> list[dict[str, Any]]:
     suffix = file.suffix.lower()
     if suffix not in KNOWN:
         raise ImportFailed(f"has an unknown suffix; the known ones are {', '.join(KNOWN)}")
-    text = _read(file) if suffix in PLAIN else _convert(file)
+    try:
+        # Excel writes a byte order mark, which would become a part of the first column's name.
+        text = file.read_bytes().decode("utf-8-sig") if suffix in PLAIN else _convert(file)
+    except UnicodeDecodeError as exc:
+        raise ImportFailed("is not UTF-8; save it as UTF-8") from exc
+    except OSError as exc:
+        raise ImportFailed(f"can't be read: {exc.strerror}") from exc
     parse = {".csv": csv_entries, ".txt": text_entries}.get(suffix, markdown_entries)
     entries = [
         {"id": f"{slug(file.stem)}-{number}", **entry, "source": file.name}
@@ -57,17 +63,8 @@ def target_name(file: Path) -> str:
     return f"{slug(file.stem)}.json"
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ImportFailed("is not UTF-8; save it as UTF-8") from exc
-    except OSError as exc:
-        raise ImportFailed(f"can't be read: {exc.strerror}") from exc
-
-
 def _convert(file: Path) -> str:
-    """Return a document as Markdown."""
+    """Return a document as Markdown. Raises ImportFailed."""
     try:
         from markitdown import MarkItDown
     except ImportError as exc:
@@ -76,6 +73,7 @@ def _convert(file: Path) -> str:
     if not file.is_file():
         raise ImportFailed("can't be read: there is no such file")
     try:
+        # `convert` would also take a URL and fetch it; a plugin is any installed package that says so.
         return str(MarkItDown(enable_plugins=False).convert_local(str(file)).text_content)
     except Exception as exc:
         # Each format's library has errors of its own, without a common base.
@@ -111,10 +109,13 @@ def csv_entries(text: str, _title: str) -> Iterator[dict[str, Any]]:
     metadata. Without a text column all columns together make the text.
     """
     try:
+        # Only these delimiters: left to itself the sniffer may choose a letter.
         dialect: Any = csv.Sniffer().sniff(text[:4096], ",;\t|")
+    # The sniffer finds no delimiter in a file of one column.
     except csv.Error:
         dialect = csv.excel
     for row in csv.DictReader(io.StringIO(text, newline=""), dialect=dialect):
+        # `DictReader` puts surplus cells under the key None, and None into the cells that a short row lacks.
         cells = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
         by_name = {key.lower(): key for key in cells}
         text_key = next((by_name[name] for name in _TEXTS if name in by_name), None)

@@ -34,6 +34,7 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         "command": curl_command(settings, addresses[0]),
     }
     if logs.is_text(settings.log_format):
+        # Flushed, because with LOG_FORMAT=text standard output may be a pipe, whose buffer the master seldom fills.
         print(BANNER.format(**facts), flush=True)
     else:
         log.info("listening", **facts)
@@ -81,6 +82,7 @@ def curl_command(settings: Settings, address: str) -> str:
         option = "--abstract-unix-socket" if path.startswith("\0") else "--unix-socket"
         target = f"{option} {shlex.quote(path.removeprefix(chr(0)))} http://localhost"
     else:
+        # 0.0.0.0 and [::] mean every address of the machine; not every system lets a client connect to them.
         target = address.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
     key = "-H 'Authorization: Bearer ONE_OF_API_KEYS' " if settings.api_keys else ""
     question = '{"messages":[{"role":"user","content":"When are you open?"}]}'

@@ -128,6 +128,7 @@ class Library:
 def find(folder: Path) -> dict[str, Files]:
     """Return the files of all recordings in a folder by name, in order, without hidden ones. Raises OSError."""
     names: dict[str, Files] = {}
+    # Sorted, so that NAME.wav is taken before NAME.WAV whatever the order in which the file system lists them.
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if suffix in (*sound_file.SUFFIXES, ".txt") and not path.name.startswith("."):
@@ -232,6 +233,7 @@ def _content(folder: Path, path: Path, limit: int) -> bytes:
     _check_inside(folder, path)
     try:
         status = path.stat()
+        # Opening a FIFO would wait for a writer, and a device may have no end.
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             raise _FileError(f"{path.name}: not a text file of at most {limit} bytes")
         return path.read_bytes()

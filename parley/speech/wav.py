@@ -73,6 +73,7 @@ class RepairedWav(io.RawIOBase):
                 self._file.seek(self._data_offset + in_data)
                 piece = self._file.read(max(0, min(len(buffer), self._size - self._position)))
             except OSError as exc:
+                # No exception gets through libsndfile: cffi prints what a callback raises, and returns 0.
                 self.failure = exc
                 return 0
         buffer[: len(piece)] = piece
