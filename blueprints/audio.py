@@ -1,4 +1,4 @@
-"""`POST /audio/chat/completions`: a transcript, then the recording as PCM at the pace of speech."""
+"""`POST /audio/chat/completions`: a transcript, then its sound as PCM at the pace of speech."""
 
 from flask import Blueprint, Response
 
@@ -10,7 +10,7 @@ ENDPOINT = Endpoint("audio", answers.audio, answers.audio_json)
 
 
 def complete() -> Response:
-    """Play the recording that fits the request."""
+    """Answer a request in sound: a recording, our voice, or the upstream's own speech."""
     return serve(ENDPOINT)
 
 

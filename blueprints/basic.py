@@ -1,4 +1,4 @@
-"""`POST /chat/completions`: the upstream model's answer, as it comes."""
+"""`POST /chat/completions`: the upstream's answer as it comes."""
 
 from flask import Blueprint, Response
 
@@ -10,7 +10,7 @@ ENDPOINT = Endpoint("chat", answers.chat, answers.chat_json)
 
 
 def complete() -> Response:
-    """Relay the request to the upstream."""
+    """Relay a request to the upstream."""
     return serve(ENDPOINT)
 
 

@@ -1,4 +1,4 @@
-"""`POST /rag/chat/completions`: a spoken waiting message at once, then an answer out of the knowledge."""
+"""`POST /rag/chat/completions`: a waiting message when it is due, then an answer grounded in the knowledge base."""
 
 from flask import Blueprint, Response
 
@@ -10,7 +10,7 @@ ENDPOINT = Endpoint("rag", answers.rag, answers.rag_json)
 
 
 def complete() -> Response:
-    """Look the question up and let the upstream answer it with what was found."""
+    """Look a question up, and let the upstream answer it with the passages that were found."""
     return serve(ENDPOINT)
 
 

@@ -1,4 +1,8 @@
-"""What the endpoints share: who may ask, reading a request, and an answer or an error as a response."""
+"""The HTTP side that all endpoints share: keys, reading a request, an answer or an error as a response.
+
+A completion request passes `serve` in this order: origin, key, slot, body, answer. Whatever raises on the way becomes a
+response in `install`'s error handlers, all of one shape.
+"""
 
 import json
 import os
@@ -28,16 +32,18 @@ from parley.wire import chunks
 from parley.wire.request import Origin, parse
 
 BODY_SECONDS = 10
+"""Longest time for a body to arrive, in seconds."""
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for an answer that nobody waits for."""
+"""Status for a client that has left, as nginx logs it; nobody receives it."""
 
 FORMS = ("", "/v1")
-"""Every route answers bare and under /v1: some platforms take the full URL, some append to a base."""
+"""Prefixes of every route: some platforms take a full URL, some append to a base that ends in /v1."""
 
 EVENT_STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",  # nginx and its kin pass each event on as it comes
+    # nginx passes each event on as it comes.
+    "X-Accel-Buffering": "no",
 }
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -46,7 +52,7 @@ _BEARER = re.compile(r"bearer +([\x21-\x7e]+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A kind of answer: its name in the log, and how it is given as a stream and as JSON."""
+    """An endpoint: its name in the log, and its answer as a stream and as JSON."""
 
     name: str
     stream: Callable[[TurnContext, Services], Batches]
@@ -54,22 +60,26 @@ class Endpoint:
 
 
 def services() -> Services:
-    """The worker's long-lived objects."""
-    found: Services = current_app.extensions["parley"]
-    return found
+    """Return the worker's long-lived objects."""
+    of_app: Services = current_app.extensions["parley"]
+    return of_app
 
 
 def _request() -> Request:
-    """The current request itself: through Flask's proxy each look at it costs a microsecond."""
-    found: Request = current_request._get_current_object()  # type: ignore[attr-defined]
-    return found
+    """Return the current request itself."""
+    # perf: saves 1 µs for each look at the request (S0), which Flask's proxy costs.
+    request: Request = current_request._get_current_object()  # type: ignore[attr-defined]
+    return request
 
 
 def serve(endpoint: Endpoint) -> Response:
-    """Answer a completion request: key, slot, body, answer, in this order. Raises ParleyError."""
+    """Return the response to a completion request. Raises ParleyError."""
     request = _request()
     within = services()
-    record = TurnRecord(endpoint.name, request_id(), client=request.remote_addr, client_by=_client_by(request))
+    # ProxyFix keeps the peer's own address if a trusted proxy has named another one (TRUSTED_PROXIES).
+    peer = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR", request.remote_addr)
+    client_by = "peer" if peer == request.remote_addr else "proxy"
+    record = TurnRecord(endpoint.name, request_id(), client=request.remote_addr, client_by=client_by)
     turn = Turn(record, fallback_text=within.settings.fallback_text, heartbeat=within.settings.heartbeat)
     try:
         response = _answer(endpoint, turn, request, within)
@@ -84,7 +94,7 @@ def serve(endpoint: Endpoint) -> Response:
 
 
 class Body:
-    """A stream's pieces as WSGI wants them: gunicorn iterates them directly, and closes the turn in any case."""
+    """A stream as WSGI wants it: gunicorn iterates the pieces directly, and closes the turn however they end."""
 
     def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
         self._pieces = pieces
@@ -95,6 +105,7 @@ class Body:
 
 
 def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) -> Response:
+    """Return the response of a turn that is let in. Raises ParleyError, ClientGone."""
     _refuse_foreign_pages(request, within)
     client = request.environ.get("gunicorn.socket")
     holder = within.keyring.check(_presented_keys(request))
@@ -105,7 +116,7 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
         response = json_response(turn.whole(lambda: endpoint.whole(context, within)))
     else:
         pieces = turn.stream(endpoint.stream(context, within), context.envelope)
-        # Not through werkzeug's two iterators: they cost a twentieth of each chunk.
+        # perf: saves 5 % of a chunk (S3): not through the two iterators of werkzeug.
         response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
     if turn.record.attempts:
         response.headers["X-Relay-Attempts"] = str(turn.record.attempts)
@@ -114,17 +125,11 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
     return response
 
 
-def _client_by(request: Request) -> str:
-    """Who says where the caller is: the connection itself, or the proxies that are trusted to (TRUSTED_PROXIES)."""
-    original = request.environ.get("werkzeug.proxy_fix.orig", {}).get("REMOTE_ADDR", request.remote_addr)
-    return "peer" if original == request.remote_addr else "proxy"
-
-
 def _refuse_foreign_pages(request: Request, within: Services) -> None:
-    """In open mode, raise ForbiddenOrigin where a browser asks for a page that is neither our own nor named.
+    """Raise ForbiddenOrigin, in open mode, for a web page that is neither our own nor allowed by the settings.
 
-    A page of any site could have its visitor's browser ask: simple requests need no leave (CORS), and anything but a
-    simple request is preceded by the browser's own question, which goes unanswered. What is no browser sends no Origin.
+    Any page could make its visitor's browser ask: CORS wants no leave for simple requests, and others are preceded by a
+    preflight that goes unanswered. A client that is no browser sends no Origin.
     """
     origin = request.headers.get("Origin")
     if origin is None or not within.keyring.is_open:
@@ -138,27 +143,27 @@ def _refuse_foreign_pages(request: Request, within: Services) -> None:
 
 
 def json_response(answer: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
+    """Return a response with a JSON body."""
     content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     return Response(content, status, headers, content_type="application/json")
 
 
 def request_id() -> str:
-    """The caller's X-Request-ID where it is clean, else one of ours; the same for the whole request."""
+    """Return the caller's X-Request-ID if it is clean, else an id of ours, kept for the whole request."""
     environ = _request().environ
     if "parley.request_id" not in environ:
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        environ["parley.request_id"] = given if _CLEAN_ID.fullmatch(given) else os.urandom(16).hex()
+        callers_id = environ.get("HTTP_X_REQUEST_ID", "")
+        environ["parley.request_id"] = callers_id if _CLEAN_ID.fullmatch(callers_id) else os.urandom(16).hex()
     return str(environ["parley.request_id"])
 
 
 def check_key() -> str:
-    """Who asks, by the name of the key. Raises InvalidApiKey unless it is one of ours, or none is needed."""
+    """Return the name of the key that was presented. Raises InvalidApiKey unless it is ours, or none is needed."""
     return services().keyring.check(_presented_keys(_request()))
 
 
 def may_see_details() -> bool:
-    """Whether the request may see more than a status."""
+    """Return true if the caller may see more than a status."""
     return services().keyring.holder(_presented_keys(_request())) is not None
 
 
@@ -167,12 +172,12 @@ def _presented_keys(request: Request) -> list[str]:
 
 
 def _bearer_token(request: Request) -> str | None:
-    found = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
-    return found[1] if found else None
+    match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
+    return match[1] if match else None
 
 
 def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
-    """Return the checked request; end the turn of a client who leaves while a large body arrives, or waits."""
+    """Return the context of the checked request. Raises ClientGone for a client who leaves meanwhile."""
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         turn.record.id,
@@ -181,25 +186,24 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
     )
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise errors.UnsupportedEncoding("send the body without Content-Encoding")
     client = request.environ.get("gunicorn.socket")
+    # A small body arrives too soon for its client to leave meanwhile: it needs no watcher.
     is_large = (request.content_length or 0) >= LARGE_BYTES
     with turn.watching(client if is_large else None):
-        raw = _read_body(request, within.settings.max_body)
+        raw = client_connection.read_body(
+            request.stream, within.settings.max_body, BODY_SECONDS, request.content_length
+        )
     if client:
         turn.watch(client)
     with turn.interruptible():
         return turn.context(run_for_size(len(raw), parse, raw, origin), within.default_model)
 
 
-def _read_body(request: Request, limit: int) -> bytes:
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise errors.UnsupportedEncoding("send the body without Content-Encoding")
-    return client_connection.read_body(request.stream, limit, BODY_SECONDS, request.content_length)
-
-
 def install(app: Flask) -> None:
-    """Give the app its error answers, all of one shape, and the headers that every answer bears."""
+    """Give the app its error responses, all of one shape, and the headers of every response."""
     app.register_error_handler(ParleyError, _error_response)
     app.register_error_handler(HTTPException, _http_error_response)
     app.register_error_handler(Exception, _internal_error_response)
@@ -215,10 +219,11 @@ def install(app: Flask) -> None:
 
 
 def _finished(response: Response) -> Response:
-    """Give an answer the headers that all bear; see to the body of a request that was refused before it was read."""
+    """Set the headers of every response, and see to the body of a request that was refused unread."""
     allowed = services().settings.cors_origins
     if allowed and "*" not in allowed:
-        response.vary.add("Origin")  # also where this origin gets no leave: a cache must ask again for another
+        # For an origin without leave, too: a cache must ask again for another one.
+        response.vary.add("Origin")
     response.headers["X-Request-ID"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     if 400 <= response.status_code < 500:
@@ -228,6 +233,7 @@ def _finished(response: Response) -> Response:
 
 
 def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
+    """Plan to read away a body that was not read, or to close its connection, once the response has been sent."""
     connection = client_connection.current()
     in_chunks = "HTTP_TRANSFER_ENCODING" in environ
     has_body = in_chunks or environ.get("CONTENT_LENGTH", "0") != "0"
@@ -235,6 +241,7 @@ def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
     if connection.body_is_read or not has_body or client is None:
         return
     if response.status_code == CLIENT_CLOSED_REQUEST:
+        # The rest of its body will never come.
         connection.close_after_answer()
         return
     if (in_chunks and not connection.is_known) or response.status_code == HTTPStatus.REQUEST_TIMEOUT:
@@ -243,13 +250,13 @@ def _discard_unread_body(response: Response, environ: dict[str, Any]) -> None:
     response.call_on_close(partial(client_connection.discard_body, environ["wsgi.input"], client))
 
 
-def _error_response(error: ParleyError) -> Response:
-    return json_response(chunks.error_body(error), error.status, error.headers)
+def _error_response(error: ParleyError, status: int | None = None) -> Response:
+    return json_response(chunks.error_body(error), status or error.status, error.headers)
 
 
 def _http_error_response(error: HTTPException) -> Response:
-    """Flask's own 404, 405 and the like, in our shape."""
-    # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger makes thousands.
+    """Return the response to 404, 405 and the other errors of Flask, in our shape."""
+    # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger can make thousands.
     error.__traceback__ = error.__context__ = None
     if error.code == 404:
         return _error_response(errors.NotFound(f"there is no route {_request().path}"))
@@ -257,9 +264,7 @@ def _http_error_response(error: HTTPException) -> Response:
     if error.code == 405:
         message = f"{_request().method} is not allowed on {_request().path}"
         return _error_response(errors.MethodNotAllowed(message, headers=headers))
-    refusal = InvalidRequest(error.name)
-    refusal.status = error.code or 400
-    return _error_response(refusal)
+    return _error_response(InvalidRequest(error.name), error.code or 400)
 
 
 def _internal_error_response(_error: Exception) -> Response:

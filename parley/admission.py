@@ -1,4 +1,8 @@
-"""Who is let in, how many at once, and how often."""
+"""Admission: checks keys, and limits how many turns run at once and how often a caller may begin one.
+
+A request becomes a turn in two steps: `Keyring.check` names its caller, `Admission.admit` gives it a slot until
+`Admission.release`.
+"""
 
 import contextlib
 import hashlib
@@ -20,18 +24,18 @@ if TYPE_CHECKING:
     from parley.turn import Turn
 
 ANYBODY = "anybody"
-"""The caller where no key is asked for: all share its limits."""
+"""Name of every caller while no key is set: all share its limits."""
 NEWS_SECONDS = 0.004
-"""How long a call waits at least: that a client has left may be noticed a pass of the event loop later."""
+"""Shortest wait for a slot, in seconds: a client that has left may be noticed one pass of the event loop later."""
 FREED_SECONDS = 0.15
-"""How long a call waits at most, which it does where a turn is ending whose place it could take."""
+"""Longest wait for a slot, in seconds, while a turn is ending whose slot the call could take."""
 MOST_WAITING = 128
-"""Calls that wait for a place at the same time; one more is refused at once."""
+"""Most calls that wait for a slot at the same time; one more is refused at once."""
 Compare = Callable[[bytes, bytes], bool]
 
 
 class Keyring:
-    """The keys that open the door; without any it stands open."""
+    """The API keys. Without any the server is open: everybody is let in."""
 
     def __init__(self, keys: Iterable[str] | None, compare: Compare = hmac.compare_digest) -> None:
         self._compare = compare
@@ -39,22 +43,25 @@ class Keyring:
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody may come in."""
+        """True if no key is needed."""
         return not self._digests
 
     def holder(self, presented: Iterable[str]) -> str | None:
-        """A name for whoever presents one of our keys (key-1, key-2, ...); None for a stranger.
+        """Return the name of the key that was presented (key-1, key-2, ...), or None for a stranger.
 
-        Digests of bytes are compared, each with each, so that neither time nor an odd character tells anything.
+        Digests of bytes are compared, each with each: neither the time taken nor an odd character reveals a key.
         """
         digests = [_digest(key) for key in presented]
         matching = [
-            name for name, ours in self._digests.items() if any([self._compare(ours, theirs) for theirs in digests])
+            # A list inside of any(): it compares all of them, whichever matches.
+            name
+            for name, ours in self._digests.items()
+            if any([self._compare(ours, theirs) for theirs in digests])
         ]
         return ANYBODY if self.is_open else next(iter(matching), None)
 
     def check(self, presented: Iterable[str]) -> str:
-        """The holder's name. Raises InvalidApiKey unless a presented key is one of ours."""
+        """Return the name of the key that was presented. Raises InvalidApiKey unless it is one of ours."""
         holder = self.holder(presented)
         if holder is None:
             raise InvalidApiKey(
@@ -69,14 +76,18 @@ def _digest(key: str) -> bytes:
 
 
 class Admission:
-    """The turns that one worker runs: at most `limit`, and `per_key` for each holder of a key.
+    """The slots of one worker: at most `limit` turns, and `per_key` for each holder of a key.
 
-    `rate` bounds how many a holder may begin in a stretch of time, such as "60/minute". All of this is counted in
-    this worker alone. Not for threads: a gevent worker has one.
+    `rate` limits how many turns a holder may begin in a stretch of time, such as "60/minute". Everything is counted in
+    this worker alone. Not safe for threads: a gevent worker has one.
 
-    A caller who barges in cuts one call and begins the next in the same moment, so a call that finds no place waits
-    a little for one: up to FREED_SECONDS where a turn is ending, else NEWS_SECONDS. `release` gives the place to the
-    call that has waited longest of those that may take it, so nobody waits where there is a place.
+    A caller who barges in ends one call and begins the next in the same moment, so a call that finds no slot waits a
+    little for one: up to FREED_SECONDS while a turn is ending, else NEWS_SECONDS. `release` gives the slot to the call
+    that has waited longest of those that may take it, so no call waits while a slot is free.
+
+        call --> slot free ------------------------------> running --> release
+             --> waiting --> slot granted by a release --> running --> release
+                         --> time is up ----------------> refused (ServerOverloaded, RateLimited)
     """
 
     def __init__(self, limit: int, per_key: int | None = None, rate: str | None = None) -> None:
@@ -90,16 +101,17 @@ class Admission:
     def admit(
         self, turn: "Turn", holder: str = ANYBODY, while_waiting: AbstractContextManager[object] | None = None
     ) -> None:
-        """Let a turn in, after a short wait if need be. Raises ServerOverloaded or RateLimited.
+        """Give a turn a slot, after a short wait if need be. Raises ServerOverloaded or RateLimited.
 
         `while_waiting` is entered for the time of a wait, which any exception may interrupt.
         """
-        if self._has_place(holder):
-            self._take_place(turn, holder)
+        if self._has_slot(holder):
+            self._take_slot(turn, holder)
         else:
             with while_waiting or contextlib.nullcontext():
-                self._wait_for_place(turn, holder)
+                self._wait_for_slot(turn, holder)
         if self._rate:
+            # Last, so that a call that is refused for want of a slot does not count.
             try:
                 self._rate.check(holder)
             except BaseException:
@@ -107,30 +119,36 @@ class Admission:
                 raise
 
     def release(self, turn: "Turn") -> None:
-        """Give an admitted turn's place back, or to the first in line who may take it."""
+        """Free the slot of an admitted turn, for the first waiting call that may take it."""
         holder = self.running.pop(turn)
         self._by_holder[holder] -= 1
         for waiting, (its_holder, granted) in self._waiting.items():
-            if self._has_place(its_holder):
+            if self._has_slot(its_holder):
+                # Taken here, not by the greenlet that wakes: a new call could come between.
                 del self._waiting[waiting]
-                self._take_place(waiting, its_holder)
+                self._take_slot(waiting, its_holder)
                 granted.set()
                 return
 
-    def _take_place(self, turn: "Turn", holder: str) -> None:
+    def _take_slot(self, turn: "Turn", holder: str) -> None:
         self.running[turn] = holder
         self._by_holder[holder] += 1
 
-    def _wait_for_place(self, turn: "Turn", holder: str) -> None:
+    def _wait_for_slot(self, turn: "Turn", holder: str) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._refuse(holder)
         granted = Event()
         self._waiting[turn] = holder, granted
         try:
+            # A caller who barges in has left the call before just now: one pass of the loop later it is seen.
             # The second wait is for one pass of the event loop: timers are served before the sockets of their pass.
-            if not (granted.wait(NEWS_SECONDS) or granted.wait(0)) and self._frees_place(holder):
-                granted.wait(FREED_SECONDS - NEWS_SECONDS)
+            if not (granted.wait(NEWS_SECONDS) or granted.wait(0)):
+                full = self._is_full()
+                # A slot that this holder could take: any of a full worker, else one of its own.
+                if any(other.is_ending for other, its_holder in self.running.items() if full or its_holder == holder):
+                    granted.wait(FREED_SECONDS - NEWS_SECONDS)
         except BaseException:
+            # Interrupted, perhaps just after a release has granted the slot.
             if turn in self.running:
                 self.release(turn)
             raise
@@ -139,12 +157,7 @@ class Admission:
         if turn not in self.running:
             self._refuse(holder)
 
-    def _frees_place(self, holder: str) -> bool:
-        """Return whether a turn is ending whose place this holder could take."""
-        full = self._is_full()
-        return any(turn.is_ending for turn, its_holder in self.running.items() if full or its_holder == holder)
-
-    def _has_place(self, holder: str) -> bool:
+    def _has_slot(self, holder: str) -> bool:
         return not self._is_full() and (self._per_key is None or self._by_holder[holder] < self._per_key)
 
     def _is_full(self) -> bool:
@@ -158,14 +171,14 @@ class Admission:
 
 
 class _Rate:
-    """So many turns in a moving window, for each holder; the holders are few, so the memory is bounded."""
+    """Limit on the turns that each holder begins in a moving window; the holders are few, so memory is bounded."""
 
     def __init__(self, item: RateLimitItem) -> None:
         self._item = item
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, holder: str) -> None:
-        """Count a turn. Raises RateLimited, with headers that tell when the next may begin."""
+        """Count a turn. Raises RateLimited, whose headers tell when the next one may begin."""
         if self._limiter.hit(self._item, holder):
             return
         window = self._limiter.get_window_stats(self._item, holder)

@@ -1,20 +1,18 @@
-"""Sharing the event loop: `checkpoint()`, which all work passes of which a peer, or a file, can ask for much.
+"""Sharing the event loop between greenlets, and work that is done in threads.
 
-Work that can't be cut into steps runs in a thread (`run_in_thread`), that of large requests in one thread for all of
-them (`run_for_size`). What a thread or another greenlet raises is handed over as a value: `outcome_of`, `result_of`.
+All streams of a worker run in one thread, so work that does not wait keeps every stream silent. Work of which a peer,
+or a file, can ask for much comes in steps (a request of a connection, a receive, a batch of passages), and each step
+begins at a `checkpoint()`:
 
-Everything in a worker runs in one thread, so whoever does not wait keeps every stream silent. Work comes in steps
-(a request of a connection, a receive, a batch of passages), and each step begins at a checkpoint:
-
-    idle    nobody has passed in this pass of the loop: go on, the time of the pass begins
+    idle    no step has begun in this pass of the loop: go on, the time of the pass begins
     open    the steps of this pass have taken less than PASS_SECONDS: go on
     full    they have taken more, or others wait already: wait in line; the next pass lets in as many as fit
 
-Whoever waits goes on in the order of coming, background work behind all others. The time is one for all callers
-together, not one for each: a hundred peers cost the streams beside them no more than one does. Waiting for a socket
-needs no checkpoint; work that runs in a thread of its own needs none either.
+Waiting greenlets go on in the order in which they came, background work behind all others. All callers share the time
+of a pass: a hundred peers cost the streams beside them no more than one does. Waiting for a socket needs no checkpoint.
 
-Work that can't be cut into steps is done in a `thread_pool`, which is drained before the interpreter exits.
+Work that can't be cut into steps runs in a thread of a pool (`run_in_thread`), that of large requests in one thread for
+all of them (`run_for_size`). Errors are handed over as values: `outcome_of`, `result_of`.
 """
 
 import atexit
@@ -38,9 +36,9 @@ Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
 LARGE_BYTES = 1 << 16
-"""Bytes of a request from which on work on it takes milliseconds: 20 to 40 ms for 1.8 MB in 4 096 messages."""
+"""Size of a request, in bytes, above which work on it takes milliseconds: 20 to 40 ms for 1.8 MB in 4 096 messages."""
 PASS_SECONDS = 0.004
-"""Seconds of checkpointed work in one pass of the event loop: so much later a stream's next chunk may leave."""
+"""Limit on the checkpointed work in one pass of the event loop, in seconds: so much later a chunk may leave."""
 
 
 class Silence(enum.Enum):
@@ -68,7 +66,7 @@ class _Line:
         self._next_pass = loop.timer(0, priority=loop.MINPRI)
 
     def step(self, background: bool) -> None:
-        """Go on, or wait for a pass that has time left."""
+        """Return at once, or after a wait for a pass that has time left."""
         if not (self._waiting or (background and self._background)):
             now = time.monotonic()
             if self._pass != self._hub.loop.iteration:
@@ -95,7 +93,7 @@ class _Line:
             raise
 
     def _serve(self) -> None:
-        """Run in the event loop: let in those who have waited longest, one step each."""
+        """Let in the greenlets that have waited longest, one step each; runs in the event loop."""
         self._begin_pass(time.monotonic())
         while (line := self._waiting or self._background) and time.monotonic() < self._full_at:
             line.popleft().switch(None)
@@ -103,15 +101,15 @@ class _Line:
             self._next_pass.start(self._serve)
 
 
-# The thread's own, also where gevent has patched `threading`: each thread has an event loop of its own.
+# Of each thread of the operating system, not of each greenlet as in gevent's place: a thread has one event loop.
 _thread = monkey.get_original("threading", "local")()
 
 
 def checkpoint(*, background: bool = False) -> None:
-    """Let the event loop run if the steps of this pass have used up its time; may be interrupted while it waits.
+    """Let the event loop run if the steps of this pass have used up its time; the wait may be interrupted.
 
-    `background` work, which no caller waits for, goes on behind all other. Must be called from a greenlet, never from a
-    callback of the event loop. Passing straight through takes 0.3 µs.
+    `background` work, which no caller waits for, goes on behind all other work. To be called from a greenlet, never
+    from a callback of the event loop. Passing straight through takes 0.3 µs.
     """
     try:
         line: _Line = _thread.line
@@ -122,17 +120,16 @@ def checkpoint(*, background: bool = False) -> None:
 
 @dataclass(frozen=True)
 class Failure:
-    """The error that ended some work, on its way to whoever waits for the result."""
+    """An error that ended some work, on its way to the greenlet that waits for the result."""
 
     error: Exception
 
 
 def outcome_of(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | Failure:
-    """Return what the work returns, or the error that ended it, without its traceback and causes.
+    """Return the result of the work, or the error that ended it, without its traceback and causes.
 
-    A traceback holds frames, these hold what the work was about (a request, a turn), and something there would hold the
-    outcome: a cycle, which would live until the next full collection. The traceback of an error that nobody expected
-    is kept as text, for the log.
+    Break the cycle outcome -> traceback -> frames -> request or turn -> outcome, which would otherwise live until the
+    next full collection. The traceback of an unexpected error is kept as text, for the log.
     """
     try:
         return work(*args, **kwargs)
@@ -144,7 +141,7 @@ def outcome_of(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kw
 
 
 def result_of(outcome: Result | Failure) -> Result:
-    """Return the result, or raise the error that was handed over in its place."""
+    """Return a result that was handed over, or raise the error that was handed over in its place."""
     try:
         if isinstance(outcome, Failure):
             raise outcome.error
@@ -154,9 +151,9 @@ def result_of(outcome: Result | Failure) -> Result:
 
 
 def run_in_thread(pool: ThreadPool, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-    """Return what the work returns, or raise what it raises; may be interrupted, then the thread goes on in vain.
+    """Return the result of the work, or raise its error. The wait may be interrupted; then the thread goes on in vain.
 
-    One more than the pool has threads are handed over, the others wait here in the order in which they came.
+    One piece of work more than the pool has threads is handed over; others wait here, in the order in which they came.
     """
     # gevent's thread pool would print the traceback of an error that is raised.
     result: Result = result_of(pool.apply(functools.partial(outcome_of, work, *args, **kwargs)))
@@ -169,7 +166,7 @@ def _large_work() -> ThreadPool:
 
 
 def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-    """Return what the work on a request of `size` bytes returns, or raise what it raises.
+    """Return the result of work on a request of `size` bytes, or raise its error.
 
     A large one is worked on in a thread, one at a time: each thread that computes keeps the interpreter from the event
     loop for `sys.getswitchinterval` at a time, so that several would stop the streams for as many times as long.
@@ -184,22 +181,23 @@ _allocate_lock = monkey.get_original("_thread", "allocate_lock")
 
 
 def thread_pool(count: int) -> ThreadPool:
-    """So many threads. The process ends when they have done what they were given, and gives them nothing more then.
+    """Return a pool of `count` threads that is drained before the interpreter exits.
 
-    At its end Python unwinds the stack of a thread that wants the GIL again, and libraries in C++ abort the process at
-    that (https://github.com/python/cpython/issues/87135).
+    An exiting interpreter unwinds the stack of a thread that wants the GIL again, and libraries in C++ abort the
+    process at that (https://github.com/python/cpython/issues/87135).
     """
-    made = ThreadPool(count)
-    atexit.register(_finish, made)
-    return made
+    pool = ThreadPool(count)
+    atexit.register(_drain, pool)
+    return pool
 
 
 def lock() -> contextlib.AbstractContextManager[bool]:
-    """Return a lock between threads of the operating system; the one that gevent puts in its place is for greenlets."""
-    made: contextlib.AbstractContextManager[bool] = _allocate_lock()
-    return made
+    """Return a lock between threads of the operating system; gevent puts one between greenlets in its place."""
+    between_threads: contextlib.AbstractContextManager[bool] = _allocate_lock()
+    return between_threads
 
 
-def _finish(made: ThreadPool) -> None:
-    while len(made):
-        _sleep(0.01)  # the whole thread's: no greenlet goes on and hands over more
+def _drain(pool: ThreadPool) -> None:
+    while len(pool):
+        # The sleep of the whole thread: no greenlet goes on and hands over more work.
+        _sleep(0.01)

@@ -1,4 +1,7 @@
-"""The objects that live as long as a worker. Nothing is opened before it is first needed, or `warm` is called."""
+"""The objects that live as long as a worker, made of the settings: keys, slots, upstream, knowledge, recordings, voice.
+
+Nothing is opened before it is first needed, or before `warm` is called.
+"""
 
 import contextlib
 import functools
@@ -30,10 +33,11 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.timeouts import Timeouts
 
 WARM_SECONDS = 20.0
+"""Seconds between two renewals of the spare connections, which an upstream closes if they are idle for long."""
 
 
 class Services:
-    """What the answers work with."""
+    """Everything that the answers share."""
 
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
@@ -51,12 +55,12 @@ class Services:
 
     @property
     def default_model(self) -> str:
-        """The model that answers where the request names none."""
+        """The model that answers if the request names none."""
         return self.upstream.model or self.settings.llm_model
 
     @functools.cached_property
     def recordings(self) -> Library:
-        """The recordings of `AUDIO_DIR` at the rate that is sent; faulty ones are logged and left out."""
+        """The recordings of `AUDIO_DIR`, at the rate that is sent; faulty ones are logged and left out."""
         started = time.monotonic()
         library = Library.load(self.settings.audio_dir, self.settings.audio_sample_rate)
         for problem in library.problems:
@@ -68,18 +72,18 @@ class Services:
 
     @property
     def has_voice(self) -> bool:
-        """Whether the operator wants texts to be said: by `AUDIO_MODE`, or by naming an API's voice."""
+        """True if texts are to be said: the operator has set `AUDIO_MODE`, or named the voice of an API."""
         settings = self.settings
         return settings.audio_mode == "speech" or bool(settings.tts_base_url or settings.tts_api_key)
 
     @functools.cached_property
     def synthesis(self) -> CachingSynthesiser:
-        """The voice, which knows by heart what it has to say again and again."""
+        """The voice, with the sound of the phrases that recur kept in memory."""
         phrases = [*map(_ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
         return CachingSynthesiser(voice_of(self.settings), phrases)
 
     def warm(self) -> None:
-        """Load what the first caller would otherwise wait for, and connect to the upstream meanwhile."""
+        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
         gevent.spawn(self._keep_warm)
         self.knowledge.warm()
         _ = self.recordings
@@ -90,28 +94,29 @@ class Services:
             gevent.spawn(self._rehearse)
 
     def _rehearse(self) -> None:
-        with contextlib.suppress(ParleyError):  # the voice has logged it; the phrases are said when they are needed
+        # The voice has logged its failure; the phrases are said when they are needed.
+        with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
     def _keep_warm(self) -> None:
-        """The upstream closes what is idle for long; the next caller shall not wait for a handshake all the same."""
+        """Renew the spare connections until the worker drains: an upstream closes those that are idle for long."""
         while not self.draining:
             self.upstream.warm()
             gevent.sleep(WARM_SECONDS)
 
     def waiting_message(self) -> str:
-        """A phrase for the time of looking something up: never the same twice running, ready to be spoken.
+        """Return a phrase for the time of a lookup, never the same twice running.
 
         It ends in a sentence mark and a space, so that speech starts at once and the answer does not stick to it.
         """
         phrases = self.settings.waiting_messages
-        fresh = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
-        self._last_phrase = random.choice(fresh)
+        others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
+        self._last_phrase = random.choice(others)
         return f"{_ended(self._last_phrase)} "
 
 
 def _ended(phrase: str) -> str:
-    """The phrase with a sentence mark at its end."""
+    """Return the phrase with a sentence mark at its end."""
     return phrase if phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।")) else f"{phrase}."
 
 
@@ -146,7 +151,7 @@ def vector_cache_of(settings: Settings) -> VectorCache:
 
 
 def voice_of(settings: Settings) -> Synthesiser:
-    """What the settings name: an API's voice, else the embedded one where it is installed, else none."""
+    """Return the voice that the settings name: an API's, else the embedded one if it is installed, else soft tones."""
     rate = settings.audio_sample_rate
     if settings.tts_base_url or settings.tts_api_key:
         api = Api(
@@ -163,7 +168,7 @@ def voice_of(settings: Settings) -> Synthesiser:
 
 
 def upstream_of(settings: Settings) -> Upstream:
-    """What the settings name: an API and its fallbacks, else the embedded model where it runs, else none."""
+    """Return the upstream that the settings name: an API and its fallbacks, else the embedded model, else none."""
     timeouts = Timeouts(
         connect=settings.connect_timeout,
         first_content=settings.ttft_timeout,
@@ -194,7 +199,7 @@ def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
-                # A key that opens our door is never sent upstream.
+                # A key of ours is never sent upstream: tokens are forwarded only while the server is open.
                 forward_token=not settings.llm_api_key and not settings.api_keys,
                 secrets=settings.secrets,
             )

@@ -1,6 +1,6 @@
-"""One turn: from the request to the last byte, released exactly once whatever happens on the way.
+"""One turn: from a request to the last byte of its answer. All that it holds is released exactly once, however it ends.
 
-How a turn ends, what the client sees of it, and the `outcome` in the log line:
+The endings of a turn, what the client sees of each, and the `outcome` in the log line:
 
     whole answer            finish chunk, DONE event                                    ok
     refused by us           HTTP status and error object                                refused
@@ -8,12 +8,12 @@ How a turn ends, what the client sees of it, and the `outcome` in the log line:
     failed, words are out   a chunk with finish_reason "error", a bare error, no DONE   error_mid
     either, FALLBACK_TEXT   the text, finish chunk, a comment with the code, DONE       spoken_fallback
     a cap reached           finish_reason "length", DONE                                capped
-    client gone             nothing; whatever the turn waited for is let go             client_closed
+    client gone             nothing; the upstream call or the search is ended           client_closed
     server stops            as "failed, words are out"                                  shutdown
 
-A turn runs in the greenlet of its request. Whoever wants it to end (the watcher, the drain) asks the event loop
-to throw the reason into that greenlet, but only while it waits inside our code; while gunicorn writes to
-the client, the reason is kept until the next step.
+A turn runs in the greenlet of its request. The client's watcher and the server's drain end it with `interrupt`: the
+event loop throws the reason into that greenlet, but only while it waits inside our code. While gunicorn writes to the
+client, the reason is kept until the next step.
 """
 
 import contextlib
@@ -38,23 +38,23 @@ from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
 Batches = Generator[Batch, None, None]
-"""An answer."""
+"""An answer as it is made; a turn writes one batch at a time."""
 
-_NOTHING_MORE = sse.LastBatch()
+_END_OF_ANSWER = sse.LastBatch()
 
 
 @dataclasses.dataclass(slots=True)
 class TurnContext:
-    """What an answer works with: the request, the envelope of the answer's chunks, and the turn's record."""
+    """Everything that an answer knows of its turn: the request, the envelope of its chunks, the record for the log."""
 
     chat: ChatRequest
     envelope: Envelope
     record: TurnRecord
 
     def take_chat(self) -> ChatRequest:
-        """Return the request and forget it; to be called for the request's last use.
+        """Return the request and forget it; to be called at the last use of the request.
 
-        A large body would otherwise be held for as long as its answer lasts.
+        Otherwise a body of megabytes would be held for as long as its answer lasts.
         """
         chat = self.chat
         del self.chat
@@ -62,7 +62,7 @@ class TurnContext:
 
 
 class FallbackSpoken(Exception):
-    """Raised by an answer that has said FALLBACK_TEXT itself, to the finish chunk: `error` is what it stands for."""
+    """Raised by an answer that has said FALLBACK_TEXT itself, finish chunk included, in place of `error`."""
 
     def __init__(self, error: ParleyError) -> None:
         super().__init__(error.message)
@@ -70,7 +70,10 @@ class FallbackSpoken(Exception):
 
 
 class Turn:
-    """Owns what a request holds: its slot, the watcher on its client, its answer, its log line."""
+    """Owner of everything that a request holds: its slot, the watcher on its client, its answer, its log line.
+
+    `fallback_text` is spoken in place of some errors, if there is one. `heartbeat` is in seconds; 0 means none.
+    """
 
     def __init__(self, record: TurnRecord, *, fallback_text: str | None = None, heartbeat: float = 0) -> None:
         self.record = record
@@ -82,11 +85,11 @@ class Turn:
         self._interruption: BaseException | None = None
         self._interrupted_at = 0.0
         self._waits_inside = False
-        # A list, not an ExitStack: with 1 000 turns that saves 4 KiB each.
+        # perf: saves 4 KiB a turn (1 000 open streams): a list, not an ExitStack.
         self._held: list[Callable[[], object]] = [self._report]
 
     def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
-        """Take a slot for the turn's life. Raises ServerOverloaded, RateLimited, ClientGone."""
+        """Take a slot for the life of the turn. Raises ServerOverloaded, RateLimited, ClientGone."""
         admission.admit(self, holder, self.watching(client))
         self._held.append(functools.partial(admission.release, self))
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
@@ -94,7 +97,7 @@ class Turn:
         self._held.append(streams.dec)
 
     def watch(self, client: socket.socket) -> None:
-        """End the turn as soon as its client leaves."""
+        """End the turn as soon as its client leaves, from now to the end of the turn."""
         self._client = client
         watcher = ClientWatcher(client, left=lambda: self.interrupt(ClientGone()))
         self._held.append(watcher.stop)
@@ -107,26 +110,26 @@ class Turn:
         return TurnContext(chat, envelope, self.record)
 
     def interrupt(self, reason: BaseException) -> None:
-        """End the turn for this reason, wherever it stands; may be called from any greenlet."""
+        """End the turn for this reason at any point; may be called from any greenlet. The first reason counts."""
         if self._interruption is not None:
             return
         self._interruption = reason
         self._interrupted_at = time.monotonic()
         hub = get_hub()
         if getcurrent() is hub:
-            # Not in a callback: the caller's next call, read in the same pass, must find the place free.
+            # Not in a callback: the caller's next request, read in the same pass of the loop, must find the slot free.
             self._deliver()
         else:
             hub.loop.run_callback(self._deliver)
 
     @property
     def is_ending(self) -> bool:
-        """Whether the turn's place will soon be free: it was interrupted, or only its last bytes remain to be sent."""
+        """True if the turn's slot will soon be free: it was interrupted, or only its last bytes remain to be sent."""
         return self._interruption is not None or self.record.outcome is not None
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let the turn be ended inside of the block, where it waits. Raises the reason for which it is ended."""
+        """Return a context in which the turn may be interrupted wherever it waits. Raises the reason."""
         if self._interruption is not None:
             raise self._interruption
         self._waits_inside = True
@@ -137,7 +140,10 @@ class Turn:
 
     @contextlib.contextmanager
     def watching(self, client: socket.socket | None) -> Iterator[None]:
-        """Raise ClientGone as soon as the client leaves; for what comes before the request's body has been read."""
+        """Return an interruptible context that ends when the client leaves, for the time before the body is read.
+
+        Raises ClientGone.
+        """
         with contextlib.ExitStack() as stack, self.interruptible():
             if client is not None:
                 self._client = client
@@ -145,7 +151,7 @@ class Turn:
             yield
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
-        """Run an answer that is one piece of JSON, to the turn's end; raises what it raises, and ClientGone."""
+        """Return an answer in one piece, and close the turn. Raises what the answer raises, and ClientGone."""
         with self.interruptible():
             body = answer()
         self.record.first_ms = self.record.elapsed_ms
@@ -154,21 +160,22 @@ class Turn:
         return body
 
     def stream(self, answer: Batches, envelope: Envelope) -> Iterator[bytes]:
-        """The answer's event stream with its ending; what fails before the first piece is raised here."""
+        """Return the event stream of an answer, with its ending. Raises what fails before the first event."""
         pieces = self._pieces(answer, envelope)
         self._held.append(pieces.close)
+        # Here, before the response has begun: an error still becomes an HTTP status.
         first = next(pieces, None)
         if first is None:
             raise ClientGone
         return self._to_the_end(first, pieces)
 
     def fail(self, error: BaseException) -> None:
-        """Note what becomes the turn's HTTP answer; anything but a ParleyError is a fault of ours."""
+        """Record an error that becomes the turn's HTTP response; anything but a ParleyError is an internal error."""
         ours = error if isinstance(error, ParleyError) else InternalError("an internal error occurred")
-        self._note(ours, "refused" if ours.is_refusal else "error_before")
+        self._record_failure(ours, "refused" if ours.is_refusal else "error_before")
 
     def close(self) -> None:
-        """Release everything, whatever fails on the way, and write the log line; a second call does nothing."""
+        """Release everything, even if a release fails, and write the log line; a second call does nothing."""
         if self._held:
             release = self._held.pop()
             try:
@@ -176,21 +183,23 @@ class Turn:
             finally:
                 self.close()
 
-    def _to_the_end(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        """All pieces; the slot is free before the body ends, for a caller who asks again at once."""
+    def _to_the_end(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield first
-        yield from rest
+        yield from pieces
+        # Here, not when gunicorn closes the body: a caller who asks again at once must find the slot free.
         self.close()
 
     def _pieces(self, answer: Batches, envelope: Envelope) -> Generator[bytes, None, None]:
+        """Yield the bytes of each write. Raises a ParleyError only if nothing has been sent."""
         with contextlib.closing(answer):
             try:
                 while not isinstance(batch := self._next(answer), sse.LastBatch):
                     if batch is not SILENCE:
                         yield sse.frames(batch)
-                    elif self._is_silent():
+                    elif self._heartbeat_is_due():
                         yield sse.KEEP_ALIVE
                 self.record.outcome = "ok"
+                # perf: saves a packet a turn: DONE leaves with the last batch.
                 yield sse.frames(batch) + sse.DONE
             except AnswerCapped:
                 self.record.outcome = "capped"
@@ -199,7 +208,7 @@ class Turn:
                 self.record.outcome = "client_closed"
             except (ParleyError, FallbackSpoken) as error:
                 yield self._ending(error, envelope)
-            except Exception:  # noqa: BLE001 - the boundary: a fault of ours must not end a stream in silence
+            except Exception:  # noqa: BLE001 - the boundary: a bug must not end a stream without a word
                 log.exception("internal_error", id=self.record.id, endpoint=self.record.endpoint)
                 message = f"an internal error occurred (request {self.record.id})"
                 yield self._ending(InternalError(message), envelope)
@@ -208,9 +217,10 @@ class Turn:
         """Return the next batch; at the answer's end an empty last one."""
         if self._interruption is not None:
             raise self._interruption
-        self._waits_inside = True  # not `interruptible`: a context manager costs a microsecond, for each chunk
+        # perf: saves 1 µs a chunk (S3): not `interruptible`, because of the cost of a context manager.
+        self._waits_inside = True
         try:
-            batch = next(answer, _NOTHING_MORE)
+            batch = next(answer, _END_OF_ANSWER)
         finally:
             self._waits_inside = False
         if batch is not SILENCE and batch:
@@ -220,17 +230,17 @@ class Turn:
                 self.record.first_ms = self.record.elapsed_ms
         return batch
 
-    def _is_silent(self) -> bool:
-        """Whether a begun stream has been silent for a heartbeat; counts the one that is sent now."""
+    def _heartbeat_is_due(self) -> bool:
+        """Return true if a heartbeat is due on a stream that has begun, and count it as sent."""
         now = time.monotonic()
-        # A tick may come a little before its time.
+        # SILENCE may come a little before its time.
         if not self._heartbeat or self.record.first_ms is None or now - self._written < 0.9 * self._heartbeat:
             return False
         self._written = now
         return True
 
     def _ending(self, error: ParleyError | FallbackSpoken, envelope: Envelope) -> bytes:
-        """The frames that tell of a failure. Raises it instead where nothing has been sent yet."""
+        """Return the frames that tell the client of a failure. Raises the error if nothing has been sent yet."""
         if isinstance(error, FallbackSpoken):
             return self._spoken(error.error)
         begun = self.record.first_ms is not None
@@ -242,29 +252,31 @@ class Turn:
                 raise error
             finally:
                 del error  # Break the cycle exception -> traceback -> this frame -> exception.
-        self._note(error, "error_mid")
+        self._record_failure(error, "error_mid")
         return sse.frames([envelope.finish("error"), chunks.error_payload(error)])
 
     def _spoken(self, error: ParleyError) -> bytes:
-        """What follows a fallback text and its finish chunk."""
-        self._note(error, "spoken_fallback")
+        """Return the end of a stream behind a fallback text and its finish chunk."""
+        self._record_failure(error, "spoken_fallback")
         return sse.comment(f"error code={error.code} request_id={self.record.id}") + sse.DONE
 
-    def _note(self, error: ParleyError, outcome: str) -> None:
+    def _record_failure(self, error: ParleyError, outcome: str) -> None:
         self.record.code = error.code
         self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     def _deliver(self) -> None:
-        """Runs in the event loop, so the turn's greenlet stands still: it waits, in our code or in gunicorn's."""
+        """Throw the reason into the turn's greenlet; runs in the event loop, so the greenlet waits somewhere."""
         if isinstance(self._interruption, ClientGone) and self._client is not None:
-            # A write that waits for the client fails now, and half a goodbye gets no well-formed end of an answer.
+            # Unblock a pending write, and keep gunicorn from sending a well-formed last chunk to a half-closed client.
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)
         if self._waits_inside:
             self._greenlet.throw(self._interruption)
 
     def _report(self) -> None:
+        """Write the log line; the first thing held, so the last to be done."""
         if isinstance(self._interruption, ClientGone):
             metrics.CANCEL.observe(time.monotonic() - self._interrupted_at)
-        self._interruption = None  # it bears the frames that it ended, and they bear this turn: memory held for long
+        # Break the cycle exception -> traceback -> turn, which would otherwise live until the next full collection.
+        self._interruption = None
         metrics.request_ended(self.record)

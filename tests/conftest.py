@@ -12,7 +12,7 @@ hypothesis.settings.register_profile("quick", max_examples=10)
 @pytest.fixture
 def no_collections() -> Iterator[None]:
     """No garbage is collected: what a test lets go of is freed by its reference count, or stays."""
-    # Without a collection first: it would take half a second of each test, and the tests look at their own objects only.
+    # Without a collection first: it would take half a second, and the tests look at their own objects only.
     gc.disable()
     yield
     gc.enable()

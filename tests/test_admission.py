@@ -179,7 +179,7 @@ class Line:
 
 
 @pytest.mark.usefixtures("patient")
-def test_places_are_given_in_the_order_of_arrival_one_for_each_release() -> None:
+def test_each_release_gives_one_slot_in_order_of_arrival() -> None:
     line = Line(Admission(2))
     for name in "abcdef":
         line.come(name)
@@ -221,7 +221,7 @@ def test_whoever_stops_waiting_takes_no_place() -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_place_given_to_one_who_is_interrupted_goes_to_the_next() -> None:
+def test_a_slot_given_to_an_interrupted_call_goes_to_the_next() -> None:
     line = Line(Admission(1))
     line.come("a")
     interrupted = line.come("b")
@@ -273,7 +273,7 @@ def test_a_call_waits_on_for_a_place_that_is_being_freed(
     assert line.admitted == ["a1", "b1", *(["a2"] if waits else [])]
 
 
-def test_a_place_that_is_not_freed_in_time_is_waited_for_no_longer() -> None:
+def test_a_slot_is_waited_for_no_longer_than_its_limit() -> None:
     line = Line(Admission(1))
     line.come("a")
     line.turns["a"].record.outcome = "ok"
@@ -292,7 +292,7 @@ def test_only_so_many_wait() -> None:
     gevent.killall(waiting)
 
 
-def test_the_rate_counts_a_call_that_waited_once_and_a_refused_one_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_counts_a_waiting_call_once_a_refused_one_never(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line(Admission(1, rate="3/hour"))
     line.come("a")
     assert isinstance(line.come("refused").get(timeout=LONG), ServerOverloaded)

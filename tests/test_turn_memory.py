@@ -113,7 +113,7 @@ def test_a_client_that_leaves_frees_the_place_in_the_same_moment() -> None:
     assert places == [0]
 
 
-def test_a_client_that_leaves_while_its_call_waits_for_a_place_is_waited_for_no_longer(
+def test_a_client_that_leaves_ends_its_wait_for_a_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("parley.admission.NEWS_SECONDS", 20)

@@ -41,6 +41,7 @@ def rag(context: TurnContext, services: Services) -> Batches:
     """Yield a waiting message when it is due, then the upstream's answer to the grounded question."""
     services.knowledge.require(context.chat.kb)
     waiting = WaitingMessage(context, services)
+    # With `waiting` 0 the caller hears the message before the search begins.
     yield from waiting.if_due()
     looking = services.knowledge.ground_notifying(*_lookup(context, services), context.record, waiting.seconds_left)
     found = yield from waiting.during(looking)
@@ -130,6 +131,7 @@ def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_cit
     citations = found.citations
     comment = sse.comment(f"citations {json.dumps(citations)}") if citations else None
     if found.degraded:
+        # Said aloud in the stream, because an answer without context sounds like any other.
         comment = sse.comment("rag degraded")
     with contextlib.closing(answer):
         for batch in answer:

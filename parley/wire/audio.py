@@ -1,4 +1,6 @@
-"""Audio as deltas of completion chunks, and as the message of a whole answer: data, transcript, words.
+"""Audio in completion chunks and in the message of a whole answer: data, transcript, words.
+
+Made for our callers (`AudioChunks`, `completion`), and read from an upstream (`spoken`).
 
 Sources: https://docs.agora.io/en/conversational-ai/develop/custom-llm (`words`),
 https://platform.openai.com/docs/api-reference/chat-streaming (the id, once).
@@ -17,20 +19,20 @@ from parley.errors import UpstreamBadResponse
 from parley.wire.chunks import Envelope
 
 KEPT_SECONDS = 3600
-"""Clients are told until when an audio id may be referred to; we keep none, and the field is required."""
+"""Seconds for which clients are told that an audio id may be referred to. The field is required; we keep no sound."""
 
 STEP_BYTES = 3 << 16
-"""A multiple of three: base64 of the steps is that of the whole."""
+"""Bytes encoded in one step; a multiple of three, so that the base64 of the steps is that of the whole."""
 
 TimedWord = tuple[str, int, int]
-"""The text, its start and its end in milliseconds."""
+"""A word's text, its start and its end in milliseconds."""
 
 
 class AudioChunks:
-    """The chunks of one spoken answer, all of one audio id.
+    """Maker of the chunks of one spoken answer, all of one audio id.
 
-    OpenAI's clients join repeated ids, so with `id_once` the first chunk alone bears it; Agora's samples expect it
-    on each.
+    With `id_once` only the first chunk bears the id, because OpenAI's clients join repeated ids; Agora's samples expect
+    it on each.
     """
 
     def __init__(self, envelope: Envelope, *, id_once: bool) -> None:
@@ -40,12 +42,12 @@ class AudioChunks:
         self._begun = False
 
     def adopt(self, audio_id: str) -> None:
-        """Bear an upstream's id from the first chunk on, so that a later turn can refer to its sound."""
+        """Use an upstream's id, so that a later turn can refer to its sound; too late once a chunk has been made."""
         if not self._begun:
             self._label = {"id": audio_id}
 
     def spoken(self, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
-        """A chunk with a piece of the transcript, and when its words are heard where that is known."""
+        """Return a chunk with a piece of the transcript, and with its words in time where they are known."""
         timed = [word_object(word) for word in words]
         return self._chunk(
             {
@@ -55,7 +57,7 @@ class AudioChunks:
         )
 
     def data(self, pcm: bytes) -> bytes:
-        """A chunk with sound."""
+        """Return a chunk with sound."""
         return self._chunk({"data": encoded(pcm)})
 
     def _chunk(self, audio: dict[str, Any]) -> bytes:
@@ -68,12 +70,12 @@ class AudioChunks:
 
 
 def encoded(data: bytes) -> str:
-    """Bytes as JSON holds them."""
+    """Return the base64 of some bytes."""
     return base64.b64encode(data).decode()
 
 
 def encoded_in_steps(data: bytes, pause: Callable[[], object]) -> msgspec.Raw:
-    """The same for a long sound, ready to be put into JSON; `pause` is called after each step."""
+    """Return the base64 of a long sound as a JSON string; `pause` is called after each step."""
     pieces = [b'"']
     for start in range(0, len(data), STEP_BYTES):
         pieces.append(base64.b64encode(data[start : start + STEP_BYTES]))
@@ -82,13 +84,13 @@ def encoded_in_steps(data: bytes, pause: Callable[[], object]) -> msgspec.Raw:
 
 
 def word_object(word: TimedWord) -> dict[str, Any]:
-    """A word as Agora reads it."""
+    """Return a word in Agora's form."""
     text, start_ms, end_ms = word
     return {"text": text, "start_ts": start_ms, "end_ts": end_ms, "duration": end_ms - start_ms}
 
 
 def completion(envelope: Envelope, data: msgspec.Raw, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
-    """The whole answer in one object, as OpenAI's `message.audio`; `data` is a JSON string of base64."""
+    """Return a whole answer with OpenAI's `message.audio`; `data` is a JSON string of base64."""
     timed = [word_object(word) for word in words]
     spoken = {
         "id": f"audio_{uuid.uuid4().hex}",
@@ -102,7 +104,7 @@ def completion(envelope: Envelope, data: msgspec.Raw, transcript: str, words: It
 
 
 class Spoken(NamedTuple):
-    """What an upstream's chunk holds of speech: PCM16 bytes, a piece of the transcript, words where it times them."""
+    """The speech in an upstream's chunk: PCM16 bytes, a piece of the transcript, the words in time if it has them."""
 
     pcm: bytes = b""
     transcript: str = ""
@@ -111,7 +113,7 @@ class Spoken(NamedTuple):
 
 
 def spoken(delta: dict[str, Any]) -> Spoken | None:
-    """The speech in an upstream's delta or message, None where it is not about speech. Raises UpstreamBadResponse.
+    """Return the speech in an upstream's delta or message, None if there is no `audio`. Raises UpstreamBadResponse.
 
     Speech may be empty: a chunk may only name an id, or say until when it is kept.
     """
@@ -121,18 +123,17 @@ def spoken(delta: dict[str, Any]) -> Spoken | None:
     data, transcript = audio.get("data") or "", audio.get("transcript") or ""
     if not isinstance(data, str) or not isinstance(transcript, str):
         raise UpstreamBadResponse("the upstream's audio is not of the form that was asked for")
-    listed = audio.get("words")
-    named = audio.get("id")
+    words, audio_id = audio.get("words"), audio.get("id")
     return Spoken(
         decoded(data),
         transcript,
-        _timed_words(listed) if isinstance(listed, list) else (),
-        named if isinstance(named, str) else "",
+        _timed_words(words) if isinstance(words, list) else (),
+        audio_id if isinstance(audio_id, str) else "",
     )
 
 
 def decoded(data: str) -> bytes:
-    """The bytes of an upstream's base64. Raises UpstreamBadResponse."""
+    """Return the bytes of an upstream's base64. Raises UpstreamBadResponse."""
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -140,7 +141,7 @@ def decoded(data: str) -> bytes:
 
 
 def _timed_words(listed: list[Any]) -> tuple[TimedWord, ...]:
-    """The words that are well-formed; subtitles are no reason to lose the sound."""
+    """Return the words that are well-formed: faulty subtitles are no reason to lose the sound."""
     found = [(word.get("text"), word.get("start_ts"), word.get("end_ts")) for word in listed if isinstance(word, dict)]
     return tuple(
         (text, round(start), round(end))

@@ -1,6 +1,7 @@
-"""Completion chunks: ours made, the upstream's looked at, both of OpenAI's form.
+"""Completion chunks in OpenAI's form: made for our callers (`Envelope`), read from the upstream (`ChunkView`).
 
-Every chunk of ours has the full envelope: clients lose text or raise where a field is missing.
+Every chunk of ours has all fields of the envelope: clients lose text, or raise, if one is missing. An upstream's chunk
+goes on byte for byte wherever that is possible.
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
@@ -36,41 +37,41 @@ class Envelope:
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
-        """An envelope of our own, with a fresh id."""
+        """Return an envelope of our own, with a fresh id."""
         return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
     def adopt(self, view: "ChunkView") -> None:
-        """Take over the envelope of an upstream's chunk."""
+        """Take over the envelope of an upstream's chunk, if it is complete."""
         if isinstance(view.id, str) and isinstance(view.created, int) and isinstance(view.model, str):
             self.id, self.created, self.model = view.id, view.created, view.model
 
     def follow(self, other: "Envelope") -> None:
-        """Go on as another, unless a chunk has left under this one: one id, from the first chunk to the last."""
+        """Go on as another envelope, unless a chunk has been made under this one: an answer has one id."""
         self.calls_tool = self.calls_tool or other.calls_tool
         if not self.used:
             self.id, self.created, self.model = other.id, other.created, other.model
 
     def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        """One chunk's payload with a single choice."""
+        """Return a chunk's payload with a single choice."""
         self.used = True
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return _encode(self._with("chat.completion.chunk", choice))
 
     def text(self, content: str, *, first: bool) -> bytes:
-        """A piece of spoken text; the first piece of an answer gives the role."""
+        """Return a chunk with a piece of text; the first piece of an answer gives the role."""
         return self.chunk({"role": "assistant", "content": content} if first else {"content": content})
 
     def finish(self, reason: str) -> bytes:
-        """The chunk that ends the answer."""
+        """Return the chunk that ends the answer."""
         return self.chunk({}, reason)
 
     def completion(self, message: Mapping[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
-        """The whole answer in one object (`stream: false`)."""
+        """Return the whole answer in one object (`stream: false`)."""
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         return self._with("chat.completion", choice)
 
     def restamp(self, payload: bytes) -> bytes:
-        """The upstream's chunk as a further chunk of this answer: our id, created and model, no role again.
+        """Return an upstream's chunk as a further chunk of this answer: our id, created and model, no role again.
 
         Everything else stays as it came, byte for byte (`msgspec.Raw`): long numbers keep all their digits.
         """
@@ -97,7 +98,7 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
 
 
 _CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6}))*")
-"""What may be an error's code: words and short numbers, which no key is."""
+"""Form of an upstream's error code that is passed on: words and short numbers, which no key is."""
 
 
 class _Choice(msgspec.Struct):
@@ -107,7 +108,10 @@ class _Choice(msgspec.Struct):
 
 
 class ChunkView(msgspec.Struct):
-    """What the relay needs to know of an upstream's chunk; the payload itself goes on as it came."""
+    """The fields of an upstream's chunk that a relay needs; the payload itself goes on as it came.
+
+    All are of type Any that may be of another type than OpenAI's: an odd field is no reason to lose a word.
+    """
 
     id: Any = None
     created: Any = None
@@ -119,9 +123,9 @@ class ChunkView(msgspec.Struct):
     code: Any = None
 
     def goes_on(self, begun: frozenset[Any]) -> bool:
-        """Whether it does no more than go on with one of the choices that have begun.
+        """Return true if the chunk only continues one of the choices that have begun, as nearly all chunks do.
 
-        Nearly all chunks do, and then there is nothing else to know of it.
+        perf: saves the other questions to the view for each chunk (S3).
         """
         if self.error is not None or self.object == "error" or self.choices is None or len(self.choices) != 1:
             return False
@@ -135,34 +139,34 @@ class ChunkView(msgspec.Struct):
 
     @property
     def commits(self) -> bool:
-        """Whether it holds anything that a caller may hear or act on: the point of no return."""
+        """True if the chunk holds anything that a caller may hear or act on: the commit point."""
         return any(
             value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
         )
 
     @property
     def delta(self) -> dict[str, Any]:
-        """The first choice's delta; empty where there is none."""
+        """The delta of the first choice; empty if there is none."""
         return (self.choices[0].delta if self.choices else None) or {}
 
     @property
     def finish_reason(self) -> str:
-        """Why the first choice ended."""
+        """The reason for which the first choice ended; "stop" if none is given."""
         return str((self.choices[0].finish_reason if self.choices else None) or "stop")
 
     @property
     def calls_tool(self) -> bool:
-        """Whether it holds a piece of a tool call."""
+        """True if the chunk holds a piece of a tool call."""
         deltas = [choice.delta or {} for choice in self.choices or ()]
         return any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas)
 
     @property
     def finishes(self) -> bool:
-        """Whether a choice ends here; `error` is no end but a failure."""
+        """True if a choice ends here; `error` is not an end but a failure."""
         return any(choice.finish_reason and choice.finish_reason != "error" for choice in self.choices or ())
 
     def unfinished(self, before: frozenset[Any]) -> frozenset[Any]:
-        """The choices (`n` > 1: several) that have begun and not ended, given those before this chunk."""
+        """Return the choices (several for `n` > 1) that have begun and not ended, given those before this chunk."""
         choices = self.choices or ()
         ended = {choice.index for choice in choices if choice.finish_reason and choice.finish_reason != "error"}
         return (before | {choice.index for choice in choices}) - ended
@@ -185,10 +189,11 @@ _view_decoder = msgspec.json.Decoder(ChunkView)
 
 
 def look(payload: bytes) -> ChunkView:
-    """Read the few fields that matter. Raises UpstreamBadResponse for anything but a JSON chunk in UTF-8."""
+    """Return the view of a payload. Raises UpstreamBadResponse for anything but a JSON chunk in UTF-8."""
     try:
         if not payload.isascii():
-            payload.decode()  # fields that are not looked at go on, too
+            # The decoder checks only the fields of the view; the others go on to the caller, too.
+            payload.decode()
         return _view_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
@@ -203,19 +208,19 @@ def check_completion(body: bytes) -> None:
 
 
 def with_field(payload: bytes, name: str, value: Any) -> bytes:
-    """A chunk or completion with one more field at its top; everything else stays as it came, byte for byte."""
+    """Return a chunk or completion with one more top-level field; everything else stays as it came, byte for byte."""
     fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     fields[name] = msgspec.Raw(_encode(value))
     return _encode(fields)
 
 
 def with_field_at_the_end(payload: bytes, name: str, value: Any) -> bytes:
-    """The same for the chunk that ends a choice; any other stays as it is."""
+    """Return a chunk that ends a choice with one more top-level field; any other chunk as it is."""
     return with_field(payload, name, value) if look(payload).finishes else payload
 
 
 def completion_as_stream(body: bytes) -> bytes:
-    """A whole answer, sent where a stream was asked for, as the event stream that it should have been."""
+    """Return a whole answer, sent where a stream was asked for, as the event stream that it should have been."""
     check_completion(body)
     completion = msgspec.json.decode(body)
     envelope = Envelope.new("")
@@ -235,7 +240,7 @@ def completion_as_stream(body: bytes) -> bytes:
 
 
 def error_body(error: ParleyError) -> dict[str, Any]:
-    """The error object: `error` is read by every SDK, `detail` by Agora's samples and webhooks."""
+    """Return the error object: `error` is read by every SDK, `detail` by Agora's samples and webhooks."""
     body = {"message": error.message, "type": error.type, "param": error.param, "code": error.public_code}
     if isinstance(error, UpstreamRefused):
         body = {**body, **{name: value for name, value in error.body.items() if value is not None}}
@@ -243,5 +248,5 @@ def error_body(error: ParleyError) -> dict[str, Any]:
 
 
 def error_payload(error: ParleyError) -> bytes:
-    """The error object as the last event of a broken stream: bare, the one form that all clients notice."""
+    """Return the error object as the last event of a broken stream: bare, the one form that all clients notice."""
     return _encode({"error": error_body(error)["error"]})

@@ -1,6 +1,9 @@
-"""The request: bytes to a checked `ChatRequest`, and `ChatRequest` to the body that goes upstream.
+"""The request: bytes to a checked `ChatRequest`, and from there to the body that goes upstream.
 
-Only the fields that we use are checked; an unknown field is never an error, and rarely goes further.
+    bytes --parse--> ChatRequest --for_text, with_context--> ChatRequest --for_upstream--> the upstream's body
+
+Only the fields that we use are checked (`validation.py`). An unknown field is never an error, and goes upstream only if
+the operator wants it to.
 """
 
 import dataclasses
@@ -20,8 +23,8 @@ OPENAI_FIELDS = frozenset(
     verbosity web_search_options
     """.split()  # noqa: SIM905 - a column of forty quoted names is harder to read
 )
-"""OpenAI's own parameters (openai.types.chat.CompletionCreateParams) without `metadata`, which voice
-platforms fill with call data that is nobody else's business."""
+"""OpenAI's own parameters (openai.types.chat.CompletionCreateParams) without `metadata`, which voice platforms fill
+with data of the call that the upstream must not see."""
 EXTENSION_FIELDS = frozenset(
     {
         "chat_template_kwargs",
@@ -38,18 +41,20 @@ EXTENSION_FIELDS = frozenset(
 """Common extensions of OpenAI-compatible servers."""
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
-"""Agora's own, top level: no upstream knows them, and strict ones answer 400."""
+"""Agora's own top-level fields: no upstream knows them, and strict ones answer 400."""
 OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
-"""Addressed to this server."""
+"""Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
+"""Fields with which a caller asks for sound."""
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What came with the body: `token` is the caller's own bearer token, for the mode that passes it on.
+    """The parts of a request beside its body.
 
-    `traceparent` is the caller's W3C trace context, if it sent one that is well-formed.
+    `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
+    `traceparent` is the caller's W3C trace context, if it sent a well-formed one.
     """
 
     request_id: str
@@ -61,7 +66,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class ChatRequest:
-    """A checked request; `size` is that of its body in bytes, as it came."""
+    """A checked request. `size` is that of its body in bytes, as it came."""
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
@@ -70,7 +75,7 @@ class ChatRequest:
 
     @property
     def model(self) -> str | None:
-        """The model asked for, if any."""
+        """The model that the request names, if any."""
         return self.body.get("model")
 
     @property
@@ -81,27 +86,27 @@ class ChatRequest:
 
     @property
     def asset(self) -> str | None:
-        """The recording asked for by name, in the body or else in the query."""
+        """The name of a recording, in the body or else in the query."""
         return self.body.get("asset") or self.origin.query.get("asset")
 
     @property
     def kb(self) -> str:
-        """The knowledge base asked for by name, in the body or else in the query; empty for the one without a name."""
+        """The name of a knowledge base, in the body or else in the query; empty for the base that has no name."""
         return self.body.get("kb") or self.origin.query.get("kb", "")
 
     @property
     def filters(self) -> dict[str, str | int | bool]:
-        """What the metadata of a passage must hold for it to be found."""
+        """Values that the metadata of a passage must hold for it to be found."""
         return self.body.get("filters") or {}
 
     @property
     def include_citations(self) -> bool:
-        """Whether the chunk that ends a stream shall name the passages that the model was given."""
+        """True if the chunk that ends a stream shall name the passages that the model was given."""
         return self.body.get("include_citations") is True
 
     @property
     def wants_audio(self) -> bool:
-        """Whether the upstream is to answer in audio (`modalities`)."""
+        """True if the upstream is to answer in audio (`modalities`)."""
         return "audio" in (self.body.get("modalities") or ())
 
     @property
@@ -112,56 +117,63 @@ class ChatRequest:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether the last word was the user's (not a tool result, not a broadcast)."""
+        """True if the user spoke last: the last message is no tool result and no broadcast."""
         return bool(self.messages[-1]["role"] == "user")
 
     @property
     def broadcast(self) -> str | None:
-        """The text to be voiced as it is: in Agora's audio mode, a last message of the assistant's."""
+        """A text to be voiced as it is: in Agora's audio mode, a last message of the assistant's."""
         last = self.messages[-1]
         return text_of(last.get("content")) if last["role"] == "assistant" else None
 
     @property
     def question(self) -> str:
         """The text of the user's last message; empty where there is none."""
-        return next(self._said_by_user(), "")
+        return next(self._user_texts(), "")
 
     @property
     def question_before(self) -> str:
         """The text of the user's message before the last one; empty where there is none."""
-        return next(itertools.islice(self._said_by_user(), 1, None), "")
+        return next(itertools.islice(self._user_texts(), 1, None), "")
 
-    def _said_by_user(self) -> Iterator[str]:
-        """The texts of the user's messages, the last one first."""
-        return (text_of(said.get("content")) for said in reversed(self.messages) if said["role"] == "user")
+    def _user_texts(self) -> Iterator[str]:
+        """Return the texts of the user's messages, the last one first."""
+        # Lazily: of 4 096 messages one or two are read.
+        return (text_of(message.get("content")) for message in reversed(self.messages) if message["role"] == "user")
 
     @property
     def wants_knowledge(self) -> bool:
-        """Whether a spoken answer is to be grounded in the knowledge."""
+        """True if a spoken answer is to be grounded in the knowledge base."""
         return bool(self.body.get("rag") or self.body.get("kb"))
 
     def for_text(self) -> "ChatRequest":
-        """The same request for a model that answers in text and knows no sound.
+        """Return the request for a model that answers in text and knows no sound.
 
-        What the assistant said in sound is a text of the conversation, too.
+        The transcript of an earlier answer in sound becomes a text of the conversation.
         """
         body = {name: value for name, value in self.body.items() if name not in SOUND_FIELDS}
         body["messages"] = [_in_text(message) for message in self.messages]
         return dataclasses.replace(self, body=body)
 
     def waiting_ms(self, default: int | None) -> int | None:
-        """Milliseconds without content after which to speak a waiting message; None for never."""
-        wish = self.body.get("waiting")
-        if wish is None:
+        """Return the milliseconds without content after which to speak a waiting message; None means never."""
+        waiting = self.body.get("waiting")
+        if waiting is None:
             return default
-        return wish if isinstance(wish, int) else {"always": 0, "off": None}[wish]
+        return waiting if isinstance(waiting, int) else {"always": 0, "off": None}[waiting]
 
     def with_context(self, before: str, after: str) -> "ChatRequest":
-        """The same request with reference text around the last user message's own, unaltered content."""
+        """Return the request with reference text around the last user message, whose own content stays unaltered."""
         messages = list(self.messages)
         for index in reversed(range(len(messages))):
             if messages[index]["role"] == "user":
-                content = _surrounded(messages[index].get("content"), before, after)
+                content = messages[index].get("content")
+                if isinstance(content, list):
+                    # As parts of their own: the caller's parts, pictures among them, are not touched.
+                    parts = [[{"type": "text", "text": text}] if text else [] for text in (before, after)]
+                    content = [*parts[0], *content, *parts[1]]
+                else:
+                    content = f"{before}{content or ''}{after}"
                 messages[index] = {**messages[index], "content": content}
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
@@ -171,23 +183,25 @@ class ChatRequest:
         return {name for name in self.body if not _goes_upstream(name, forward)}
 
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
-        """The body that goes upstream: the values that came, less what no upstream should see."""
+        """Return the body that goes upstream: the values as they came, without those that no upstream should see."""
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
         if not self.stream:
+            # OpenAI refuses it without a stream.
             kept.pop("stream_options", None)
         messages = [_clean_message(message) for message in self.messages]
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
 def parse(raw: bytes, origin: Origin) -> ChatRequest:
-    """Check a request's body. Raises InvalidRequest whose `param` names the field."""
+    """Return the checked request. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_value")
     validation.check(body)
-    wish = body.get("stream")
-    # Where nothing is said: Agora's default on the bare paths, OpenAI's under /v1.
-    stream = not origin.v1 if wish is None else wish
+    stream = body.get("stream")
+    if stream is None:
+        # Agora's default on the bare paths, OpenAI's under /v1.
+        stream = not origin.v1
     return ChatRequest(body, stream, origin, len(raw))
 
 
@@ -198,7 +212,7 @@ def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
 
 
 def text_of(content: Any) -> str:
-    """A message's words: of a string, or of the text parts of a list; other parts have none."""
+    """Return the words of a message's content: of a string, or of the text parts of a list; other parts have none."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -206,33 +220,31 @@ def text_of(content: Any) -> str:
     return " ".join(text for text in texts if isinstance(text, str))
 
 
-def _surrounded(content: Any, before: str, after: str) -> str | list[Any]:
-    if isinstance(content, list):
-        parts = [{"type": "text", "text": text} if text else None for text in (before, after)]
-        return [part for part in (parts[0], *content, parts[1]) if part is not None]
-    return f"{before}{content or ''}{after}"
-
-
 def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message without its `audio`, whose transcript stands for a content that is missing."""
+    """Return a message without its `audio`, whose transcript stands in for a missing content."""
     text = {name: value for name, value in message.items() if name != "audio"}
-    said = message.get("audio")
-    if text.get("content") is None and isinstance(said, dict) and isinstance(said.get("transcript"), str):
-        text["content"] = said["transcript"]
+    audio = message.get("audio")
+    if text.get("content") is None and isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        text["content"] = audio["transcript"]
     return text
 
 
 def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message in OpenAI's form, without the platform's own fields."""
     cleaned = {name: value for name, value in message.items() if name not in PRIVATE_MESSAGE_FIELDS}
     if isinstance(cleaned.get("content"), list):
         cleaned["content"] = [_openai_part(part) for part in cleaned["content"]]
     if isinstance(cleaned.get("audio"), dict):
+        # OpenAI takes an id alone: it kept the sound and its transcript itself.
         cleaned["audio"] = {name: value for name, value in cleaned["audio"].items() if name != "transcript"}
     return cleaned
 
 
 def _openai_part(part: Any) -> Any:
-    """Agora's samples also write plain strings, and pictures as `{"type": "image", "image_url": "..."}`."""
+    """Return a part of a content in OpenAI's form.
+
+    Agora's samples also write plain strings, and pictures as `{"type": "image", "image_url": "..."}`.
+    """
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, dict) and part.get("type") == "image" and isinstance(part.get("image_url"), str):

@@ -1,6 +1,6 @@
-"""What a request's fields must be: only those that we use, each refused by its name.
+"""Checks of the fields that we use; each faulty one is refused by its name.
 
-Whether an upstream likes the rest is the upstream's to say.
+All other fields are for the upstream to judge.
 """
 
 from collections.abc import Mapping
@@ -9,47 +9,49 @@ from typing import Any
 from parley.errors import InvalidRequest
 
 MAX_MESSAGES = 4096
+"""Most messages of a conversation."""
 MAX_MODEL_CHARACTERS = 256
 MAX_FILTERS = 16
 MAX_WAITING_MS = 60_000
+"""Longest wait for a waiting message, in milliseconds."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+_FORMS: Mapping[str, tuple[type, str]] = {
+    "stream": (bool, "true or false"),
+    "stream_options": (dict, "an object"),
+    "audio": (dict, "an object"),
+    "asset": (str, "a string"),
+    "kb": (str, "a string"),
+    "include_citations": (bool, "true or false"),
+    "rag": (bool, "true or false"),
+}
+"""Fields of which the type alone is checked, and how a message names it."""
 
 
 def check(body: Mapping[str, Any]) -> None:
     """Check the fields of a request's body. Raises InvalidRequest whose `param` names the field."""
-    _check_model(body.get("model"))
+    model, modalities, waiting = body.get("model"), body.get("modalities"), body.get("waiting")
+    if model is not None and not (
+        # It goes into log lines and headers: no line breaks, no control characters.
+        isinstance(model, str) and model.isprintable() and len(model) <= MAX_MODEL_CHARACTERS
+    ):
+        form = f"a string of at most {MAX_MODEL_CHARACTERS} printable characters"
+        raise InvalidRequest(f"model must be {form}", param="model")
     _check_messages(body)
-    _check_type(body, "stream", bool, "true or false")
-    _check_type(body, "stream_options", dict, "an object")
-    _check_type(body, "audio", dict, "an object")
-    _check_type(body, "asset", str, "a string")
-    _check_type(body, "kb", str, "a string")
-    _check_type(body, "include_citations", bool, "true or false")
+    for name, (kind, form) in _FORMS.items():
+        if body.get(name) is not None and not isinstance(body[name], kind):
+            raise InvalidRequest(f"{name} must be {form}", param=name)
     _check_filters(body.get("filters"))
-    _check_type(body, "rag", bool, "true or false")
-    _check_modalities(body.get("modalities"))
-    _check_waiting(body.get("waiting"))
-
-
-def _check_type(body: Mapping[str, Any], name: str, kind: type, form: str) -> None:
-    if body.get(name) is not None and not isinstance(body[name], kind):
-        raise InvalidRequest(f"{name} must be {form}", param=name)
-
-
-def _check_model(model: Any) -> None:
-    if model is None:
-        return
-    if not isinstance(model, str) or not model.isprintable() or len(model) > MAX_MODEL_CHARACTERS:
-        raise InvalidRequest(
-            f"model must be a string of at most {MAX_MODEL_CHARACTERS} printable characters", param="model"
-        )
-
-
-def _check_modalities(modalities: Any) -> None:
     if modalities is not None and not (
         isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
     ):
         raise InvalidRequest("modalities must be a list of strings", param="modalities")
+    # True and False are ints to Python.
+    is_number = isinstance(waiting, int) and not isinstance(waiting, bool) and 0 <= waiting <= MAX_WAITING_MS
+    if waiting not in (None, "always", "off") and not is_number:
+        form = f"always, off, or milliseconds from 0 to {MAX_WAITING_MS}"
+        raise InvalidRequest(f"waiting must be {form}", param="waiting")
 
 
 def _check_filters(filters: Any) -> None:
@@ -60,14 +62,6 @@ def _check_filters(filters: Any) -> None:
     ):
         raise InvalidRequest(
             f"filters must be an object of at most {MAX_FILTERS} strings, whole numbers, true or false", param="filters"
-        )
-
-
-def _check_waiting(waiting: Any) -> None:
-    is_number = isinstance(waiting, int) and not isinstance(waiting, bool) and 0 <= waiting <= MAX_WAITING_MS
-    if waiting not in (None, "always", "off") and not is_number:
-        raise InvalidRequest(
-            f"waiting must be always, off, or milliseconds from 0 to {MAX_WAITING_MS}", param="waiting"
         )
 
 
@@ -91,7 +85,8 @@ def _check_message(message: Any, path: str) -> None:
         raise InvalidRequest(f"{path}.role must be one of {', '.join(sorted(ROLES))}", param=f"{path}.role")
     if message.get("content") is not None:
         _check_content(message["content"], f"{path}.content")
-    elif role != "assistant":  # an assistant's message may hold tool calls or audio instead
+    # An assistant's message may hold tool calls or audio instead.
+    elif role != "assistant":
         raise InvalidRequest(f"{path}.content is missing", code="missing_field", param=f"{path}.content")
 
 

@@ -345,7 +345,7 @@ def test_endless_interim_responses_are_refused(wire: NewWire) -> None:
     [(b"0\r\n", b"a: b\r\n" * 5000), (b"1;", b"a=b;" * 5000)],
     ids=["trailers", "an extension"],
 )
-def test_framing_without_a_body_counts_as_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
+def test_bytes_that_are_no_body_count_as_silence(wire: NewWire, begun: bytes, flood: bytes) -> None:
     one = wire(CHUNKED + begun)
     one.response.read_head(TIMEOUT)
 

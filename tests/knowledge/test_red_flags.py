@@ -17,7 +17,7 @@ def flags(text: str, title: str = "") -> list[str]:
     ("text", "flag"),
     [
         ("Our key is SK-abcdefghijklmnop1234.", KEY),
-        ("AKIAABCDEFGHIJKLMNOP", KEY),
+        ("AKIA" + "A1" * 8, KEY),
         ("ghp_" + "a" * 30, KEY),
         ("xoxb-1234567890", KEY),
         ("AIza" + "b" * 35, KEY),

@@ -87,6 +87,7 @@ def test_after_closing_all_is_in_the_one_file(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "put"])
 def test_a_lock_of_another_process_stops_no_stream(
     file: Path, cache: VectorCache, monkeypatch: pytest.MonkeyPatch, method: str

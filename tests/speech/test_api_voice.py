@@ -60,7 +60,7 @@ def prepared(text: str = "It costs $5.") -> Clause:
     return found
 
 
-def test_a_voice_that_never_pauses_passes_a_checkpoint_with_each_piece(
+def test_a_fast_voice_passes_a_checkpoint_with_each_piece(
     api: FakeUpstream, voice: Voices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[None] = []

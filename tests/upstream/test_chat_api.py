@@ -20,6 +20,7 @@ from fake_upstream import (
     completion,
     event,
     events,
+    http_chunk,
     models,
     refusal,
     text_chunk,
@@ -29,6 +30,7 @@ from structlog.testing import capture_logs
 
 from parley.concurrency import SILENCE
 from parley.errors import (
+    AnswerCapped,
     UpstreamAuthFailed,
     UpstreamBadResponse,
     UpstreamError,
@@ -188,6 +190,18 @@ def test_a_finished_stream_keeps_its_connection(api: ChatApi, fake: FakeUpstream
     for _ in range(3):
         payloads(open_stream(api))
     assert fake.connections == 1
+
+
+@pytest.mark.parametrize("modalities", [["text"], ["text", "audio"]])
+def test_an_answer_in_audio_has_a_cap_of_its_own(api: ChatApi, fake: FakeUpstream, modalities: list[str]) -> None:
+    padding = http_chunk(b": " + b"x" * 65_536 + b"\n\n")
+    fake.script = [*events([text_chunk("a", "Hello")]), *[padding] * 70, event(DONE) + END]
+    stream = open_stream(api, modalities=modalities)
+    if modalities == ["text"]:
+        with pytest.raises(AnswerCapped):
+            payloads(stream)
+    else:
+        assert b"Hello" in payloads(stream)[0]
 
 
 # --- whole answers ---

@@ -200,12 +200,12 @@ def second() -> Iterator[FakeUpstream]:
 
 @pytest.fixture(scope="module")
 def counting(
-    _fake: FakeUpstream, second: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+    upstream_url: str, second: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., RunningServer]]:
     """Servers by their settings, with `COUNTING`."""
     running: dict[str, RunningServer] = {}
     argv = hooked(tmp_path_factory.mktemp("hooked"), COUNTING)
-    usual = {"LLM_BASE_URL": _fake.base_url, "LLM_API_KEY": "sk-ours-0123456789abcdef", **TIMES}
+    usual = {"LLM_BASE_URL": upstream_url, "LLM_API_KEY": "sk-ours-0123456789abcdef", **TIMES}
     fallbacks = json.dumps([{"base_url": second.base_url, "api_key": "sk-second-0123456789", "model": "m"}])
     with contextlib.ExitStack() as stack:
 

@@ -123,7 +123,7 @@ def test_a_full_server_refuses_many_at_once_and_stays_healthy(upstream: FakeUpst
 
 @pytest.mark.parametrize("fields", [{}, {"stream": False}], ids=["stream", "json"])
 @pytest.mark.parametrize("limits", [PER_KEY, IN_ALL], ids=["key", "total"])
-def test_a_request_sent_ahead_is_not_refused_by_the_one_before_it(
+def test_a_pipelined_request_is_not_refused_by_its_predecessor(
     upstream: FakeUpstream, servers: Servers, limits: dict[str, str], fields: dict[str, Any]
 ) -> None:
     server, go_on = servers(**limits), threading.Event()
