@@ -33,7 +33,7 @@ def test_a_recording_that_is_asked_for_is_played(mode: str) -> None:
         ({"AUDIO_MODE": "assets", **VOICE}, BROADCAST),
         ({"AUDIO_MODE": "relay", **VOICE}, BROADCAST),
     ],
-    ids=str,
+    ids=["assets", "relay", "speech", "assets with a voice", "relay with a voice"],
 )
 def test_a_broadcast_is_said_where_there_is_a_voice(environ: dict[str, Any], speaker: Any, tmp_path: Path) -> None:
     (tmp_path / "closing.txt").write_text("We close now.")
