@@ -76,7 +76,8 @@ class ConnectionPool:
         return max(0, min(wanted, self._max_idle) - len(self._idle))
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each further one as soon as it is given back."""
+        self._max_idle = 0
         while self._idle:
             self._idle.pop()[0].close()
 

@@ -304,3 +304,14 @@ def test_anything_but_http_is_a_bad_response_and_closes(pool: ConnectionPool, up
     with pytest.raises(UpstreamBadResponse):
         ask(pool)
     assert upstream.calls[0].finished.wait(TIMEOUT) and len(upstream.calls) == 1
+
+
+def test_a_closed_pool_keeps_no_connection(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    response = pool.request("GET", "/models", headers={}, timeout=TIMEOUT)
+    pool.close()
+    while response.receive(TIMEOUT):
+        pass
+    response.close()
+
+    assert not pool._idle
+    upstream.wait_until(lambda: not upstream.open_connections)

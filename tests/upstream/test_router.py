@@ -61,8 +61,8 @@ def route() -> Iterator[Route]:
             return UpstreamRouter(apis, TIMEOUTS, tick=tick, **options)
 
         yield make
-        # Attempts that were killed end, and close their connections, when the event loop runs.
-        gevent.sleep(0)
+        # Attempts that were killed, and responses that are drained, close their connections when the event loop runs.
+        gevent.wait(timeout=2)
 
 
 def record() -> TurnRecord:
