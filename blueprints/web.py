@@ -4,6 +4,7 @@ A completion request passes `serve` in this order: origin, key, slot, body, answ
 response in `install`'s error handlers, all of one shape.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -192,7 +193,7 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     client = request.environ.get("gunicorn.socket")
     # A small body arrives too soon for its client to leave meanwhile: it needs no watcher.
     is_large = (request.content_length or 0) >= LARGE_BYTES
-    with turn.watching(client if is_large else None):
+    with turn.watching(client) if is_large else contextlib.nullcontext():
         raw = client_connection.read_body(
             request.stream, within.settings.max_body, BODY_SECONDS, request.content_length
         )

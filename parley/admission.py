@@ -99,16 +99,19 @@ class Admission:
         self.running: dict[Turn, str] = {}
 
     def admit(
-        self, turn: "Turn", holder: str = ANYBODY, while_waiting: AbstractContextManager[object] | None = None
+        self,
+        turn: "Turn",
+        holder: str = ANYBODY,
+        while_waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         """Give a turn a slot, after a short wait if need be. Raises ServerOverloaded or RateLimited.
 
-        `while_waiting` is entered for the time of a wait, which any exception may interrupt.
+        `while_waiting` gives a context for the time of a wait, which any exception may interrupt.
         """
         if self._has_slot(holder):
             self._take_slot(turn, holder)
         else:
-            with while_waiting or contextlib.nullcontext():
+            with while_waiting():
                 self._wait_for_slot(turn, holder)
         if self._rate:
             # Last, so that a call that is refused for want of a slot does not count.

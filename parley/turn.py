@@ -90,7 +90,7 @@ class Turn:
 
     def admit(self, admission: Admission, holder: str, client: socket.socket | None = None) -> None:
         """Take a slot for the life of the turn. Raises ServerOverloaded, RateLimited, ClientGone."""
-        admission.admit(self, holder, self.watching(client))
+        admission.admit(self, holder, functools.partial(self.watching, client))
         self._held.append(functools.partial(admission.release, self))
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()

@@ -212,3 +212,14 @@ def test_begun_and_waiting_calls_finish_and_no_more_are_taken() -> None:
     ended = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True, timeout=20)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "first\nsecond\n", "")
+
+
+def test_the_interpreter_changes_hands_soon_only_in_large_work() -> None:
+    usual = sys.getswitchinterval()
+    meanwhile: list[float] = []
+
+    run_for_size(LARGE_BYTES, lambda: meanwhile.append(sys.getswitchinterval()))
+    assert meanwhile == [pytest.approx(concurrency.SWITCH_SECONDS)] and sys.getswitchinterval() == usual
+    with pytest.raises(ZeroDivisionError):
+        run_for_size(LARGE_BYTES, lambda: 1 // 0)
+    assert sys.getswitchinterval() == usual

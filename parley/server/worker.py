@@ -11,7 +11,6 @@ period is over, without an ending. A worker's life, from gunicorn's signal on:
 
 import gc
 import socket
-import sys
 import time
 from typing import Any
 
@@ -29,8 +28,6 @@ POLL_SECONDS = 0.05
 """Seconds between two looks at gunicorn's stop signal, so also the delay until /ready says no."""
 MEASURE_SECONDS = 0.5
 """Seconds between two measurements of the event loop's lag."""
-SWITCH_SECONDS = 0.0005
-"""Seconds after which a computing thread gives the interpreter back."""
 LEAD_SECONDS = 2.0
 """Seconds by which Parley's own ending of a turn precedes gunicorn's cut."""
 IDLE_SECONDS = 0.5
@@ -83,9 +80,6 @@ def prepare(worker: Any, streams: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 100)
-    # The loop gives the interpreter away with each system call, and Python lets a thread that computes keep it for
-    # 5 ms. perf: passes of the loop take 10 ms in place of 20 (p99) while bodies of 1.8 MB are parsed in a thread.
-    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def take_over(worker: Any, services: Services) -> None:
