@@ -325,7 +325,7 @@ def test_a_wait_is_over_when_what_surrounds_it_is() -> None:
 
     def ask() -> None:
         with pytest.raises(ClientGone):
-            line.admission.admit(turn(), "key-1", surrounded())
+            line.admission.admit(turn(), "key-1", surrounded)
 
     waiting = gevent.spawn(ask)
     gevent.sleep(0)
