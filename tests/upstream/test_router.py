@@ -49,9 +49,11 @@ def other() -> Iterator[FakeUpstream]:
 @pytest.fixture
 def route() -> Iterator[Route]:
     """Yield a factory of routers over fake upstreams, whose connections are closed after the test."""
+    asked: list[FakeUpstream] = []
     with contextlib.ExitStack() as stack:
 
         def make(*fakes: FakeUpstream, tick: float = 1, **options: Any) -> UpstreamRouter:
+            asked.extend(fakes)
             apis = [
                 ChatApi(f"up-{number}", fake.base_url, "k", "big", TIMEOUTS, max_idle=4)
                 for number, fake in enumerate(fakes)
@@ -61,8 +63,10 @@ def route() -> Iterator[Route]:
             return UpstreamRouter(apis, TIMEOUTS, tick=tick, **options)
 
         yield make
-        # Attempts that were killed, and responses that are drained, close their connections when the event loop runs.
-        gevent.wait(timeout=2)
+    # Attempts that were killed, and responses that are drained, close their connections when the event loop runs.
+    with gevent.Timeout(5):
+        while any(fake.open_connections for fake in asked):
+            gevent.sleep(0.001)
 
 
 def record() -> TurnRecord:
