@@ -37,11 +37,11 @@ Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
 LARGE_BYTES = 1 << 16
-"""Size of a request, in bytes, above which work on it takes milliseconds: 20 to 40 ms for 1.8 MB in 4 096 messages."""
+"""Size of a request, in bytes, from which on it takes milliseconds to work on: 20 to 40 ms for 1.8 MB."""
 SWITCH_SECONDS = 0.0005
 """Seconds after which the thread for large requests gives the interpreter back to the event loop."""
 PASS_SECONDS = 0.004
-"""Limit on the checkpointed work in one pass of the event loop, in seconds: so much later a chunk may leave."""
+"""Limit on the checkpointed work in one pass of the event loop, in seconds; a chunk may leave later by as much."""
 
 
 class Silence(enum.Enum):
@@ -154,7 +154,7 @@ def result_of(outcome: Result | Failure) -> Result:
 
 
 def run_in_thread(pool: ThreadPool, work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-    """Return the result of the work, or raise its error. The wait may be interrupted; then the thread goes on in vain.
+    """Return the result of the work, or raise its error. The wait may be interrupted; the thread then goes on.
 
     One piece of work more than the pool has threads is handed over; others wait here, in the order in which they came.
     """
@@ -172,7 +172,7 @@ def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kw
     """Return the result of work on a request of `size` bytes, or raise its error.
 
     A large one is worked on in a thread, one at a time: each thread that computes keeps the interpreter from the event
-    loop for `sys.getswitchinterval` at a time, so that several would stop the streams for as many times as long.
+    loop for `sys.getswitchinterval` at a time, so that several would stop the streams for longer.
     """
     if size < LARGE_BYTES:
         return work(*args, **kwargs)
@@ -182,7 +182,7 @@ def run_for_size(size: int, work: Callable[Args, Result], *args: Args.args, **kw
 def _run_yielding(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """Return the result of work in the one thread for large requests, which gives the interpreter back soon meanwhile.
 
-    The event loop gives it away with each system call, and Python lets a thread that computes keep it for 5 ms.
+    The event loop releases the interpreter with each system call, and Python lets a computing thread keep it for 5 ms.
     perf: passes of the loop take 10 ms in place of 20 (p99) while bodies of 1.8 MB are parsed. Only meanwhile: gevent
     ends a batch of callbacks after the same interval, so a short one costs each chunk (S3) a tenth more.
     """

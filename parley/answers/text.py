@@ -1,8 +1,9 @@
-"""The answers of /chat and /rag: the upstream's own, alone or to a question that bears what the knowledge base says.
+"""The answers of /chat and /rag: the upstream's, without or with excerpts from a knowledge base.
 
-    rag:    [waiting message] --> ground --> [waiting message] --> upstream --> annotate
+    rag:    [waiting message] --> rewrite --> ground --> [waiting message] --> upstream --> annotate
 
-The waiting message is spoken once, at the first of these moments at which it is due.
+The waiting message is spoken once, at the first of these moments at which it is due. The rewriting of a follow-up
+(RAG_REWRITE_MS, off by default) is not interrupted for it: a message that falls due meanwhile is spoken behind it.
 """
 
 import contextlib
@@ -131,7 +132,7 @@ def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_cit
     citations = found.citations
     comment = sse.comment(f"citations {json.dumps(citations)}") if citations else None
     if found.degraded:
-        # Said aloud in the stream, because an answer without context sounds like any other.
+        # As a comment of the stream, because an answer without context sounds like any other.
         comment = sse.comment("rag degraded")
     with contextlib.closing(answer):
         for batch in answer:
