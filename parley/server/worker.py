@@ -46,8 +46,9 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
         try:
             super().handle(listener, client, addr)
         finally:
-            connection.close()
+            # First, because a place that is never given back is worse than memory that is held.
             self.connections.closed()
+            connection.close()
 
     def timeout_ctx(self) -> client_connection.ClientConnection:
         """Return the context in which gunicorn waits for a connection's next request and reads its head."""
