@@ -25,6 +25,12 @@ OWNED = {
     *(f"HC-{number:02}" for number in range(1, 10)),
     *(f"KB-{number:02}" for number in range(1, 11)),
     *(f"PI-{number:02}" for number in range(1, 7)),
+    *(f"RA-{number:02}" for number in range(1, 15)),
+    *(f"RB-{number:02}" for number in range(1, 6)),
+    *(f"RC-{number:02}" for number in range(1, 7)),
+    *(f"RD-{number:02}" for number in range(1, 6)),
+    *(f"RE-{number:02}" for number in range(1, 12)),
+    *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
 }
 
 

@@ -3,6 +3,7 @@
     python tests/support/rows.py              compare: exit with 1 where the page and the tests differ
     python tests/support/rows.py --write      put the tests' names into the page
     python tests/support/rows.py UP-02 SD-08  print the tests of these rows, as arguments for pytest
+    python tests/support/rows.py --run RA-    run the tests of rows, by code or its beginning; print a table of verdicts
 
 A test belongs to a row by its marker, `@pytest.mark.row("UP-02")`, on itself, on its class or as `pytestmark` of its
 module, with several rows if it holds several; or by its name, `test_up_02_...` (`test_um_07_to_09_...` for three rows).
@@ -12,7 +13,10 @@ Rows and their titles are written in the page by hand. A row that a test names a
 import argparse
 import ast
 import re
+import subprocess
 import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -88,12 +92,49 @@ def prefixes(page: str) -> set[str]:
     return {prefix for prefix, _ in LEGEND.findall(page)}
 
 
+def run(beginnings: list[str]) -> int:
+    """Run the tests of the rows whose codes have one of these beginnings; print each row's verdict and inputs.
+
+    Return 0 where every row has a test and all of them passed.
+    """
+    tests = collect()
+    titles = {row: title for row, title, _ in ROW.findall(PAGE.read_text()) if row.startswith(tuple(beginnings))}
+    files = {(name, file) for row in titles for name, file in tests.get(row, {}).items()}
+    results = _results(sorted(f"{file.relative_to(ROOT)}::{name}" for name, file in files))
+    right = True
+    for row, title in titles.items():
+        cases = [case for name in tests.get(row, ()) for case in results.get(name, [])]
+        good = bool(cases) and all(verdict != "FAILED" for _, verdict in cases)
+        right &= good
+        print(f"{'ok    ' if good else 'FAILED'} {row}  {title}")
+        for name, verdict in cases:
+            print(f"    {verdict:7} {name.removeprefix('test_').replace('_', ' ')}")
+    return int(not right)
+
+
+def _results(tests: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return the cases of each test with their verdicts, by the test's name."""
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report.name}", *tests], cwd=ROOT, check=False
+        )
+        found: dict[str, list[tuple[str, str]]] = {}
+        for case in ElementTree.parse(report.name).iter("testcase"):
+            failed = case.find("failure") is not None or case.find("error") is not None
+            verdict = "FAILED" if failed else "skipped" if case.find("skipped") is not None else "passed"
+            found.setdefault(case.get("name", "").split("[")[0], []).append((case.get("name", ""), verdict))
+    return found
+
+
 def main() -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW")
+    parser.add_argument("--run", action="store_true", help="run the tests of the rows named, or of those that begin so")
     parser.add_argument("--write", action="store_true", help="put the tests' names into the page")
     options = parser.parse_args()
+    if options.run:
+        return run(options.rows)
     tests = collect()
     if options.rows:
         for row in options.rows:
