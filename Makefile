@@ -15,9 +15,9 @@ run: $(VENV)/.served
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# While you write: the tests that start no server and no process and load no model, with few examples of what is drawn.
+# While you write: what starts no server or process and loads no model; three cases of each parametrized test, few drawn examples.
 quick: $(VENV)/.tested
-	$(BIN)/python -m pytest -q -m "not (server or embedded or slow)" --hypothesis-profile quick
+	$(BIN)/python -m pytest -q -n 2 --quick
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -1,12 +1,33 @@
-"""For all tests. `--hypothesis-profile quick` draws few examples, for `make quick`."""
+"""For all tests, and the option `--quick` of `make quick`."""
 
 import gc
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("quick", max_examples=10)
+QUICK_CASES = 3
+"""Cases of one parametrized test that `--quick` runs."""
+BLACK_BOX = Path(__file__).parent / "server"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--quick`: no server, no process, no model, few examples, and a few cases of each parametrized test."""
+    parser.addoption("--quick", action="store_true", help="the tests to run while one writes: see make quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw few examples with `--quick`."""
+    if config.getoption("--quick"):
+        hypothesis.settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the black-box tests with `--quick`."""
+    return True if config.getoption("--quick") and collection_path == BLACK_BOX else None
 
 
 @pytest.fixture
@@ -18,7 +39,29 @@ def no_collections() -> Iterator[None]:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that start servers first: `make test` hands out whole files, and these take longest."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the files that start servers first, or leave out what `--quick` does not run."""
+    if config.getoption("--quick"):
+        items[:] = quick_items(items)
+    # `make test` hands out whole files, and these take longest.
     long = {item.path for item in items if item.get_closest_marker("server") or item.get_closest_marker("embedded")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collections in tests, and pytest's own, a walk over everything that was imported (0.1 s each)."""
+    gc.freeze()
+
+
+def quick_items(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the items that start no server, process or model: of one parametrized test the first few."""
+    cases: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        if any(map(item.get_closest_marker, ("server", "embedded", "slow"))):
+            continue
+        name = item.nodeid.split("[")[0]
+        cases[name] += 1
+        if cases[name] <= QUICK_CASES:
+            kept.append(item)
+    return kept

@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import house
+import pytest
 
 from parley.errors import ParleyError
 
@@ -40,6 +41,7 @@ def test_every_make_target_on_the_page_exists() -> None:
     assert set(re.findall(r"`make ([a-z-]+)`", PAGE)) <= set(targets)
 
 
+@pytest.mark.slow
 def test_the_caps_are_those_that_are_held() -> None:
     rules = runpy.run_path(str(ROOT / "tests" / "test_architecture.py"))
 

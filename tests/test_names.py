@@ -3,10 +3,13 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 MOST_CHARACTERS = 60
 
 
+@pytest.mark.slow
 def test_no_name_is_longer_than_sixty_characters() -> None:
     long = [
         f"{file.relative_to(TESTS)}::{node.name}"

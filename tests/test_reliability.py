@@ -53,6 +53,7 @@ def test_every_promise_is_in_the_list() -> None:
     assert {row for row, _, _ in rows.ROW.findall(PAGE)} == OWNED
 
 
+@pytest.mark.slow
 def test_the_page_names_the_tests_that_there_are() -> None:
     assert rows.rendered(PAGE, rows.collect()) == PAGE, "run `make rows`"
 

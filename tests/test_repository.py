@@ -46,6 +46,7 @@ NOT_OURS = {
 
 
 @pytest.mark.row("SE-06")
+@pytest.mark.slow
 def test_the_repository_holds_no_secret() -> None:
     files = [file for file in ROOT.rglob("*") if file.is_file() and not NOT_OURS & set(file.parts)]
     found = [

@@ -81,6 +81,7 @@ def test_further_columns_and_the_source_become_metadata(tmp_path: Path) -> None:
 
 @converter
 @pytest.mark.filterwarnings("default")
+@pytest.mark.slow
 def test_html_becomes_entries_by_its_headings(tmp_path: Path) -> None:
     write(tmp_path / "a.html", "<html><body><h1>Hours</h1><p>We open at <b>9</b>.</p><h2>Sunday</h2><p>Closed.</p>")
 
