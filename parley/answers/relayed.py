@@ -86,6 +86,7 @@ class SpeechRelay:
     def feed(self, payload: bytes) -> Batches:
         """Take one of the upstream's chunks; yield what can leave now."""
         view = chunks.look(payload)
+        # Text and sound of one chunk would need two paces, but no upstream mixes them.
         said = audio.spoken(view.delta)
         if said is not None:
             self._opening.clear()

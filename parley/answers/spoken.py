@@ -175,7 +175,7 @@ class _AnswerReader:
         if not view.choices:
             self.usage.append(self._envelope.restamp(payload))
             return ""
-        # Of several answers (`n`) one is said.
+        # Of several answers (`n`) one is said: the first that comes, because not every server counts from 0.
         self._said_choice = view.choices[0].key if self._said_choice is None else self._said_choice
         choice = next((choice for choice in view.choices if choice.key == self._said_choice), None)
         if choice is None:
@@ -183,6 +183,7 @@ class _AnswerReader:
         delta = choice.delta or {}
         calls = {field: delta[field] for field in TOOL_FIELDS if delta.get(field)}
         if calls:
+            # Anew, because the chunk may hold words, too, which become sound.
             role = {} if self._envelope.used else {"role": "assistant"}
             self._others.append(self._envelope.chunk({**role, **calls}))
             self._envelope.calls_tool = True
@@ -191,4 +192,5 @@ class _AnswerReader:
         said = words_in(delta)
         if said.unsaid:
             self._record.note_unsaid(said.unsaid)
+        # An emoji or a rare ideogram may come in two chunks.
         return self._pairs.feed(said.text)

@@ -29,6 +29,7 @@ def chunks_of(body: bytes, *, usage: bool = False) -> list[bytes]:
         message, index = choice.get("message"), choice.get("index", place)
         if not isinstance(message, dict):
             raise UpstreamBadResponse("the upstream's answer has no message")
+        # A null in a delta adds nothing, and some clients stumble over it.
         delta = {name: value for name, value in message.items() if value is not None}
         calls = delta.get("tool_calls", [])
         if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
@@ -37,6 +38,7 @@ def chunks_of(body: bytes, *, usage: bool = False) -> list[bytes]:
             delta["tool_calls"] = [{"index": number, **call} for number, call in enumerate(calls)]
         reason = choice.get("finish_reason") or ("tool_calls" if calls else "stop")
         payloads += [envelope.chunk(delta, index=index), envelope.chunk({}, reason, index=index)]
+    # Only on request: a chunk without a choice breaks the loops of callers who did not ask for one.
     if usage and completion.get("usage"):
         head = upstream_json.decode(envelope.chunk({}))
         payloads.append(upstream_json.encode({**head, "choices": [], "usage": completion["usage"]}))
@@ -54,33 +56,37 @@ class CompletionBuilder:
         """Take the next chunk."""
         chunk = upstream_json.decode(payload)
         for name, value in chunk.items():
+            # The first chunk's, because some servers write others into their last one.
             if name in ("id", "created", "model"):
                 self._fields.setdefault(name, value)
             elif name not in ("choices", "object") and value is not None:
                 self._fields[name] = value
         for choice in chunk.get("choices") or ():
-            gathered = self._choices.setdefault(choice.get("index", 0), {"message": {}, "logprobs": {}})
-            merge(gathered["message"], choice.get("delta") or {})
-            merge(gathered["logprobs"], choice.get("logprobs") or {})
-            gathered.update(
-                (name, value)
-                for name, value in choice.items()
-                if name not in ("index", "delta", "logprobs") and value is not None
-            )
+            gathered = self._choices.setdefault(choice.get("index", 0), {"delta": {}})
+            for name, value in choice.items():
+                if name in ("delta", "logprobs") and isinstance(value, dict):
+                    gathered[name] = merged(gathered.get(name), value)
+                elif name != "index" and value is not None:
+                    gathered[name] = value
 
     def body(self) -> bytes:
         """Return the whole answer."""
         head = {**Envelope.new("").completion({}), **self._fields, "object": "chat.completion"}
         choices = []
         for index, choice in self._choices.items():
-            message = {"role": "assistant", "content": None, **settled(choice.pop("message"))}
-            for call in message.get("tool_calls") or ():
-                # A whole answer does not number its calls.
-                call.pop("index", None)
-            logprobs = settled(choice.pop("logprobs")) or None
-            whole = {"index": index, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
-            choices.append({**whole, **choice})
+            message = {"role": "assistant", "content": None, **settled(choice.pop("delta"))}
+            if isinstance(calls := message.get("tool_calls"), list):
+                message["tool_calls"] = list(map(without_number, calls))
+            whole = {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
+            choices.append({**whole, **settled(choice)})
         return upstream_json.encode({**head, "choices": choices})
+
+
+def without_number(call: Any) -> Any:
+    """Return a tool call without its `index`, which those of a whole answer do not have."""
+    if not isinstance(call, dict):
+        return call
+    return {name: value for name, value in call.items() if name != "index"}
 
 
 class Pieces(list[str]):
@@ -120,6 +126,7 @@ def merged(before: Any, value: Any) -> Any:
 
 def add_entry(entries: list[Any], entry: Any) -> None:
     """Add an entry to a list: to the entry of the same `index` if there is one, else behind the last."""
+    # Not by position: a chunk may hold a piece of the second tool call alone.
     number = entry.get("index") if isinstance(entry, dict) else None
     same = (place for place, each in enumerate(entries) if isinstance(each, dict) and each.get("index") == number)
     place = next(same, None) if number is not None else None

@@ -19,7 +19,7 @@ class Choice(Protocol):
 
     @property
     def key(self) -> object:
-        """Its index, or what stands for it."""
+        """The index of the choice, or what stands for it."""
 
     @property
     def ends(self) -> bool:

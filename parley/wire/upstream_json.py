@@ -14,8 +14,8 @@ import msgspec
 _ESCAPE = re.compile(rb"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u(d[89a-f][0-9a-f]{2})|.)")
 """An escape of a JSON string; the group holds the digits of half a pair."""
 _MASK = rb"\ufdd0"
-_MASKED = re.compile(rb"(?i)\\ufdd0(d[89a-f][0-9a-f]{2})\\ufdd0")
-"""Half a pair between two noncharacters, which no text holds."""
+_MASKED = re.compile(rb"(?i)(?:\\ufdd0|\xef\xb7\x90)(d[89a-f][0-9a-f]{2})(?:\\ufdd0|\xef\xb7\x90)")
+"""Half a pair between two noncharacters, which no text holds: an escape in a value, UTF-8 in a name."""
 
 
 def decode(payload: bytes) -> Any:
@@ -49,7 +49,9 @@ def encode(value: Any) -> bytes:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":"), default=msgspec.json.decode).encode()
-    return _MASKED.sub(rb"\\u\1", encoded) if _MASK in encoded else encoded
+    # The search for a mask is quick, and nearly no value holds one.
+    is_masked = _MASK in encoded or b"\xef\xb7\x90" in encoded
+    return _MASKED.sub(rb"\\u\1", encoded) if is_masked else encoded
 
 
 def holds_half_pair(payload: bytes) -> bool:
