@@ -86,9 +86,9 @@ class SpeechRelay:
     def feed(self, payload: bytes) -> Batches:
         """Take one of the upstream's chunks; yield what can leave now."""
         view = chunks.look(payload)
-        # Text and sound of one chunk would need two paces, but no upstream mixes them.
         said = audio.spoken(view.delta)
         if said is not None:
+            # Our own first chunk of speech gives the role.
             self._opening.clear()
             if said.id:
                 self._player.adopt(said.id)
@@ -104,6 +104,7 @@ class SpeechRelay:
             yield self._restamped([*self._opening, payload])
             self._opening.clear()
         elif said is None:
+            # Held, because speech may follow.
             self._opening.append(payload)
 
     def flush(self) -> Batches:
