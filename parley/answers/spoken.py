@@ -24,7 +24,7 @@ from parley.speech.utterance import AudioPiece
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.content import PairJoiner, joined, words_in
+from parley.wire.content import PairJoiner, joined, words_in, words_of
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -54,10 +54,9 @@ def whole(context: TurnContext, services: Services) -> bytes:
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
     message = completion["choices"][0].get("message")
-    message = message if isinstance(message, dict) else {}
-    if any(message.get(field) for field in TOOL_FIELDS):
+    if isinstance(message, dict) and any(message.get(field) for field in TOOL_FIELDS):
         return body
-    said = words_in(message)
+    said = words_in(message) if isinstance(message, dict) else words_of(message)
     context.record.note_unsaid(said.unsaid)
     spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(joined(said.text)), context))
     kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
@@ -180,7 +179,7 @@ class _AnswerReader:
         choice = next((choice for choice in view.choices if choice.key == self._said_choice), None)
         if choice is None:
             return ""
-        delta = choice.delta or {}
+        delta = choice.fields
         calls = {field: delta[field] for field in TOOL_FIELDS if delta.get(field)}
         if calls:
             # Anew, because the chunk may hold words, too, which become sound.

@@ -64,8 +64,8 @@ class CompletionBuilder:
         for choice in chunk.get("choices") or ():
             gathered = self._choices.setdefault(choice.get("index", 0), {"delta": {}})
             for name, value in choice.items():
-                if name in ("delta", "logprobs") and isinstance(value, dict):
-                    gathered[name] = merged(gathered.get(name), value)
+                if name in ("delta", "logprobs"):
+                    gathered[name] = merged(gathered.get(name), value if isinstance(value, dict) else {})
                 elif name != "index" and value is not None:
                     gathered[name] = value
 
@@ -77,8 +77,10 @@ class CompletionBuilder:
             message = {"role": "assistant", "content": None, **settled(choice.pop("delta"))}
             if isinstance(calls := message.get("tool_calls"), list):
                 message["tool_calls"] = list(map(without_number, calls))
-            whole = {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
-            choices.append({**whole, **settled(choice)})
+            logprobs = settled(choice.pop("logprobs", None)) or None
+            told = {"index": index, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
+            # Some servers repeat the whole message in their last chunk: what was streamed counts.
+            choices.append({**told, **settled(choice), "message": message})
         return upstream_json.encode({**head, "choices": choices})
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
@@ -90,7 +90,7 @@ class Envelope:
 def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
     choices = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
     for choice in choices:
-        if bytes(choice.get("delta", b"null")) != b"null":
+        if bytes(choice.get("delta", b"")).startswith(b"{"):
             delta = msgspec.json.decode(choice["delta"], type=dict[str, msgspec.Raw])
             delta.pop("role", None)
             choice["delta"] = msgspec.Raw(msgspec.json.encode(delta))
@@ -111,7 +111,7 @@ class Choice(msgspec.Struct):
     """One choice of a chunk. A field that is missing is UNSET, which is not null: `repairs.py` adds it."""
 
     index: int | float | str | bool | msgspec.UnsetType | None = msgspec.UNSET
-    delta: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    delta: dict[str, Any] | list[Any] | msgspec.UnsetType | None = msgspec.UNSET
     message: Any = None
     finish_reason: Any = None
 
@@ -119,6 +119,11 @@ class Choice(msgspec.Struct):
     def key(self) -> object:
         """The choice's index; 0 if it has none."""
         return 0 if self.index is msgspec.UNSET else self.index
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the delta; none if it is null, or a list, which PHP writes for an empty object."""
+        return self.delta if isinstance(self.delta, dict) else {}
 
     @property
     def ends(self) -> bool:
@@ -133,7 +138,7 @@ class Choice(msgspec.Struct):
     @property
     def heard(self) -> bool:
         """True if the delta holds anything that a caller hears or acts on."""
-        delta = self.delta or {}
+        delta = self.fields
         return any(holds_output(name, delta[name]) for name in HEARD_FIELDS if delta.get(name))
 
 
@@ -159,7 +164,7 @@ class ChunkView(msgspec.Struct):
     message: Any = None
     code: Any = None
 
-    def goes_on(self, begun: frozenset[Any]) -> bool:
+    def goes_on(self, begun: Set[Any]) -> bool:
         """Return true if the chunk only continues one of the choices that have begun, as nearly all chunks do.
 
         perf: saves the other questions to the view for each chunk (S3).
@@ -180,14 +185,12 @@ class ChunkView(msgspec.Struct):
     @property
     def commits(self) -> bool:
         """True if the chunk holds anything that a caller may hear or act on: the commit point."""
-        return any(
-            value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
-        )
+        return any(value and name != "role" for choice in self.choices or () for name, value in choice.fields.items())
 
     @property
     def delta(self) -> dict[str, Any]:
         """The delta of the first choice; empty if there is none."""
-        return (self.choices[0].delta if self.choices else None) or {}
+        return self.choices[0].fields if self.choices else {}
 
     @property
     def finish_reason(self) -> str:
@@ -197,7 +200,7 @@ class ChunkView(msgspec.Struct):
     @property
     def calls_tool(self) -> bool:
         """True if the chunk holds a piece of a tool call."""
-        deltas = [choice.delta or {} for choice in self.choices or ()]
+        deltas = [choice.fields for choice in self.choices or ()]
         return any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas)
 
     @property

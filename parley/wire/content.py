@@ -69,7 +69,8 @@ def words_of_part(part: dict[str, Any], depth: int) -> Words:
         return Words()
     if kind in SAID_PARTS:
         return words_of(part.get(SAID_PARTS[kind]), depth)
-    return Words("", (kind[:32],))
+    # The name goes into the log, and an upstream chose it.
+    return Words("", (kind[:32] if kind.isascii() and kind.isprintable() else "unknown",))
 
 
 def words_in(message: Mapping[str, Any]) -> Words:

@@ -42,10 +42,10 @@ class Endings:
     """
 
     def __init__(self) -> None:
-        self.unfinished: frozenset[object] = frozenset()
-        self.ended: frozenset[object] = frozenset()
+        self.unfinished: set[object] = set()
+        self.ended: set[object] = set()
         self.doubtful = False
-        self._heard: frozenset[object] = frozenset()
+        self._heard: set[object] = set()
         self._proved_wrong = False
 
     @property
@@ -56,13 +56,15 @@ class Endings:
     def take(self, choices: Iterable[Choice]) -> None:
         """Take the choices of one chunk."""
         for choice in choices:
-            key = frozenset([choice.key])
-            if choice.heard:
-                self._proved_wrong = self._proved_wrong or key <= self.ended
-                self.ended -= key
-                self._heard |= key
+            key, heard = choice.key, choice.heard
+            if heard:
+                self._proved_wrong = self._proved_wrong or key in self.ended
+                self.ended.discard(key)
+                self._heard.add(key)
             if choice.ends:
-                said_nothing = not key <= self._heard and choice.reason not in ANSWERS_WITHOUT_WORDS
-                self.doubtful = self._proved_wrong or choice.heard or said_nothing
-                self.ended |= key
-            self.unfinished = (self.unfinished | key) - self.ended
+                said_nothing = key not in self._heard and choice.reason not in ANSWERS_WITHOUT_WORDS
+                self.doubtful = self._proved_wrong or heard or said_nothing
+                self.ended.add(key)
+                self.unfinished.discard(key)
+            elif key not in self.ended:
+                self.unfinished.add(key)

@@ -50,7 +50,7 @@ class Repairs:
             missing["index"] = place
         if choice.delta is msgspec.UNSET:
             missing["delta"] = {}
-        pieces = (choice.delta or {}).get("tool_calls")
+        pieces = choice.fields.get("tool_calls")
         if isinstance(pieces, list) and pieces and all(isinstance(piece, dict) for piece in pieces):
             key = missing.get("index", choice.key)
             numbers = self._calls.setdefault(key, ToolCalls()).numbers(pieces)

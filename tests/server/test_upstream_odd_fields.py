@@ -103,7 +103,9 @@ ODD: dict[str, bytes] = {
     "index null": chunk({}, choices=[{"index": None, "delta": {"content": "x"}}]),
     "role and logprobs": chunk({}, choices=[{"index": 0, "delta": {"role": 1, "content": "x"}, "logprobs": "none"}]),
     "choices null": chunk({}, choices=None),
+    "more fields": chunk({}, choices=[{"index": 0, "delta": {"content": "x"}, "message": [], "text": {}}], error=None),
     "delta null": chunk(None),
+    "delta a list": chunk([]),
 }
 
 

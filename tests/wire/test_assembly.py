@@ -21,7 +21,14 @@ JSON = st.recursive(
 )
 DELTAS = st.dictionaries(st.sampled_from(["role", "content", "tool_calls", "audio", "refusal", "x"]), JSON, max_size=3)
 CHOICES = st.fixed_dictionaries(
-    {}, optional={"index": st.sampled_from([0, 1, "0", None, True]), "delta": DELTAS, "finish_reason": JSON, "x": JSON}
+    {},
+    optional={
+        "index": st.sampled_from([0, 1, "0", None, True]),
+        "delta": DELTAS | st.none() | st.just([]),
+        "logprobs": JSON,
+        "finish_reason": JSON,
+        "x": JSON,
+    },
 )
 
 

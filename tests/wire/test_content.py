@@ -29,7 +29,7 @@ def part(text: Any, kind: str = "text", field: str = "text") -> dict[str, Any]:
         (part({"value": "a", "annotations": []}), "a", ()),
         ([part([part("hm")], "thinking", "thinking"), part("hm", "reasoning")], "", ()),
         ([part("x", "image_url", "image_url"), part("a")], "a", ("image_url",)),
-        ([part("x", "made_up")], "", ("made_up",)),
+        ([part("x", "made_up"), part("x", "\ud83d"), part("x", "a\nb")], "", ("made_up", "unknown", "unknown")),
         ({"x": 1}, "", ("object",)),
         ({"type": 7, "text": "a"}, "", ("int",)),
         ([[part("a")], [None]], "a", ()),
