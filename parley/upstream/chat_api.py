@@ -173,10 +173,10 @@ class ChatApi:
             gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
-            body = self._whole_body(response, seconds)
+            body = self._whole_body(response, Envelope.new(self._fixed_model or chat.model or self.model), seconds)
         return Completion(body, _request_id(response, self._redactor(chat)))
 
-    def _whole_body(self, response: HttpResponse, seconds: float) -> bytes:
+    def _whole_body(self, response: HttpResponse, envelope: Envelope, seconds: float) -> bytes:
         """Return the body of a whole answer; a stream in its place is put together. Raises UpstreamError."""
         form = form_of(response, seconds)
         if form is Form.OBJECTS:
@@ -187,13 +187,13 @@ class ChatApi:
             # Chunks, each on a line of its own, or an answer with the mark of the end behind it.
             response.unread(body)
         reader = StreamReader(
-            Envelope.new(self.model),
+            envelope,
             self._timeouts,
             tick=seconds,
             max_bytes=MAX_WHOLE_BYTES,
             bare=form is Form.OBJECTS,
         )
-        builder = CompletionBuilder()
+        builder = CompletionBuilder(envelope)
         try:
             for batch in reader.batches(response.receive):
                 for payload in () if batch is SILENCE else batch:

@@ -7,23 +7,27 @@ Fields that nobody knows go along.
 """
 
 import base64
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from parley.errors import UpstreamBadResponse
 from parley.wire import upstream_json
-from parley.wire.chunks import Envelope, check_completion, look
+from parley.wire.chunks import Envelope, check_completion
 
 NOT_JOINED = frozenset({"role", "id", "type", "name"})
 """Texts of a delta of which the first counts; the pieces of all others are joined."""
 
 
-def chunks_of(body: bytes, *, usage: bool = False) -> list[bytes]:
-    """Return the chunks that a whole answer should have been. Raises UpstreamBadResponse, or the error in its place."""
-    check_completion(body)
+def chunks_of(body: bytes, envelope: Envelope, *, usage: bool = False) -> list[bytes]:
+    """Return the chunks that a whole answer should have been, under its own envelope, or this one if it has none.
+
+    Raises UpstreamBadResponse, or the error in the answer's place.
+    """
+    view = check_completion(body)
     completion = upstream_json.decode(body)
-    envelope = Envelope.new("")
-    envelope.adopt(look(body))
+    envelope = dataclasses.replace(envelope)
+    envelope.adopt(view)
     payloads = []
     for place, choice in enumerate(completion["choices"]):
         message, index = choice.get("message"), choice.get("index", place)
@@ -46,9 +50,10 @@ def chunks_of(body: bytes, *, usage: bool = False) -> list[bytes]:
 
 
 class CompletionBuilder:
-    """Puts the chunks of one stream together."""
+    """Puts the chunks of one stream together; `envelope` is for those that have none."""
 
-    def __init__(self) -> None:
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
         self._fields: dict[str, Any] = {}
         self._choices: dict[Any, dict[str, Any]] = {}
 
@@ -71,7 +76,7 @@ class CompletionBuilder:
 
     def body(self) -> bytes:
         """Return the whole answer."""
-        head = {**Envelope.new("").completion({}), **self._fields, "object": "chat.completion"}
+        head = {**self._envelope.completion({}), **self._fields, "object": "chat.completion"}
         choices = []
         for index, choice in self._choices.items():
             message = {"role": "assistant", "content": None, **settled(choice.pop("delta"))}

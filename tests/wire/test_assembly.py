@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
 from parley.wire.assembly import CompletionBuilder, chunks_of, join_base64
-from parley.wire.chunks import look
+from parley.wire.chunks import Envelope, look
 from parley.wire.repairs import Repairs
 from parley.wire.upstream_json import encode
 
+OURS = Envelope("ours", 1, "m")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=3) | st.just("\ud83d"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["index", "id", "x", "type"]), inner),
@@ -34,7 +35,7 @@ CHOICES = st.fixed_dictionaries(
 
 def built(*chunks: Any) -> dict[str, Any]:
     """Return the whole answer of these chunks, as they came from an upstream."""
-    builder, repairs = CompletionBuilder(), Repairs()
+    builder, repairs = CompletionBuilder(OURS), Repairs()
     for chunk in chunks:
         payload = encode(chunk)
         builder.feed(repairs.repaired(payload, look(payload)))
@@ -54,7 +55,7 @@ def test_a_completion_becomes_the_stream_it_should_have_been() -> None:
     )
     head = b'{"id":"up","object":"chat.completion.chunk","created":5,"model":"big","choices":[{"index":0,"delta":'
 
-    assert chunks_of(body) == [
+    assert chunks_of(body, OURS) == [
         head + b'{"role":"assistant","content":"Hi"},"logprobs":null,"finish_reason":null}]}',
         head + b'{},"logprobs":null,"finish_reason":"length"}]}',
     ]
@@ -63,8 +64,9 @@ def test_a_completion_becomes_the_stream_it_should_have_been() -> None:
 def test_the_tool_calls_of_a_whole_answer_get_their_index() -> None:
     body = b'{"choices":[{"message":{"content":null,"tool_calls":[{"id":"a"},{"id":"b","index":5}]}}]}'
 
-    first, finish = map(json.loads, chunks_of(body))
+    first, finish = map(json.loads, chunks_of(body, OURS))
 
+    assert (first["id"], first["created"], first["model"]) == ("ours", 1, "m") and not OURS.used
     assert first["choices"][0]["delta"] == {"tool_calls": [{"index": 0, "id": "a"}, {"index": 5, "id": "b"}]}
     assert finish["choices"][0]["finish_reason"] == "tool_calls"
 
@@ -73,10 +75,10 @@ def test_each_choice_becomes_chunks_and_the_usage_one_if_wanted() -> None:
     choices = [{"message": {"content": text}, "finish_reason": "stop"} for text in "ab"]
     body = encode({"choices": choices, "usage": {"total_tokens": 7}})
 
-    *chunks, usage = map(json.loads, chunks_of(body, usage=True))
+    *chunks, usage = map(json.loads, chunks_of(body, OURS, usage=True))
 
     assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 0, 1, 1]
-    assert (usage["choices"], usage["usage"]) == ([], {"total_tokens": 7}) and len(chunks_of(body)) == 4
+    assert (usage["choices"], usage["usage"]) == ([], {"total_tokens": 7}) and len(chunks_of(body, OURS)) == 4
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_each_choice_becomes_chunks_and_the_usage_one_if_wanted() -> None:
 )
 def test_a_body_without_a_message_is_no_answer_to_a_stream(body: bytes) -> None:
     with pytest.raises(UpstreamBadResponse):
-        chunks_of(body)
+        chunks_of(body, OURS)
 
 
 def test_chunks_become_one_answer() -> None:
@@ -156,7 +158,7 @@ def test_a_stream_of_a_completion_becomes_that_completion() -> None:
         "choices": [choice],
         "usage": {"n": 1},
     }
-    assert built(*map(json.loads, chunks_of(encode(whole), usage=True))) == whole
+    assert built(*map(json.loads, chunks_of(encode(whole), OURS, usage=True))) == whole
 
 
 @settings(max_examples=200, deadline=None)
