@@ -117,8 +117,10 @@ class Choice(msgspec.Struct):
 
     @property
     def key(self) -> object:
-        """The choice's index; 0 if it has none."""
-        return 0 if self.index is msgspec.UNSET else self.index
+        """The choice's index as a number if it stands for one; 0 if it has none."""
+        if isinstance(self.index, str) and self.index.isdecimal():
+            return int(self.index)
+        return 0 if self.index in (None, msgspec.UNSET) else self.index
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -44,8 +44,12 @@ STOP = {"finish_reason": "stop"}
         ([WORD, {"finish_reason": "error"}], False),
         ([WORD, {"finish_reason": "null"}], False),
         ([WORD, {"finish_reason": {"type": "stop"}}], True),
+        ([WORD, {"index": None, **STOP}], True),
+        ([WORD, {"index": "0", **STOP}], True),
+        ([WORD, {"index": 0.0, **STOP}], True),
+        ([WORD, {"index": "a", **STOP}], False),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_a_choice_has_ended_unless_content_came_behind(choices: list[dict[str, Any]], ended: bool) -> None:
     assert after(*choices).all_ended is ended
