@@ -155,7 +155,7 @@ class StreamReader:
         """Yield the good payloads of one receive in one batch, before the failure that may follow them."""
         good: list[bytes] = []
         for payload in payloads:
-            if payload == sse.DONE_PAYLOAD:
+            if sse.is_done(payload):
                 self.done = True
                 break
             try:

@@ -212,7 +212,9 @@ class ChunkView(msgspec.Struct):
 
     @property
     def is_completion(self) -> bool:
-        """True for a whole answer: its choices have a message in place of a delta."""
+        """True for a whole answer: its choices have a message in place of a delta, and it is not called a chunk."""
+        if self.object == "chat.completion.chunk" and not self.finishes:
+            return False
         return any(choice.delta is msgspec.UNSET and isinstance(choice.message, dict) for choice in self.choices or ())
 
     def raise_for_failure(self) -> None:

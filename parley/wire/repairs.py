@@ -4,6 +4,7 @@
     chunk             choices     []            gateways, in a last chunk with the usage
     choice            index       its place     small servers that have one choice only
     choice            delta       {}            Azure, in a chunk of annotations
+                                  its message   servers that stream in the form of whole answers
     tool call         index       its number    Gemini, whose calls come whole
 
 Without them openai-python, openai-node and the AI SDK raise in the middle of an answer. Every other chunk, and every
@@ -24,6 +25,7 @@ class Repairs:
 
     def __init__(self) -> None:
         self._calls: dict[object, ToolCalls] = {}
+        self._in_deltas = self._in_messages = False
 
     def repaired(self, payload: bytes, view: ChunkView) -> bytes:
         """Return the chunk with the fields that it lacks; the very same object if it lacks none."""
@@ -49,8 +51,14 @@ class Repairs:
         if choice.index is msgspec.UNSET:
             missing["index"] = place
         if choice.delta is msgspec.UNSET:
-            missing["delta"] = {}
-        pieces = choice.fields.get("tool_calls")
+            # A message behind deltas only repeats them, and so does the one that ends a stream.
+            is_piece = isinstance(choice.message, dict) and not self._in_deltas
+            is_piece = is_piece and (self._in_messages or not choice.ends)
+            self._in_messages = self._in_messages or is_piece
+            missing["delta"] = choice.message if is_piece else {}
+        else:
+            self._in_deltas = True
+        pieces = missing.get("delta", choice.fields).get("tool_calls")
         if isinstance(pieces, list) and pieces and all(isinstance(piece, dict) for piece in pieces):
             key = missing.get("index", choice.key)
             numbers = self._calls.setdefault(key, ToolCalls()).numbers(pieces)

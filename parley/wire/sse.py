@@ -3,7 +3,8 @@
 Parsing follows the WHATWG rules (https://html.spec.whatwg.org/multipage/server-sent-events.html) for what a completion
 stream uses: only `data` counts, comments and other fields are ignored. Deliberate divergences: an empty payload is
 dropped, and an event whose last line arrived but whose blank line did not is still given out at the end, because some
-upstreams close right after `data: [DONE]`. With `bare`, JSON without a field name is an event, too: a line of it, or an
+upstreams close right after `data: [DONE]`; and two objects, or an object and DONE, are two events even where no blank
+line parts them. With `bare`, JSON without a field name is an event, too: a line of it, or an
 object over several lines.
 """
 
@@ -16,6 +17,10 @@ from parley.errors import UpstreamBadResponse
 MAX_EVENT_BYTES = 1 << 20
 """Largest event of an upstream."""
 DONE_PAYLOAD = b"[DONE]"
+DONE_FORMS = frozenset({DONE_PAYLOAD, b'"%b"' % DONE_PAYLOAD, b"DONE"})
+"""Payloads that end a stream, in capitals and without white space around them."""
+MAX_DONE_BYTES = 16
+"""Bytes above which a payload can't be the end of a stream."""
 _BOM = b"\xef\xbb\xbf"
 _DONE_BEHIND = re.compile(rb"\s*(?:data:\s*)?\[DONE\]\s*\Z")
 """The mark of the end on the line of the JSON that it follows."""
@@ -58,6 +63,11 @@ def comment(text: str) -> Comment:
 
 KEEP_ALIVE = comment("keep-alive")
 """Sent in silence, so that routers and clients see that the stream lives."""
+
+
+def is_done(payload: bytes) -> bool:
+    """Return true if a payload ends its stream."""
+    return len(payload) <= MAX_DONE_BYTES and payload.strip().upper() in DONE_FORMS
 
 
 class Decoder:
@@ -153,7 +163,12 @@ class Decoder:
             return payload or None
         self._event_size += len(line)
         if line.startswith(b"data:"):
-            self._lines.append(line[6:] if line[5:6] == b" " else line[5:])
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            # No JSON has a brace that closes right before one that opens.
+            if self._lines and self._lines[-1].endswith(b"}") and value.startswith((b"{", DONE_PAYLOAD)):
+                payload, self._lines = b"\n".join(self._lines), [value]
+                return payload
+            self._lines.append(value)
         elif line == b"data":
             self._lines.append(b"")
         elif self._bare:

@@ -57,6 +57,8 @@ FORMS: dict[str, bytes] = {
     "an object over lines and DONE": json.dumps(COMPLETION, indent=4).encode() + b"\ndata: [DONE]\n\n",
     "an object as an event": frames(OBJECT) + frames(DONE),
     "an object as the only event": frames(OBJECT),
+    "events, no blank lines": b"".join(b"data: " + payload + b"\n" for payload in [*CHUNKS, DONE]),
+    "events, another DONE": EVENTS.replace(b"[DONE]", b' "[done]"'),
     "chunks on lines": b"\n".join([*CHUNKS, b""]),
     "chunks on lines, CRLF, DONE": b"\r\n".join([*CHUNKS, b"[DONE]", b""]),
     "chunks on lines, no last end": b"\n".join(CHUNKS),
@@ -84,6 +86,23 @@ def test_the_first_bytes_tell_the_form(single: RunningServer, first: FakeUpstrea
     for label in ("sse", "json", "ndjson"):
         first.script = sent(FORMS[form], LABELS[label], pieces=7)
         ask(single, way).answered("One two")
+
+
+def in_messages(payload: bytes) -> bytes:
+    """The chunk with a message in place of its delta."""
+    return payload.replace(b'"delta"', b'"message"')
+
+
+@every_way
+def test_pieces_may_come_as_messages(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = sent(b"".join(map(frames, [*map(in_messages, CHUNKS), DONE])), LABELS["sse"])
+    ask(single, way).answered("One two")
+
+
+@every_way
+def test_a_message_behind_its_pieces_is_said_once(single: RunningServer, first: FakeUpstream, way: str) -> None:
+    first.script = sent(b"".join(map(frames, [*CHUNKS[:-1], OBJECT, DONE])), LABELS["sse"])
+    ask(single, way).answered("One two")
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("events")])

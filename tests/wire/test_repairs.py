@@ -72,6 +72,28 @@ def test_a_piece_has_its_calls_number(pieces: list[dict[str, Any]], numbers: lis
     assert ToolCalls().numbers(pieces) == numbers
 
 
+def of(message: dict[str, Any] | None = None, *, ends: bool = False, **more: Any) -> bytes:
+    """Return a chunk with a message in place of a delta."""
+    choice = {"index": 0, "finish_reason": "stop" if ends else None, **more}
+    return encode({"choices": [{**choice, **({} if message is None else {"message": message})}]})
+
+
+@pytest.mark.parametrize(
+    ("chunks", "delta"),
+    [
+        ([of({"content": "a"})], {"content": "a"}),
+        ([of({"content": "a"}), of({"content": "b"}, ends=True)], {"content": "b"}),
+        ([of(delta={"content": "a"}), of({"content": "a"}, ends=True)], {}),
+        ([of(delta={"content": "a"}), of({"content": "a"})], {}),
+        ([of({"content": "a"}, ends=True)], {}),
+        ([of(ends=True)], {}),
+    ],
+    ids=["a piece", "the last piece", "repeated at the end", "repeated", "the whole", "none"],
+)
+def test_a_message_is_the_delta_unless_it_repeats_others(chunks: list[bytes], delta: dict[str, Any]) -> None:
+    assert json.loads(repaired(*chunks))["choices"][0]["delta"] == delta
+
+
 def test_each_choice_counts_its_own_calls() -> None:
     chunks = [encode({"choices": [{"index": at, "delta": {"tool_calls": [{"id": "a"}]}}]}) for at in (0, 1)]
     assert json.loads(repaired(*chunks))["choices"][0]["delta"]["tool_calls"] == [{"id": "a", "index": 0}]

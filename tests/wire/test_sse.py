@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
-from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, frame, frames
+from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, frame, frames, is_done
 
 REFERENCE = (
     b"\xef\xbb\xbf: OPENROUTER PROCESSING\n\n"
@@ -236,3 +236,19 @@ def test_done_on_the_line_of_its_json_is_no_part_of_it() -> None:
 def test_without_an_object_bare_text_gives_nothing(text: bytes) -> None:
     decoder = Decoder(bare=True)
     assert [payload for payload in decoder.feed(text) + decoder.end() if payload != b"{}"] == []
+
+
+def test_objects_without_a_blank_line_between_are_two_events() -> None:
+    assert decoded(b'data: {"a":1}\ndata: {"b":2}\ndata: [DONE]\n\n') == [b'{"a":1}', b'{"b":2}', b"[DONE]"]
+    assert decoded(b'data: [{"a":1}\ndata: ,{"b":2}]\n\n') == [b'[{"a":1}\n,{"b":2}]']
+
+
+@pytest.mark.parametrize(
+    ("payload", "ends"),
+    [
+        *[(done, True) for done in (b"[DONE]", b" [DONE] ", b"[done]", b'"[DONE]"', b"DONE")],
+        *[(other, False) for other in (b"", b"{}", b"[DONE", b'{"content":"DONE"}', b"done deal")],
+    ],
+)
+def test_the_end_of_a_stream_has_several_forms(payload: bytes, ends: bool) -> None:
+    assert is_done(payload) is ends
