@@ -640,3 +640,16 @@ def test_odd_arguments_of_a_tool_call_go_on(
     upstream.script = [*events([sent, chunk({}, "tool_calls")]), event(DONE), END]
     found = heard(ask(server))
     assert found.chunks[0]["choices"][0]["delta"]["tool_calls"] == [call] and found.is_done
+
+
+@pytest.mark.row("RA-01")
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_in_the_other_form_is_said(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    upstream.script = completion("Ten euros.") if stream else answer("Ten euros.")
+    response = ask(server, stream=stream)
+    transcript = (
+        heard(response).transcript if stream else response.json()["choices"][0]["message"]["audio"]["transcript"]
+    )
+    assert transcript.strip() == "Ten euros." and inputs(voice) == ["Ten euros."]

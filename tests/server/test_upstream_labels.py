@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 
 import pytest
+import requests
 from fake_upstream import DONE, END, FakeUpstream, Step, chunk, chunks, close, encode, head, http_chunk, whole
 from heard import DIFFERENT, STREAMS, ask
 from plain_http import frames
@@ -140,6 +141,16 @@ def test_a_stream_becomes_one_completion(single: RunningServer, first: FakeUpstr
     called = {**call, "function": {"name": "f", "arguments": '{"a":1}'}}
     assert choice["message"] == {"role": "assistant", "content": "One two", "tool_calls": [called]}
     assert choice["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("form", ["events", "an object and DONE", "chunks on lines"])
+@pytest.mark.parametrize("path", ["/rag", "/rag/v1", "/v1/rag", "/v1"])
+def test_each_endpoint_puts_a_stream_together(single: RunningServer, first: FakeUpstream, path: str, form: str) -> None:
+    first.script = sent(FORMS[form], LABELS["text"])
+    body = {"messages": [{"role": "user", "content": "What does a tune-up cost?"}], "stream": False}
+    answer = requests.post(f"{single.url}{path}/chat/completions", json=body, timeout=20).json()
+    assert answer["choices"][0]["message"]["content"] == "One two"
+    assert answer["object"] == "chat.completion" and ("citations" in answer) is ("rag" in path)
 
 
 def test_an_object_and_done_is_answered_without_done(single: RunningServer, first: FakeUpstream) -> None:
