@@ -29,7 +29,7 @@ class Envelope:
     """
 
     id: str
-    created: int
+    created: float | str
     model: str
     used: bool = False
     calls_tool: bool = False
@@ -41,8 +41,8 @@ class Envelope:
         return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
     def adopt(self, view: "ChunkView") -> None:
-        """Take over the envelope of an upstream's chunk, if it is complete."""
-        if isinstance(view.id, str) and isinstance(view.created, int) and isinstance(view.model, str):
+        """Take over the envelope of an upstream's chunk, if it is complete; a time is kept in the upstream's form."""
+        if isinstance(view.id, str) and isinstance(view.created, int | float | str) and isinstance(view.model, str):
             self.id, self.created, self.model = view.id, view.created, view.model
 
     def follow(self, other: "Envelope") -> None:

@@ -137,6 +137,14 @@ def test_a_whole_answer_of_odd_types_becomes_a_stream(single: RunningServer, fir
     assert parts in [choice["delta"].get("content") for choice in heard.choices] and heard.end["outcome"] == "ok"
 
 
+@pytest.mark.row("RE-10", "RA-08")
+@pytest.mark.parametrize("created", [5, 5.25, "2026-11-27T21:00:00Z"])
+def test_our_finish_chunk_has_the_upstreams_envelope(single: RunningServer, first: FakeUpstream, created: Any) -> None:
+    first.script = [*events([chunk({"content": "Yes."}, created=created), DONE]), END]
+    told = [(one["id"], one["created"], one["model"]) for one in ask(single).chunks]
+    assert told == [("chatcmpl-fake", created, "fake-model")] * 2
+
+
 CALL: dict[str, Any] = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
 NUMBERED = {
     "whole calls in chunks": [[{"id": "a", **CALL}], [{"id": "b", **CALL}]],

@@ -113,7 +113,7 @@ def test_until_then_the_upstreams_is_followed() -> None:
     [
         b'{"created":5,"model":"big"}',
         b'{"id":7,"created":5,"model":"big"}',
-        b'{"id":"up","created":5.5,"model":"big"}',
+        b'{"id":"up","created":[5],"model":"big"}',
         b'{"id":"up","created":5,"model":null}',
     ],
 )
@@ -123,6 +123,17 @@ def test_an_envelope_with_a_hole_is_not_adopted_by_halves(chunk: bytes) -> None:
     ours.adopt(look(chunk))
 
     assert (ours.id, ours.created, ours.model) == ("chatcmpl-7", 1764000013, "m")
+
+
+@pytest.mark.parametrize("created", ["5", "5.5", '"2026-11-27T21:00:00Z"'])
+def test_a_time_is_adopted_in_the_upstreams_form(created: str) -> None:
+    ours = envelope()
+
+    ours.adopt(look(b'{"id":"up","created":%b,"model":"big"}' % created.encode()))
+
+    assert b'{"id":"up","object":"chat.completion.chunk","created":%b,"model":"big"' % created.encode() in ours.finish(
+        ""
+    )
 
 
 def test_restamping_changes_only_the_envelope_and_the_role() -> None:
