@@ -76,7 +76,7 @@ class StreamReader:
         self._tick = tick
         self._max_bytes = max_bytes
         self._clock = clock
-        self._decoder = sse.Decoder(max_bytes if bare else sse.MAX_EVENT_BYTES, bare=bare)
+        self._decoder = sse.Decoder(bare=bare)
         self._one_envelope = one_envelope
         self._usage = usage
         self._empty = True

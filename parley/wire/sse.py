@@ -4,11 +4,9 @@ Parsing follows the WHATWG rules (https://html.spec.whatwg.org/multipage/server-
 stream uses: only `data` counts, comments and other fields are ignored. Deliberate divergences: an empty payload is
 dropped, and an event whose last line arrived but whose blank line did not is still given out at the end, because some
 upstreams close right after `data: [DONE]`; and two objects, or an object and DONE, are two events even where no blank
-line parts them. With `bare`, JSON without a field name is an event, too: a line of it, or an
-object over several lines.
+line parts them. With `bare`, JSON without a field name is an event, too: a line of it, or an object over several lines.
 """
 
-import re
 from collections.abc import Iterable
 
 from parley.concurrency import Silence
@@ -22,8 +20,6 @@ DONE_FORMS = frozenset({DONE_PAYLOAD, b'"%b"' % DONE_PAYLOAD, b"DONE"})
 MAX_DONE_BYTES = 16
 """Bytes above which a payload can't be the end of a stream."""
 _BOM = b"\xef\xbb\xbf"
-_DONE_BEHIND = re.compile(rb"\s*(?:data:\s*)?\[DONE\]\s*\Z")
-"""The mark of the end on the line of the JSON that it follows."""
 
 
 class Comment(bytes):
@@ -181,7 +177,10 @@ class Decoder:
         if not self._lines and not stripped.startswith((b"{", DONE_PAYLOAD)):
             # A comment, or another field of an event.
             return None
-        self._lines.append(_DONE_BEHIND.sub(b"", line) or stripped)
-        one_line = len(self._lines) == 1 and stripped.startswith(b"{") and self._lines[0].rstrip().endswith(b"}")
+        if stripped.endswith(DONE_PAYLOAD) and stripped != DONE_PAYLOAD:
+            # The mark of the end on the line of the JSON that it follows.
+            line = stripped.removesuffix(DONE_PAYLOAD).rstrip().removesuffix(b"data:").rstrip()
+        self._lines.append(line)
+        one_line = len(self._lines) == 1 and stripped.startswith(b"{") and line.rstrip().endswith(b"}")
         # The brace that closes an object of several lines stands where the one that opened it does.
         return self._line(b"") if one_line or stripped == DONE_PAYLOAD or line.startswith(b"}") else None

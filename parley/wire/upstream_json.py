@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-_ESCAPE = re.compile(rb"(?i)\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u(d[89a-f][0-9a-f]{2})|.)")
-"""An escape of a JSON string; the group holds the digits of half a pair."""
+_HALF = re.compile(
+    # All that is no half in one step, which never goes back: an event may hold a million escapes.
+    rb"(?is)(?:[^\\]++|\\[^u]|\\u(?!d[89a-f])|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})++|\\u(d[89a-f][0-9a-f]{2})"
+)
+"""Half a pair, whose digits are the group, or a stretch of text without any."""
 _MASK = rb"\ufdd0"
 _MASKED = re.compile(rb"(?i)(?:\\ufdd0|\xef\xb7\x90)(d[89a-f][0-9a-f]{2})(?:\\ufdd0|\xef\xb7\x90)")
 """Half a pair between two noncharacters, which no text holds: an escape in a value, UTF-8 in a name."""
@@ -39,7 +42,7 @@ def fields(payload: bytes) -> dict[str, msgspec.Raw]:
     except msgspec.DecodeError:
         if not holds_half_pair(payload):
             raise
-        masked = _ESCAPE.sub(lambda escape: _MASK + escape[1] + _MASK if escape[1] else escape[0], payload)
+        masked = _HALF.sub(lambda found: _MASK + found[1] + _MASK if found[1] else found[0], payload)
         return msgspec.json.decode(masked, type=dict[str, msgspec.Raw])
 
 
@@ -56,7 +59,7 @@ def encode(value: Any) -> bytes:
 
 def holds_half_pair(payload: bytes) -> bool:
     """Return true if a string of the JSON text holds an escape of half a surrogate pair."""
-    return (b"\\ud" in payload or b"\\uD" in payload) and any(escape[1] for escape in _ESCAPE.finditer(payload))
+    return (b"\\ud" in payload or b"\\uD" in payload) and any(found[1] for found in _HALF.finditer(payload))
 
 
 def _refuse_constant(name: str) -> NoReturn:
