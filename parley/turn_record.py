@@ -5,6 +5,7 @@ record once, at the end.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ class TurnRecord:
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
     ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
     upstream's first content. `passages` is the number of passages given to the model, found in `lookup_ms`.
+    `unsaid` names what a spoken answer held beside words that can be said, such as pictures.
     """
 
     endpoint: str
@@ -33,6 +35,7 @@ class TurnRecord:
     lookup_ms: float | None = None
     first_ms: float | None = None
     ttft_ms: float | None = None
+    unsaid: str | None = None
     chunks: int = 0
     ms: float = 0.0
 
@@ -43,6 +46,12 @@ class TurnRecord:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
+
+    def note_unsaid(self, names: Iterable[str]) -> None:
+        """Add the names of output that could not be said, each once."""
+        noted = self.unsaid.split(", ") if self.unsaid else []
+        # Bounded, because an upstream chooses the names.
+        self.unsaid = ", ".join(dict.fromkeys([*noted, *names][:8])) or None
 
     @property
     def elapsed_ms(self) -> float:

@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from parley.answers.playback import Player, sound_for
 from parley.concurrency import SILENCE, checkpoint
 from parley.services import Services
@@ -19,7 +17,7 @@ from parley.speech.pcm import Resampler, from_int16, to_int16
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
 from parley.turn import Batches, TurnContext
-from parley.wire import audio, chunks
+from parley.wire import audio, chunks, upstream_json
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
@@ -50,8 +48,9 @@ def stream(context: TurnContext, services: Services) -> Batches:
 def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
     body = services.upstream.complete(in_audio(context.chat), context.record)
-    completion: dict[str, Any] = msgspec.json.decode(body)
-    message = completion["choices"][0].get("message") or {}
+    completion: dict[str, Any] = upstream_json.decode(body)
+    message = completion["choices"][0].get("message")
+    message = message if isinstance(message, dict) else {}
     said = audio.spoken(message)
     if said is None:
         return body
@@ -59,7 +58,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     sound = _RateConverter(rate)
     pcm = b"".join([*sound.convert_in_steps(said.pcm), sound.flush()])
     message["audio"]["data"] = sound_for(context.chat, pcm, rate)
-    return msgspec.json.encode(completion)
+    return upstream_json.encode(completion)
 
 
 def in_audio(chat: ChatRequest) -> ChatRequest:
@@ -89,10 +88,13 @@ class SpeechRelay:
         view = chunks.look(payload)
         said = audio.spoken(view.delta)
         if said is not None:
+            # Our own first chunk of speech gives the role.
             self._opening.clear()
             if said.id:
                 self._player.adopt(said.id)
             if said.pcm or said.transcript or said.words:
+                # An ending before this speech was none.
+                self._ending.clear()
                 timed = tuple(Word(*word) for word in said.words)
                 yield from self._player.play(AudioPiece(self._sound.convert(said.pcm), said.transcript, timed))
         if view.finishes or not view.choices:
@@ -102,6 +104,7 @@ class SpeechRelay:
             yield self._restamped([*self._opening, payload])
             self._opening.clear()
         elif said is None:
+            # Held, because speech may follow.
             self._opening.append(payload)
 
     def flush(self) -> Batches:

@@ -24,11 +24,10 @@ from parley.speech.utterance import AudioPiece
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.content import PairJoiner, joined, words_in, words_of
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
-SPOKEN_FIELDS = ("content", "refusal")
-"""Fields of a delta, or of a message, that are said."""
 TOOL_FIELDS = ("tool_calls", "function_call")
 
 
@@ -36,7 +35,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
     """Yield each clause's transcript and words, then its sound; tool calls and comments as they come."""
     player, envelope = Player(context, services), context.envelope
     ask = text.rag if context.chat.wants_knowledge else text.chat
-    reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), envelope)
+    reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), context)
     try:
         with contextlib.closing(_speech_stream(reader.text(), services, services.synthesis.say)) as speech:
             for batch in player.play_to_the_end(speech.pieces()):
@@ -54,11 +53,12 @@ def whole(context: TurnContext, services: Services) -> bytes:
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
-    message = completion["choices"][0].get("message") or {}
-    if any(message.get(field) for field in TOOL_FIELDS):
+    message = completion["choices"][0].get("message")
+    if isinstance(message, dict) and any(message.get(field) for field in TOOL_FIELDS):
         return body
-    said = next((message[field] for field in SPOKEN_FIELDS if message.get(field)), "")
-    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), context))
+    said = words_in(message) if isinstance(message, dict) else words_of(message)
+    context.record.note_unsaid(said.unsaid)
+    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(joined(said.text)), context))
     kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
     return json.dumps({**spoken, **kept}).encode()
 
@@ -142,11 +142,14 @@ class _AnswerReader:
     `text` runs in a greenlet of its own, ahead of what is heard.
     """
 
-    def __init__(self, batches: Batches, envelope: Envelope) -> None:
+    def __init__(self, batches: Batches, context: TurnContext) -> None:
         self.finish_reason = "stop"
         self.usage: list[bytes] = []
         self._batches = batches
-        self._envelope = envelope
+        self._envelope = context.envelope
+        self._record = context.record
+        self._pairs = PairJoiner()
+        self._said_choice: object = None
         self._others: list[bytes] = []
 
     def text(self) -> Generator[str | Silence, None, None]:
@@ -170,15 +173,23 @@ class _AnswerReader:
         view = chunks.look(payload)
         if not view.choices:
             self.usage.append(self._envelope.restamp(payload))
-        elif view.choices[0].index:
-            # Of several answers (`n`) one is said.
             return ""
-        calls = {field: view.delta[field] for field in TOOL_FIELDS if view.delta.get(field)}
+        # Of several answers (`n`) one is said: the first that comes, because not every server counts from 0.
+        self._said_choice = view.choices[0].key if self._said_choice is None else self._said_choice
+        choice = next((choice for choice in view.choices if choice.key == self._said_choice), None)
+        if choice is None:
+            return ""
+        delta = choice.fields
+        calls = {field: delta[field] for field in TOOL_FIELDS if delta.get(field)}
         if calls:
+            # Anew, because the chunk may hold words, too, which become sound.
             role = {} if self._envelope.used else {"role": "assistant"}
             self._others.append(self._envelope.chunk({**role, **calls}))
             self._envelope.calls_tool = True
-        if view.finishes:
-            self.finish_reason = view.finish_reason
-        words = [view.delta.get(field) for field in SPOKEN_FIELDS]
-        return "".join(word for word in words if isinstance(word, str))
+        if choice.ends:
+            self.finish_reason = choice.reason or "stop"
+        said = words_in(delta)
+        if said.unsaid:
+            self._record.note_unsaid(said.unsaid)
+        # An emoji or a rare ideogram may come in two chunks.
+        return self._pairs.feed(said.text)

@@ -89,8 +89,6 @@ class HttpResponse:
             self._feed(received)
             if not self._head_complete and self._head_bytes > MAX_HEAD_BYTES:
                 raise UpstreamBadResponse("the head of the upstream's answer is too large")
-        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
 
     def receive(self, timeout: float) -> bytes | None:
         """Return the next bytes of the body; b"" at its end, None if none came within `timeout` seconds.
@@ -112,6 +110,11 @@ class HttpResponse:
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         return piece
+
+    def unread(self, received: bytes) -> None:
+        """Give back bytes of the body, which the next `receive` returns."""
+        if received:
+            self._pieces.insert(0, received)
 
     def read(self, timeout: float) -> bytes:
         """Return the whole body, waiting at most `timeout` seconds at a time.

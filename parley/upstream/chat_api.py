@@ -16,15 +16,17 @@ import gevent
 import msgspec
 
 from parley.concurrency import SILENCE, run_for_size
-from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
+from parley.errors import AnswerCapped, ParleyError, UpstreamBadResponse, UpstreamEmptyResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
-from parley.http_client.response import HttpResponse
+from parley.http_client.response import MAX_WHOLE_BYTES, HttpResponse
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.upstream.status_errors import error_for_status
-from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
+from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import chunks, sse
+from parley.wire import body_form, chunks, sse
+from parley.wire.assembly import CompletionBuilder
+from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
 from parley.wire.sse import Batch
@@ -33,6 +35,8 @@ MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
 MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
+STREAM_LABELS = ("text/event-stream", "")
+"""Media types under which a body that shows no form by its first bytes counts as an event stream."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -95,6 +99,8 @@ class ChatApi:
     """
 
     prompt_form: PromptForm = "reference"
+    one_envelope = False
+    """True if the chunks of one stream differ in id, time or model, and shall not."""
 
     def __init__(
         self,
@@ -136,15 +142,21 @@ class ChatApi:
         timeouts, max_bytes = self._timeouts, MAX_ANSWER_BYTES
         if chat.wants_audio:
             timeouts, max_bytes = timeouts.for_audio(), MAX_AUDIO_ANSWER_BYTES
-        reader = StreamReader(dataclasses.replace(envelope, used=False), timeouts, tick=tick, max_bytes=max_bytes)
         seconds = min(seconds, timeouts.first_content)
         with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
             response = self._ask(chat, timeout=seconds)
             # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
-                return OpenStream(
-                    response, reader, reader.batches(_event_stream(response, timeouts.idle)), self._redactor(chat)
+                reader = StreamReader(
+                    dataclasses.replace(envelope, used=False),
+                    timeouts,
+                    tick=tick,
+                    max_bytes=max_bytes,
+                    bare=form_of(response, seconds, STREAM_LABELS) is Form.OBJECTS,
+                    one_envelope=self.one_envelope,
+                    usage=chat.wants_usage,
                 )
+                return OpenStream(response, reader, reader.batches(response.receive), self._redactor(chat))
             except BaseException:
                 response.close()
                 raise
@@ -161,9 +173,36 @@ class ChatApi:
             gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
-            body = response.read(seconds)
-        chunks.check_completion(body)
+            body = self._whole_body(response, Envelope.new(self._fixed_model or chat.model or self.model), seconds)
         return Completion(body, _request_id(response, self._redactor(chat)))
+
+    def _whole_body(self, response: HttpResponse, envelope: Envelope, seconds: float) -> bytes:
+        """Return the body of a whole answer; a stream in its place is put together. Raises UpstreamError."""
+        form = form_of(response, seconds)
+        if form is Form.OBJECTS:
+            body = response.read(seconds)
+            with contextlib.suppress(UpstreamBadResponse):
+                if not chunks.check_completion(body).delta:
+                    return body
+            # Chunks, each on a line of its own, or an answer with the mark of the end behind it.
+            response.unread(body)
+        reader = StreamReader(
+            envelope,
+            self._timeouts,
+            tick=seconds,
+            max_bytes=MAX_WHOLE_BYTES,
+            bare=form is Form.OBJECTS,
+        )
+        builder = CompletionBuilder(envelope)
+        try:
+            for batch in reader.batches(response.receive):
+                for payload in () if batch is SILENCE else batch:
+                    builder.feed(payload)
+        except AnswerCapped as exc:
+            raise UpstreamBadResponse("the upstream's answer is too large") from exc
+        except UpstreamEmptyResponse as exc:
+            raise exc if form is Form.EVENTS else UpstreamBadResponse("the upstream's answer has no choices") from exc
+        return reader.completion or builder.body()
 
     def unavailable_reason(self) -> ParleyError | None:
         """Return None: an API counts as able to answer until an attempt fails."""
@@ -252,19 +291,28 @@ class ChatApi:
         return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def _event_stream(response: HttpResponse, timeout: float) -> Receive:
-    """Return the function that receives the response's events.
+def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[str] = ()) -> Form:
+    """Return the form of a response's body by its first bytes, which are not taken.
 
-    An upstream that answers with one JSON object, because it cannot stream, is read within `timeout` seconds and
-    converted. Raises UpstreamBadResponse for any other media type.
+    Where these tell nothing, an answer with one of `stream_labels` as its media type counts as events. Raises
+    UpstreamBadResponse for anything that is no answer of a model, and UpstreamTimeout after `seconds` of silence.
     """
-    # No media type is taken for a stream: if it is none, the reader finds no event in it and says so.
-    if response.media_type in ("text/event-stream", ""):
-        return response.receive
-    if response.media_type != "application/json":
-        raise UpstreamBadResponse("the upstream answered with something other than an event stream")
-    converted = iter([chunks.completion_as_stream(response.read(timeout))])
-    return lambda _timeout: next(converted, b"")
+    start = b""
+    while (form := body_form.form_of(start)) is None:
+        received = response.receive(seconds)
+        if received is None:
+            raise UpstreamTimeout("the upstream said nothing in time")
+        if not received:
+            break
+        start += received
+    response.unread(body_form.without_leading(start))
+    # If such a stream is none, the reader finds no event in it and says so.
+    is_plain = "content-encoding" not in response.headers
+    if form in (None, Form.UNKNOWN) and is_plain and response.media_type in stream_labels:
+        return Form.EVENTS
+    if form in (Form.EVENTS, Form.OBJECTS):
+        return form
+    raise UpstreamBadResponse("the upstream answered with something other than a completion or a stream of chunks")
 
 
 def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:

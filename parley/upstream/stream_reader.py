@@ -3,7 +3,7 @@
     empty       no chunk with a choice has come
     begun       a first chunk gave the envelope (id, created, model)
     committed   content has come, which a caller may hear: no retry any more, and silence counts as a stall
-    finished    each choice has its finish_reason: only the usage and DONE may follow, and a break no longer matters
+    finished    each choice has its finish_reason, and no content came behind it: a break no longer matters
     done        DONE was received
 
 A stream is complete if it ends finished, or with DONE. Everything else that ends is an error, because a client cannot
@@ -14,7 +14,8 @@ tell a truncated sentence from a short one:
     silent once committed           UpstreamStalled
     above its caps                  AnswerCapped, an ending in good order
 
-Payloads are passed on as they came: each is decoded once, to look at it, and none is written anew.
+Payloads are passed on as they came: each is decoded once, to look at it. Written anew are a chunk that lacks a field
+(`wire/repairs.py`), a whole answer in place of chunks (`wire/assembly.py`), and all chunks with `one_envelope`.
 """
 
 import math
@@ -24,8 +25,10 @@ from collections.abc import Callable, Iterator
 from parley.concurrency import SILENCE, checkpoint
 from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
 from parley.upstream.timeouts import Timeouts
-from parley.wire import chunks, sse
-from parley.wire.chunks import Envelope
+from parley.wire import assembly, chunks, sse
+from parley.wire.chunks import ChunkView, Envelope
+from parley.wire.endings import Endings
+from parley.wire.repairs import Repairs
 from parley.wire.sse import Batch
 
 MAX_ANSWER_BYTES = 4 << 20
@@ -38,8 +41,9 @@ STEP_LINES = 512
 """Lines in a step, about: comments, empty lines and tiny events cost the most for their bytes."""
 LARGE_EVENT_BYTES = 1 << 16
 """Bytes above which decoding an event is a step of its own."""
-FINISHED_SECONDS = 1.0
-"""Seconds for which DONE, or a last chunk with the usage, is waited for when the answer itself is finished."""
+FINISHED_SECONDS = 3.0
+"""Seconds for which DONE, or a last chunk with the usage, is waited for when the answer itself is finished; where that
+is doubtful, `Timeouts.idle` if it is longer."""
 Receive = Callable[[float], bytes | None]
 """Returns the next bytes; b"" at the end, None after so many seconds of silence."""
 
@@ -49,6 +53,10 @@ class StreamReader:
 
     After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent. `timeouts.idle`
     and `timeouts.total` limit its time, `max_bytes` its size.
+
+    With `bare` the stream consists of JSON objects without the form of events; with `one_envelope` all chunks get the
+    id, the time and the model of the first. `completion` is the whole answer that came in place of chunks, if one did;
+    with `usage` it becomes a chunk with the usage, too.
     """
 
     def __init__(
@@ -58,6 +66,9 @@ class StreamReader:
         *,
         tick: float,
         max_bytes: int = MAX_ANSWER_BYTES,
+        bare: bool = False,
+        one_envelope: bool = False,
+        usage: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.envelope = envelope
@@ -65,10 +76,13 @@ class StreamReader:
         self._tick = tick
         self._max_bytes = max_bytes
         self._clock = clock
-        self._decoder = sse.Decoder()
+        self._decoder = sse.Decoder(bare=bare)
+        self._one_envelope = one_envelope
+        self._usage = usage
         self._empty = True
-        self._unfinished: frozenset[object] = frozenset()
-        self._any_finished = False
+        self._endings = Endings()
+        self._repairs = Repairs()
+        self.completion: bytes | None = None
         self.committed = False
         self.done = False
 
@@ -84,7 +98,7 @@ class StreamReader:
                 self._ending()
         except (UpstreamError, AnswerCapped):
             # All that was to be said has been said: the failure came behind it.
-            if not self._is_finished:
+            if not self._endings.all_ended:
                 raise
 
     def _until_done(self, receive: Receive) -> Iterator[Batch]:
@@ -127,53 +141,71 @@ class StreamReader:
             if self.done:
                 return
 
-    @property
-    def _is_finished(self) -> bool:
-        """True if every choice that has begun has its finish_reason."""
-        return not self._empty and not self._unfinished
-
     def _idle(self) -> float:
         """Return the seconds of silence that are a stall."""
-        if self._is_finished:
+        idle = self._timeouts.idle
+        if self._endings.all_ended and not self._endings.doubtful:
             return FINISHED_SECONDS
         # Before the first content `Timeouts.first_content` applies, which the attempt watches.
-        return self._timeouts.idle if self.committed else math.inf
+        if not self.committed:
+            return math.inf
+        return max(FINISHED_SECONDS, idle) if self._endings.ended else idle
 
     def _batch(self, payloads: list[bytes]) -> Iterator[Batch]:
         """Yield the good payloads of one receive in one batch, before the failure that may follow them."""
         good: list[bytes] = []
         for payload in payloads:
-            if payload == sse.DONE_PAYLOAD:
+            if sse.is_done(payload):
                 self.done = True
                 break
             try:
-                self._look(payload)
+                passed = self._look(payload)
             except UpstreamError:
                 # Raise it here: an error kept for later would form a cycle with its traceback, which holds this reader.
                 if good:
                     yield good
                 raise
-            good.append(payload)
+            if passed is None:
+                good.append(payload)
+            else:
+                good += passed
         if self.done:
             good = sse.LastBatch([*good, *self._ending()])
         if good:
             yield good
 
-    def _look(self, payload: bytes) -> None:
-        """Take from a payload all that matters for the state. Raises the failure that it reports."""
+    def _look(self, payload: bytes) -> list[bytes] | None:
+        """Take from a payload all that matters for the state. Raises the failure that it reports.
+
+        Return the payloads to pass on in its place; None if it goes on as it came.
+        """
         if len(payload) > LARGE_EVENT_BYTES:
             checkpoint()
         view = chunks.look(payload)
         # Nearly all chunks do no more than go on.
-        if self.committed and view.goes_on(self._unfinished):
-            return
+        if self.committed and view.goes_on(self._endings.unfinished):
+            return [self.envelope.restamp(payload)] if self._one_envelope else None
         view.raise_for_failure()
+        if view.is_completion and not self.committed:
+            self.completion = payload
+            passed = assembly.chunks_of(payload, self.envelope, usage=self._usage)
+            for each in passed:
+                self._take(chunks.look(each))
+            return passed
+        repaired = self._repairs.repaired(payload, view)
+        is_first = self._empty
+        self._take(view if repaired is payload else chunks.look(repaired))
+        if self._one_envelope and not is_first:
+            return [self.envelope.restamp(repaired)]
+        return None if repaired is payload else [repaired]
+
+    def _take(self, view: ChunkView) -> None:
+        """Take from a chunk all that matters for the state."""
         if self._empty and view.choices:
             self.envelope.adopt(view)
             self._empty = False
         self.envelope.calls_tool = self.envelope.calls_tool or view.calls_tool
-        self._unfinished = view.unfinished(self._unfinished)
-        self._any_finished = self._any_finished or view.finishes
+        self._endings.take(view.choices or ())
         self.committed = self.committed or view.commits
 
     def _ending(self) -> list[bytes]:
@@ -181,9 +213,8 @@ class StreamReader:
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
         # After DONE one finish_reason is enough: some choices of several may have come without.
-        if self._is_finished or (self.done and self._any_finished):
+        if self._endings.all_ended or (self.done and self._endings.ended):
             return []
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
-        self._unfinished = frozenset()
         return [self.envelope.finish("stop")]

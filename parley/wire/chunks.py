@@ -9,15 +9,15 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
-from parley.wire import sse
-
-_encode = msgspec.json.encode
+from parley.wire import upstream_json
+from parley.wire.content import words_of
+from parley.wire.upstream_json import encode
 
 
 @dataclasses.dataclass
@@ -29,7 +29,7 @@ class Envelope:
     """
 
     id: str
-    created: int
+    created: float | str
     model: str
     used: bool = False
     calls_tool: bool = False
@@ -41,8 +41,8 @@ class Envelope:
         return cls(f"chatcmpl-{os.urandom(16).hex()}", int(time.time()), model)
 
     def adopt(self, view: "ChunkView") -> None:
-        """Take over the envelope of an upstream's chunk, if it is complete."""
-        if isinstance(view.id, str) and isinstance(view.created, int) and isinstance(view.model, str):
+        """Take over the envelope of an upstream's chunk, if it is complete; a time is kept in the upstream's form."""
+        if isinstance(view.id, str) and isinstance(view.created, int | float | str) and isinstance(view.model, str):
             self.id, self.created, self.model = view.id, view.created, view.model
 
     def follow(self, other: "Envelope") -> None:
@@ -51,11 +51,11 @@ class Envelope:
         if not self.used:
             self.id, self.created, self.model = other.id, other.created, other.model
 
-    def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+    def chunk(self, delta: Mapping[str, Any], finish_reason: Any = None, *, index: Any = 0) -> bytes:
         """Return a chunk's payload with a single choice."""
         self.used = True
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _encode(self._with("chat.completion.chunk", choice))
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return encode(self._with("chat.completion.chunk", choice))
 
     def text(self, content: str, *, first: bool) -> bytes:
         """Return a chunk with a piece of text; the first piece of an answer gives the role."""
@@ -75,12 +75,12 @@ class Envelope:
 
         Everything else stays as it came, byte for byte (`msgspec.Raw`): long numbers keep all their digits.
         """
-        chunk = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        chunk = upstream_json.fields(payload)
         ours = {"id": self.id, "created": self.created, "model": self.model}
-        chunk.update({name: msgspec.Raw(_encode(value)) for name, value in ours.items()})
+        chunk.update({name: msgspec.Raw(encode(value)) for name, value in ours.items()})
         if b'"role"' in payload and bytes(chunk.get("choices", b"null")) != b"null":
-            chunk["choices"] = msgspec.Raw(_encode(_without_roles(chunk["choices"])))
-        return _encode(chunk)
+            chunk["choices"] = msgspec.Raw(msgspec.json.encode(_without_roles(chunk["choices"])))
+        return encode(chunk)
 
     def _with(self, kind: str, choice: Mapping[str, Any]) -> dict[str, Any]:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -90,10 +90,10 @@ class Envelope:
 def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
     choices = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
     for choice in choices:
-        if bytes(choice.get("delta", b"null")) != b"null":
+        if bytes(choice.get("delta", b"")).startswith(b"{"):
             delta = msgspec.json.decode(choice["delta"], type=dict[str, msgspec.Raw])
             delta.pop("role", None)
-            choice["delta"] = msgspec.Raw(_encode(delta))
+            choice["delta"] = msgspec.Raw(msgspec.json.encode(delta))
     return choices
 
 
@@ -101,10 +101,54 @@ _CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{
 """Form of an upstream's error code that is passed on: words and short numbers, which no key is."""
 
 
-class _Choice(msgspec.Struct):
-    index: int | float | str | None = 0
-    delta: dict[str, Any] | None = None
+HEARD_FIELDS = ("content", "refusal", "tool_calls", "function_call", "audio")
+"""Fields of a delta that a caller hears or acts on; all others are thoughts and notes."""
+NO_REASONS = ("null", "none", "error")
+"""Texts of a finish_reason that end nothing: two are written for JSON's null, the third is a failure."""
+
+
+class Choice(msgspec.Struct):
+    """One choice of a chunk. A field that is missing is UNSET, which is not null: `repairs.py` adds it."""
+
+    index: int | float | str | bool | msgspec.UnsetType | None = msgspec.UNSET
+    delta: dict[str, Any] | list[Any] | msgspec.UnsetType | None = msgspec.UNSET
+    message: Any = None
     finish_reason: Any = None
+
+    @property
+    def key(self) -> object:
+        """The choice's index as a number if it stands for one; 0 if it has none."""
+        if isinstance(self.index, str) and self.index.isdecimal():
+            return int(self.index)
+        return 0 if self.index in (None, msgspec.UNSET) else self.index
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the delta; none if it is null, or a list, which PHP writes for an empty object."""
+        return self.delta if isinstance(self.delta, dict) else {}
+
+    @property
+    def ends(self) -> bool:
+        """True if the choice has a finish_reason, of whatever JSON type."""
+        return bool(self.finish_reason) and self.reason.lower() not in NO_REASONS
+
+    @property
+    def reason(self) -> str:
+        """The finish_reason if it is a text, else empty."""
+        return self.finish_reason if isinstance(self.finish_reason, str) else ""
+
+    @property
+    def heard(self) -> bool:
+        """True if the delta holds anything that a caller hears or acts on."""
+        delta = self.fields
+        return any(holds_output(name, delta[name]) for name in HEARD_FIELDS if delta.get(name))
+
+
+def holds_output(name: str, value: Any) -> bool:
+    """Return true if a field of `HEARD_FIELDS` holds more than empty texts, thoughts, or an id."""
+    if name == "audio" and isinstance(value, dict):
+        return bool(value.get("data") or value.get("transcript"))
+    return name not in ("content", "refusal") or isinstance(value, str) or any(words_of(value))
 
 
 class ChunkView(msgspec.Struct):
@@ -117,59 +161,61 @@ class ChunkView(msgspec.Struct):
     created: Any = None
     model: Any = None
     object: Any = None
-    choices: list[_Choice] | None = None
+    choices: list[Choice] | msgspec.UnsetType | None = msgspec.UNSET
     error: Any = None
     message: Any = None
     code: Any = None
 
-    def goes_on(self, begun: frozenset[Any]) -> bool:
+    def goes_on(self, begun: Set[Any]) -> bool:
         """Return true if the chunk only continues one of the choices that have begun, as nearly all chunks do.
 
         perf: saves the other questions to the view for each chunk (S3).
         """
-        if self.error is not None or self.object == "error" or self.choices is None or len(self.choices) != 1:
+        choices = self.choices
+        if self.error is not None or self.object == "error" or not choices or len(choices) != 1:
             return False
-        choice = self.choices[0]
+        choice = choices[0]
         delta = choice.delta
         return (
             choice.finish_reason is None
             and choice.index in begun
-            and (delta is None or ("tool_calls" not in delta and "function_call" not in delta))
+            and isinstance(delta, dict)
+            and "tool_calls" not in delta
+            and "function_call" not in delta
         )
 
     @property
     def commits(self) -> bool:
         """True if the chunk holds anything that a caller may hear or act on: the commit point."""
-        return any(
-            value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
-        )
+        return any(value and name != "role" for choice in self.choices or () for name, value in choice.fields.items())
 
     @property
     def delta(self) -> dict[str, Any]:
         """The delta of the first choice; empty if there is none."""
-        return (self.choices[0].delta if self.choices else None) or {}
+        return self.choices[0].fields if self.choices else {}
 
     @property
     def finish_reason(self) -> str:
-        """The reason for which the first choice ended; "stop" if none is given."""
-        return str((self.choices[0].finish_reason if self.choices else None) or "stop")
+        """The reason for which the first choice ended; "stop" if none is given in words."""
+        return (self.choices[0].reason if self.choices else "") or "stop"
 
     @property
     def calls_tool(self) -> bool:
         """True if the chunk holds a piece of a tool call."""
-        deltas = [choice.delta or {} for choice in self.choices or ()]
+        deltas = [choice.fields for choice in self.choices or ()]
         return any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas)
 
     @property
     def finishes(self) -> bool:
-        """True if a choice ends here; `error` is not an end but a failure."""
-        return any(choice.finish_reason and choice.finish_reason != "error" for choice in self.choices or ())
+        """True if a choice ends here."""
+        return any(choice.ends for choice in self.choices or ())
 
-    def unfinished(self, before: frozenset[Any]) -> frozenset[Any]:
-        """Return the choices (several for `n` > 1) that have begun and not ended, given those before this chunk."""
-        choices = self.choices or ()
-        ended = {choice.index for choice in choices if choice.finish_reason and choice.finish_reason != "error"}
-        return (before | {choice.index for choice in choices}) - ended
+    @property
+    def is_completion(self) -> bool:
+        """True for a whole answer: its choices have a message in place of a delta, and it is not called a chunk."""
+        if self.object == "chat.completion.chunk" and not self.finishes:
+            return False
+        return any(choice.delta is msgspec.UNSET and isinstance(choice.message, dict) for choice in self.choices or ())
 
     def raise_for_failure(self) -> None:
         """Raise the failure that the chunk reports, in any of the four forms seen in the wild.
@@ -194,49 +240,35 @@ def look(payload: bytes) -> ChunkView:
         if not payload.isascii():
             # The decoder checks only the fields of the view; the others go on to the caller, too.
             payload.decode()
-        return _view_decoder.decode(payload)
+        try:
+            return _view_decoder.decode(payload)
+        except msgspec.DecodeError:
+            if not upstream_json.holds_half_pair(payload):
+                raise
+            return msgspec.convert(upstream_json.decode(payload), ChunkView)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
 
 
-def check_completion(body: bytes) -> None:
-    """Raise the failure that an upstream's whole answer reports, or UpstreamBadResponse if it is none."""
+def check_completion(body: bytes) -> ChunkView:
+    """Return the view of a whole answer. Raises the failure that it reports, or UpstreamBadResponse if it is none."""
     view = look(body)
     view.raise_for_failure()
     if not view.choices:
         raise UpstreamBadResponse("the upstream's answer has no choices")
+    return view
 
 
 def with_field(payload: bytes, name: str, value: Any) -> bytes:
     """Return a chunk or completion with one more top-level field; everything else stays as it came, byte for byte."""
-    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    fields[name] = msgspec.Raw(_encode(value))
-    return _encode(fields)
+    fields = upstream_json.fields(payload)
+    fields[name] = msgspec.Raw(encode(value))
+    return encode(fields)
 
 
 def with_field_at_the_end(payload: bytes, name: str, value: Any) -> bytes:
     """Return a chunk that ends a choice with one more top-level field; any other chunk as it is."""
     return with_field(payload, name, value) if look(payload).finishes else payload
-
-
-def completion_as_stream(body: bytes) -> bytes:
-    """Return a whole answer, sent where a stream was asked for, as the event stream that it should have been."""
-    check_completion(body)
-    completion = msgspec.json.decode(body)
-    envelope = Envelope.new("")
-    envelope.adopt(look(body))
-    choice = completion["choices"][0]
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise UpstreamBadResponse("the upstream's answer has no message")
-    delta = {name: value for name, value in message.items() if value is not None}
-    calls = delta.get("tool_calls", [])
-    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise UpstreamBadResponse("the upstream's answer has tool calls that are none")
-    if calls:
-        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
-    payloads = [envelope.chunk(delta), envelope.finish(choice.get("finish_reason") or "stop")]
-    return sse.frames(payloads) + sse.DONE
 
 
 def error_body(error: ParleyError) -> dict[str, Any]:
@@ -249,4 +281,4 @@ def error_body(error: ParleyError) -> dict[str, Any]:
 
 def error_payload(error: ParleyError) -> bytes:
     """Return the error object as the last event of a broken stream: bare, the one form that all clients notice."""
-    return _encode({"error": error_body(error)["error"]})
+    return encode({"error": error_body(error)["error"]})

@@ -47,6 +47,18 @@ OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "w
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
+NEEDED_FIELDS: Mapping[str, str] = {
+    "tool_choice": "tools",
+    "parallel_tool_calls": "tools",
+    "function_call": "functions",
+    "tools": "tools",
+    "functions": "functions",
+    "stop": "stop",
+    "modalities": "modalities",
+}
+"""Fields that upstreams refuse where the field behind them is missing or empty."""
+EMPTY_MESSAGE_FIELDS = frozenset({"tool_calls", "function_call"})
+"""Fields of a message that upstreams refuse if they are empty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +120,11 @@ class ChatRequest:
     def wants_audio(self) -> bool:
         """True if the upstream is to answer in audio (`modalities`)."""
         return "audio" in (self.body.get("modalities") or ())
+
+    @property
+    def wants_usage(self) -> bool:
+        """True if the tokens used are wanted at the end of the stream."""
+        return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -185,6 +202,9 @@ class ChatRequest:
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """Return the body that goes upstream: the values as they came, without those that no upstream should see."""
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
+        empty = [name for name, needed in NEEDED_FIELDS.items() if name in kept and not kept.get(needed)]
+        for name in empty:
+            del kept[name]
         if not self.stream:
             # OpenAI refuses it without a stream.
             kept.pop("stream_options", None)
@@ -231,7 +251,11 @@ def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message in OpenAI's form, without the platform's own fields."""
-    cleaned = {name: value for name, value in message.items() if name not in PRIVATE_MESSAGE_FIELDS}
+    cleaned = {
+        name: value
+        for name, value in message.items()
+        if name not in PRIVATE_MESSAGE_FIELDS and (value or name not in EMPTY_MESSAGE_FIELDS)
+    }
     if isinstance(cleaned.get("content"), list):
         cleaned["content"] = [_openai_part(part) for part in cleaned["content"]]
     if isinstance(cleaned.get("audio"), dict):

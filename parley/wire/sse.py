@@ -3,7 +3,8 @@
 Parsing follows the WHATWG rules (https://html.spec.whatwg.org/multipage/server-sent-events.html) for what a completion
 stream uses: only `data` counts, comments and other fields are ignored. Deliberate divergences: an empty payload is
 dropped, and an event whose last line arrived but whose blank line did not is still given out at the end, because some
-upstreams close right after `data: [DONE]`.
+upstreams close right after `data: [DONE]`; and two objects, or an object and DONE, are two events even where no blank
+line parts them. With `bare`, JSON without a field name is an event, too: a line of it, or an object over several lines.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,10 @@ from parley.errors import UpstreamBadResponse
 MAX_EVENT_BYTES = 1 << 20
 """Largest event of an upstream."""
 DONE_PAYLOAD = b"[DONE]"
+DONE_FORMS = frozenset({DONE_PAYLOAD, b'"%b"' % DONE_PAYLOAD, b"DONE"})
+"""Payloads that end a stream, in capitals and without white space around them."""
+MAX_DONE_BYTES = 16
+"""Bytes above which a payload can't be the end of a stream."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -56,14 +61,20 @@ KEEP_ALIVE = comment("keep-alive")
 """Sent in silence, so that routers and clients see that the stream lives."""
 
 
+def is_done(payload: bytes) -> bool:
+    """Return true if a payload ends its stream."""
+    return len(payload) <= MAX_DONE_BYTES and payload.strip().upper() in DONE_FORMS
+
+
 class Decoder:
     """Decoder of one stream: takes its bytes, however they are cut, and returns the payloads of its events.
 
     received bytes --> _rest (a line that has not ended) --> _lines (an event that has not ended) --> payloads
     """
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, *, bare: bool = False) -> None:
         self._limit = max_event_bytes
+        self._bare = bare
         # In pieces: joining at each receive would take quadratic time for one long line.
         self._rest: list[bytes] = []
         self._lines: list[bytes] = []
@@ -116,13 +127,13 @@ class Decoder:
     def end(self) -> list[bytes]:
         """Return, at the end of the stream, the payload that only lacks its blank line, if there is one.
 
-        Of a line that has not ended only DONE counts: anything else may have been cut off.
+        Of a line that has not ended only DONE counts, and bare JSON, which shows itself whether it is whole: anything
+        else may have been cut off.
         """
-        rest = b"".join(self._rest)
-        if rest.removeprefix(b"data:").strip() == DONE_PAYLOAD:
-            self._line(rest)
-        payload = self._line(b"")
-        return [payload] if payload else []
+        rest, self._rest = b"".join(self._rest), []
+        counts = rest.removeprefix(b"data:").strip() == DONE_PAYLOAD or (self._bare and not rest.startswith(b"data:"))
+        last = self._line(rest) if counts else None
+        return [payload for payload in (last, self._line(b"")) if payload]
 
     def _complete_lines(self) -> list[bytes]:
         """Take all lines that have ended; return the payloads of the events that end with them."""
@@ -148,7 +159,28 @@ class Decoder:
             return payload or None
         self._event_size += len(line)
         if line.startswith(b"data:"):
-            self._lines.append(line[6:] if line[5:6] == b" " else line[5:])
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            # No JSON has a brace that closes right before one that opens.
+            if self._lines and self._lines[-1].endswith(b"}") and value.startswith((b"{", DONE_PAYLOAD)):
+                payload, self._lines = b"\n".join(self._lines), [value]
+                return payload
+            self._lines.append(value)
         elif line == b"data":
             self._lines.append(b"")
+        elif self._bare:
+            return self._bare_line(line)
         return None
+
+    def _bare_line(self, line: bytes) -> bytes | None:
+        """Take a line of JSON, or the mark of the end; an object that is whole ends an event."""
+        stripped = line.strip()
+        if not self._lines and not stripped.startswith((b"{", DONE_PAYLOAD)):
+            # A comment, or another field of an event.
+            return None
+        if stripped.endswith(DONE_PAYLOAD) and stripped != DONE_PAYLOAD:
+            # The mark of the end on the line of the JSON that it follows.
+            line = stripped.removesuffix(DONE_PAYLOAD).rstrip().removesuffix(b"data:").rstrip()
+        self._lines.append(line)
+        one_line = len(self._lines) == 1 and stripped.startswith(b"{") and line.rstrip().endswith(b"}")
+        # The brace that closes an object of several lines stands where the one that opened it does.
+        return self._line(b"") if one_line or stripped == DONE_PAYLOAD or line.startswith(b"}") else None

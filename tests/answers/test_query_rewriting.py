@@ -50,6 +50,12 @@ def test_the_models_wording_is_looked_up() -> None:
     assert "full overhaul" in model.chat.question and "and how much is it" in model.chat.question
 
 
+@pytest.mark.row("RA-07", "RA-08")
+@pytest.mark.parametrize("answer", [[{"type": "text", "text": "How much?"}], {"text": "How much?"}, "How \ud83dmuch?"])
+def test_a_wording_of_another_type_is_looked_up(answer: Any) -> None:
+    assert rewrite_query(FOLLOW_UP, context(), Model(answer), 5).text == "How much?"
+
+
 @pytest.mark.parametrize("answer", [None, UpstreamTimeout("late"), "", "x" * 401, 7], ids=str)
 def test_without_a_rewriting_in_time_the_own_words_are_used(answer: Any) -> None:
     assert rewrite_query(FOLLOW_UP, context(), Model(answer), 0.02) == FOLLOW_UP

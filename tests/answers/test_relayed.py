@@ -75,3 +75,36 @@ def test_a_json_answers_sound_is_converted() -> None:
     answer = json.loads(relayed.whole(context(stream=False, audio={"format": "pcm16"}), within(upstream)))
 
     assert base64.b64decode(answer["choices"][0]["message"]["audio"]["data"]) == PCM
+
+
+def ended(payload: bytes) -> bytes:
+    """Return a chunk with a finish_reason of its own."""
+    parsed = json.loads(payload)
+    parsed["choices"][0]["finish_reason"] = "stop"
+    return json.dumps(parsed).encode()
+
+
+@pytest.mark.row("RA-06")
+def test_of_finish_reasons_on_every_chunk_the_last_is_told() -> None:
+    batches = relay([ended(speech(PCM, transcript="a"))], [ended(speech(PCM, transcript="b"))])
+
+    reasons = [json.loads(payload)["choices"][0]["finish_reason"] for batch in batches for payload in batch]
+    assert [reason for reason in reasons if reason] == ["stop"] and reasons[-1] == "stop"
+
+
+@pytest.mark.row("RA-07")
+def test_half_a_character_of_a_transcript_goes_on() -> None:
+    batches = relay([speech(PCM, transcript="Hi \ud83d")], [speech(PCM, transcript="\ude00")], last(chunk("stop")))
+
+    said = [delta["audio"]["transcript"] for delta in deltas(batches) if delta.get("audio", {}).get("transcript")]
+    assert said == ["Hi \ud83d", "\ude00"]
+
+
+@pytest.mark.row("RA-07")
+def test_half_a_character_of_a_json_answer_goes_on() -> None:
+    sound = {"id": "audio_up", "data": base64.b64encode(PCM).decode(), "transcript": "Hi \ud83d"}
+    upstream = ScriptedUpstream(completion={"role": "assistant", "audio": sound})
+
+    answer = json.loads(relayed.whole(context(stream=False), within(upstream)))
+
+    assert answer["choices"][0]["message"]["audio"]["transcript"] == "Hi \ud83d"

@@ -108,3 +108,13 @@ def _model_server_of(master: int) -> int:
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     (found,) = [pid for pid in children if b"model_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(found)
+
+
+@pytest.mark.row("RE-10")
+@pytest.mark.parametrize("path", ["/chat", "/rag", "/v1", "/rag/v1"])
+def test_the_chunks_of_a_stream_share_one_envelope(server: RunningServer, path: str) -> None:
+    body = {"messages": [{"role": "user", "content": "Count from one to thirty."}], "stream": True}
+    address = f"{server.url}{path.removeprefix('/chat')}/chat/completions"
+    told = chunks(requests.post(address, json=body, timeout=60).text)
+    assert len(told) > 3
+    assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in told}) == 1

@@ -555,3 +555,101 @@ def test_no_key_and_no_word_of_a_caller_is_in_the_log(server: RunningServer, voi
     assert VOICE_KEY not in response.text
     assert VOICE_KEY not in server.output() and "xylophone" not in server.output()
     assert "Traceback" not in server.output()
+
+
+# --- what a model writes in other forms ---
+
+PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "It costs "}]
+PICTURE = {"type": "image_url", "image_url": {"url": "data:,"}}
+CONTENTS: dict[str, tuple[list[Any], str, str | None]] = {
+    "parts": ([PARTS, [{"type": "text", "text": "ten"}, " euros."]], "It costs ten euros. ", None),
+    "an object": ([{"type": "text", "text": "It costs "}, {"text": "ten euros."}], "It costs ten euros. ", None),
+    "a nested object": ([[{"type": "text", "text": {"value": "Ten euros."}}]], "Ten euros. ", None),
+    "a number": (["It costs ", 10, " euros."], "It costs 10 euros. ", None),
+    "a picture": (["Look.", [PICTURE]], "Look. ", "image_url"),
+    "a flag and a picture": ([True, [PICTURE, {"type": "text", "text": "Ten."}]], "Ten. ", "bool, image_url"),
+    "an unknown part": ([[{"type": "chart", "text": "secret"}, "Ten."]], "Ten. ", "chart"),
+    "a character in two": (["\ud842", "\udfb7 is a name."], "\U00020bb7 is a name. ", None),
+    "half a character": (["Ten \ud83d", " euros."], "Ten euros. ", None),
+    "halves in parts": ([[{"type": "text", "text": "\ud842"}], ["\udfb7 it is."]], "\U00020bb7 it is. ", None),
+}
+
+
+@pytest.mark.row("RA-07", "RA-08")
+@pytest.mark.parametrize("content", CONTENTS)
+def test_words_are_said_whatever_their_json_type(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, content: str
+) -> None:
+    pieces, transcript, unsaid = CONTENTS[content]
+    sent = [json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}).encode() for piece in pieces]
+    upstream.script = [*events([*sent, chunk({}, "stop")]), event(DONE), END]
+    response = ask(server)
+    assert heard(response).transcript == transcript and voice.calls
+    assert server.wait_for_end(response.headers["x-request-id"])["unsaid"] == unsaid
+
+
+@pytest.mark.row("RA-07", "RA-08")
+@pytest.mark.parametrize("content", CONTENTS)
+def test_words_of_a_whole_answer_are_said_whatever_their_type(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, content: str
+) -> None:
+    pieces, transcript, unsaid = CONTENTS[content]
+    whole_content = pieces if len(pieces) > 1 else pieces[0]
+    listed = [part for piece in whole_content for part in (piece if isinstance(piece, list) else [piece])]
+    body = {"choices": [{"index": 0, "message": {"content": listed}, "finish_reason": {"type": "stop"}}], "usage": 7}
+    upstream.script = whole(json.dumps(body).encode())
+    response = ask(server, stream=False)
+    assert response.status_code == 200, response.content
+    assert response.json()["choices"][0]["message"]["audio"]["transcript"].split() == transcript.split()
+    assert server.wait_for_end(response.headers["x-request-id"])["unsaid"] == unsaid
+
+
+ODD_CHOICES = {
+    "index as text": {"index": "0"},
+    "index as a float": {"index": 0.0},
+    "index of one": {"index": 1},
+    "no index": {},
+    "index null": {"index": None},
+}
+
+
+@pytest.mark.row("RA-08")
+@pytest.mark.parametrize("choice", ODD_CHOICES)
+@pytest.mark.parametrize("reason", ["stop", 1, True, {"type": "stop"}, ["stop"]], ids=str)
+def test_odd_fields_lose_no_word(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, choice: str, reason: Any
+) -> None:
+    odd = {"id": 7, "created": 1.5, "model": ["m"], "usage": "none", "object": None}
+    sent = [
+        {**odd, "choices": [{**ODD_CHOICES[choice], "delta": {"role": 1, "content": "Ten."}}]},
+        {**odd, "created": "now", "choices": [{**ODD_CHOICES[choice], "delta": {}, "finish_reason": reason}]},
+    ]
+    upstream.script = [*events([json.dumps(one).encode() for one in sent]), event(DONE), END]
+    found = heard(ask(server))
+    assert found.transcript == "Ten. " and found.is_done
+    assert found.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.row("RA-07", "RA-08")
+@pytest.mark.parametrize("arguments", [{"a": 1}, [1], None, '{"a":"\ud83d'], ids=str)
+def test_odd_arguments_of_a_tool_call_go_on(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, arguments: Any
+) -> None:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    sent = json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).encode()
+    upstream.script = [*events([sent, chunk({}, "tool_calls")]), event(DONE), END]
+    found = heard(ask(server))
+    assert found.chunks[0]["choices"][0]["delta"]["tool_calls"] == [call] and found.is_done
+
+
+@pytest.mark.row("RA-01")
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_in_the_other_form_is_said(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    upstream.script = completion("Ten euros.") if stream else answer("Ten euros.")
+    response = ask(server, stream=stream)
+    transcript = (
+        heard(response).transcript if stream else response.json()["choices"][0]["message"]["audio"]["transcript"]
+    )
+    assert transcript.strip() == "Ten euros." and inputs(voice) == ["Ten euros."]

@@ -40,7 +40,7 @@ ODD = (
     chunk({"reasoning_content": "hm", "new": {"a": [None]}}, system_fingerprint=None, service_tier="x"),
     b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":null}}],"usage":{"total_tokens":7}}',
     b'{"id":"chatcmpl-fake","created":1764000000,"model":"fake-model","choices":null,"usage":{}}',
-    b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"\\ud83d\\udc4b\\u2028"}},{"index":1}]}',
+    b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"\\ud83d\\udc4b\\u2028"}},{"index":1,"delta":{}}]}',
 )
 
 

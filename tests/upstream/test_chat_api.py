@@ -26,6 +26,8 @@ from fake_upstream import (
     text_chunk,
     whole,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from parley.concurrency import SILENCE
@@ -38,7 +40,9 @@ from parley.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from parley.upstream.chat_api import ChatApi, OpenStream
+from parley.upstream.chat_api import STREAM_LABELS, ChatApi, OpenStream, form_of
+from parley.upstream.stream_reader import StreamReader
+from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
 
 Connect = Callable[..., ChatApi]
@@ -202,6 +206,57 @@ def test_an_answer_in_audio_has_a_cap_of_its_own(api: ChatApi, fake: FakeUpstrea
             payloads(stream)
     else:
         assert b"Hello" in payloads(stream)[0]
+
+
+class Body:
+    """A response's body in pieces under these labels."""
+
+    def __init__(self, pieces: list[bytes], media_type: str, coding: str | None) -> None:
+        self.media_type = media_type
+        self.headers = {} if coding is None else {"content-encoding": coding}
+        self._pieces = pieces
+
+    def receive(self, _timeout: float) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+    def unread(self, received: bytes) -> None:
+        self._pieces[:0] = [received] if received else []
+
+
+SENT = [*chunks("One \u4f60 two", usage=True), b'{"id":"chatcmpl-fake","choices":[{"index":0,"delta":null}]}']
+FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "events": lambda payload: b"data: " + payload + b"\n\n",
+    "no space": lambda payload: b"data:" + payload + b"\n\n",
+    "named": lambda payload: b"event: message\nid: 7\ndata: " + payload + b"\n\n",
+    "with comments": lambda payload: b": ping\n\ndata: " + payload + b"\n\n",
+    "no blank lines": lambda payload: b"data: " + payload + b"\n",
+    "lines": lambda payload: payload + b"\n",
+    "lines apart": lambda payload: payload + b"\n\n",
+}
+MEDIA_TYPES = ["text/event-stream", "application/json", "text/plain", "text/html", "application/x-ndjson", "", "x"]
+
+
+@pytest.mark.row("RA-01")
+@settings(max_examples=200)
+@given(
+    frame=st.sampled_from([*FRAMES]),
+    end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    leading=st.lists(st.sampled_from([b"\n", b" ", b"\r\n", b": x\n", b"\xef\xbb\xbf"]), max_size=4).map(b"".join),
+    done=st.sampled_from([b"", DONE]),
+    media_type=st.sampled_from(MEDIA_TYPES),
+    coding=st.sampled_from([None, "", "none", "gzip", "utf-8"]),
+    cuts=st.sets(st.integers(1, 2000)),
+)
+def test_a_relabelled_stream_gives_the_same_events(
+    frame: str, end: bytes, leading: bytes, done: bytes, media_type: str, coding: str | None, cuts: set[int]
+) -> None:
+    stream = leading + b"".join(map(FRAMES[frame], [*SENT, done] if done else SENT)).replace(b"\n", end)
+    borders = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    body: Any = Body([stream[start:stop] for start, stop in itertools.pairwise(borders)], media_type, coding)
+    form = form_of(body, 1, STREAM_LABELS)
+    reader = StreamReader(Envelope("ours", 1, "m"), TIMEOUTS, tick=1, bare=form is Form.OBJECTS)
+    read = [payload for batch in reader.batches(body.receive) if batch is not SILENCE for payload in batch]
+    assert read == SENT and reader.done == bool(done)
 
 
 # --- whole answers ---

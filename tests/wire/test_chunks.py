@@ -16,7 +16,6 @@ from parley.wire.chunks import (
     ChunkView,
     Envelope,
     check_completion,
-    completion_as_stream,
     error_body,
     error_payload,
     look,
@@ -114,7 +113,7 @@ def test_until_then_the_upstreams_is_followed() -> None:
     [
         b'{"created":5,"model":"big"}',
         b'{"id":7,"created":5,"model":"big"}',
-        b'{"id":"up","created":5.5,"model":"big"}',
+        b'{"id":"up","created":[5],"model":"big"}',
         b'{"id":"up","created":5,"model":null}',
     ],
 )
@@ -124,6 +123,17 @@ def test_an_envelope_with_a_hole_is_not_adopted_by_halves(chunk: bytes) -> None:
     ours.adopt(look(chunk))
 
     assert (ours.id, ours.created, ours.model) == ("chatcmpl-7", 1764000013, "m")
+
+
+@pytest.mark.parametrize("created", ["5", "5.5", '"2026-11-27T21:00:00Z"'])
+def test_a_time_is_adopted_in_the_upstreams_form(created: str) -> None:
+    ours = envelope()
+
+    ours.adopt(look(b'{"id":"up","created":%b,"model":"big"}' % created.encode()))
+
+    assert b'{"id":"up","object":"chat.completion.chunk","created":%b,"model":"big"' % created.encode() in ours.finish(
+        ""
+    )
 
 
 def test_restamping_changes_only_the_envelope_and_the_role() -> None:
@@ -206,21 +216,14 @@ def test_a_chunk_without_a_choice_is_fine_and_says_nothing(chunk: bytes) -> None
     view = look(chunk)
 
     view.raise_for_failure()
-    assert (view.commits, view.calls_tool, view.unfinished(frozenset())) == (False, False, set())
+    assert (view.commits, view.calls_tool, view.finishes) == (False, False, False)
 
 
 def test_a_second_choice_counts_as_much_as_the_first() -> None:
     second = b'{"index":1,"delta":{"tool_calls":[{"index":0}]},"finish_reason":"tool_calls"}'
     view = look(b'{"choices":[{"index":0,"delta":{}},%b]}' % second)
 
-    assert (view.commits, view.calls_tool, view.unfinished(frozenset())) == (True, True, {0})
-
-
-def test_a_choice_stays_unfinished_until_it_has_its_own_reason() -> None:
-    begun = look(b'{"choices":[{"index":0,"delta":{}},{"index":1,"delta":{}}]}').unfinished(frozenset())
-    half = look(b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}').unfinished(begun)
-
-    assert (begun, half) == ({0, 1}, {1})
+    assert (view.commits, view.calls_tool, view.finishes) == (True, True, True)
 
 
 @pytest.mark.parametrize("delta", [b'{"tool_calls":null}', b'{"tool_calls":[]}', b'{"content":"x"}'])
@@ -234,12 +237,15 @@ def test_a_function_call_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "ends"),
-    [('"stop"', True), ('"length"', True), ('"made_up"', True), ("null", False), ('""', False)],
+    [
+        *[(reason, True) for reason in ('"stop"', '"length"', '"made_up"', '{"type":"stop"}', "1", '["stop"]')],
+        *[(reason, False) for reason in ("null", '""', '"null"', '"None"', "false", "0", '"error"')],
+    ],
 )
 def test_any_finish_reason_ends_a_choice(reason: str, ends: bool) -> None:
     view = look(b'{"choices":[{"delta":{},"finish_reason":%b}]}' % reason.encode())
 
-    assert view.unfinished(frozenset()) == (set() if ends else {0})
+    assert view.finishes is ends
 
 
 @pytest.mark.parametrize(
@@ -273,7 +279,7 @@ def test_a_code_of_odd_characters_is_not_passed_on(code: str) -> None:
 
 
 def test_a_failure_is_no_end() -> None:
-    assert look(b'{"choices":[{"delta":{},"finish_reason":"error"}]}').unfinished(frozenset()) == {0}
+    assert not look(b'{"choices":[{"delta":{},"finish_reason":"error"}]}').finishes
 
 
 @pytest.mark.parametrize(
@@ -305,47 +311,6 @@ def test_anything_but_a_chunk_is_a_bad_response(payload: bytes) -> None:
 def test_a_chunk_nested_too_deep_is_a_bad_response(field: bytes) -> None:
     with pytest.raises(UpstreamBadResponse):
         look(b'{"%b":%b}' % (field, b'[{"a":' * 5000 + b"1" + b"}]" * 5000))
-
-
-def test_a_completion_becomes_the_stream_it_should_have_been() -> None:
-    body = (
-        b'{"id":"up","object":"chat.completion","created":5,"model":"big","choices":[{"index":0,"message":'
-        b'{"role":"assistant","content":"Hi","refusal":null},"finish_reason":"length"}],"usage":{}}'
-    )
-
-    assert completion_as_stream(body) == (
-        b'data: {"id":"up","object":"chat.completion.chunk","created":5,"model":"big","choices":[{"index":0,'
-        b'"delta":{"role":"assistant","content":"Hi"},"logprobs":null,"finish_reason":null}]}\n\n'
-        b'data: {"id":"up","object":"chat.completion.chunk","created":5,"model":"big","choices":[{"index":0,'
-        b'"delta":{},"logprobs":null,"finish_reason":"length"}]}\n\n'
-        b"data: [DONE]\n\n"
-    )
-
-
-def test_the_tool_calls_of_a_whole_answer_get_their_index() -> None:
-    body = b'{"choices":[{"message":{"content":null,"tool_calls":[{"id":"a"},{"id":"b","index":5}]}}]}'
-
-    first, finish = (json.loads(event[6:]) for event in completion_as_stream(body).split(b"\n\n")[:2])
-
-    assert first["choices"][0]["delta"] == {"tool_calls": [{"index": 0, "id": "a"}, {"index": 5, "id": "b"}]}
-    assert finish["choices"][0]["finish_reason"] == "stop"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"<html>",
-        b"[]",
-        b"{}",
-        b'{"choices":[]}',
-        b'{"choices":[{"text":"x"}]}',
-        b'{"choices":[{"message":"x"}]}',
-        b'{"choices":[{"message":{"tool_calls":["x"]}}]}',
-    ],
-)
-def test_a_body_without_a_message_is_no_answer_to_a_stream(body: bytes) -> None:
-    with pytest.raises(UpstreamBadResponse):
-        completion_as_stream(body)
 
 
 @pytest.mark.parametrize(

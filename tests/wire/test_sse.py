@@ -4,13 +4,14 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 """
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
-from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, frame, frames
+from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, frame, frames, is_done
 
 REFERENCE = (
     b"\xef\xbb\xbf: OPENROUTER PROCESSING\n\n"
@@ -194,3 +195,60 @@ def test_no_comment_can_begin_an_event(text: str) -> None:
 
     assert written.splitlines() == [written.removesuffix(b"\n\n"), b""]
     assert decoded(written, b"\n\n") == []
+
+
+CHUNKS = [b'{"id":"a","choices":[{"delta":{"content":"{}"}}]}', b'{"b":"\xe2\x82\xac }"}', b'{"c":[1,2]}']
+BARE = {
+    "lines": b"\n".join(CHUNKS) + b"\n",
+    "lines, no last end": b"\n".join(CHUNKS),
+    "blank lines between": b"\n\n".join(CHUNKS) + b"\n\n",
+    "events": b"".join(b"data: " + chunk + b"\n\n" for chunk in CHUNKS),
+    "comments between": b": ping\n" + b"\n: ping\n\n".join(CHUNKS) + b"\n",
+    "fields between": b"event: x\n" + b"\nid: 7\n".join(CHUNKS) + b"\n",
+    "over lines": b"\n".join(json.dumps(json.loads(chunk), indent=1).encode() for chunk in CHUNKS),
+}
+
+
+@settings(max_examples=100)
+@given(
+    form=st.sampled_from([*BARE]),
+    end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    done=st.sampled_from([b"", b"\n[DONE]\n", b"\ndata: [DONE]\n\n", b"\n\ndata:[DONE]"]),
+    cuts=st.sets(st.integers(1, 300)),
+)
+def test_bare_json_in_any_form_gives_the_same_payloads(form: str, end: bytes, done: bytes, cuts: set[int]) -> None:
+    stream = (BARE[form] + done).replace(b"\n", end)
+    places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    decoder = Decoder(bare=True)
+    payloads = [payload for start, stop in itertools.pairwise(places) for payload in decoder.feed(stream[start:stop])]
+    payloads += decoder.end()
+    expected = [json.loads(chunk) for chunk in CHUNKS]
+    assert [json.loads(payload) for payload in payloads if payload != b"[DONE]"] == expected
+    assert payloads.count(b"[DONE]") == (done != b"")
+
+
+def test_done_on_the_line_of_its_json_is_no_part_of_it() -> None:
+    decoder = Decoder(bare=True)
+    assert decoder.feed(CHUNKS[0] + b"data: [DONE]\n") == [CHUNKS[0]]
+
+
+@pytest.mark.parametrize("text", [b"<html>\n{}", b"a text\n", b"[1]\n"])
+def test_without_an_object_bare_text_gives_nothing(text: bytes) -> None:
+    decoder = Decoder(bare=True)
+    assert [payload for payload in decoder.feed(text) + decoder.end() if payload != b"{}"] == []
+
+
+def test_objects_without_a_blank_line_between_are_two_events() -> None:
+    assert decoded(b'data: {"a":1}\ndata: {"b":2}\ndata: [DONE]\n\n') == [b'{"a":1}', b'{"b":2}', b"[DONE]"]
+    assert decoded(b'data: [{"a":1}\ndata: ,{"b":2}]\n\n') == [b'[{"a":1}\n,{"b":2}]']
+
+
+@pytest.mark.parametrize(
+    ("payload", "ends"),
+    [
+        *[(done, True) for done in (b"[DONE]", b" [DONE] ", b"[done]", b'"[DONE]"', b"DONE")],
+        *[(other, False) for other in (b"", b"{}", b"[DONE", b'{"content":"DONE"}', b"done deal")],
+    ],
+)
+def test_the_end_of_a_stream_has_several_forms(payload: bytes, ends: bool) -> None:
+    assert is_done(payload) is ends

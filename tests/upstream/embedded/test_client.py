@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
+import json
 from collections.abc import Iterator
 
 import pytest
 from chat_requests import TIMEOUTS, chat_request
-from fake_upstream import FakeUpstream, answer, completion, refusal, whole
+from fake_upstream import DONE, END, FakeUpstream, answer, chunk, completion, event, events, refusal, whole
 
 from parley.errors import WarmingUp
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -79,3 +81,18 @@ def test_its_one_model_is_labelled_a_demonstration(upstream: EmbeddedUpstream, s
     (model,) = upstream.models()
     assert model["id"] == "local-demo" and "demonstration" in model["owned_by"] and server.calls == []
     assert upstream.prompt_form == "extractive"
+
+
+@pytest.mark.row("RE-10")
+def test_the_chunks_of_a_stream_share_one_envelope(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:
+    deltas = [{"role": "assistant", "content": ""}, {"content": "One"}, {"content": " two"}, {}]
+    sent = [chunk(delta, created=5 + number, id=f"up-{number}") for number, delta in enumerate(deltas)]
+    usage = chunk({}, choices=[], created=99, usage={"total_tokens": 7})
+    server.enqueue(HEALTHY)
+    server.script = [*events([*sent, chunk({}, "stop", created=98), usage]), event(DONE), END]
+    stream = upstream.open(chat_request(), Envelope.new("m"), seconds=2, tick=1)
+    with contextlib.closing(stream):
+        payloads = [*stream.held, *itertools.chain(*stream.rest(Envelope.new("m")))]
+    heads = {(one["id"], one["created"], one["model"]) for one in map(json.loads, payloads)}
+    assert heads == {("up-0", 5, "fake-model")} and len(payloads) == 6
+    assert [json.loads(one)["choices"][0]["delta"] for one in payloads[:4]] == deltas

@@ -1,0 +1,70 @@
+"""The choices of a stream, and which of them have ended.
+
+    begun ---- finish_reason ---> ended ---- new content ---> begun (or ended again, by its own finish_reason)
+                                  ended ---- named again without content ---> ended
+
+A finish_reason alone is a weak sign: some servers write one on every chunk, others behind each step of an agent. New
+content behind it proves that it was none.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+ANSWERS_WITHOUT_WORDS = ("content_filter",)
+"""Reasons for which a choice ends that says nothing; any other reason before the first word is a doubtful one."""
+
+
+class Choice(Protocol):
+    """The properties of a choice in a chunk that matter here."""
+
+    @property
+    def key(self) -> object:
+        """The index of the choice, or what stands for it."""
+
+    @property
+    def ends(self) -> bool:
+        """True if it has a finish_reason."""
+
+    @property
+    def reason(self) -> str:
+        """The finish_reason, empty if it has none."""
+
+    @property
+    def heard(self) -> bool:
+        """True if it holds anything that the caller hears or acts on."""
+
+
+class Endings:
+    """The choices of one stream.
+
+    `unfinished` holds those that have begun and not ended. `doubtful` is true if the last ending may be none: it came
+    with content or before any, or an ending of this stream has been proved wrong.
+    """
+
+    def __init__(self) -> None:
+        self.unfinished: set[object] = set()
+        self.ended: set[object] = set()
+        self.doubtful = False
+        self._heard: set[object] = set()
+        self._proved_wrong = False
+
+    @property
+    def all_ended(self) -> bool:
+        """True if a choice has begun, and each that has begun has ended."""
+        return bool(self.ended) and not self.unfinished
+
+    def take(self, choices: Iterable[Choice]) -> None:
+        """Take the choices of one chunk."""
+        for choice in choices:
+            key, heard = choice.key, choice.heard
+            if heard:
+                self._proved_wrong = self._proved_wrong or key in self.ended
+                self.ended.discard(key)
+                self._heard.add(key)
+            if choice.ends:
+                said_nothing = key not in self._heard and choice.reason not in ANSWERS_WITHOUT_WORDS
+                self.doubtful = self._proved_wrong or heard or said_nothing
+                self.ended.add(key)
+                self.unfinished.discard(key)
+            elif key not in self.ended:
+                self.unfinished.add(key)

@@ -1,0 +1,55 @@
+"""JSON with halves of surrogate pairs: read, and written as it came; everything else is as strict as msgspec."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parley.wire.upstream_json import decode, encode, fields, holds_half_pair
+
+CAME = rb'{"a":"\ud83d","b":"\\ud83d","c":"\ud83d\ude00","d":"\ude00x\uD83Dq","n":1e2,"x":[ 1.0 ],"\uDC00":0}'
+
+
+def test_halves_are_read() -> None:
+    value = decode(CAME)
+    assert (value["a"], value["b"], value["c"], value["d"]) == ("\ud83d", "\\ud83d", "\U0001f600", "\ude00x\ud83dq")
+
+
+def test_fields_are_written_as_they_came() -> None:
+    assert encode(fields(CAME)) == CAME
+
+
+@pytest.mark.parametrize(
+    "strict", [b'{"a":NaN,"b":"\\ud83d"}', b'{"a":"\\ud83d"', b'"\\ud83d" x', b'"\xff\\ud83d"', b"x"]
+)
+def test_everything_else_is_strict(strict: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(strict)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (rb'"\ud83d"', True),
+        (rb'"\ud83d\ude00"', False),
+        (rb'"\\ud83d"', False),
+        (rb'"\\\uDc00"', True),
+        (b'"d"', False),
+    ],
+    ids=range(5),
+)
+def test_half_a_pair_is_found(text: bytes, holds: bool) -> None:
+    assert holds_half_pair(text) is holds
+
+
+def test_raw_values_are_written_beside_halves() -> None:
+    assert json.loads(encode({"a": "\ud83d", "b": msgspec.Raw(b'"AAAA"')})) == {"a": "\ud83d", "b": "AAAA"}
+
+
+@given(st.dictionaries(st.text(st.characters()), st.text(st.characters(codec=None, categories=["Cs", "L"]))))
+def test_what_is_written_is_read(value: dict[str, str]) -> None:
+    came = json.dumps(value).encode()
+    # Halves that stand side by side become one character, as in every reader.
+    assert decode(came) == json.loads(came) and json.loads(encode(fields(came))) == json.loads(came)
