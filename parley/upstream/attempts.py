@@ -197,6 +197,7 @@ class Attempts(Generic[Answer]):
             return None
         candidate.failed(error)
         self._record.upstream = candidate.upstream.name
+        self._record.reason = getattr(error, "reason", None)
         now = time.monotonic()
         if len(self._tried) < MAX_ATTEMPTS and now < self._deadline:
             untried = self._untried()

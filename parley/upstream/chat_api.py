@@ -16,12 +16,12 @@ import gevent
 import msgspec
 
 from parley.concurrency import SILENCE, run_for_size
-from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
+from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.upstream.status_errors import error_for_status
+from parley.upstream.status_errors import error_for_report, error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
 from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
@@ -59,6 +59,7 @@ class OpenStream:
         self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
     ) -> None:
         self._response = response
+        self._redactor = redactor
         self._reader = reader
         self._batches = batches
         self.request_id = _request_id(response, redactor)
@@ -74,6 +75,10 @@ class OpenStream:
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope
         return self._batches
+
+    def explained(self, error: UpstreamError) -> UpstreamError:
+        """Return an error of `rest` with the upstream's words as its reason, cleaned for the log."""
+        return error_for_report(error, self._redactor, own_key=True, begun=True)
 
     def close(self) -> None:
         """Keep the connection if the answer was read to its end, else close it."""
@@ -123,7 +128,8 @@ class ChatApi:
         self._forward_token = forward_token
         self._secrets = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
         # Built once, not for each request: it compiles its patterns.
-        self._own_redactor = Redactor(self._secrets)
+        self._hosts = [urlsplit(base_url).hostname or ""]
+        self._own_redactor = Redactor(self._secrets, hosts=self._hosts)
         self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=timeouts.connect)
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
@@ -145,6 +151,9 @@ class ChatApi:
                 return OpenStream(
                     response, reader, reader.batches(_event_stream(response, timeouts.idle)), self._redactor(chat)
                 )
+            except UpstreamError as error:
+                response.close()
+                raise self._explained(error, chat) from None
             except BaseException:
                 response.close()
                 raise
@@ -162,7 +171,10 @@ class ChatApi:
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
             body = response.read(seconds)
-        chunks.check_completion(body)
+        try:
+            chunks.check_completion(body)
+        except UpstreamError as error:
+            raise self._explained(error, chat) from None
         return Completion(body, _request_id(response, self._redactor(chat)))
 
     def unavailable_reason(self) -> ParleyError | None:
@@ -233,6 +245,10 @@ class ChatApi:
                 own_key=not self._forward_token,
             )
 
+    def _explained(self, error: UpstreamError, chat: ChatRequest) -> UpstreamError:
+        """Return the error for one that came with a status of success; see `error_for_report`."""
+        return error_for_report(error, self._redactor(chat), own_key=not self._forward_token, begun=False)
+
     def _request_body(self, chat: ChatRequest) -> bytes:
         """Return the body for the upstream. Runs in a thread if the request is large."""
         fields = chat.for_upstream(self.model, self._forward_fields)
@@ -244,7 +260,7 @@ class ChatApi:
         """Return the redactor for the upstream's words, which masks the key that it was sent and its address."""
         if not self._forward_token or not chat.origin.token:
             return self._own_redactor
-        return Redactor([*self._secrets, chat.origin.token])
+        return Redactor([*self._secrets, chat.origin.token], hosts=self._hosts)
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""

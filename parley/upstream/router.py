@@ -143,7 +143,7 @@ class UpstreamRouter:
             except UpstreamError as error:
                 # It counts against the upstream's health, though no retry can help this call.
                 winner.failed(error)
-                raise
+                raise stream.explained(error) from error.__cause__
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """Return the whole answer; see `Upstream.complete`."""

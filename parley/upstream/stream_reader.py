@@ -167,7 +167,7 @@ class StreamReader:
         # Nearly all chunks do no more than go on.
         if self.committed and view.goes_on(self._unfinished):
             return
-        view.raise_for_failure()
+        view.raise_for_failure(payload)
         if self._empty and view.choices:
             self.envelope.adopt(view)
             self._empty = False

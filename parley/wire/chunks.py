@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
-from parley.wire import sse
+from parley.wire import error_forms, sse
 
 _encode = msgspec.json.encode
 
@@ -171,18 +171,21 @@ class ChunkView(msgspec.Struct):
         ended = {choice.index for choice in choices if choice.finish_reason and choice.finish_reason != "error"}
         return (before | {choice.index for choice in choices}) - ended
 
-    def raise_for_failure(self) -> None:
-        """Raise the failure that the chunk reports, in any of the four forms seen in the wild.
+    def raise_for_failure(self, payload: bytes = b"") -> None:
+        """Raise the failure that the chunk reports, with the words of its payload.
 
-        `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), and a choice
-        with `finish_reason: "error"` (OpenRouter).
+        The forms are `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), a choice with
+        `finish_reason: "error"` (OpenRouter), and all of `error_forms.py` where nothing tells of a chunk.
         """
         reported = self.error if self.error is not None else (self if self.object == "error" else None)
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
-            return
+            is_chunk = self.choices is not None or self.id is not None or self.object is not None
+            if is_chunk or error_forms.read_error(payload).message is None:
+                return
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
         safe = code if isinstance(code, str) and len(code) <= 64 and _CODE.fullmatch(code) else None
-        raise UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
+        words = error_forms.read_error(payload)
+        raise UpstreamError("the upstream reported an error inside its answer", upstream_code=safe, words=words)
 
 
 _view_decoder = msgspec.json.Decoder(ChunkView)
@@ -196,15 +199,16 @@ def look(payload: bytes) -> ChunkView:
             payload.decode()
         return _view_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
+        words = error_forms.read_error(payload)
+        raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk", words=words) from exc
 
 
 def check_completion(body: bytes) -> None:
     """Raise the failure that an upstream's whole answer reports, or UpstreamBadResponse if it is none."""
     view = look(body)
-    view.raise_for_failure()
+    view.raise_for_failure(body)
     if not view.choices:
-        raise UpstreamBadResponse("the upstream's answer has no choices")
+        raise UpstreamBadResponse("the upstream's answer has no choices", words=error_forms.read_error(body))
 
 
 def with_field(payload: bytes, name: str, value: Any) -> bytes:
