@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterator
 
 from gevent import get_hub, getcurrent
 
-from parley.admission import Admission
+from parley.admission import ANYBODY, Admission
 from parley.client_connection import ClientWatcher
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown, UpstreamError
@@ -92,6 +92,7 @@ class Turn:
         """Take a slot for the life of the turn. Raises ServerOverloaded, RateLimited, ClientGone."""
         admission.admit(self, holder, functools.partial(self.watching, client))
         self._held.append(functools.partial(admission.release, self))
+        self.record.holder = holder if holder != ANYBODY else None
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()
         self._held.append(streams.dec)

@@ -46,6 +46,8 @@ class TurnRecord:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
+        # No field of the log line: the name of the caller's key, None where keys tell no callers apart.
+        self.holder: str | None = None
 
     @property
     def elapsed_ms(self) -> float:

@@ -13,6 +13,7 @@ from parley.concurrency import Silence, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
+from parley.upstream.breaker import Cause
 from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
@@ -129,7 +130,8 @@ class UpstreamRouter:
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
         """Yield the answer's payloads in batches; see `Upstream.stream`."""
-        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
+        cause = cause_of(chat, record)
+        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after, cause)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
         del chat
         with contextlib.closing(stream):
@@ -142,7 +144,7 @@ class UpstreamRouter:
                 yield from rest
             except UpstreamError as error:
                 # It counts against the upstream's health, though no retry can help this call.
-                winner.failed(error)
+                winner.failed(error, cause)
                 raise stream.explained(error) from error.__cause__
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
@@ -152,7 +154,7 @@ class UpstreamRouter:
             return upstream.complete(chat, seconds=seconds)
 
         # No hedge: the first byte of a whole answer comes with its end, so that nearly every request would be doubled.
-        attempts = self._attempts(record, ask, None, self._timeouts.total)
+        attempts = self._attempts(record, ask, None, self._timeouts.total, cause=cause_of(chat, record))
         with contextlib.closing(attempts):
             # Nothing can be sent to the caller before the status of a JSON answer, so that ticks would be of no use.
             waiting = attempts.run(heartbeats=False)
@@ -190,7 +192,7 @@ class UpstreamRouter:
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
 
     def _open_stream(
-        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None, cause: Cause
     ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
         """Return the upstream that answered, and its stream; yield SILENCE while it waits.
 
@@ -201,7 +203,7 @@ class UpstreamRouter:
             return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
 
         attempts = self._attempts(
-            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after
+            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after, cause=cause
         )
         with contextlib.closing(attempts):
             # Heartbeats are needed only once the response has begun, that is after a waiting message.
@@ -215,6 +217,8 @@ class UpstreamRouter:
         seconds: float,
         hedge_after: float | None = None,
         wake_after: float | None = None,
+        *,
+        cause: Cause,
     ) -> Attempts[Answer]:
         """Return the attempts at one request, which adds its share to the retry budget."""
         self._retry_budget.deposit()
@@ -229,7 +233,14 @@ class UpstreamRouter:
             tick=self._tick,
             hedge_after=hedge_after,
             wake_after=wake_after,
+            cause=cause,
         )
+
+
+def cause_of(chat: ChatRequest, record: TurnRecord) -> Cause:
+    """Return the number of the request's last message, and the key of its caller, if keys tell callers apart."""
+    said = chat.messages[-1].get("content")
+    return Cause(record.holder, hash((len(chat.messages), said if isinstance(said, str) else repr(said))))
 
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
