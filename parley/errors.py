@@ -225,7 +225,7 @@ class UpstreamError(ParleyError):
     """The upstream answered with a server error, or sent one inside the stream.
 
     - `upstream_code`: the code that the upstream gave
-    - `retryable`, `may_fail_over` decide for this error in place of its class
+    - `retryable`, `may_fail_over` decide for this error in place of its class, as do the last two
     - `words`: what the upstream said, as it came; neither shown nor logged before `status_errors.py` has cleaned it
     - `reason`: what it said, cleaned, for the log alone
     - `fault`: the setting of the operator's that is at fault, if one is
@@ -237,6 +237,7 @@ class UpstreamError(ParleyError):
     retryable = may_fail_over = True
     speakable = True
     opens_breaker = False
+    fault: Fault | None = None
 
     def __init__(
         self,
@@ -252,16 +253,10 @@ class UpstreamError(ParleyError):
         **others: Any,
     ) -> None:
         super().__init__(message, **others)
-        self.upstream_code = upstream_code
-        self.words = words
+        self.upstream_code, self.words = upstream_code, words
         self.reason = reason or message
-        self.fault = fault
-        if retryable is not None:
-            self.retryable = retryable
-        if may_fail_over is not None:
-            self.may_fail_over = may_fail_over
-        if opens_breaker is not None:
-            self.opens_breaker = opens_breaker
+        own = {"retryable": retryable, "may_fail_over": may_fail_over, "opens_breaker": opens_breaker, "fault": fault}
+        vars(self).update({name: value for name, value in own.items() if value is not None})
 
     def with_reason(self, reason: str | None, *, status: int | None = None) -> Self:
         """Return a copy with another reason for the log, and another status if one is given."""
@@ -300,6 +295,7 @@ class UpstreamAuthFailed(UpstreamError):
     code = "upstream_auth_failed"
     retryable = False
     opens_breaker = True
+    fault = "key"
 
 
 class UpstreamRedirect(UpstreamError):

@@ -308,9 +308,9 @@ class Attempts(Generic[Answer]):
 
     def _start(self, candidate: UpstreamHealth) -> None:
         """Begin an attempt in a greenlet, which is put into the queue when it has finished."""
-        self._begin(candidate)
         attempt = gevent.spawn(self._attempt, candidate.upstream)
         self._running[attempt] = candidate
+        self._begin(candidate)
         attempt.link(self._finished.put)
 
     def _attempt(self, upstream: ChatApi) -> Answer | Failure | None:

@@ -31,8 +31,6 @@ FIRST_PAUSE_SECONDS = 5.0
 """Seconds for which a breaker is open at first."""
 LONGEST_PAUSE_SECONDS = 60.0
 """Most seconds for which a breaker is open, also at an upstream's own wish."""
-PROBE_SECONDS = 60.0
-"""Seconds after which a probe whose outcome never came is given up."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,7 @@ class Breaker:
         # Open until `_open_until`; from then on half-open, until a success clears the flag.
         self._opened = False
         self._open_until = 0.0
-        # The moment until which the outcome of a probe is waited for.
-        self._probing_until = 0.0
+        self._probing = False
 
     @property
     def state(self) -> str:
@@ -76,17 +73,17 @@ class Breaker:
 
     def allows(self) -> bool:
         """Return True if an attempt may begin now."""
-        return self.state == "closed" or (self.state == "half_open" and self._clock() >= self._probing_until)
+        return self.state == "closed" or (self.state == "half_open" and not self._probing)
 
     def begin(self) -> None:
         """Note the begin of an attempt."""
-        self._probing_until = self._clock() + PROBE_SECONDS if self.state == "half_open" else 0.0
+        self._probing = self.state == "half_open"
 
     def succeeded(self, cause: Cause | None = None) -> None:
         """Note the success of an attempt, which closes a half-open breaker."""
         self._recent.append(Outcome(self._clock(), True, cause))
         self._in_a_row.clear()
-        self._probing_until = 0.0
+        self._probing = False
         # An attempt from before the breaker opened may succeed while it is open; that proves nothing.
         if self._opened and self._clock() >= self._open_until:
             self._opened = False
@@ -98,8 +95,8 @@ class Breaker:
         now = self._clock()
         self._recent.append(Outcome(now, False, cause))
         self._in_a_row.append(cause)
-        probe_failed = self._probing_until > 0 and self._opened
-        self._probing_until = 0.0
+        probe_failed = self._probing and self._opened
+        self._probing = False
         window = [outcome for outcome in self._recent if outcome.moment >= now - WINDOW_SECONDS]
         failures = weight(outcome.cause for outcome in window if not outcome.success)
         successes = sum(outcome.success for outcome in window)
@@ -115,7 +112,7 @@ class Breaker:
 
     def released(self) -> None:
         """Note that an attempt was given up, which says nothing about the upstream."""
-        self._probing_until = 0.0
+        self._probing = False
 
     def cool_down(self, seconds: float) -> None:
         """Open for the time that the upstream asked for (Retry-After)."""

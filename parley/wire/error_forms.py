@@ -96,6 +96,7 @@ _TAG = re.compile(
     r"</?(?:a|b|i|p|h[1-6]|br|hr|em|li|ol|ul|tr|td|div|pre|img|code|span|font|table|title|center|strong)\b[^<>]{0,300}>",
     re.IGNORECASE,
 )
+# A proxy's page has no words for a caller, but its title tells the operator more than its status.
 _TITLE = re.compile(rb"<title[^<>]{0,100}>([^<>]{1,200})", re.IGNORECASE)
 _STREAM = re.compile(r"(?:data|event|id|retry)?:")
 # A type of problem+json is a URI; "error" says nothing.
@@ -149,6 +150,7 @@ def words_of(value: Any, level: int = 0) -> ErrorWords:
         return joined(words_of(item, level + 1) for item in value[:MAX_ITEMS])
     if not isinstance(value, Mapping):
         return NOTHING
+    # AWS and .NET write their names with a capital.
     fields = {name.lower(): each for name, each in value.items()}
     around = ErrorWords(
         type=name_of(fields, TYPE_NAMES),

@@ -427,7 +427,9 @@ def test_a_refused_key_opens_the_breaker_and_is_logged_once() -> None:
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):
             candidate.failed(UpstreamAuthFailed("the upstream refused the server's own key"))
-    assert logged == [{"upstream": "a", "event": "upstream_auth_failed", "log_level": "error"}]
+    reason = "the upstream refused the server's own key"
+    line = {"upstream": "a", "reason": reason, "event": "upstream_auth_failed", "log_level": "error"}
+    assert logged == [line]
     assert candidate.breaker.state == "open"
 
 
@@ -437,4 +439,4 @@ def test_an_answer_ends_the_row_of_failures() -> None:
         asking.candidates[0].breaker.failed()
     asking.candidates[0].breaker.succeeded()
     asking.run()
-    assert asking.candidates[0].breaker._in_a_row == 0
+    assert not asking.candidates[0].breaker._in_a_row
