@@ -36,6 +36,8 @@ RECEIVE_BYTES = 1 << 16
 """Most bytes of one receive."""
 LARGE_RECEIVE_BYTES = 1 << 12
 """Bytes above which the parsing of a receive is a step of its own: it may hold thousands of chunks, or of headers."""
+UPLOAD_BYTES = 1 << 15
+"""Size of a request, in bytes, from which on an upstream may refuse it without reading it to its end."""
 WRITE = 2
 """libev's event mask for a writable file."""
 MAX_HEAD_BYTES = 1 << 16
@@ -70,6 +72,7 @@ class HttpResponse:
         self._head_complete = False
         self._complete = False
         self._reusable = False
+        self._is_upload = False
         self._cut_short = False
         self._closed = False
 
@@ -84,6 +87,7 @@ class HttpResponse:
         What became of it is for `read_head` to find out. Raises UpstreamUnreachable if the upstream does not read.
         """
         due = time.monotonic() + timeout
+        self._is_upload = len(request) > UPLOAD_BYTES
         self._connection.settimeout(timeout)
         try:
             sent = self._connection.send(request)
@@ -189,7 +193,9 @@ class HttpResponse:
         # Break the cycle response -> parser -> response, which would otherwise live until the next full collection.
         del self._parser
         self._read_waiter.close()
-        if self._complete and self._reusable and not self._cut_short:
+        # A large request that was refused may not have been read: then its rest stands before the next one.
+        is_unread = self._cut_short or (self._is_upload and self.status >= 400)
+        if self._complete and self._reusable and not is_unread:
             self._keep(self._connection)
         else:
             self._connection.close()
