@@ -109,8 +109,9 @@ def read_error(body: bytes) -> ErrorWords:
         text = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         text = body.decode("latin-1").strip()
-    if _STREAM.match(text) and (payload := first_payload(text.encode())):
-        return read_error(payload)
+    if _STREAM.match(text):
+        payload = first_payload(text.encode())
+        return read_error(payload) if payload else NOTHING
     try:
         return words_of(json.loads(text))
     # RecursionError: JSON that is nested too deeply for the decoder.
