@@ -26,7 +26,7 @@ from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYT
 from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
+from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, text_of
 from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
@@ -35,6 +35,8 @@ MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
+QUOTED_MESSAGES = 4
+"""Messages at the end of a conversation whose words are taken out of the log."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
@@ -243,11 +245,14 @@ class ChatApi:
                 response.read_start(timeout, MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
+                said=last_words(chat),
             )
 
     def _explained(self, error: UpstreamError, chat: ChatRequest) -> UpstreamError:
         """Return the error for one that came with a status of success; see `error_for_report`."""
-        return error_for_report(error, self._redactor(chat), own_key=not self._forward_token, begun=False)
+        return error_for_report(
+            error, self._redactor(chat), own_key=not self._forward_token, begun=False, said=last_words(chat)
+        )
 
     def _request_body(self, chat: ChatRequest) -> bytes:
         """Return the body for the upstream. Runs in a thread if the request is large."""
@@ -266,6 +271,11 @@ class ChatApi:
         """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""
         key = token if self._forward_token else self._key
         return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def last_words(chat: ChatRequest) -> list[str]:
+    """Return the texts that an error of this request may quote: those of its last messages."""
+    return [text_of(message.get("content")) for message in chat.messages[-QUOTED_MESSAGES:]]
 
 
 def _event_stream(response: HttpResponse, timeout: float) -> Receive:

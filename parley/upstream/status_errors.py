@@ -21,7 +21,7 @@ masked; of every other failure the caller learns no more than that, and the log 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parley.errors import (
@@ -48,26 +48,40 @@ MAX_TEXT_CHARACTERS = 2000
 """Limit of each text of an error object that is passed on."""
 MAX_REASON_CHARACTERS = 200
 """Limit of the reason in the log line."""
+MIN_QUOTED_CHARACTERS = 6
+"""Length of a caller's text from which on it is looked for in a reason: a shorter one may be any word."""
+MAX_QUOTED_CHARACTERS = 20_000
+"""Characters of each of a caller's texts that are looked through."""
+QUOTED_WORDS = 4
+"""Words in a row that make a quotation."""
 # A header is written as it came, so it must hold no line break.
 _SAFE_VALUE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def error_for_status(
-    status: int, headers: Mapping[str, str], body: bytes, *, redactor: Redactor, own_key: bool
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    redactor: Redactor,
+    own_key: bool,
+    said: Sequence[str] = (),
 ) -> ParleyError:
     """Return the error for a response whose status is no success.
 
     `redactor` masks secrets and addresses in all that is passed on and logged. `own_key` is true if the request bore
-    the server's own key.
+    the server's own key. `said` are the caller's words, which are not logged.
     """
     words = error_forms.read_error(body)
-    if words.message is None and (title := error_forms.page_title(body)):
-        page = f"the upstream answered with status {status} and a page: {title}"
-        return _error_for(status, words, redactor, own_key, headers, reason_of(page, redactor))
-    return _error_for(status, words, redactor, own_key, headers, reason_of(words.message, redactor))
+    told = words.message
+    if told is None and (title := error_forms.page_title(body)):
+        told = f"the upstream answered with status {status} and a page: {title}"
+    return _error_for(status, words, redactor, own_key, headers, reason_of(told, redactor, said))
 
 
-def error_for_report(error: UpstreamError, redactor: Redactor, *, own_key: bool, begun: bool) -> UpstreamError:
+def error_for_report(
+    error: UpstreamError, redactor: Redactor, *, own_key: bool, begun: bool, said: Sequence[str] = ()
+) -> UpstreamError:
     """Return the error for one that stood inside of an answer with a status of success.
 
     Before the answer has `begun` it counts as its own status says. Behind that the request was good, and it is a
@@ -76,7 +90,7 @@ def error_for_report(error: UpstreamError, redactor: Redactor, *, own_key: bool,
     words = error.words
     if words is None:
         return error
-    reason = reason_of(words.message, redactor)
+    reason = reason_of(words.message, redactor, said)
     if not begun and words.status and words.status < 500:
         refused = _error_for(words.status, words, redactor, own_key, {}, reason)
         if isinstance(refused, UpstreamAuthFailed | UpstreamRefused) or refused.fault:
@@ -84,11 +98,27 @@ def error_for_report(error: UpstreamError, redactor: Redactor, *, own_key: bool,
     return error.with_reason(reason, status=503 if words.status == 503 and not begun else None)
 
 
-def reason_of(text: str | None, redactor: Redactor) -> str | None:
-    """Return an upstream's words for the log: without secrets and private addresses, on one line, cut."""
+def reason_of(text: str | None, redactor: Redactor, said: Sequence[str] = ()) -> str | None:
+    """Return an upstream's words for the log: no secrets, addresses and words of the caller's; on one line, cut."""
     cleaned = redactor.redact((text or "")[: 4 * MAX_TEXT_CHARACTERS])
     line = " ".join("".join(mark if mark.isprintable() else " " for mark in cleaned).split())
+    line = without_quotations(line[: 4 * MAX_REASON_CHARACTERS], said)
     return line if len(line) <= MAX_REASON_CHARACTERS else f"{line[: MAX_REASON_CHARACTERS - 1]}…"
+
+
+def without_quotations(line: str, said: Sequence[str]) -> str:
+    """Return the line with `***` in place of what it quotes of these texts: a whole text, or a run of their words."""
+    for text in said:
+        whole = " ".join(text[:MAX_QUOTED_CHARACTERS].split())
+        if len(whole) >= MIN_QUOTED_CHARACTERS:
+            line = line.replace(whole, "***")
+        # Word by word: an upstream may cut a text, or put marks of its own around it.
+        words = line.split(" ")
+        runs = range(len(words) - QUOTED_WORDS + 1)
+        quoted = {at + n for at in runs for n in range(QUOTED_WORDS) if " ".join(words[at:][:QUOTED_WORDS]) in whole}
+        kept = ["***" if at in quoted else word for at, word in enumerate(words)]
+        line = " ".join(word for at, word in enumerate(kept) if word != "***" or kept[at - 1 : at] != ["***"])
+    return line
 
 
 def _error_for(

@@ -83,7 +83,7 @@ PRIVATE = [
     "http://model/v1",
     "https://10.0.0.1/secret?path=1",
     "redis://:password@cache:6379/0",
-    "https://user:password@api.acme.ai/v1",
+    "https://" + "user:password@api.acme.ai/v1",
     "ws://[fd00::7]:8000/v1",
     "api.ours.example",
     "https://api.ours.example:8443",
