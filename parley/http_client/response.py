@@ -37,7 +37,7 @@ RECEIVE_BYTES = 1 << 16
 LARGE_RECEIVE_BYTES = 1 << 12
 """Bytes above which the parsing of a receive is a step of its own: it may hold thousands of chunks, or of headers."""
 UPLOAD_BYTES = 1 << 15
-"""Size of a request, in bytes, from which on an upstream may refuse it without reading it to its end."""
+"""Size of a request, in bytes, above which an answer is looked for while it is sent, in pieces of this size."""
 WRITE = 2
 """libev's event mask for a writable file."""
 MAX_HEAD_BYTES = 1 << 16
@@ -90,7 +90,9 @@ class HttpResponse:
         self._is_upload = len(request) > UPLOAD_BYTES
         self._connection.settimeout(timeout)
         try:
-            sent = self._connection.send(request)
+            # Under TLS a write ends with its last byte: a large request is written in pieces from the beginning.
+            in_pieces = isinstance(self._connection, ssl.SSLSocket) and self._is_upload
+            sent = 0 if in_pieces else self._connection.send(request)
             if sent < len(request):
                 self._send_rest(memoryview(request)[sent:], due)
         except TimeoutError as exc:
@@ -113,7 +115,7 @@ class HttpResponse:
                         self._cut_short = True
                         return
                 with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                    rest = rest[self._connection.send(rest) :]
+                    rest = rest[self._connection.send(rest[:UPLOAD_BYTES]) :]
         finally:
             ready.close()
 

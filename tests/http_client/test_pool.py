@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from early_upstream import MANNERS, EarlyUpstream
+from fake_tls_upstream import Certificates
 from fake_upstream import (
     DONE,
     END,
@@ -24,6 +26,7 @@ from fake_upstream import (
 )
 
 from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
+from parley.http_client import connect as connect_module
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse, NoResponse
 
@@ -341,6 +344,21 @@ def test_an_early_answer_is_read_after_one_upload(
         with contextlib.closing(asked(pool, body=b"x" * size)) as response:
             assert (response.status, response.read(TIMEOUT)) == (413, b"{}")
         assert early.uploads == 1
+
+
+@pytest.mark.row("RF-25")
+@pytest.mark.parametrize("manner", MANNERS)
+def test_an_early_answer_is_read_over_tls(
+    connect: Callable[..., ConnectionPool], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificates.authority)
+    monkeypatch.setattr(connect_module, "_tls_context", lambda: trusting)
+    with EarlyUpstream(whole(b"{}", 413), manner, certificate=certificates.good) as early:
+        pool = connect(base_url=early.base_url)
+        for size in (100_000, 1_900_000, 8_000_000):
+            with contextlib.closing(asked(pool, body=b"x" * size)) as response:
+                assert (response.status, response.read(TIMEOUT)) == (413, b"{}")
+        assert early.uploads == 3
 
 
 @pytest.mark.row("RF-25")

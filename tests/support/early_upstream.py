@@ -11,9 +11,11 @@ after it has read a part of the body.
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 MANNERS = ("close", "reset", "deaf", "late")
@@ -24,13 +26,18 @@ PART = 1 << 16
 class EarlyUpstream:
     """The server, for the length of a `with` block."""
 
-    def __init__(self, answer: Iterable[bytes], manner: str, *, port: int = 0) -> None:
+    def __init__(self, answer: Iterable[bytes], manner: str, *, port: int = 0, certificate: Path | None = None) -> None:
         self.uploads = 0
         self._answer = b"".join(answer)
         self._manner = manner
         self._listener = socket.create_server(("127.0.0.1", port))
         self._deaf: list[socket.socket] = []
-        self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self._tls: ssl.SSLContext | None = None
+        if certificate:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificate)
+        scheme, host = ("https", "localhost") if certificate else ("http", "127.0.0.1")
+        self.base_url = f"{scheme}://{host}:{self._listener.getsockname()[1]}/v1"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._serve, daemon=True).start()
@@ -48,9 +55,13 @@ class EarlyUpstream:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
+                # Without it the answer waits behind the session tickets, and a reset drops it.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._refuse, args=(connection,), daemon=True).start()
 
     def _refuse(self, connection: socket.socket) -> None:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         if self._manner == "deaf":
             self._deaf.append(connection)
         try:
