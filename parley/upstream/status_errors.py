@@ -50,10 +50,13 @@ MAX_REASON_CHARACTERS = 200
 """Limit of the reason in the log line."""
 MIN_QUOTED_CHARACTERS = 6
 """Length of a caller's text from which on it is looked for in a reason: a shorter one may be any word."""
-MAX_QUOTED_CHARACTERS = 20_000
+MAX_QUOTED_CHARACTERS = 10_000
 """Characters of each of a caller's texts that are looked through."""
 QUOTED_WORDS = 4
 """Words in a row that make a quotation."""
+_WORD = re.compile(r"[^\W_][\w@.+-]{2,62}\w")
+# A digit, an at sign, or a capital behind the first letter.
+_STANDS_OUT = re.compile(r"[\d@]|.[A-Z]", re.DOTALL)
 # A header is written as it came, so it must hold no line break.
 _SAFE_VALUE = re.compile(r"[\x20-\x7e]{1,200}")
 
@@ -102,12 +105,15 @@ def reason_of(text: str | None, redactor: Redactor, said: Sequence[str] = ()) ->
     """Return an upstream's words for the log: no secrets, addresses and words of the caller's; on one line, cut."""
     cleaned = redactor.redact((text or "")[: 4 * MAX_TEXT_CHARACTERS])
     line = " ".join("".join(mark if mark.isprintable() else " " for mark in cleaned).split())
-    line = without_quotations(line[: 4 * MAX_REASON_CHARACTERS], said)
+    line = without_quotations(line[: 2 * MAX_REASON_CHARACTERS], said)
     return line if len(line) <= MAX_REASON_CHARACTERS else f"{line[: MAX_REASON_CHARACTERS - 1]}…"
 
 
 def without_quotations(line: str, said: Sequence[str]) -> str:
-    """Return the line with `***` in place of what it quotes of these texts: a whole text, or a run of their words."""
+    """Return the line with `***` in place of what it quotes of these texts.
+
+    That is a whole text, a run of their words, and single words that stand out: numbers, names, addresses.
+    """
     for text in said:
         whole = " ".join(text[:MAX_QUOTED_CHARACTERS].split())
         if len(whole) >= MIN_QUOTED_CHARACTERS:
@@ -115,9 +121,16 @@ def without_quotations(line: str, said: Sequence[str]) -> str:
         # Word by word: an upstream may cut a text, or put marks of its own around it.
         words = line.split(" ")
         runs = range(len(words) - QUOTED_WORDS + 1)
-        quoted = {at + n for at in runs for n in range(QUOTED_WORDS) if " ".join(words[at:][:QUOTED_WORDS]) in whole}
+        begun = [at for at in runs if " ".join(words[at : at + QUOTED_WORDS]) in whole]
+        quoted = {at + n for at in begun for n in range(QUOTED_WORDS)}
         kept = ["***" if at in quoted else word for at, word in enumerate(words)]
         line = " ".join(word for at, word in enumerate(kept) if word != "***" or kept[at - 1 : at] != ["***"])
+        theirs = set(_WORD.findall(whole))
+        for found in reversed(list(_WORD.finditer(line))):
+            # A name has its capital inside of a sentence.
+            is_name = found[0][0].isupper() and line[: found.start()].rstrip(" ,")[-1:].islower()
+            if found[0] in theirs and (is_name or _STANDS_OUT.search(found[0])):
+                line = f"{line[: found.start()]}***{line[found.end() :]}"
     return line
 
 
