@@ -132,7 +132,8 @@ class HttpResponse:
             if not received:
                 raise self._broken()
             self._feed_head(received)
-        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        # A refusal is one in any encoding.
+        if self.status < 400 and self.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
 
     def _feed_head(self, received: bytes) -> bool:
@@ -183,7 +184,8 @@ class HttpResponse:
             size += len(piece)
             if size > enough:
                 break
-        if piece is None:
+        # A refusal counts though its words are missing.
+        if piece is None and self.status < 400:
             raise UpstreamTimeout("the upstream fell silent inside its answer")
         return b"".join(pieces)
 

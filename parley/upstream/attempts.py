@@ -148,6 +148,7 @@ class Attempts(Generic[Answer]):
         self._running: dict[gevent.Greenlet, UpstreamHealth] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
         self._planned: tuple[float, UpstreamHealth] | None = None
+        self._repeatable: tuple[UpstreamHealth, ParleyError] | None = None
         self._bad_answers: list[tuple[UpstreamHealth, ParleyError]] = []
         self._fails_everywhere = False
         self._final_error: Exception | None = None
@@ -234,20 +235,29 @@ class Attempts(Generic[Answer]):
         self._count_failure(candidate, error)
         self._record.upstream = candidate.upstream.name
         self._record.reason = getattr(error, "reason", None)
-        now = time.monotonic()
-        if len(self._tried) < MAX_ATTEMPTS and now < self._deadline:
-            untried = self._untried()
-            # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
-            if error.may_fail_over and untried:
-                self._start(untried[0])
-            elif error.retryable and self._tried.count(candidate) < error.most_attempts:
-                retry_at = now + (retries.retry_after(error.headers) or retries.backoff(len(self._tried)))
-                # The budget last: a token must not be spent for a retry that is not made.
-                if retry_at < self._last_retry_at and self._planned is None and self._budget.spend():
-                    self._planned = (retry_at, candidate)
+        if error.retryable:
+            # Kept where a fallback fails for good, by its own key or model: without it this one would be asked again.
+            self._repeatable = candidate, error
+        if len(self._tried) < MAX_ATTEMPTS and time.monotonic() < self._deadline:
+            self._ask_next(error)
         if not self._running and self._planned is None:
             self._final_error = self._with_attempts(error)
         return None
+
+    def _ask_next(self, error: ParleyError) -> None:
+        """Begin an attempt at the next upstream, or plan a retry, if either may succeed."""
+        untried = self._untried()
+        # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
+        if error.may_fail_over and untried:
+            self._start(untried[0])
+        elif error.may_fail_over and self._repeatable:
+            again, earlier = self._repeatable
+            wait = retries.retry_after(earlier.headers) or retries.backoff(len(self._tried))
+            retry_at = time.monotonic() + wait
+            may_repeat = self._tried.count(again) < earlier.most_attempts and retry_at < self._last_retry_at
+            # The budget last: a token must not be spent for a retry that is not made.
+            if may_repeat and self._planned is None and self._budget.spend():
+                self._planned = (retry_at, again)
 
     def _count_failure(self, candidate: UpstreamHealth, error: ParleyError) -> None:
         """Count a failure; a bad answer only when it is known whether another upstream answers the request as badly."""

@@ -33,6 +33,8 @@ MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
 MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
+ERROR_SECONDS = 1.0
+"""Seconds of silence after which the body of an error is given up; its status counts all the same."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 QUOTED_MESSAGES = 4
@@ -155,6 +157,7 @@ class ChatApi:
                 )
             except UpstreamError as error:
                 response.close()
+                # Its status and words are known only now: the response itself was a success.
                 raise self._explained(error, chat) from None
             except BaseException:
                 response.close()
@@ -242,7 +245,7 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read_start(timeout, MAX_ERROR_BYTES),
+                response.read_start(min(timeout / 4, ERROR_SECONDS), MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
                 said=last_words(chat),

@@ -14,9 +14,11 @@
 Nothing here is cleaned of secrets: `parley/telemetry/redaction.py` does that. A page is never taken for words.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,6 +88,8 @@ STATUS_OF_NAME = {
 """The HTTP status that a code or a type stands for, where an error names no number; letters and digits alone."""
 MAX_PLAIN_CHARACTERS = 500
 """Longest body of plain text that is taken for words."""
+MAX_UNPACKED_BYTES = 1 << 16
+"""Most bytes that are unpacked of a compressed body, which was not asked for."""
 MAX_ITEMS = 5
 """Most entries of a list of errors that are told."""
 MAX_LEVELS = 6
@@ -98,6 +102,7 @@ _TAG = re.compile(
 )
 # A proxy's page has no words for a caller, but its title tells the operator more than its status.
 _TITLE = re.compile(rb"<title[^<>]{0,100}>([^<>]{1,200})", re.IGNORECASE)
+_GZIP = b"\x1f\x8b"
 _STREAM = re.compile(r"(?:data|event|id|retry)?:")
 # A type of problem+json is a URI; "error" says nothing.
 _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
@@ -105,6 +110,9 @@ _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
 
 def read_error(body: bytes) -> ErrorWords:
     """Return the words of an error's body, or of an event's payload."""
+    if body.startswith(_GZIP):
+        with contextlib.suppress(zlib.error):
+            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_UNPACKED_BYTES)
     try:
         text = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError:

@@ -444,6 +444,19 @@ def test_an_answer_ends_the_row_of_failures() -> None:
     assert not asking.candidates[0].breaker._in_a_row
 
 
+@pytest.mark.row("RA-03")
+@pytest.mark.parametrize("fallbacks", [UpstreamAuthFailed(""), UpstreamRefused(404, {})])
+def test_a_fallback_that_is_set_up_badly_costs_no_retry(fallbacks: UpstreamError) -> None:
+    asking = Asking({"a": [UpstreamError("", headers=SOON), OK], "b": [fallbacks]})
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["a", "b", "a"]
+
+
+@pytest.mark.row("RA-03")
+def test_a_request_that_a_fallback_refuses_is_not_repeated() -> None:
+    asking = Asking({"a": [UpstreamError("", headers=SOON), OK], "b": [UpstreamRefused(400, {})]})
+    assert asking.fails(UpstreamRefused).status == 400 and asking.asked == ["a", "b"]
+
+
 # --- the request as the cause ---
 
 

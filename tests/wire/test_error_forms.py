@@ -1,5 +1,6 @@
 """The words of upstreams' errors, in the forms that they are sent in."""
 
+import gzip
 import json
 from typing import Any
 
@@ -95,6 +96,13 @@ def test_each_form_is_read_from_an_event(form: str) -> None:
 )
 def test_a_line_of_text_is_read(body: bytes, message: str | None) -> None:
     assert read_error(body).message == (message or body.decode())
+
+
+@pytest.mark.row("RA-02")
+def test_compressed_words_are_read() -> None:
+    assert read_error(gzip.compress(b'{"detail":"no"}')).message == "no"
+    assert read_error(gzip.compress(b"x" * 10_000_000)).message is None
+    assert read_error(gzip.compress(b'{"detail":"no"}')[:9]).message is None
 
 
 @pytest.mark.row("RA-02")
