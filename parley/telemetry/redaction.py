@@ -82,11 +82,15 @@ class Redactor:
         named = "|".join(sorted(map(host_pattern, filter(None, hosts or ())), key=len, reverse=True))
         self._hosts = re.compile(named, re.IGNORECASE) if named else None
 
-    def redact(self, text: str) -> str:
-        """Return the text with `***` in place of each secret."""
+    def redact_keys(self, text: str) -> str:
+        """Return the text with `***` in place of each secret, whatever addresses it holds."""
         if self._known:
             text = self._known.sub("***", text)
-        text = _BEARER.sub("***", _KEY_LIKE.sub(r"\1\2\3***", text))
+        return _BEARER.sub("***", _KEY_LIKE.sub(r"\1\2\3***", text))
+
+    def redact(self, text: str) -> str:
+        """Return the text with `***` in place of each secret, and of addresses if `hosts` were given."""
+        text = self.redact_keys(text)
         if not self._masks_addresses:
             return text
         text = without_private_addresses(text)

@@ -18,7 +18,6 @@ causes differ, and not at all where one caller alone fails while others succeed.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 FAILURES_IN_A_ROW = 5
@@ -33,8 +32,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 """Most seconds for which a breaker is open, also at an upstream's own wish."""
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """The request behind an outcome: the name of the caller's key, None where callers can't be told apart, and a
     number that is the same for the same words.
     """

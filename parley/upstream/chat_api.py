@@ -298,5 +298,5 @@ def _event_stream(response: HttpResponse, timeout: float) -> Receive:
 
 def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:
     # Redacted, because it goes into the log and into a header for the caller.
-    request_id = redactor.redact(response.headers.get("x-request-id", ""))
+    request_id = redactor.redact_keys(response.headers.get("x-request-id", ""))
     return request_id if _CLEAN_ID.fullmatch(request_id) else None

@@ -19,13 +19,15 @@ from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import ChatRequest
+from parley.wire.request import ChatRequest, text_of
 from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
 """Seconds for which a list of models is kept."""
 STEP_PAYLOADS = 256
 """Most payloads in one batch of those that were held back up to the commit point."""
+HASHED_CHARACTERS = 4096
+"""Characters at the end of a request's last message by which it is told from others."""
 
 Answer = TypeVar("Answer")
 
@@ -239,8 +241,9 @@ class UpstreamRouter:
 
 def cause_of(chat: ChatRequest, record: TurnRecord) -> Cause:
     """Return the number of the request's last message, and the key of its caller, if keys tell callers apart."""
-    said = chat.messages[-1].get("content")
-    return Cause(record.holder, hash((len(chat.messages), said if isinstance(said, str) else repr(said))))
+    said = text_of(chat.messages[-1].get("content"))
+    # The end alone of a long one: hashing all of it would stop the event loop.
+    return Cause(record.holder, hash((len(chat.messages), len(said), said[-HASHED_CHARACTERS:])))
 
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
