@@ -61,6 +61,7 @@ class Breaker:
         self._opened = False
         self._open_until = 0.0
         self._probing = False
+        self._probed_by: Cause | None = None
 
     @property
     def state(self) -> str:
@@ -94,6 +95,9 @@ class Breaker:
         self._recent.append(Outcome(now, False, cause))
         self._in_a_row.append(cause)
         probe_failed = self._probing and self._opened
+        if probe_failed and cause is not None and cause.key is not None:
+            # The request that failed as a probe before proves nothing by failing again: let another one probe.
+            probe_failed, self._probed_by = cause != self._probed_by, cause
         self._probing = False
         window = [outcome for outcome in self._recent if outcome.moment >= now - WINDOW_SECONDS]
         failures = weight(outcome.cause for outcome in window if not outcome.success)

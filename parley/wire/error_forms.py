@@ -31,6 +31,9 @@ MESSAGE_NAMES = (
     "error_message",
     "errormessage",
     "error_msg",
+    "errormsg",
+    "errmsg",
+    "err",
     "error_description",
     "faultstring",
     "status_msg",
@@ -45,6 +48,8 @@ MESSAGE_NAMES = (
     "reason",
 )
 """Names under which words stand, directly or deeper inside; the first that leads to words counts."""
+WRAPPER_NAMES = ("response", "data", "body")
+"""Names of objects around an error; a text under them may be an answer."""
 TYPE_NAMES = ("type", "error_type", "__type")
 CODE_NAMES = ("code", "error_code", "errorcode", "errcode", "status_code")
 STATUS_NAMES = ("status", "code", "status_code", "statuscode", "http_status", "http_status_code", "error_code")
@@ -154,7 +159,9 @@ def words_of(value: Any, level: int = 0) -> ErrorWords:
     if level > MAX_LEVELS:
         return NOTHING
     if isinstance(value, str):
-        return ErrorWords(message=without_tags(value))
+        # Gateways pass another's JSON on as a text.
+        inner = read_error(value.encode(errors="replace")) if value.lstrip().startswith(("{", "[")) else NOTHING
+        return inner if inner.message else ErrorWords(message=without_tags(value))
     if isinstance(value, list):
         return joined(words_of(item, level + 1) for item in value[:MAX_ITEMS])
     if not isinstance(value, Mapping):
@@ -174,8 +181,9 @@ def words_of(value: Any, level: int = 0) -> ErrorWords:
         if inner.message is not None:
             return finish(fields, inner, around)
     # No words, but perhaps a code: of this object, or of the one in it.
+    wrapped = [words_of(fields.get(name), level + 1) for name in WRAPPER_NAMES if isinstance(fields.get(name), Mapping)]
     inner = words_of(fields.get("error"), level + 1)
-    return filled(inner, around)
+    return filled(next((words for words in wrapped if words.message), inner), around)
 
 
 def finish(fields: Mapping[str, Any], inner: ErrorWords, around: ErrorWords) -> ErrorWords:

@@ -304,10 +304,17 @@ def test_success_from_before_an_outage_proves_nothing() -> None:
 
 
 @pytest.mark.row("RF-08")
-def test_a_failing_probe_opens_whatever_its_cause() -> None:
+def test_one_callers_body_keeps_no_breaker_open() -> None:
     breaker, clock = opened()
+    clock.now += 5
+    breaker.begin()
+    breaker.failed(said("key-1", 1))
+    assert breaker.state == "open"
+    clock.now += 10
     for _ in range(3):
-        clock.now += LONGEST_PAUSE_SECONDS
         breaker.begin()
         breaker.failed(said("key-1", 1))
-        assert breaker.state == "open"
+        assert breaker.state == "half_open" and breaker.allows()
+    breaker.begin()
+    breaker.failed(said("key-2", 1))
+    assert breaker.state == "open"

@@ -56,6 +56,11 @@ FORMS: dict[str, tuple[Any, ErrorWords]] = {
     "MiniMax": ({"base_resp": {"status_code": 1004, "status_msg": "no"}}, ErrorWords("no", code="1004")),
     "OAuth": ({"error": "invalid_grant", "error_description": "no"}, ErrorWords("no")),
     "Spring": ({"status": 400, "error": "Bad Request", "message": "no"}, ErrorWords("no", status=400)),
+    "JSON in a text": ({"error": {"message": '{"error": {"message": "no", "type": "t"}}'}}, ErrorWords("no", "t")),
+    "braces in a text": ({"error": "{x} is unknown"}, ErrorWords("{x} is unknown")),
+    "WeChat": ({"errcode": 40001, "errmsg": "no"}, ErrorWords("no", code="40001")),
+    "a wrapper": ({"response": {"error": {"message": "no"}}}, ErrorWords("no")),
+    "gRPC": ({"code": 3, "message": "no", "details": []}, ErrorWords("no", code="3")),
     "a code alone": ({"error": {"code": "c"}}, ErrorWords(code="c")),
     "a text": ("no", ErrorWords("no")),
     "a name of a status": (
