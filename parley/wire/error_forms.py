@@ -93,8 +93,8 @@ STATUS_OF_NAME = {
 """The HTTP status that a code or a type stands for, where an error names no number; letters and digits alone."""
 MAX_PLAIN_CHARACTERS = 500
 """Longest body of plain text that is taken for words."""
-MAX_UNPACKED_BYTES = 1 << 16
-"""Most bytes that are unpacked of a compressed body, which was not asked for."""
+MAX_READ_BYTES = 1 << 16
+"""Size above which no words are looked for; also of what a compressed body is unpacked to."""
 MAX_ITEMS = 5
 """Most entries of a list of errors that are told."""
 MAX_LEVELS = 6
@@ -113,20 +113,22 @@ _STREAM = re.compile(r"(?:data|event|id|retry)?:")
 _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
 
 
-def read_error(body: bytes) -> ErrorWords:
-    """Return the words of an error's body, or of an event's payload."""
+def read_error(body: bytes, level: int = 0) -> ErrorWords:
+    """Return the words of an error's body, or of an event's payload. `level` is that of the error around it."""
+    if len(body) > MAX_READ_BYTES or level > MAX_LEVELS:
+        return NOTHING
     if body.startswith(_GZIP):
         with contextlib.suppress(zlib.error):
-            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_UNPACKED_BYTES)
+            body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_READ_BYTES)
     try:
         text = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         text = body.decode("latin-1").strip()
     if _STREAM.match(text):
         payload = first_payload(text.encode())
-        return read_error(payload) if payload else NOTHING
+        return read_error(payload, level + 1) if payload else NOTHING
     try:
-        return words_of(json.loads(text))
+        return words_of(json.loads(text), level)
     # RecursionError: JSON that is nested too deeply for the decoder.
     except (ValueError, RecursionError):
         is_line = len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
@@ -160,7 +162,8 @@ def words_of(value: Any, level: int = 0) -> ErrorWords:
         return NOTHING
     if isinstance(value, str):
         # Gateways pass another's JSON on as a text.
-        inner = read_error(value.encode(errors="replace")) if value.lstrip().startswith(("{", "[")) else NOTHING
+        is_json = value.lstrip().startswith(("{", "["))
+        inner = read_error(value.encode(errors="replace"), level + 1) if is_json else NOTHING
         return inner if inner.message else ErrorWords(message=without_tags(value))
     if isinstance(value, list):
         return joined(words_of(item, level + 1) for item in value[:MAX_ITEMS])
@@ -174,16 +177,17 @@ def words_of(value: Any, level: int = 0) -> ErrorWords:
         code=name_of(fields, CODE_NAMES),
         status=status_of(fields),
     )
-    for name in MESSAGE_NAMES:
-        inner = words_of(fields.get(name), level + 1)
+    # Each value is walked once: an upstream may nest its error deeply.
+    walked = {}
+    for name in [name for name in MESSAGE_NAMES if fields.get(name)]:
+        inner = walked[name] = words_of(fields[name], level + 1)
         if inner.message is None and name in ("errors", "detail"):
-            inner = by_field(fields.get(name))
+            inner = by_field(fields[name])
         if inner.message is not None:
             return finish(fields, inner, around)
     # No words, but perhaps a code: of this object, or of the one in it.
-    wrapped = [words_of(fields.get(name), level + 1) for name in WRAPPER_NAMES if isinstance(fields.get(name), Mapping)]
-    inner = words_of(fields.get("error"), level + 1)
-    return filled(next((words for words in wrapped if words.message), inner), around)
+    wrapped = (words_of(fields[name], level + 1) for name in WRAPPER_NAMES if isinstance(fields.get(name), Mapping))
+    return filled(next((words for words in wrapped if words.message), walked.get("error", NOTHING)), around)
 
 
 def finish(fields: Mapping[str, Any], inner: ErrorWords, around: ErrorWords) -> ErrorWords:
@@ -195,7 +199,7 @@ def finish(fields: Mapping[str, Any], inner: ErrorWords, around: ErrorWords) -> 
     metadata = fields.get("metadata")
     # OpenRouter: "Provider returned error", and what the provider said.
     if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str):
-        said = read_error(raw.encode(errors="replace"))
+        said = read_error(raw.encode(errors="replace"), MAX_LEVELS - 3)
         if said.message:
             inner = dataclasses.replace(inner, message=f"{inner.message}: {said.message}")
     return filled(inner, around)
@@ -221,11 +225,12 @@ def joined(items: Iterable[ErrorWords]) -> ErrorWords:
 
 
 def by_field(value: Any) -> ErrorWords:
-    """Return the words of an object with the complaints about each field under its name (ASP.NET, Rails)."""
+    """Return the words of an object with texts about each field under its name (ASP.NET, Rails)."""
     if not isinstance(value, Mapping):
         return NOTHING
-    pairs = [(name, joined(map(words_of, each if isinstance(each, list) else [each]))) for name, each in value.items()]
-    return joined(ErrorWords(message=f"{name}: {words.message}") for name, words in pairs[:MAX_ITEMS] if words.message)
+    pairs = [(name, each if isinstance(each, list) else [each]) for name, each in value.items()][:MAX_ITEMS]
+    texts = [f"{name}: {text}" for name, each in pairs for text in each[:MAX_ITEMS] if isinstance(text, str)]
+    return joined(map(words_of, texts))
 
 
 def name_of(fields: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from typing import Any
 
 import pytest
@@ -165,3 +166,21 @@ def test_any_json_is_read_without_an_error(value: Any) -> None:
 def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
     words = read_error(body)
     assert words.message is None or not words.message.startswith("<html")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"data:" * 12_000,
+        b"data:\r" * 9_000,
+        b'{"error":' * 9_000,
+        json.dumps({"a": "[" * 50_000}).encode(),
+        b"<a " * 20_000,
+    ],
+    ids=["events", "lines", "objects", "brackets", "tags"],
+)
+def test_a_body_of_bad_will_is_given_up_soon(body: bytes) -> None:
+    started = time.process_time()
+    assert read_error(body).message is None
+    read_error(json.dumps({"error": body.decode()}).encode())
+    assert time.process_time() - started < 1
