@@ -83,7 +83,8 @@ class UpstreamHealth:
         else:
             # The caller's mistake, or a rate limit: the upstream itself is well.
             self.breaker.released()
-            if seconds := retries.retry_after(error.headers):
+            seconds = retries.retry_after(error.headers)
+            if seconds and (error.retryable or getattr(error, "fault", None)):
                 self.breaker.cool_down(seconds)
         self._count(error.code)
 

@@ -126,6 +126,9 @@ CAPABILITY = re.compile(
 CONTENT = re.compile(r"flagged|moderat|content[ _]?(?:polic|filter|management)|safety|harmful|guardrail", re.IGNORECASE)
 """Complaints about what a caller said, for which some upstreams give 403."""
 
+TOO_LARGE = re.compile(r"request too large|tokens must be reduced", re.IGNORECASE)
+"""Complaints about one request that come as a rate limit."""
+
 
 def fault_of(status: int, words: ErrorWords) -> Fault | None:
     """Return the fault of the operator's that a refusal tells of, or None: then it is the caller's."""

@@ -33,7 +33,7 @@ from parley.errors import (
     UpstreamRefused,
 )
 from parley.telemetry.redaction import Redactor
-from parley.upstream.operator_faults import CONTENT, fault_of
+from parley.upstream.operator_faults import CONTENT, TOO_LARGE, fault_of
 from parley.wire import error_forms
 
 PASSED_ON = frozenset({400, 404, 413, 422, 429})
@@ -154,8 +154,10 @@ def _error_for(
     # The caller's own key, its account and its models are the caller's; nor may it use another upstream's key so.
     callers = not own_key and (fault is not None or status == 404)
     may_fail_over = not callers and (status >= 500 or status in FAILS_OVER or fault is not None)
+    # A limit of tokens a minute that this one request exceeds by itself: it will exceed it again, and no other does.
+    is_too_large = status == 429 and TOO_LARGE.search(words.message or "") is not None
     decided: dict[str, Any] = {
-        "retryable": not callers and fault is None and (status >= 500 or status in REPEATED),
+        "retryable": not callers and fault is None and not is_too_large and (status >= 500 or status in REPEATED),
         "may_fail_over": may_fail_over,
         "fault": None if callers else fault,
         "reason": reason,

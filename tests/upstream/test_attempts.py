@@ -504,6 +504,13 @@ def test_a_bad_answer_counts_if_the_caller_leaves_meanwhile() -> None:
     assert candidate.breaker.state == "open"
 
 
+@pytest.mark.row("RF-08")
+def test_one_request_above_a_rate_limit_cools_nobody_down() -> None:
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
+    candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}, retryable=False))
+    assert candidate.breaker.state == "closed"
+
+
 # --- probes ---
 
 

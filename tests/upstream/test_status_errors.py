@@ -262,6 +262,13 @@ def test_only_a_proven_refusal_of_our_key_opens_a_breaker(status: int, message: 
     assert isinstance(error, UpstreamAuthFailed) and error.opens_breaker == opens
 
 
+@pytest.mark.row("RF-08")
+def test_one_request_above_a_rate_limit_is_not_repeated() -> None:
+    body = b'{"error":{"message":"Request too large for m on tokens per min (TPM): Limit 30000, Requested 45000"}}'
+    error = error_of(429, body, {"retry-after": "60"})
+    assert (error.status, error.retryable, error.may_fail_over) == (429, False, True)
+
+
 IN_STREAM = [
     ({"code": 400}, 400, UpstreamRefused),
     ({"type": "invalid_request_error"}, 400, UpstreamRefused),
