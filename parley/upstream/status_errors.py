@@ -48,11 +48,11 @@ MAX_TEXT_CHARACTERS = 2000
 """Limit of each text of an error object that is passed on."""
 MAX_REASON_CHARACTERS = 200
 """Limit of the reason in the log line."""
-MIN_QUOTED_CHARACTERS = 6
+MIN_QUOTED_CHARACTERS = 8
 """Length of a caller's text from which on it is looked for in a reason: a shorter one may be any word."""
 MAX_QUOTED_CHARACTERS = 10_000
 """Characters of each of a caller's texts that are looked through."""
-QUOTED_WORDS = 4
+QUOTED_WORDS = 6
 """Words in a row that make a quotation."""
 _WORD = re.compile(r"[^\W_][\w@.+-]{2,62}\w")
 # A digit, an at sign, or a capital behind the first letter.

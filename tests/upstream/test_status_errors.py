@@ -189,10 +189,11 @@ def test_a_body_without_a_message_is_replaced(body: bytes) -> None:
     [
         ([], "'input': {'content': 'My card is 4711 0815 it is'} is bad"),
         (["My card is 4711 0815 it is"], "'input': {'content': '***'} is bad"),
-        (["hello", "Well. My card is 4711 0815 it is red"], "'input': {'content': 'My *** is'} is bad"),
+        (["hello", "Well. My card is 4711 0815 it is red"], "'input': {'content': 'My card is *** *** it is'} is bad"),
+        (["so card is 4711 0815 it is'} is good"], "'input': {'content': 'My *** bad"),
         (["is", "bad"], "'input': {'content': 'My card is 4711 0815 it is'} is bad"),
     ],
-    ids=["nothing", "the whole", "a part", "short words"],
+    ids=["nothing", "the whole", "numbers", "a run", "short words"],
 )
 def test_a_reason_quotes_no_caller(said: list[str], reason: str) -> None:
     body = json.dumps({"message": "'input': {'content': 'My card is 4711 0815 it is'} is bad"}).encode()
