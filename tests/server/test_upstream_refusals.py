@@ -1,17 +1,20 @@
 """Errors of upstreams in every form: the words that reach callers and the log, and the upstream that is asked next."""
 
+import contextlib
 import gzip
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import requests
 from early_upstream import MANNERS, EarlyUpstream
 from fake_upstream import (
     END,
     HANG,
     FakeUpstream,
     Step,
+    chunk,
     chunks,
     encode,
     event,
@@ -24,11 +27,13 @@ from fake_upstream import (
 )
 from heard import DIFFERENT, ask, fallback_to, says
 from running_server import RunningServer, free_port
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
 every_way = pytest.mark.parametrize("way", DIFFERENT)
 NO = "The tune is unknown"
+QUESTION = {"messages": [{"role": "user", "content": "Well?"}], "stream": True}
 TEXT = {"content-type": "text/plain"}
 PAGE = {"content-type": "text/html"}
 ROLE, *_ = chunks("One two")
@@ -436,3 +441,27 @@ def test_an_answer_before_the_body_was_read_is_passed_on(
         assert (heard.status, heard.end["reason"]) == (told, NO)
         # One upload an attempt, and one attempt where the answer is final.
         assert early.uploads == heard.end["attempts"] and (early.uploads == 1 or status in (429, 503))
+
+
+@pytest.mark.row("RF-17")
+def test_a_probe_that_ends_in_a_cap_or_is_left_is_followed_by_another(
+    quick_servers: Servers, first: FakeUpstream, second: FakeUpstream
+) -> None:
+    server = quick_servers(alone="rf_17", LLM_FALLBACKS=fallback_to(second))
+    first.script, second.script = refusal(401, {"message": NO}), says("From the second")
+    ask(server).answered("From the second")
+
+    def state() -> str:
+        return str(requests.get(f"{server.url}/ready", timeout=9).json()["details"]["upstreams"]["primary"])
+
+    wait_until(lambda: state() == "half_open", timeout=20)
+    empty = chunk({"role": "assistant", "content": ""}, padding="x" * 100_000)
+    first.script = [head(), *[event(empty)] * 60, END]
+    assert ask(server).end["outcome"] == "capped" and state() == "half_open"
+    first.script = [head(), event(empty), HANG]
+    with contextlib.suppress(requests.Timeout):
+        requests.post(f"{server.url}/chat/completions", json=QUESTION, timeout=0.2)
+    first.wait_until(lambda: first.open_calls == 0)
+    first.script = says("From the first")
+    ask(server).answered("From the first")
+    assert state() == "closed"
