@@ -444,7 +444,7 @@ def test_an_answer_before_the_body_was_read_is_passed_on(
 
 
 @pytest.mark.row("RF-17")
-def test_a_probe_that_ends_in_a_cap_or_is_left_is_followed_by_another(
+def test_a_probe_that_is_capped_or_left_is_followed_by_another(
     quick_servers: Servers, first: FakeUpstream, second: FakeUpstream
 ) -> None:
     server = quick_servers(alone="rf_17", LLM_FALLBACKS=fallback_to(second))
