@@ -37,8 +37,23 @@ written in `parley/wire/chunks.py`.
     ClientGone                      –     the client has left: not an error, and no `Exception`
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+Fault = Literal["key", "credit", "model"]
+"""The operator's settings at an upstream that may be at fault: its key, its account's credit, the model's name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorWords:
+    """An upstream's error in its own words; None where it says nothing. `status` is the HTTP status that it names."""
+
+    message: str | None = None
+    type: str | None = None
+    param: str | None = None
+    code: str | None = None
+    status: int | None = None
 
 
 class ParleyError(Exception):
@@ -209,22 +224,43 @@ class InternalError(ParleyError):
 class UpstreamError(ParleyError):
     """The upstream answered with a server error, or sent one inside the stream.
 
-    `upstream_code` is the code that the upstream gave. `retryable` decides for this error, in place of its class,
-    whether another attempt at this or another upstream may succeed.
+    - `upstream_code`: the code that the upstream gave
+    - `retryable`, `may_fail_over` decide for this error in place of its class, as do the last two
+    - `words`: what the upstream said, as it came; neither shown nor logged before `status_errors.py` has cleaned it
+    - `reason`: what it said, cleaned, for the log alone
+    - `fault`: the setting of the operator's that is at fault, if one is
+    - `opens_breaker` is true if it shows by itself that the upstream can answer nobody
     """
 
     status = 502
     code = "upstream_error"
     retryable = may_fail_over = True
     speakable = True
+    opens_breaker = False
+    fault: Fault | None = None
 
     def __init__(
-        self, message: str, *, upstream_code: str | None = None, retryable: bool | None = None, **others: Any
+        self,
+        message: str,
+        *,
+        upstream_code: str | None = None,
+        retryable: bool | None = None,
+        may_fail_over: bool | None = None,
+        words: ErrorWords | None = None,
+        reason: str | None = None,
+        fault: Fault | None = None,
+        opens_breaker: bool | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(message, **others)
-        self.upstream_code = upstream_code
-        if retryable is not None:
-            self.retryable = self.may_fail_over = retryable
+        self.upstream_code, self.words = upstream_code, words
+        self.reason = reason or message
+        own = {"retryable": retryable, "may_fail_over": may_fail_over, "opens_breaker": opens_breaker, "fault": fault}
+        vars(self).update({name: value for name, value in own.items() if value is not None})
+
+    def with_reason(self, reason: str | None, *, status: int | None = None) -> Self:
+        """Return a copy with another reason for the log, and another status if one is given."""
+        return self._copy(words=None, reason=reason or self.reason, status=status or self.status)
 
     @property
     def public_code(self) -> str:
@@ -258,6 +294,8 @@ class UpstreamAuthFailed(UpstreamError):
 
     code = "upstream_auth_failed"
     retryable = False
+    opens_breaker = True
+    fault = "key"
 
 
 class UpstreamRedirect(UpstreamError):
@@ -308,17 +346,17 @@ class UpstreamRefused(UpstreamError):
     `body` is the upstream's `error` object, with keys and this server's addresses removed.
     """
 
-    retryable = False
+    retryable = may_fail_over = False
     speakable = False
 
-    def __init__(self, status: int, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, body: Mapping[str, Any], **others: Any) -> None:
+        # Another upstream would refuse the same request, but has a rate limit and models of its own.
+        decided = {"retryable": status == 429, "may_fail_over": status in (404, 429), **others}
         super().__init__(
             str(body.get("message") or "the upstream refused the request"),
             status=status,
             code="rate_limited" if status == 429 else "upstream_error",
-            headers=headers,
-            # Another upstream would refuse the same request, but has a rate limit of its own.
-            retryable=status == 429,
+            **decided,
         )
         self.body = dict(body)
         self.type = _TYPES.get(status, "invalid_request_error")

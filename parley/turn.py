@@ -25,10 +25,10 @@ from collections.abc import Callable, Generator, Iterator
 
 from gevent import get_hub, getcurrent
 
-from parley.admission import Admission
+from parley.admission import ANYBODY, Admission
 from parley.client_connection import ClientWatcher
 from parley.concurrency import SILENCE
-from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown
+from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown, UpstreamError
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -92,6 +92,7 @@ class Turn:
         """Take a slot for the life of the turn. Raises ServerOverloaded, RateLimited, ClientGone."""
         admission.admit(self, holder, functools.partial(self.watching, client))
         self._held.append(functools.partial(admission.release, self))
+        self.record.holder = holder if holder != ANYBODY else None
         streams = metrics.series(metrics.OPEN_STREAMS, self.record.endpoint)
         streams.inc()
         self._held.append(streams.dec)
@@ -262,6 +263,8 @@ class Turn:
 
     def _record_failure(self, error: ParleyError, outcome: str) -> None:
         self.record.code = error.code
+        if isinstance(error, UpstreamError):
+            self.record.reason = error.reason
         self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     def _deliver(self) -> None:

@@ -16,8 +16,9 @@ class TurnRecord:
 
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
     ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
-    upstream's first content. `passages` is the number of passages given to the model, found in `lookup_ms`.
-    `unsaid` names what a spoken answer held beside words that can be said, such as pictures.
+    upstream's first content. `reason` is what an upstream said of its last failure, or what its failure was: without
+    secrets and private addresses, on one line. `passages` is the number of passages given to the model, found in
+    `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as pictures.
     """
 
     endpoint: str
@@ -28,6 +29,7 @@ class TurnRecord:
     client_by: str = "peer"
     outcome: str | None = None
     code: str | None = None
+    reason: str | None = None
     upstream: str | None = None
     upstream_request_id: str | None = None
     attempts: int = 0
@@ -46,6 +48,8 @@ class TurnRecord:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
+        # No field of the log line: the name of the caller's key, None where keys tell no callers apart.
+        self.holder: str | None = None
 
     def note_unsaid(self, names: Iterable[str]) -> None:
         """Add the names of output that could not be said, each once."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from parley import errors
-from parley.errors import InvalidRequest, ParleyError, UpstreamError, UpstreamRefused
+from parley.errors import ErrorWords, InvalidRequest, ParleyError, UpstreamError, UpstreamRefused
 
 DRAWN = re.findall(r"── (\w+) +(\d{3}|4xx)\b", errors.__doc__ or "")
 
@@ -36,18 +36,32 @@ def test_a_status_and_a_code_are_arguments() -> None:
     assert (InvalidRequest.status, InvalidRequest.code) == (400, "invalid_value")
 
 
-@pytest.mark.parametrize("retryable", [True, False])
-def test_whether_another_attempt_may_help_is_an_argument(retryable: bool) -> None:
-    error = UpstreamError("status 503", status=503, retryable=retryable)
+@pytest.mark.parametrize("elsewhere", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_again_and_elsewhere_are_two_arguments(again: bool, elsewhere: bool) -> None:
+    error = UpstreamError("status 503", status=503, retryable=again, may_fail_over=elsewhere)
 
-    assert (error.status, error.retryable, error.may_fail_over) == (503, retryable, retryable)
+    assert (error.status, error.retryable, error.may_fail_over) == (503, again, elsewhere)
 
 
-@pytest.mark.parametrize(("status", "retryable"), [(400, False), (404, False), (429, True)])
-def test_only_a_rate_limit_is_worth_another_upstream(status: int, retryable: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "again", "elsewhere"), [(400, False, False), (404, False, True), (422, False, False), (429, True, True)]
+)
+def test_a_refusal_knows_where_to_ask_next(status: int, again: bool, elsewhere: bool) -> None:
     error = UpstreamRefused(status, {"message": "no"})
 
-    assert (error.status, error.retryable, error.may_fail_over) == (status, retryable, retryable)
+    assert (error.status, error.retryable, error.may_fail_over) == (status, again, elsewhere)
+
+
+def test_the_reason_of_an_upstream_error_is_its_message_at_first() -> None:
+    error = UpstreamError("it failed", words=ErrorWords("secret"))
+
+    assert (error.reason, error.with_reason("theirs").reason, error.with_reason(None).reason) == (
+        "it failed",
+        "theirs",
+        "it failed",
+    )
+    assert error.with_reason("theirs", status=503).status == 503 and error.with_reason("theirs").words is None
 
 
 def cause_of(error: BaseException) -> tuple[Any, ...]:

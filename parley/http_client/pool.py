@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from parley.errors import UpstreamUnreachable
 from parley.http_client.connect import Route, connect
 from parley.http_client.response import HttpResponse, NoResponse
 
@@ -82,18 +81,10 @@ class ConnectionPool:
             self._idle.pop()[0].close()
 
     def _exchange(self, connection: socket.socket, request: bytes, timeout: float) -> HttpResponse:
-        """Send a request in one write; return the response when its head has arrived."""
+        """Send a request, in one write if it fits; return the response when its head has arrived."""
         response = HttpResponse(connection, self._keep)
         try:
-            connection.settimeout(timeout)
-            try:
-                sent = connection.send(request)
-                if sent < len(request):
-                    connection.sendall(memoryview(request)[sent:])
-            except TimeoutError as exc:
-                raise UpstreamUnreachable("the upstream does not read its request") from exc
-            except OSError as exc:
-                raise NoResponse("the upstream closed the connection without an answer") from exc
+            response.send(request, timeout)
             response.read_head(timeout)
         except BaseException:
             response.close()

@@ -1,10 +1,11 @@
-"""One HTTP/1.1 response, read from its socket as it arrives.
+"""One HTTP/1.1 exchange on a socket: the request is sent, the response read as it arrives.
 
 llhttp (through httptools) does the framing: chunked bodies with extensions and trailers, lengths, interim responses
 (1xx), and the refusal of ambiguous framing, which request smuggling relies on. The bounds, and the decision whether an
 end came too soon, are made here. All bytes of one receive leave together: that saves a write and a wake-up for each
 event but the first.
 
+    sending    `send`; an answer that comes before the request has left ends it, for its rest would be read by nobody
     head       interim responses are dropped; ends with a status >= 200 (`read_head`)
     body       `receive` until b"", or `read` for all of it
     complete   the body has ended: by its length, its last chunk, or the connection's end if it has neither
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 
 import gevent
+import gevent.socket
 import httptools
 
 from parley.concurrency import checkpoint
@@ -28,12 +30,16 @@ from parley.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from parley.http_client.read_waiter import ReadWaiter
+from parley.http_client.read_waiter import READ, ReadWaiter
 
 RECEIVE_BYTES = 1 << 16
 """Most bytes of one receive."""
 LARGE_RECEIVE_BYTES = 1 << 12
 """Bytes above which the parsing of a receive is a step of its own: it may hold thousands of chunks, or of headers."""
+UPLOAD_BYTES = 1 << 15
+"""Size of a request, in bytes, above which an answer is looked for while it is sent, in pieces of this size."""
+WRITE = 2
+"""libev's event mask for a writable file."""
 MAX_HEAD_BYTES = 1 << 16
 """Limit of the heads of a response, interim ones included, in bytes."""
 MAX_WHOLE_BYTES = 16 << 20
@@ -66,12 +72,52 @@ class HttpResponse:
         self._head_complete = False
         self._complete = False
         self._reusable = False
+        self._is_upload = False
+        self._cut_short = False
         self._closed = False
 
     @property
     def media_type(self) -> str:
         """The content type without its parameters, in lower case; empty if the response names none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def send(self, request: bytes, timeout: float) -> None:
+        """Send a request, within `timeout` seconds; stop as soon as the upstream answers, or takes no more.
+
+        What became of it is for `read_head` to find out. Raises UpstreamUnreachable if the upstream does not read.
+        """
+        due = time.monotonic() + timeout
+        self._is_upload = len(request) > UPLOAD_BYTES
+        self._connection.settimeout(timeout)
+        try:
+            # Under TLS a write ends with its last byte: a large request is written in pieces from the beginning.
+            in_pieces = isinstance(self._connection, ssl.SSLSocket) and self._is_upload
+            sent = 0 if in_pieces else self._connection.send(request)
+            if sent < len(request):
+                self._send_rest(memoryview(request)[sent:], due)
+        except TimeoutError as exc:
+            raise UpstreamUnreachable("the upstream does not read its request") from exc
+        except OSError:
+            # It may have answered before it closed the connection, which breaks the sending before the answer is read.
+            self._cut_short = True
+
+    def _send_rest(self, rest: memoryview, due: float) -> None:
+        """Send what did not fit into the socket's buffer, and look for an answer meanwhile."""
+        self._connection.settimeout(0)
+        ready = gevent.get_hub().loop.io(self._connection.fileno(), READ | WRITE)
+        try:
+            while rest:
+                gevent.socket.wait(ready, max(0.001, due - time.monotonic()))
+                with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+                    received = self._connection.recv(RECEIVE_BYTES)
+                    # An interim response (100, 103) is no answer. At the end of the connection nobody reads any more.
+                    if not received or self._feed_head(received):
+                        self._cut_short = True
+                        return
+                with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    rest = rest[self._connection.send(rest[:UPLOAD_BYTES]) :]
+        finally:
+            ready.close()
 
     def read_head(self, timeout: float) -> None:
         """Read the status and the headers, waiting at most `timeout` seconds at a time.
@@ -85,10 +131,15 @@ class HttpResponse:
                 raise UpstreamTimeout("the upstream did not answer in time")
             if not received:
                 raise self._broken()
-            self._head_bytes += len(received)
-            self._feed(received)
-            if not self._head_complete and self._head_bytes > MAX_HEAD_BYTES:
-                raise UpstreamBadResponse("the head of the upstream's answer is too large")
+            self._feed_head(received)
+
+    def _feed_head(self, received: bytes) -> bool:
+        """Parse bytes of the head; return true if it is complete."""
+        self._head_bytes += len(received)
+        self._feed(received)
+        if not self._head_complete and self._head_bytes > MAX_HEAD_BYTES:
+            raise UpstreamBadResponse("the head of the upstream's answer is too large")
+        return self._head_complete
 
     def receive(self, timeout: float) -> bytes | None:
         """Return the next bytes of the body; b"" at its end, None if none came within `timeout` seconds.
@@ -102,10 +153,11 @@ class HttpResponse:
                 return None
             if received:
                 self._feed(received)
-            elif "content-length" in self.headers or "transfer-encoding" in self.headers:
+            elif self.status < 400 and ("content-length" in self.headers or "transfer-encoding" in self.headers):
                 raise self._broken()
             else:
-                # Without a length and without chunks the close is the body's end (RFC 9112, section 6.3).
+                # Without a length and without chunks the close is the body's end (RFC 9112, section 6.3). A refusal
+                # is one however its body ends: an upstream that reads no request breaks its own answer off.
                 self._complete = True
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
@@ -134,7 +186,8 @@ class HttpResponse:
             size += len(piece)
             if size > enough:
                 break
-        if piece is None:
+        # A refusal counts though its words are missing.
+        if piece is None and self.status < 400:
             raise UpstreamTimeout("the upstream fell silent inside its answer")
         return b"".join(pieces)
 
@@ -146,7 +199,9 @@ class HttpResponse:
         # Break the cycle response -> parser -> response, which would otherwise live until the next full collection.
         del self._parser
         self._read_waiter.close()
-        if self._complete and self._reusable:
+        # A large request that was refused may not have been read: then its rest stands before the next one.
+        is_unread = self._cut_short or (self._is_upload and self.status >= 400)
+        if self._complete and self._reusable and not is_unread:
             self._keep(self._connection)
         else:
             self._connection.close()
@@ -181,6 +236,8 @@ class HttpResponse:
             except (BlockingIOError, ssl.SSLWantReadError):  # half a TLS record, or a spurious wake-up
                 continue
             except OSError as exc:
+                if self.status >= 400:
+                    return b""
                 raise self._broken() from exc
             if len(received) > LARGE_RECEIVE_BYTES:
                 checkpoint()

@@ -1,5 +1,7 @@
 """The end of a request as one log line and as metrics, and all other metrics. A caller's words appear in neither.
 
+`reason` holds an upstream's words, cleaned by `parley/upstream/status_errors.py`.
+
 Labels come from closed sets (endpoints, outcomes, codes, the upstreams' names), so the number of series is bounded.
 With several workers prometheus_client adds them up through a folder of files, which gunicorn's master names in the
 environment before any worker imports this module; without that folder each worker reports its own metrics.

@@ -26,19 +26,25 @@ import gevent
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, outcome_of
-from parley.errors import ParleyError, UpstreamAuthFailed, UpstreamTimeout
+from parley.errors import Fault, ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 from parley.upstream import retries
-from parley.upstream.breaker import Breaker
+from parley.upstream.breaker import Breaker, Cause
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.retries import RetryBudget
 
 MAX_ATTEMPTS = 3
 """Most attempts at one request, hedges included."""
-AUTH_LOG_SECONDS = 60.0
-"""Seconds between two log lines about a refused key."""
+FAULT_LOG_SECONDS = 60.0
+"""Seconds between two log lines about one fault of the operator's at one upstream."""
+FAULT_EVENTS: dict[Fault, str] = {
+    "key": "upstream_auth_failed",
+    "credit": "upstream_credit_refused",
+    "model": "upstream_model_refused",
+}
+"""The log line of each fault."""
 
 Answer = TypeVar("Answer")
 
@@ -49,11 +55,11 @@ class UpstreamHealth:
 
     upstream: ChatApi
     breaker: Breaker = field(default_factory=Breaker)
-    auth_logged_at: float = -math.inf
+    logged_at: dict[str, float] = field(default_factory=dict)
 
-    def succeeded(self) -> None:
+    def succeeded(self, cause: Cause | None = None) -> None:
         """Count an answer."""
-        self.breaker.succeeded()
+        self.breaker.succeeded(cause)
         self._count("ok")
 
     def released(self) -> None:
@@ -61,24 +67,44 @@ class UpstreamHealth:
         self.breaker.released()
         self._count("given_up")
 
-    def failed(self, error: ParleyError) -> None:
-        """Count a failure. A refused key is logged, once a minute, because the operator must act."""
-        if isinstance(error, UpstreamAuthFailed):
+    def failed(self, error: ParleyError, cause: Cause | None = None, *, excused: bool = False) -> None:
+        """Count a failure. One that is `excused` had its reason in the request, and says nothing of the upstream.
+
+        A fault of the operator's is logged, once a minute.
+        """
+        self._log_fault(error)
+        is_upstreams = isinstance(error, UpstreamError) and error.status >= 500
+        if isinstance(error, UpstreamError) and error.opens_breaker:
             self.breaker.failed(at_once=True)
-            if time.monotonic() - self.auth_logged_at >= AUTH_LOG_SECONDS:
-                self.auth_logged_at = time.monotonic()
-                log.error("upstream_auth_failed", upstream=self.upstream.name)
-        elif error.retryable and error.status >= 500:
-            self.breaker.failed()
+        elif is_upstreams and not excused and (error.retryable or getattr(error, "fault", None)):
+            # No request brings about that a host can't be reached, or is overloaded.
+            caused = not isinstance(error, UpstreamUnreachable) and error.status != 503
+            self.breaker.failed(cause if caused else None)
         else:
             # The caller's mistake, or a rate limit: the upstream itself is well.
             self.breaker.released()
-            if seconds := retries.retry_after(error.headers):
+            seconds = retries.retry_after(error.headers)
+            if seconds and (error.retryable or getattr(error, "fault", None)):
                 self.breaker.cool_down(seconds)
         self._count(error.code)
 
+    def _log_fault(self, error: ParleyError) -> None:
+        if not isinstance(error, UpstreamError) or (error.fault is None and error.status != 404):
+            return
+        event = FAULT_EVENTS[error.fault] if error.fault else "upstream_not_found"
+        now = time.monotonic()
+        if now - self.logged_at.get(event, -math.inf) >= FAULT_LOG_SECONDS:
+            self.logged_at[event] = now
+            log.error(event, upstream=self.upstream.name, reason=error.reason)
+
     def _count(self, result: str) -> None:
         metrics.series(metrics.ATTEMPTS, self.upstream.name, result).inc()
+
+
+def may_lie_in_request(error: ParleyError) -> bool:
+    """Return true for a failure that the request itself may bring about: an upstream answered, but badly."""
+    is_bad_answer = isinstance(error, UpstreamError) and error.status == 502 and error.retryable
+    return is_bad_answer and not isinstance(error, UpstreamUnreachable)
 
 
 class Attempts(Generic[Answer]):
@@ -89,7 +115,7 @@ class Attempts(Generic[Answer]):
 
     `seconds` limits all attempts together; no retry begins later than `retry_within` seconds. After `hedge_after`
     seconds without an answer one more attempt is begun beside. While it waits, `run` yields every `tick` seconds, and
-    once after `wake_after` seconds.
+    once after `wake_after` seconds. `cause` stands for the request in the breakers.
     """
 
     def __init__(
@@ -105,8 +131,10 @@ class Attempts(Generic[Answer]):
         tick: float,
         hedge_after: float | None = None,
         wake_after: float | None = None,
+        cause: Cause | None = None,
     ) -> None:
         self._candidates = candidates
+        self._cause = cause
         self._ask = ask
         self._discard = discard
         self._record = record
@@ -121,6 +149,9 @@ class Attempts(Generic[Answer]):
         self._running: dict[gevent.Greenlet, UpstreamHealth] = {}
         self._finished: SimpleQueue[gevent.Greenlet] = SimpleQueue()
         self._planned: tuple[float, UpstreamHealth] | None = None
+        self._repeatable: tuple[UpstreamHealth, ParleyError] | None = None
+        self._bad_answers: list[tuple[UpstreamHealth, ParleyError]] = []
+        self._fails_everywhere = False
         self._final_error: Exception | None = None
         self._closed = False
 
@@ -158,7 +189,12 @@ class Attempts(Generic[Answer]):
             with contextlib.suppress(Empty):
                 attempt = self._finished.get(timeout=max(0.0, min(self._tick, due - time.monotonic())))
             if attempt is not None:
-                winner = self._settle(self._running.pop(attempt), attempt.get())
+                candidate = self._running.pop(attempt)
+                try:
+                    winner = self._settle(candidate, attempt.get())
+                except BaseException:
+                    candidate.released()
+                    raise
                 attempt = None  # which holds the error that may be raised
                 if winner:
                     return winner
@@ -179,6 +215,7 @@ class Attempts(Generic[Answer]):
             elif attempt.successful():
                 self._drop(attempt.value)
         self._running.clear()
+        self._count_bad_answers()
         # Break the cycle attempts -> attempt that has ended -> GreenletExit -> traceback -> frame -> attempts, which
         # would otherwise live until the next full collection.
         self._finished = SimpleQueue()
@@ -186,7 +223,8 @@ class Attempts(Generic[Answer]):
     def _settle(self, candidate: UpstreamHealth, outcome: Answer | Failure) -> tuple[UpstreamHealth, Answer] | None:
         """Return the winner, or begin or plan the next attempt; keep the error if there is none left to wait for."""
         if not isinstance(outcome, Failure):
-            candidate.succeeded()
+            self._count_bad_answers()
+            candidate.succeeded(self._cause)
             self._record.upstream = candidate.upstream.name
             return candidate, outcome
         error = outcome.error
@@ -195,22 +233,48 @@ class Attempts(Generic[Answer]):
             candidate.released()
             self._final_error = error
             return None
-        candidate.failed(error)
+        self._count_failure(candidate, error)
         self._record.upstream = candidate.upstream.name
-        now = time.monotonic()
-        if len(self._tried) < MAX_ATTEMPTS and now < self._deadline:
-            untried = self._untried()
-            # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
-            if error.may_fail_over and untried:
-                self._start(untried[0])
-            elif error.retryable and self._tried.count(candidate) < error.most_attempts:
-                retry_at = now + (retries.retry_after(error.headers) or retries.backoff(len(self._tried)))
-                # The budget last: a token must not be spent for a retry that is not made.
-                if retry_at < self._last_retry_at and self._planned is None and self._budget.spend():
-                    self._planned = (retry_at, candidate)
+        self._record.reason = getattr(error, "reason", None)
+        if error.retryable:
+            # Kept where a fallback fails for good, by its own key or model: without it this one would be asked again.
+            self._repeatable = candidate, error
+        if len(self._tried) < MAX_ATTEMPTS and time.monotonic() < self._deadline:
+            self._ask_next(error)
         if not self._running and self._planned is None:
             self._final_error = self._with_attempts(error)
         return None
+
+    def _ask_next(self, error: ParleyError) -> None:
+        """Begin an attempt at the next upstream, or plan a retry, if either may succeed."""
+        untried = self._untried()
+        # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
+        if error.may_fail_over and untried:
+            self._start(untried[0])
+        elif error.may_fail_over and self._repeatable:
+            again, earlier = self._repeatable
+            wait = retries.retry_after(earlier.headers) or retries.backoff(len(self._tried))
+            retry_at = time.monotonic() + wait
+            may_repeat = self._tried.count(again) < earlier.most_attempts and retry_at < self._last_retry_at
+            # The budget last: a token must not be spent for a retry that is not made.
+            if may_repeat and self._planned is None and self._budget.spend():
+                self._planned = (retry_at, again)
+
+    def _count_failure(self, candidate: UpstreamHealth, error: ParleyError) -> None:
+        """Count a failure; a bad answer only when it is known whether another upstream answers the request as badly."""
+        if len(self._candidates) == 1 or not may_lie_in_request(error):
+            candidate.failed(error, self._cause)
+            return
+        self._bad_answers.append((candidate, error))
+        if len({id(failed) for failed, _ in self._bad_answers}) > 1 or self._fails_everywhere:
+            self._fails_everywhere = True
+            self._count_bad_answers()
+
+    def _count_bad_answers(self) -> None:
+        """Count the bad answers so far: for the upstreams that gave them, unless they lay in the request."""
+        for candidate, error in self._bad_answers:
+            candidate.failed(error, self._cause, excused=self._fails_everywhere)
+        self._bad_answers.clear()
 
     def _raise_final_error(self) -> None:
         """Raise the error that is left when no attempt is.
@@ -255,9 +319,9 @@ class Attempts(Generic[Answer]):
 
     def _start(self, candidate: UpstreamHealth) -> None:
         """Begin an attempt in a greenlet, which is put into the queue when it has finished."""
-        self._begin(candidate)
         attempt = gevent.spawn(self._attempt, candidate.upstream)
         self._running[attempt] = candidate
+        self._begin(candidate)
         attempt.link(self._finished.put)
 
     def _attempt(self, upstream: ChatApi) -> Answer | Failure | None:

@@ -16,19 +16,26 @@ import gevent
 import msgspec
 
 from parley.concurrency import SILENCE, run_for_size
-from parley.errors import AnswerCapped, ParleyError, UpstreamBadResponse, UpstreamEmptyResponse, UpstreamTimeout
+from parley.errors import (
+    AnswerCapped,
+    ParleyError,
+    UpstreamBadResponse,
+    UpstreamEmptyResponse,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import MAX_WHOLE_BYTES, HttpResponse
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.upstream.status_errors import error_for_status
+from parley.upstream.status_errors import error_for_report, error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
 from parley.upstream.timeouts import Timeouts
 from parley.wire import body_form, chunks, sse
 from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
-from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
+from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, text_of
 from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
@@ -37,8 +44,12 @@ MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
 STREAM_LABELS = ("text/event-stream", "")
 """Media types under which a body that shows no form by its first bytes counts as an event stream."""
+ERROR_SECONDS = 1.0
+"""Seconds of silence after which the body of an error is given up; its status counts all the same."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
+QUOTED_MESSAGES = 4
+"""Messages at the end of a conversation whose words are taken out of the log."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 PromptForm = Literal["reference", "extractive"]
@@ -63,6 +74,7 @@ class OpenStream:
         self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
     ) -> None:
         self._response = response
+        self._redactor = redactor
         self._reader = reader
         self._batches = batches
         self.request_id = _request_id(response, redactor)
@@ -78,6 +90,10 @@ class OpenStream:
         envelope.follow(self._reader.envelope)
         self._reader.envelope = envelope
         return self._batches
+
+    def explained(self, error: UpstreamError) -> UpstreamError:
+        """Return an error of `rest` with the upstream's words as its reason, cleaned for the log."""
+        return error_for_report(error, self._redactor, own_key=True, begun=True)
 
     def close(self) -> None:
         """Keep the connection if the answer was read to its end, else close it."""
@@ -129,7 +145,8 @@ class ChatApi:
         self._forward_token = forward_token
         self._secrets = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
         # Built once, not for each request: it compiles its patterns.
-        self._own_redactor = Redactor(self._secrets)
+        self._hosts = [urlsplit(base_url).hostname or ""]
+        self._own_redactor = Redactor(self._secrets, hosts=self._hosts)
         self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=timeouts.connect)
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
@@ -157,6 +174,10 @@ class ChatApi:
                     usage=chat.wants_usage,
                 )
                 return OpenStream(response, reader, reader.batches(response.receive), self._redactor(chat))
+            except UpstreamError as error:
+                response.close()
+                # Its status and words are known only now: the response itself was a success.
+                raise self._explained(error, chat) from None
             except BaseException:
                 response.close()
                 raise
@@ -173,7 +194,10 @@ class ChatApi:
             gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
-            body = self._whole_body(response, Envelope.new(self._fixed_model or chat.model or self.model), seconds)
+            try:
+                body = self._whole_body(response, Envelope.new(self._fixed_model or chat.model or self.model), seconds)
+            except UpstreamError as error:
+                raise self._explained(error, chat) from None
         return Completion(body, _request_id(response, self._redactor(chat)))
 
     def _whole_body(self, response: HttpResponse, envelope: Envelope, seconds: float) -> bytes:
@@ -267,10 +291,17 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read_start(timeout, MAX_ERROR_BYTES),
+                response.read_start(min(timeout / 4, ERROR_SECONDS), MAX_ERROR_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
+                said=last_words(chat),
             )
+
+    def _explained(self, error: UpstreamError, chat: ChatRequest) -> UpstreamError:
+        """Return the error for one that came with a status of success; see `error_for_report`."""
+        return error_for_report(
+            error, self._redactor(chat), own_key=not self._forward_token, begun=False, said=last_words(chat)
+        )
 
     def _request_body(self, chat: ChatRequest) -> bytes:
         """Return the body for the upstream. Runs in a thread if the request is large."""
@@ -283,7 +314,7 @@ class ChatApi:
         """Return the redactor for the upstream's words, which masks the key that it was sent and its address."""
         if not self._forward_token or not chat.origin.token:
             return self._own_redactor
-        return Redactor([*self._secrets, chat.origin.token])
+        return Redactor([*self._secrets, chat.origin.token], hosts=self._hosts)
 
     def _authorization(self, token: str | None) -> dict[str, str]:
         """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""
@@ -291,8 +322,14 @@ class ChatApi:
         return {"authorization": f"Bearer {key}"} if key else {}
 
 
+def last_words(chat: ChatRequest) -> list[str]:
+    """Return the texts that an error of this request may quote: those of its last messages."""
+    return [text_of(message.get("content")) for message in chat.messages[-QUOTED_MESSAGES:]]
+
+
 def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[str] = ()) -> Form:
     """Return the form of a response's body by its first bytes, which are not taken.
+
 
     Where these tell nothing, an answer with one of `stream_labels` as its media type counts as events. Raises
     UpstreamBadResponse for anything that is no answer of a model, and UpstreamTimeout after `seconds` of silence.
@@ -317,5 +354,5 @@ def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[st
 
 def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:
     # Redacted, because it goes into the log and into a header for the caller.
-    request_id = redactor.redact(response.headers.get("x-request-id", ""))
+    request_id = redactor.redact_keys(response.headers.get("x-request-id", ""))
     return request_id if _CLEAN_ID.fullmatch(request_id) else None

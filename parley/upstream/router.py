@@ -13,18 +13,21 @@ from parley.concurrency import Silence, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
+from parley.upstream.breaker import Cause
 from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import ChatRequest
+from parley.wire.request import ChatRequest, text_of
 from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0
 """Seconds for which a list of models is kept."""
 STEP_PAYLOADS = 256
 """Most payloads in one batch of those that were held back up to the commit point."""
+HASHED_CHARACTERS = 4096
+"""Characters at the end of a request's last message by which it is told from others."""
 
 Answer = TypeVar("Answer")
 
@@ -129,7 +132,8 @@ class UpstreamRouter:
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
         """Yield the answer's payloads in batches; see `Upstream.stream`."""
-        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
+        cause = cause_of(chat, record)
+        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after, cause)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
         del chat
         with contextlib.closing(stream):
@@ -142,8 +146,8 @@ class UpstreamRouter:
                 yield from rest
             except UpstreamError as error:
                 # It counts against the upstream's health, though no retry can help this call.
-                winner.failed(error)
-                raise
+                winner.failed(error, cause)
+                raise stream.explained(error) from error.__cause__
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """Return the whole answer; see `Upstream.complete`."""
@@ -152,7 +156,7 @@ class UpstreamRouter:
             return upstream.complete(chat, seconds=seconds)
 
         # No hedge: the first byte of a whole answer comes with its end, so that nearly every request would be doubled.
-        attempts = self._attempts(record, ask, None, self._timeouts.total)
+        attempts = self._attempts(record, ask, None, self._timeouts.total, cause=cause_of(chat, record))
         with contextlib.closing(attempts):
             # Nothing can be sent to the caller before the status of a JSON answer, so that ticks would be of no use.
             waiting = attempts.run(heartbeats=False)
@@ -190,7 +194,7 @@ class UpstreamRouter:
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
 
     def _open_stream(
-        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None, cause: Cause
     ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
         """Return the upstream that answered, and its stream; yield SILENCE while it waits.
 
@@ -201,7 +205,7 @@ class UpstreamRouter:
             return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
 
         attempts = self._attempts(
-            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after
+            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after, cause=cause
         )
         with contextlib.closing(attempts):
             # Heartbeats are needed only once the response has begun, that is after a waiting message.
@@ -215,6 +219,8 @@ class UpstreamRouter:
         seconds: float,
         hedge_after: float | None = None,
         wake_after: float | None = None,
+        *,
+        cause: Cause,
     ) -> Attempts[Answer]:
         """Return the attempts at one request, which adds its share to the retry budget."""
         self._retry_budget.deposit()
@@ -229,7 +235,15 @@ class UpstreamRouter:
             tick=self._tick,
             hedge_after=hedge_after,
             wake_after=wake_after,
+            cause=cause,
         )
+
+
+def cause_of(chat: ChatRequest, record: TurnRecord) -> Cause:
+    """Return the number of the request's last message, and the key of its caller, if keys tell callers apart."""
+    said = text_of(chat.messages[-1].get("content"))
+    # The end alone of a long one: hashing all of it would stop the event loop.
+    return Cause(record.holder, hash((len(chat.messages), len(said), said[-HASHED_CHARACTERS:])))
 
 
 def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:

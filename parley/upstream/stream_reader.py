@@ -185,7 +185,7 @@ class StreamReader:
         # Nearly all chunks do no more than go on.
         if self.committed and view.goes_on(self._endings.unfinished):
             return [self.envelope.restamp(payload)] if self._one_envelope else None
-        view.raise_for_failure()
+        view.raise_for_failure(payload)
         if view.is_completion and not self.committed:
             self.completion = payload
             passed = assembly.chunks_of(payload, self.envelope, usage=self._usage)

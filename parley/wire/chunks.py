@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
-from parley.wire import upstream_json
+from parley.wire import error_forms, upstream_json
 from parley.wire.content import words_of
 from parley.wire.upstream_json import encode
 
@@ -217,18 +217,22 @@ class ChunkView(msgspec.Struct):
             return False
         return any(choice.delta is msgspec.UNSET and isinstance(choice.message, dict) for choice in self.choices or ())
 
-    def raise_for_failure(self) -> None:
-        """Raise the failure that the chunk reports, in any of the four forms seen in the wild.
+    def raise_for_failure(self, payload: bytes = b"") -> None:
+        """Raise the failure that the chunk reports, with the words of its payload.
 
-        `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), and a choice
-        with `finish_reason: "error"` (OpenRouter).
+        The forms are `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), a choice with
+        `finish_reason: "error"` (OpenRouter), and all of `error_forms.py` where nothing tells of a chunk.
         """
         reported = self.error if self.error is not None else (self if self.object == "error" else None)
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
-            return
+            named = any(value not in (None, msgspec.UNSET) for value in (self.id, self.object))
+            is_chunk = named or isinstance(self.choices, list)
+            if is_chunk or error_forms.read_error(payload).message is None:
+                return
         code = reported.get("code") if isinstance(reported, dict) else getattr(reported, "code", None)
         safe = code if isinstance(code, str) and len(code) <= 64 and _CODE.fullmatch(code) else None
-        raise UpstreamError("the upstream reported an error inside its answer", upstream_code=safe)
+        words = error_forms.read_error(payload)
+        raise UpstreamError("the upstream reported an error inside its answer", upstream_code=safe, words=words)
 
 
 _view_decoder = msgspec.json.Decoder(ChunkView)
@@ -247,15 +251,16 @@ def look(payload: bytes) -> ChunkView:
                 raise
             return msgspec.convert(upstream_json.decode(payload), ChunkView)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk") from exc
+        words = error_forms.read_error(payload)
+        raise UpstreamBadResponse("the upstream sent an event that is not a completion chunk", words=words) from exc
 
 
 def check_completion(body: bytes) -> ChunkView:
     """Return the view of a whole answer. Raises the failure that it reports, or UpstreamBadResponse if it is none."""
     view = look(body)
-    view.raise_for_failure()
+    view.raise_for_failure(body)
     if not view.choices:
-        raise UpstreamBadResponse("the upstream's answer has no choices")
+        raise UpstreamBadResponse("the upstream's answer has no choices", words=error_forms.read_error(body))
     return view
 
 

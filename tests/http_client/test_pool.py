@@ -2,10 +2,13 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from early_upstream import MANNERS, EarlyUpstream
+from fake_tls_upstream import Certificates
 from fake_upstream import (
     DONE,
     END,
@@ -23,6 +26,7 @@ from fake_upstream import (
 )
 
 from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
+from parley.http_client import connect as connect_module
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse, NoResponse
 
@@ -315,3 +319,85 @@ def test_a_closed_pool_keeps_no_connection(pool: ConnectionPool, upstream: FakeU
 
     assert not pool._idle
     upstream.wait_until(lambda: not upstream.open_connections)
+
+
+# --- answers that come before the request has left ---
+
+UNTIL_CLOSE = [head(413, {"content-type": "application/json"}), b"{}"]
+IN_CHUNKS = [head(413), http_chunk(b"{}"), END]
+HALF = [head(413, {"content-length": "9"}), b"{}"]
+
+
+@pytest.mark.row("RF-25")
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("size", [100_000, 1_900_000, 8_000_000])
+@pytest.mark.parametrize(
+    "answer", [whole(b"{}", 413), UNTIL_CLOSE, IN_CHUNKS, HALF], ids=["length", "close", "chunks", "half"]
+)
+def test_an_early_answer_is_read_after_one_upload(
+    connect: Callable[..., ConnectionPool], manner: str, size: int, answer: list[bytes]
+) -> None:
+    if manner == "deaf" and answer in (UNTIL_CLOSE, HALF):
+        pytest.skip("such an answer has no end")
+    with EarlyUpstream(answer, manner) as early:
+        pool = connect(base_url=early.base_url)
+        with contextlib.closing(asked(pool, body=b"x" * size)) as response:
+            assert (response.status, response.read(TIMEOUT)) == (413, b"{}")
+        assert early.uploads == 1
+
+
+@pytest.mark.row("RF-25")
+@pytest.mark.parametrize("manner", MANNERS)
+def test_an_early_answer_is_read_over_tls(
+    connect: Callable[..., ConnectionPool], certificates: Certificates, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    trusting = ssl.create_default_context(cafile=certificates.authority)
+    monkeypatch.setattr(connect_module, "_tls_context", lambda: trusting)
+    with EarlyUpstream(whole(b"{}", 413), manner, certificate=certificates.good) as early:
+        pool = connect(base_url=early.base_url)
+        for size in (100_000, 1_900_000, 8_000_000):
+            with contextlib.closing(asked(pool, body=b"x" * size)) as response:
+                assert (response.status, response.read(TIMEOUT)) == (413, b"{}")
+        assert early.uploads == 3
+
+
+@pytest.mark.row("RF-25")
+def test_an_upstream_that_takes_no_more_and_says_nothing_is_gone(connect: Callable[..., ConnectionPool]) -> None:
+    with EarlyUpstream([], "reset") as early, pytest.raises(NoResponse):
+        asked(connect(base_url=early.base_url), body=b"x" * 8_000_000)
+    assert early.uploads == 2
+
+
+@pytest.mark.row("RF-25")
+def test_a_connection_of_a_request_cut_short_is_not_kept(connect: Callable[..., ConnectionPool]) -> None:
+    with EarlyUpstream(whole(b"{}", 413), "deaf") as early:
+        pool = connect(base_url=early.base_url)
+        for _ in range(2):
+            with contextlib.closing(asked(pool, body=b"x" * 8_000_000)) as response:
+                response.read(TIMEOUT)
+        assert early.uploads == 2
+
+
+@pytest.mark.row("RF-25")
+def test_an_interim_response_does_not_end_an_upload(connect: Callable[..., ConnectionPool]) -> None:
+    body = b"x" * 8_000_000
+    received = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(head(100, {}))
+            size = 0
+            while size < len(body):
+                size += len(connection.recv(1 << 20))
+            received.append(size)
+            connection.sendall(b"".join(HELLO))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        pool = connect(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        with contextlib.closing(asked(pool, body=body)) as response:
+            assert response.read(TIMEOUT) == b"hello"
+        serving.join()
+    assert received[0] >= len(body)

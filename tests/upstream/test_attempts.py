@@ -15,6 +15,7 @@ from gevent.event import Event
 from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
+    ClientGone,
     InternalError,
     ParleyError,
     UpstreamAuthFailed,
@@ -29,6 +30,7 @@ from parley.errors import (
 )
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
+from parley.upstream.breaker import Cause
 from parley.upstream.retries import RetryBudget
 
 SOON = {"retry-after-ms": "1"}
@@ -427,7 +429,9 @@ def test_a_refused_key_opens_the_breaker_and_is_logged_once() -> None:
     with structlog.testing.capture_logs() as logged:
         for _ in range(3):
             candidate.failed(UpstreamAuthFailed("the upstream refused the server's own key"))
-    assert logged == [{"upstream": "a", "event": "upstream_auth_failed", "log_level": "error"}]
+    reason = "the upstream refused the server's own key"
+    line = {"upstream": "a", "reason": reason, "event": "upstream_auth_failed", "log_level": "error"}
+    assert logged == [line]
     assert candidate.breaker.state == "open"
 
 
@@ -437,4 +441,128 @@ def test_an_answer_ends_the_row_of_failures() -> None:
         asking.candidates[0].breaker.failed()
     asking.candidates[0].breaker.succeeded()
     asking.run()
-    assert asking.candidates[0].breaker._in_a_row == 0
+    assert not asking.candidates[0].breaker._in_a_row
+
+
+@pytest.mark.row("RA-03")
+@pytest.mark.parametrize("fallbacks", [UpstreamAuthFailed(""), UpstreamRefused(404, {})])
+def test_a_fallback_that_is_set_up_badly_costs_no_retry(fallbacks: UpstreamError) -> None:
+    asking = Asking({"a": [UpstreamError("", headers=SOON), OK], "b": [fallbacks]})
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["a", "b", "a"]
+
+
+@pytest.mark.row("RA-03")
+def test_a_request_that_a_fallback_refuses_is_not_repeated() -> None:
+    asking = Asking({"a": [UpstreamError("", headers=SOON), OK], "b": [UpstreamRefused(400, {})]})
+    assert asking.fails(UpstreamRefused).status == 400 and asking.asked == ["a", "b"]
+
+
+# --- the request as the cause ---
+
+
+@pytest.mark.row("RF-08")
+@pytest.mark.parametrize("bad", [UpstreamError(""), UpstreamBadResponse(""), UpstreamEmptyResponse("")])
+def test_a_request_that_fails_everywhere_counts_for_nobody(bad: UpstreamError) -> None:
+    kept: list[UpstreamHealth] = []
+    for number in range(8):
+        asking = Asking({"a": [bad], "b": [bad]}, settings={"cause": Cause(None, number)})
+        asking.candidates[:] = kept = kept or list(asking.candidates)
+        asking.fails(type(bad))
+    assert [candidate.breaker.state for candidate in kept] == ["closed", "closed"]
+
+
+@pytest.mark.row("RF-08")
+@pytest.mark.parametrize("error", [UpstreamUnreachable(""), UpstreamError("", status=503), UpstreamTimeout("")])
+def test_an_outage_of_everybody_counts_for_everybody(error: UpstreamError) -> None:
+    kept: list[UpstreamHealth] = []
+    for number in range(5):
+        asking = Asking({"a": [error], "b": [error]}, settings={"cause": Cause("key-1", number)})
+        asking.candidates[:] = kept = kept or list(asking.candidates)
+        asking.fails(type(error))
+    assert [candidate.breaker.state for candidate in kept] == ["open", "open"]
+
+
+@pytest.mark.row("RF-08")
+def test_a_bad_answer_counts_where_the_next_upstream_answers() -> None:
+    kept: list[UpstreamHealth] = []
+    for number in range(5):
+        asking = Asking({"a": [UpstreamError("")], "b": [OK]}, settings={"cause": Cause("key-1", number)})
+        asking.candidates[:] = kept = kept or list(asking.candidates)
+        asking.run()
+    assert [candidate.breaker.state for candidate in kept] == ["open", "closed"]
+
+
+@pytest.mark.row("RF-08")
+def test_a_bad_answer_counts_if_the_caller_leaves_meanwhile() -> None:
+    asking = Asking({"a": [UpstreamError("")], "b": [never()]}, settings={"tick": 0.001})
+    candidate = asking.candidates[0]
+    for _ in range(4):
+        candidate.breaker.failed()
+    ticks = asking.attempts.run(heartbeats=True)
+    next(ticks)
+    asking.close()
+    assert candidate.breaker.state == "open"
+
+
+@pytest.mark.row("RF-08")
+def test_one_request_above_a_rate_limit_cools_nobody_down() -> None:
+    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
+    candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}, retryable=False))
+    assert candidate.breaker.state == "closed"
+
+
+# --- probes ---
+
+
+ODD_ENDS = {
+    "a cap": AnswerCapped(),
+    "a refusal": UpstreamRefused(400, {}),
+    "a rate limit": UpstreamRefused(429, {}),
+    "a defect": ValueError("x"),
+    "warming up": InternalError("x"),
+    "exit": SystemExit(),
+    "a time limit": gevent.Timeout(),
+}
+
+
+@pytest.mark.row("RF-17")
+@pytest.mark.parametrize("heartbeats", [True, False])
+@pytest.mark.parametrize("end", ODD_ENDS)
+def test_a_probe_that_ends_oddly_is_followed_by_another(end: str, heartbeats: bool, monkeypatch: Any) -> None:
+    # gevent prints the errors of greenlets that no test expects.
+    monkeypatch.setattr(gevent.get_hub(), "print_exception", lambda *_: None)
+    asking = Asking({"a": [OK]}, heartbeats=heartbeats)
+    breaker = asking.candidates[0].breaker
+    half_open(breaker)
+
+    def fail(*_: Any) -> FakeStream:
+        raise ODD_ENDS[end]
+
+    asking.attempts._ask = fail  # type: ignore[method-assign]
+    with contextlib.suppress(BaseException):
+        asking.run()
+    assert breaker.state == "half_open" and breaker.allows()
+    again = Asking({"a": [OK]})
+    again.candidates[0].breaker = breaker
+    again.run()
+    assert breaker.state == "closed"
+
+
+@pytest.mark.row("RF-17")
+@pytest.mark.parametrize("heartbeats", [True, False])
+def test_a_probe_whose_caller_leaves_is_followed_by_another(heartbeats: bool) -> None:
+    asking = Asking({"a": [never()]}, heartbeats=heartbeats)
+    breaker = asking.candidates[0].breaker
+    half_open(breaker)
+    caller = gevent.spawn(asking.run)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert not breaker.allows()
+    caller.kill(ClientGone)
+    assert breaker.state == "half_open" and breaker.allows()
+
+
+def half_open(breaker: Any) -> None:
+    """Open a breaker, and let its pause pass."""
+    breaker.failed(at_once=True)
+    breaker._open_until = time.monotonic()

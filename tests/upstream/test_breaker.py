@@ -1,10 +1,11 @@
 """The breaker's states: its opening, the length of its pauses, the probe that closes it."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from parley.upstream.breaker import LONGEST_PAUSE_SECONDS, Breaker
+from parley.upstream.breaker import LONGEST_PAUSE_SECONDS, Breaker, Cause
 
 
 class Clock:
@@ -238,3 +239,82 @@ class AttemptsMachine(RuleBasedStateMachine):
 
 AttemptsMachine.TestCase.settings = settings(stateful_step_count=40, deadline=None)
 TestAttempts = AttemptsMachine.TestCase
+
+
+# --- causes ---
+
+
+def said(key: str | None, body: int) -> Cause:
+    return Cause(key, body)
+
+
+@pytest.mark.row("RF-08")
+def test_one_callers_one_body_counts_once() -> None:
+    breaker = Breaker(Clock())
+    for _ in range(50):
+        breaker.failed(said("key-1", 1))
+    assert breaker.state == "closed"
+
+
+@pytest.mark.row("RF-08")
+@pytest.mark.parametrize(
+    "causes",
+    [
+        [said("key-1", number) for number in range(5)],
+        [said(f"key-{number}", 1) for number in range(5)],
+        [said(None, 1)] * 5,
+        [None] * 5,
+        [said("key-1", 1), None, said("key-1", 2), None, said("key-2", 1)],
+    ],
+    ids=["bodies", "keys", "unknown callers", "no cause", "mixed"],
+)
+def test_five_different_causes_are_an_outage(causes: list[Cause | None]) -> None:
+    breaker = Breaker(Clock())
+    for cause in causes[:4]:
+        breaker.failed(cause)
+    assert breaker.state == "closed"
+    breaker.failed(causes[4])
+    assert breaker.state == "open"
+
+
+@pytest.mark.row("RF-08")
+@pytest.mark.parametrize(
+    ("failing", "well"),
+    [([said("key-1", number) for number in range(40)], said("key-2", 99)), ([said(None, 1)] * 40, said(None, 2))],
+    ids=["a key", "a body"],
+)
+def test_one_caller_fails_alone_while_others_succeed(failing: list[Cause], well: Cause) -> None:
+    breaker = Breaker(Clock())
+    for cause in failing:
+        breaker.failed(cause)
+        breaker.succeeded(well)
+        breaker.failed(cause)
+    assert breaker.state == "closed"
+
+
+@pytest.mark.row("RF-08")
+def test_success_from_before_an_outage_proves_nothing() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    breaker.succeeded(said("key-2", 1))
+    clock.now += 1
+    for number in range(5):
+        breaker.failed(said("key-1", number))
+    assert breaker.state == "open"
+
+
+@pytest.mark.row("RF-08")
+def test_one_callers_body_keeps_no_breaker_open() -> None:
+    breaker, clock = opened()
+    clock.now += 5
+    breaker.begin()
+    breaker.failed(said("key-1", 1))
+    assert breaker.state == "open"
+    clock.now += 10
+    for _ in range(3):
+        breaker.begin()
+        breaker.failed(said("key-1", 1))
+        assert breaker.state == "half_open" and breaker.allows()
+    breaker.begin()
+    breaker.failed(said("key-2", 1))
+    assert breaker.state == "open"

@@ -381,3 +381,52 @@ def test_an_error_inside_a_stream_is_a_bare_error_object() -> None:
 
 def test_the_upstreams_own_code_is_the_one_that_the_caller_sees() -> None:
     assert b'"code":"oom"}' in error_payload(UpstreamError("it failed", upstream_code="oom"))
+
+
+@pytest.mark.row("RA-02")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"error":{"message":"no"}}',
+        b'{"error":"no"}',
+        b'{"object":"error","message":"no"}',
+        b'{"detail":"no"}',
+        b'{"errors":[{"message":"no"}]}',
+        b'{"message":"no"}',
+        b'{"choices":[{"delta":{},"finish_reason":"error"}],"error":{"message":"no"}}',
+    ],
+)
+def test_a_reported_failure_has_the_upstreams_words(payload: bytes) -> None:
+    with pytest.raises(UpstreamError) as raised:
+        look(payload).raise_for_failure(payload)
+    assert raised.value.words is not None and raised.value.words.message == "no"
+    assert "no" not in raised.value.message.split()
+
+
+@pytest.mark.row("RA-02")
+@pytest.mark.parametrize("payload", [b'[{"error":{"message":"no"}}]', b"no", b'"no"'])
+def test_an_event_that_is_no_chunk_may_be_an_error(payload: bytes) -> None:
+    with pytest.raises(UpstreamBadResponse) as raised:
+        look(payload)
+    assert raised.value.words is not None and raised.value.words.message == "no"
+
+
+@pytest.mark.row("RE-07")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"choices":[],"prompt_filter_results":[{"message":"m"}]}',
+        b'{"id":"x","object":"chat.completion.chunk","message":"m"}',
+        b'{"type":"ping"}',
+        b'{"usage":{"total_tokens":7}}',
+        b'{"model":"m","message":{"role":"assistant","content":"words"}}',
+    ],
+)
+def test_a_chunk_without_choices_is_no_failure_by_itself(payload: bytes) -> None:
+    look(payload).raise_for_failure(payload)
+
+
+def test_half_of_a_chunk_is_not_kept_as_words() -> None:
+    with pytest.raises(UpstreamBadResponse) as raised:
+        look(b'{"choices":[{"delta":{"content":"a secret answer')
+    assert raised.value.words is not None and raised.value.words.message is None
