@@ -70,8 +70,7 @@ def test_24_bits_in_4_bytes_are_declared_as_32_bits(channels: int, tag: int, bit
 
     written = repaired(riff(head(tag, channels, 16_000, bits, block=4 * channels, extra=extra), data))
 
-    right = riff(head(tag, channels, 16_000, 32, extra=extra), data)
-    assert written[12:] == right[12:] and written[:12] == right[:12]
+    assert written == riff(head(PCM, channels, 16_000, 32), data)
 
 
 @pytest.mark.parametrize(
