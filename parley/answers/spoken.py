@@ -11,16 +11,17 @@ that of /chat. Failures end as on the other endpoints, and FALLBACK_TEXT is said
 import contextlib
 import functools
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from parley.answers import text
-from parley.answers.playback import Player, play_whole
+from parley.answers.playback import Player, message_of, whole_answer
 from parley.concurrency import SILENCE, Silence
-from parley.errors import ParleyError, ServerShuttingDown
+from parley.errors import AnswerCapped, ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
 from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import Word
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
@@ -37,14 +38,15 @@ def stream(context: TurnContext, services: Services) -> Batches:
     player, envelope = Player(context, services), context.envelope
     ask = text.rag if context.chat.wants_knowledge else text.chat
     reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), envelope)
+    speech = _speech_stream(reader.text(), services, services.synthesis.say)
     try:
-        with contextlib.closing(_speech_stream(reader.text(), services, services.synthesis.say)) as speech:
+        with contextlib.closing(speech):
             for batch in player.play_to_the_end(speech.pieces()):
                 others = reader.take_others()
                 yield batch if not others else others if batch is SILENCE else others + batch
         yield [*reader.take_others(), envelope.finish(reader.finish_reason), *reader.usage]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services)):
+        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
             raise
         raise FallbackSpoken(error) from None
 
@@ -54,13 +56,13 @@ def whole(context: TurnContext, services: Services) -> bytes:
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
-    message = completion["choices"][0].get("message") or {}
+    message = message_of(completion)
     if any(message.get(field) for field in TOOL_FIELDS):
         return body
-    said = next((message[field] for field in SPOKEN_FIELDS if message.get(field)), "")
-    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), context))
-    kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
-    return json.dumps({**spoken, **kept}).encode()
+    said = next(filter(None, (words_of(message.get(field)) for field in SPOKEN_FIELDS)), "")
+    kept = {name: value for name, value in completion.items() if name in ("usage", "citations")}
+    reason = completion["choices"][0].get("finish_reason") or "stop"
+    return _whole_answer(said, context, services, services.synthesis.say, finish_reason=reason, others=kept)
 
 
 def stream_broadcast(context: TurnContext, services: Services) -> Batches:
@@ -69,19 +71,59 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
     broadcast = context.take_chat().broadcast or ""
     # A broadcast is sent to many callers, so its sound is kept.
     say = functools.partial(services.synthesis.say, recurs=True)
+    speech = _speech_stream(_once(broadcast), services, say)
     try:
-        with contextlib.closing(_speech_stream(_once(broadcast), services, say)) as speech:
+        with contextlib.closing(speech):
             yield from player.play_to_the_end(_transcribed(broadcast, speech.pieces()))
         yield [envelope.finish("stop")]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services)):
+        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
             raise
         raise FallbackSpoken(error) from None
 
 
 def broadcast_whole(context: TurnContext, services: Services) -> bytes:
     """Return a broadcast in one piece."""
-    return play_whole(services.synthesis.utterance(context.chat.broadcast or "", recurs=True), context)
+    broadcast = context.chat.broadcast or ""
+    say = functools.partial(services.synthesis.say, recurs=True)
+    return _whole_answer(broadcast, context, services, say, transcript=broadcast)
+
+
+def _whole_answer(
+    said: str,
+    context: TurnContext,
+    services: Services,
+    say: SayClause,
+    *,
+    transcript: str | None = None,
+    finish_reason: str = "stop",
+    others: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return a text spoken in one piece, as a stream of it would be: the same clauses, the same cap."""
+    pcm: list[bytes] = []
+    words: list[Word] = []
+    texts: list[str] = []
+    try:
+        with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
+            for piece in speech.pieces():
+                if piece is not SILENCE:
+                    pcm.append(piece.pcm)
+                    words += piece.words
+                    texts.append(piece.text)
+    except AnswerCapped:
+        # An ending in good order: what was said up to here is the answer.
+        finish_reason = "length"
+    # A broadcast is told whole, as in a stream, because the platform compares it with its own.
+    heard = "".join(texts) if transcript is None else transcript
+    rate = services.settings.audio_sample_rate
+    return whole_answer(context, pcm, rate, heard, words, finish_reason=finish_reason, others=others)
+
+
+def words_of(content: Any) -> str:
+    """Return the words of an upstream's content: of a string, or of the text parts of a list, which are one text."""
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _in_text(context: TurnContext, chat: ChatRequest) -> TurnContext:
@@ -101,20 +143,28 @@ def _transcribed(transcript: str, pieces: Iterable[AudioPiece | Silence]) -> Ite
 
 
 def _say_fallback(
-    error: ParleyError, envelope: Envelope, player: Player, services: Services
+    error: ParleyError, envelope: Envelope, player: Player, services: Services, *, voice_failed: bool
 ) -> Generator[Batch, None, bool]:
-    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't."""
+    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't.
+
+    What can't be said the turn sends as text.
+    """
     fallback_text = services.settings.fallback_text
     if not fallback_text or not error.speakable or envelope.calls_tool:
         return False
-    # Spoken or not at all: the turn's text would not be heard.
-    envelope.takes_text = False
     # What is left of the grace of a shutdown may be too short to say it.
     if isinstance(error, ServerShuttingDown):
+        envelope.takes_text = False
+        return False
+    # The listener has waited for this voice once already.
+    if voice_failed and not services.synthesis.remembers(fallback_text):
         return False
     try:
         with contextlib.closing(_speech_stream(_once(fallback_text), services, services.synthesis.say)) as speech:
-            yield from player.play_to_the_end(speech.pieces())
+            for batch in player.play_to_the_end(speech.pieces()):
+                # Never as sound and as text.
+                envelope.takes_text = envelope.takes_text and batch is SILENCE
+                yield batch
     except ParleyError:
         return False
     yield [envelope.finish("stop")]
@@ -180,5 +230,4 @@ class _AnswerReader:
             self._envelope.calls_tool = True
         if view.finishes:
             self.finish_reason = view.finish_reason
-        words = [view.delta.get(field) for field in SPOKEN_FIELDS]
-        return "".join(word for word in words if isinstance(word, str))
+        return "".join(words_of(view.delta.get(field)) for field in SPOKEN_FIELDS)
