@@ -89,6 +89,16 @@ class ParleyError(Exception):
         """Return a copy of the error in whose place `FALLBACK_TEXT` is not spoken."""
         return self._copy(speakable=False)
 
+    def said_of(self, subject: str, prefix: str) -> Self:
+        """Return a copy that speaks of `subject`, whose settings begin with `prefix`, in place of the upstream."""
+        told = {name: getattr(self, name) for name in ("message", "reason") if hasattr(self, name)}
+        return self._copy(
+            **{
+                name: text.replace("the upstream", subject).replace("LLM_BASE_URL", f"{prefix}_BASE_URL")
+                for name, text in told.items()
+            }
+        )
+
     def _copy(self, **changes: Any) -> Self:
         # Not copy.copy(): that calls the constructor with `args`, and subclasses need more than the message.
         copied = type(self).__new__(type(self), *self.args)
@@ -210,7 +220,7 @@ class UpstreamError(ParleyError):
     """The upstream answered with a server error, or sent one inside the stream.
 
     `upstream_code` is the code that the upstream gave. `retryable` decides for this error, in place of its class,
-    whether another attempt at this or another upstream may succeed.
+    whether another attempt at this or another upstream may succeed. `reason` is what it said, for the log alone.
     """
 
     status = 502
@@ -219,10 +229,17 @@ class UpstreamError(ParleyError):
     speakable = True
 
     def __init__(
-        self, message: str, *, upstream_code: str | None = None, retryable: bool | None = None, **others: Any
+        self,
+        message: str,
+        *,
+        upstream_code: str | None = None,
+        retryable: bool | None = None,
+        reason: str | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(message, **others)
         self.upstream_code = upstream_code
+        self.reason = reason or message
         if retryable is not None:
             self.retryable = self.may_fail_over = retryable
 
