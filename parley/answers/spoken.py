@@ -183,6 +183,7 @@ def _speech_stream(written: Generator[str | Silence, None, None], services: Serv
         rate=settings.audio_sample_rate,
         english=services.synthesis.english,
         tick=settings.heartbeat or settings.idle_timeout,
+        waits=settings.stream_timeout,
     )
 
 

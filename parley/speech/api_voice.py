@@ -38,6 +38,9 @@ FORMATS = ("pcm", "wav", "mp3")
 """Values of `response_format`, the best one first; an API that refuses one is asked for the next."""
 SUBJECT, SETTINGS = "the speech synthesis", "TTS"
 """Name in messages, and the beginning of the names of its settings."""
+LATE = "the speech synthesis did not begin in time"
+ENDLESS = "the speech synthesis did not finish in time"
+SILENT = "the speech synthesis fell silent"
 MAX_REASON_CHARACTERS = 200
 """Limit on the reason in the log."""
 MOST_ATTEMPTS = 2
@@ -185,7 +188,7 @@ class ApiVoice:
         with contextlib.ExitStack() as held:
             held.enter_context(_of_speech())
             # A timer beside the limits of `receive`: heads and interim responses come drop by drop, too.
-            with gevent.Timeout(seconds, UpstreamTimeout("the speech synthesis did not begin in time")):
+            with gevent.Timeout(seconds, UpstreamTimeout(LATE, reason=f"{LATE}: TTFT_TIMEOUT, PRECOMMIT_TIMEOUT")):
                 answer = _Answer(self._request(text, form, seconds), self._api)
                 held.callback(answer.close)
                 pieces = answer.sound(self.rate, self._least_bytes)
@@ -253,9 +256,9 @@ class _Answer:
                 return
             now = time.monotonic()
             if now >= self._ends_at:
-                raise UpstreamTimeout("the speech synthesis did not finish in time")
+                raise UpstreamTimeout(ENDLESS, reason=f"{ENDLESS}: STREAM_TIMEOUT")
             if piece is None or now >= self._stalls_at:
-                raise UpstreamStalled("the speech synthesis fell silent")
+                raise UpstreamStalled(SILENT, reason=f"{SILENT}: IDLE_TIMEOUT")
             yield piece
 
     def _error_in(self, body: bytes) -> ParleyError:

@@ -10,6 +10,8 @@ travels through the queues behind the sound of everything that came before it. `
 
 import contextlib
 import enum
+import math
+import time
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
@@ -51,8 +53,9 @@ class SpeechStream:
     """One answer that is being spoken; must be closed. `rate` is that of the PCM.
 
     `text` yields pieces of text, and is closed with the stream. SILENCE is yielded where nothing is ready for `tick`
-    seconds, and where `text` yields it: its source may have something else to say. Errors of `text` and `say` are
-    raised behind the sound of everything that came before them; `voice_failed` is true for those of `say`.
+    seconds, and where `text` yields it: its source may have something else to say. `waits` limits the seconds that an
+    answer may take beside the longest sound. Errors of `text` and `say` are raised behind the sound of everything that
+    came before them; `voice_failed` is true for those of `say`.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class SpeechStream:
         rate: int,
         english: bool,
         tick: float,
+        waits: float = math.inf,
     ) -> None:
         self._text = text
         self._say = say
         self._rate = rate
         self._clauses = ClauseStream(english=english)
         self._tick = tick
+        self._most_seconds = MOST_SECONDS + waits
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
         self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
@@ -79,11 +84,15 @@ class SpeechStream:
     def pieces(self) -> Iterator[AudioPiece | Silence]:
         """Yield the answer's sound and words, timed from its start.
 
-        Raises AnswerCapped behind `MOST_CHARACTERS` or `MOST_SECONDS`.
+        Raises AnswerCapped behind `MOST_CHARACTERS` or `MOST_SECONDS`, and where text or voice take too long in all.
         """
+        ends_at = time.monotonic() + self._most_seconds
         timeline = Timeline(self._rate)
         room = chunk_bytes(self._rate, 1000 * MOST_SECONDS)
         while (said := self._next()) is not _End.TEXT:
+            # Each clause has limits of its own, but an answer may have hundreds.
+            if time.monotonic() >= ends_at:
+                raise AnswerCapped
             if isinstance(said, AudioPiece):
                 yield timeline.append(said._replace(pcm=said.pcm[:room]))
                 room -= len(said.pcm)

@@ -75,3 +75,10 @@ def test_a_json_answers_sound_is_converted() -> None:
     answer = json.loads(relayed.whole(context(stream=False, audio={"format": "pcm16"}), within(upstream)))
 
     assert base64.b64decode(answer["choices"][0]["message"]["audio"]["data"]) == PCM
+
+
+@pytest.mark.row("RF-10")
+def test_a_few_samples_at_a_time_leave_room_for_heartbeats() -> None:
+    batches = relay(*[[speech(PCM[:2])]] * 5, last(chunk("stop")))
+
+    assert batches.count(SILENCE) == 5

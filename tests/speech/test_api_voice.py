@@ -290,6 +290,26 @@ def test_an_echo_of_the_request_is_no_word_about_the_format(voice: Voices, api: 
 
 
 @pytest.mark.row("RA-14")
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ([head(307, {"location": "http://127.0.0.1:1/elsewhere", "content-length": "0"})], "set TTS_BASE_URL"),
+        (refusal(401, {"message": "no"}), "the speech synthesis refused the server's own key"),
+        ([reset], "the speech synthesis"),
+        (whole(b"not http")[1:], "the speech synthesis"),
+    ],
+    ids=["a redirect", "a refused key", "a reset", "no HTTP"],
+)
+def test_errors_speak_of_the_voice(voice: Voices, api: FakeUpstream, script: Script, words: str) -> None:
+    api.script = script
+
+    with pytest.raises(ParleyError) as raised:
+        list(voice().say(prepared()))
+
+    assert words in raised.value.message and "upstream" not in raised.value.message
+
+
+@pytest.mark.row("RA-14")
 def test_a_short_retry_after_is_waited_for(voice: Voices, api: FakeUpstream) -> None:
     api.enqueue(refusal(429, {"message": "slow down"}, {"retry-after-ms": "50"}))
 
@@ -315,8 +335,11 @@ def test_a_voice_that_drips_has_the_limits_of_the_model(
 ) -> None:
     api.script = script
 
-    with pytest.raises(error), gevent.Timeout(10):
+    with capture_logs() as logged, pytest.raises(error), gevent.Timeout(10):
         list(voice(first_sound=0.5, precommit=0.7, silence=0.4, total=1.5).say(prepared()))
+
+    # The operator learns which setting it was.
+    assert "_TIMEOUT" in logged[0]["reason"]
 
 
 @pytest.mark.row("RF-10")
