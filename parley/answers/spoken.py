@@ -57,6 +57,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
     message = message_of(completion)
+    # The caller calls the tools; there is nothing to be said.
     if any(message.get(field) for field in TOOL_FIELDS):
         return body
     said = next(filter(None, (words_of(message.get(field)) for field in SPOKEN_FIELDS)), "")
