@@ -17,6 +17,7 @@ Formats: Microsoft/IBM "Multimedia Programming Interface and Data Specifications
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -215,18 +216,24 @@ def behind_chunk(file: BinaryIO, offset: int, size: int) -> int:
 
 def _searched(file: BinaryIO, start: int) -> tuple[bytes, tuple[int, int | None]]:
     """Return format and sound by their names alone. Raises SoundError if one is not there."""
+    end = file.seek(0, os.SEEK_END)
     file.seek(start)
     begun = file.read(SEARCHED_BYTES)
     found = begun.find(b"fmt ", 12)
-    format_size = int.from_bytes(begun[found + 4 : found + 8], "little")
-    data = begun.find(b"data", found + 24 if found >= 0 else 12)
-    if data < 0:
+    format_chunk = begun[found + 8 : found + 8 + MAX_FORMAT_BYTES]
+    sounds = {
+        match.start(): int.from_bytes(begun[match.end() : match.end() + 4], "little")
+        for match in re.finditer(b"data", begun[: len(begun) - 4])
+        if match.start() >= (12 if found < 0 else found + 24)
+    }
+    if not sounds:
         raise SoundError("no data chunk: there is no sound in it")
     if found < 0:
         raise SoundError("no format before the sound: the fmt chunk has 0 bytes instead of 16")
-    size = int.from_bytes(begun[data + 4 : data + 8], "little")
-    format_chunk = begun[found + 8 : min(data, found + 8 + min(max(format_size, 16), MAX_FORMAT_BYTES))]
-    return format_chunk, (start + data + 8, size if 0 < size < UNKNOWN_SIZE else None)
+    # The word may stand in a text, too, where no size follows.
+    fitting = [at for at, size in sounds.items() if at + 8 + size <= end - start or size == UNKNOWN_SIZE]
+    at = (fitting or list(sounds))[0]
+    return format_chunk[: at - found - 8], (start + at + 8, sounds[at] if 0 < sounds[at] < UNKNOWN_SIZE else None)
 
 
 def repaired_format(format_chunk: bytes) -> tuple[bytes, bool]:

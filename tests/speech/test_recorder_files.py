@@ -112,6 +112,7 @@ HEARD: dict[str, bytes] = {
     "format behind the data": riff(DATA, HEAD),
     "two formats": riff(HEAD, HEAD, DATA),
     "a chunk size that leads nowhere": riff(HEAD, chunk(b"LIST", b"INFOabcd", 999_999), DATA),
+    "such a size, and a text about data": riff(HEAD, chunk(b"LIST", b"INFO my data: none.", 999_999), DATA),
     "zeros between chunks": riff(HEAD) + bytes(6) + DATA,
     "ID3 in front": TAG + GOOD,
     "ID3 twice": TAG + TAG + GOOD,
