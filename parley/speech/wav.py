@@ -152,7 +152,7 @@ def encode(pcm: bytes, rate: int) -> bytes:
 
 def pcm16_header(sound_bytes: int, rate: int) -> bytes:
     """Return the 44 bytes before so many bytes of PCM16 mono at `rate` Hz."""
-    return header(struct.pack("<HHIIHH", PCM, 1, rate, 2 * rate, 2, 16), sound_bytes)
+    return header(pcm_format(PCM, 1, rate, 16), sound_bytes)
 
 
 def header(format_chunk: bytes, sound_bytes: int) -> bytes:
@@ -257,14 +257,23 @@ def repaired_format(format_chunk: bytes) -> tuple[bytes, bool]:
         return format_chunk, False
     due = channels * ((bits + 7) // 8)
     # 24 bits in a container of 32, named by the frame alone or by the sub-format, too.
-    if tag == PCM and 16 < min(bits, valid_bits) <= 24 and frame_bytes == 4 * channels:
-        return struct.pack("<HHIIHH", tag, channels, rate, 4 * channels * rate, frame_bytes, 32), True
+    if tag == PCM and 16 < min(bits, valid_bits) <= 24 and (frame_bytes or byte_rate // rate) == 4 * channels:
+        return pcm_format(tag, channels, rate, 32), True
     # Of three figures that must fit together one may be wrong.
     if frame_bytes not in (0, due) and byte_rate != rate * due:
         raise SoundError(
             f"the header says {frame_bytes} bytes a frame where {due} are due: export it again as 16-bit PCM"
         )
-    return struct.pack("<HHIIHH", tag, channels, rate, due * rate, due, bits), False
+    return pcm_format(tag, channels, rate, bits), False
+
+
+def pcm_format(tag: int, channels: int, rate: int, bits: int) -> bytes:
+    """Return the content of a `fmt ` chunk for samples without compression. Raises SoundError for absurd figures."""
+    frame_bytes = channels * ((bits + 7) // 8)
+    try:
+        return struct.pack("<HHIIHH", tag, channels, rate, rate * frame_bytes, frame_bytes, bits)
+    except struct.error as exc:
+        raise SoundError(f"the header says {channels} channels of {bits} bits at {rate} Hz") from exc
 
 
 def stand_low(sound: bytes) -> bool:

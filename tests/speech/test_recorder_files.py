@@ -74,6 +74,7 @@ HEARD: dict[str, bytes] = {
     "24 bits in 4 bytes, high": riff(fmt(PCM, 4 * RATE, 4, 24), chunk(b"data", (PCM24 << 8).tobytes())),
     "24 bits in 4 bytes, low": riff(fmt(PCM, 4 * RATE, 4, 24), chunk(b"data", PCM24.tobytes())),
     "24 bits in 4 bytes, no sign": riff(fmt(PCM, 4 * RATE, 4, 24), chunk(b"data", (PCM24 & 0xFFFFFF).tobytes())),
+    "24 bits in 4 bytes, no frame": riff(fmt(PCM, 4 * RATE, 0, 24), chunk(b"data", (PCM24 << 8).tobytes())),
     "24 bits in 4 bytes, extensible": riff(extensible(32, 24), chunk(b"data", (PCM24 << 8).tobytes())),
     "24 bits in 4 bytes, extensible, low": riff(extensible(32, 24), chunk(b"data", PCM24.tobytes())),
     "24 bits, extensible, block of 4": riff(extensible(24, 24, block=4), chunk(b"data", (PCM24 << 8).tobytes())),
