@@ -645,7 +645,7 @@ def test_a_voice_without_pcm_is_asked_for_wav_from_then_on(start: Servers, voice
 
 @pytest.mark.row("RF-27")
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_content_of_parts_is_said(
+def test_a_content_of_parts_is_heard(
     server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
 ) -> None:
     parts = [{"type": "text", "text": "It costs"}, {"type": "text", "text": " five."}]
