@@ -98,9 +98,9 @@ def whole_answer(
     return audio.completion(context.envelope, data, transcript, words, joinable=joinable, **more)
 
 
-def message_of(completion: dict[str, Any]) -> dict[str, Any]:
-    """Return the message of an upstream's whole answer; empty if it has none. Raises UpstreamBadResponse."""
-    message = completion["choices"][0].get("message") or {}
+def message_of(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return the message of a choice in a whole answer; empty if it has none. Raises UpstreamBadResponse."""
+    message = choice.get("message") or {}
     if not isinstance(message, dict):
         raise UpstreamBadResponse("the upstream's answer has no message")
     return message

@@ -52,7 +52,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
     body = services.upstream.complete(in_audio(context.chat), context.record)
     completion: dict[str, Any] = msgspec.json.decode(body)
-    message = message_of(completion)
+    message = message_of(completion["choices"][0])
     said = audio.spoken(message, checkpoint)
     if said is None:
         return body

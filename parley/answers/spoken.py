@@ -12,7 +12,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from parley.answers import text
 from parley.answers.playback import Player, message_of, whole_answer
@@ -52,18 +52,32 @@ def stream(context: TurnContext, services: Services) -> Batches:
 
 
 def whole(context: TurnContext, services: Services) -> bytes:
-    """Return the answer in one piece; one that calls tools goes on byte for byte."""
+    """Return the answer in one piece, with the words and the ending of its stream.
+
+    One that only calls tools goes on byte for byte.
+    """
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
-    message = message_of(completion)
-    # The caller calls the tools; there is nothing to be said.
-    if any(message.get(field) for field in TOOL_FIELDS):
+    # Of several answers (`n`) one is said.
+    choices = completion["choices"]
+    choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+    message = message_of(choice)
+    calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
+    said = _say_whole(words_in(message), services, services.synthesis.say)
+    if calls and not said.transcript:
+        # Nothing to add: the caller gets every field as it came.
         return body
-    said = next(filter(None, (words_of(message.get(field)) for field in SPOKEN_FIELDS)), "")
-    kept = {name: value for name, value in completion.items() if name in ("usage", "citations")}
-    reason = completion["choices"][0].get("finish_reason") or "stop"
-    return _whole_answer(said, context, services, services.synthesis.say, finish_reason=reason, others=kept)
+    return whole_answer(
+        context,
+        said.pcm,
+        services.settings.audio_sample_rate,
+        said.transcript,
+        said.words,
+        finish_reason="length" if said.is_capped else choice.get("finish_reason") or "stop",
+        others={name: value for name, value in completion.items() if name in ("usage", "citations")},
+        fields=calls,
+    )
 
 
 def stream_broadcast(context: TurnContext, services: Services) -> Batches:
@@ -86,38 +100,41 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
 def broadcast_whole(context: TurnContext, services: Services) -> bytes:
     """Return a broadcast in one piece."""
     broadcast = context.chat.broadcast or ""
-    say = functools.partial(services.synthesis.say, recurs=True)
-    return _whole_answer(broadcast, context, services, say, transcript=broadcast)
+    said = _say_whole(broadcast, services, functools.partial(services.synthesis.say, recurs=True))
+    rate, reason = services.settings.audio_sample_rate, "length" if said.is_capped else "stop"
+    # Told whole, as in a stream, because the platform compares it with its own.
+    return whole_answer(context, said.pcm, rate, broadcast, said.words, finish_reason=reason)
 
 
-def _whole_answer(
-    said: str,
-    context: TurnContext,
-    services: Services,
-    say: SayClause,
-    *,
-    transcript: str | None = None,
-    finish_reason: str = "stop",
-    others: Mapping[str, Any] | None = None,
-) -> bytes:
-    """Return a text spoken in one piece, as a stream of it would be: the same clauses, the same cap."""
-    pcm: list[bytes] = []
-    words: list[Word] = []
-    texts: list[str] = []
+class WholeSpeech(NamedTuple):
+    """A text that has been spoken to its end, or to the cap: its sound in pieces, transcript, words in time."""
+
+    pcm: list[bytes]
+    transcript: str
+    words: list[Word]
+    is_capped: bool
+
+
+def _say_whole(said: str, services: Services, say: SayClause) -> WholeSpeech:
+    """Return a text spoken as a stream of it would be: the same clauses, the same cap."""
+    heard: list[AudioPiece] = []
+    is_capped = False
     try:
         with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
             for piece in speech.pieces():
                 if piece is not SILENCE:
-                    pcm.append(piece.pcm)
-                    words += piece.words
-                    texts.append(piece.text)
+                    heard.append(piece)
     except AnswerCapped:
         # An ending in good order: what was said up to here is the answer.
-        finish_reason = "length"
-    # A broadcast is told whole, as in a stream, because the platform compares it with its own.
-    heard = "".join(texts) if transcript is None else transcript
-    rate = services.settings.audio_sample_rate
-    return whole_answer(context, pcm, rate, heard, words, finish_reason=finish_reason, others=others)
+        is_capped = True
+    transcript = "".join(piece.text for piece in heard).strip()
+    words = [word for piece in heard for word in piece.words]
+    return WholeSpeech([piece.pcm for piece in heard], transcript, words, is_capped)
+
+
+def words_in(fields: Mapping[str, Any]) -> str:
+    """Return what is said of a delta or a message."""
+    return "".join(words_of(fields.get(field)) for field in SPOKEN_FIELDS)
 
 
 def words_of(content: Any) -> str:
@@ -232,4 +249,4 @@ class _AnswerReader:
             self._envelope.calls_tool = True
         if view.finishes:
             self.finish_reason = view.finish_reason
-        return "".join(words_of(view.delta.get(field)) for field in SPOKEN_FIELDS)
+        return words_in(view.delta)

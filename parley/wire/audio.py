@@ -115,12 +115,13 @@ def completion(
     joinable: bool = False,
     finish_reason: str = "stop",
     others: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return a whole answer with OpenAI's `message.audio`; `data` is a JSON string of base64.
 
-    `joinable` is that of `AudioChunks`, `others` are further fields of the answer.
+    `joinable` is that of `AudioChunks`; `others` are further fields of the answer, `fields` of its message.
     """
-    message = audio_message(data, transcript, word_objects(words, 0 if joinable else None))
+    message = {**audio_message(data, transcript, word_objects(words, 0 if joinable else None)), **(fields or {})}
     return msgspec.json.encode({**envelope.completion(message, finish_reason), **(others or {})})
 
 

@@ -158,7 +158,7 @@ def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
     called = {"content": None, "tool_calls": [TOOL]}
     kept = json.loads(spoken.whole(context(stream=False), within(ScriptedUpstream(completion=called))))
 
-    assert said["choices"][0]["message"]["audio"]["transcript"] == "Hello. "
+    assert said["choices"][0]["message"]["audio"]["transcript"] == "Hello."
     assert kept["choices"][0]["message"] == called
 
 
@@ -166,9 +166,9 @@ def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([{"type": "text", "text": "It costs"}, {"type": "text", "text": " five."}], "It costs five. "),
-        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"text": "Yes."}], "Yes. "),
-        (["Yes."], "Yes. "),
+        ([{"type": "text", "text": "It costs"}, {"type": "text", "text": " five."}], "It costs five."),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"text": "Yes."}], "Yes."),
+        (["Yes."], "Yes."),
         ([{"type": "image_url", "image_url": {}}], ""),
         ({"text": 7}, ""),
         (7, ""),
@@ -179,7 +179,7 @@ def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
 def test_a_content_of_parts_is_said(content: Any, words: str, stream: bool) -> None:
     if stream:
         made = within(ScriptedUpstream([chunk(content=content)], last()))
-        assert "".join(transcripts(list(spoken.stream(context(), made)))) == words
+        assert "".join(transcripts(list(spoken.stream(context(), made)))).strip() == words
         return
     made = within(ScriptedUpstream(completion={"content": content}))
     answer = json.loads(spoken.whole(context(stream=False), made))
@@ -190,3 +190,11 @@ def test_a_content_of_parts_is_said(content: Any, words: str, stream: bool) -> N
 def test_a_message_that_is_none_is_a_bad_response() -> None:
     with pytest.raises(UpstreamBadResponse):
         spoken.whole(context(stream=False), within(ScriptedUpstream(completion="Hello.")))
+
+
+def test_an_answer_in_one_piece_is_said_beside_its_tool_calls() -> None:
+    upstream = ScriptedUpstream(completion={"content": "I look.", "refusal": "No.", "tool_calls": [TOOL]})
+
+    answer = json.loads(spoken.whole(context(stream=False), within(upstream)))["choices"][0]["message"]
+
+    assert answer["tool_calls"] == [TOOL] and answer["audio"]["transcript"].startswith("I look.")
