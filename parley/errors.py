@@ -104,6 +104,16 @@ class ParleyError(Exception):
         """Return a copy of the error in whose place `FALLBACK_TEXT` is not spoken."""
         return self._copy(speakable=False)
 
+    def said_of(self, subject: str, prefix: str) -> Self:
+        """Return a copy that speaks of `subject`, whose settings begin with `prefix`, in place of the upstream."""
+        told = {name: getattr(self, name) for name in ("message", "reason") if hasattr(self, name)}
+        return self._copy(
+            **{
+                name: text.replace("the upstream", subject).replace("LLM_BASE_URL", f"{prefix}_BASE_URL")
+                for name, text in told.items()
+            }
+        )
+
     def _copy(self, **changes: Any) -> Self:
         # Not copy.copy(): that calls the constructor with `args`, and subclasses need more than the message.
         copied = type(self).__new__(type(self), *self.args)

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import random
 import time
+from urllib.parse import urlsplit
 
 import gevent
 
@@ -26,10 +27,13 @@ from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
 from parley.telemetry.logs import log
+from parley.telemetry.redaction import Redactor
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
+from parley.upstream.retries import retry_after
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
 WARM_SECONDS = 20.0
@@ -154,17 +158,30 @@ def voice_of(settings: Settings) -> Synthesiser:
     """Return the voice that the settings name: an API's, else the embedded one if it is installed, else soft tones."""
     rate = settings.audio_sample_rate
     if settings.tts_base_url or settings.tts_api_key:
-        api = Api(
-            settings.tts_base_url or OPENAI_BASE_URL,
-            settings.tts_api_key,
-            settings.tts_model,
-            settings.tts_voice,
-            settings.tts_language,
-            connect=settings.connect_timeout,
-            silence=settings.ttft_timeout,
-        )
-        return ApiVoice(api, rate)
+        return ApiVoice(speech_api_of(settings), rate)
     return EmbeddedVoice(rate) if embedded_speech.installed() else PlaceholderVoice(rate)
+
+
+def speech_api_of(settings: Settings) -> Api:
+    """Return the speech API that the settings name, with the model's limits in time and its meaning of refusals."""
+    url = settings.tts_base_url or OPENAI_BASE_URL
+    redactor = Redactor([url, urlsplit(url).netloc, *settings.secrets])
+    return Api(
+        url,
+        settings.tts_api_key,
+        settings.tts_model,
+        settings.tts_voice,
+        settings.tts_language,
+        connect=settings.connect_timeout,
+        first_sound=settings.ttft_timeout,
+        precommit=settings.precommit_timeout,
+        silence=settings.idle_timeout,
+        total=settings.stream_timeout,
+        max_idle=settings.max_streams,
+        # With or without a key, what this API refuses is for the operator to mend.
+        error_for_status=functools.partial(error_for_status, redactor=redactor, own_key=True),
+        retry_after=retry_after,
+    )
 
 
 def upstream_of(settings: Settings) -> Upstream:

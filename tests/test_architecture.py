@@ -41,7 +41,6 @@ OWNERS = {
     "click": ("blueprints/cli/",),
     "httptools": ("parley/http_client/",),
     "markitdown": ("parley/operators/kb_import.py",),
-    "openai": ("parley/upstream/", "parley/speech/"),
     "dotenv": ("parley/settings.py",),
 }
 GEVENT = {

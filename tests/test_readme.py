@@ -10,7 +10,7 @@ from blueprints.cli.settings import markdown_table
 from blueprints.cli.settings_page import README_SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts)
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not {".venv", ".cache"} & set(path.parts))
 README = (ROOT / "README.md").read_text()
 MOST_LINES = 170
 

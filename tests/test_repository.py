@@ -41,7 +41,7 @@ NOT_OURS = {
     ".ruff_cache",
     ".pytest_cache",
     ".hypothesis",
-    "node_modules",
+    ".cache",
 }
 
 

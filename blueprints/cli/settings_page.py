@@ -252,8 +252,9 @@ GROUPS = (
                 "Raise it for a very distant upstream.",
             ),
             "TTFT_TIMEOUT": Advice(
-                "Time to the first content of one attempt.",
-                "Raise it for models that think before they speak.",
+                "Time to the first content of one attempt, and to the first sound of a clause at a speech API.",
+                "Raise it for models that think before they speak, and for voices that send a clause only when it is "
+                "complete.",
             ),
             "PRECOMMIT_TIMEOUT": Advice(
                 "Time to the first content over all attempts together.",

@@ -1,10 +1,12 @@
 """The sound of an answer, whoever made it: cut into chunks, paced like speech, made into payloads."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from parley.concurrency import SILENCE, Silence, checkpoint
+from parley.errors import UpstreamBadResponse
 from parley.services import Services
 from parley.speech import pacing, wav
 from parley.speech.utterance import AudioPiece, Utterance
@@ -23,17 +25,31 @@ class Player:
 
     def __init__(self, context: TurnContext, services: Services) -> None:
         settings = services.settings
-        self._chunks = audio.AudioChunks(context.envelope, id_once=context.chat.origin.v1)
-        self._pace = pacing.Pace(settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms)
+        joinable = context.chat.origin.v1
+        self._chunks = audio.AudioChunks(context.envelope, joinable=joinable)
+        self._pace = pacing.Pace(
+            settings.audio_sample_rate,
+            settings.audio_chunk_ms,
+            settings.audio_lead_ms,
+            multiple=audio.JOINABLE_BYTES if joinable else pacing.SAMPLE_BYTES,
+        )
 
     def play(self, piece: AudioPiece) -> Batches:
-        """Yield a piece, each chunk of it when it is due; PCM that fills no chunk waits for the next piece."""
+        """Yield a piece, each chunk of it when it is due; PCM that fills no chunk waits for the next piece.
+
+        SILENCE is yielded for a piece that fills none: pieces that small may come for a while.
+        """
+        is_silent = bool(piece.pcm)
         if piece.text or piece.words:
             yield self.transcript(piece.text, piece.words)
+            is_silent = False
         for due in self._pace.chunks(piece.pcm):
             # A long lead, or a stall before: chunks that are due already are not waited for.
             checkpoint()
             yield [self._chunks.data(chunk) for chunk in due]
+            is_silent = False
+        if is_silent:
+            yield SILENCE
 
     def play_to_the_end(self, pieces: Iterable[AudioPiece | Silence]) -> Batches:
         """Yield all pieces and what is left over, as a last shorter chunk; without the finish chunk."""
@@ -67,11 +83,36 @@ def play(utterance: Utterance, context: TurnContext, services: Services) -> Batc
 
 def play_whole(utterance: Utterance, context: TurnContext) -> bytes:
     """Return the whole answer with this sound as one JSON object."""
-    data = sound_for(context.chat, utterance.pcm, utterance.rate)
-    return audio.completion(context.envelope, data, utterance.transcript, utterance.words)
+    return whole_answer(context, [utterance.pcm], utterance.rate, utterance.transcript, utterance.words)
 
 
-def sound_for(chat: ChatRequest, pcm: bytes, rate: int) -> msgspec.Raw:
-    """Return the sound as a JSON string: raw if the request asks for `audio.format` pcm16, else a WAV file."""
+def whole_answer(
+    context: TurnContext, pcm: list[bytes], rate: int, transcript: str, words: Iterable[Word], **more: Any
+) -> bytes:
+    """Return the whole answer with this sound as one JSON object; `more` as for `audio.completion`.
+
+    The pieces of `pcm` are taken out of their list: an answer of ten minutes is in memory only once.
+    """
+    data = sound_for(context.chat, pcm, rate)
+    joinable = context.chat.origin.v1
+    return audio.completion(context.envelope, data, transcript, words, joinable=joinable, **more)
+
+
+def message_of(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return the message of a choice in a whole answer; empty if it has none. Raises UpstreamBadResponse."""
+    message = choice.get("message") or {}
+    if not isinstance(message, dict):
+        raise UpstreamBadResponse("the upstream's answer has no message")
+    return message
+
+
+def sound_for(chat: ChatRequest, pcm: list[bytes], rate: int) -> msgspec.Raw:
+    """Return the sound as a JSON string: raw if the request asks for `audio.format` pcm16, else a WAV file.
+
+    The pieces of `pcm` are taken out of their list.
+    """
     wants_raw = (chat.body.get("audio") or {}).get("format") == "pcm16"
-    return audio.encoded_in_steps(pcm if wants_raw else wav.encode(pcm, rate), checkpoint)
+    if not wants_raw:
+        pcm.insert(0, wav.pcm16_header(sum(map(len, pcm)), rate))
+    pcm.reverse()
+    return audio.encoded_in_steps((pcm.pop() for _ in range(len(pcm))), checkpoint)

@@ -7,13 +7,12 @@ Nothing here reads further ahead of the listener than the socket holds: a slow c
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
-from parley.answers.playback import Player, sound_for
+from parley.answers.playback import Player, message_of, sound_for
 from parley.concurrency import SILENCE, checkpoint
 from parley.services import Services
-from parley.speech.pcm import Resampler, from_int16, to_int16
+from parley.speech.pcm import RateConverter
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
 from parley.turn import Batches, TurnContext
@@ -25,6 +24,8 @@ UPSTREAM_HZ = 24_000
 DEFAULT_VOICE = "alloy"
 SECOND_BYTES = 2 * UPSTREAM_HZ
 """Bytes of one second of the upstream's sound."""
+MAX_SECONDS = 600
+"""Limit on the sound of an answer in one piece, in seconds; that of a stream is in `parley/upstream`."""
 
 
 def stream(context: TurnContext, services: Services) -> Batches:
@@ -49,14 +50,18 @@ def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
     body = services.upstream.complete(in_audio(context.chat), context.record)
     completion: dict[str, Any] = upstream_json.decode(body)
-    message = completion["choices"][0].get("message")
-    message = message if isinstance(message, dict) else {}
-    said = audio.spoken(message)
+    message = message_of(completion["choices"][0])
+    said = audio.spoken(message, checkpoint)
     if said is None:
         return body
+    del body
     rate = services.settings.audio_sample_rate
-    sound = _RateConverter(rate)
-    pcm = b"".join([*sound.convert_in_steps(said.pcm), sound.flush()])
+    sound = RateConverter(UPSTREAM_HZ, rate)
+    pcm = []
+    for start in range(0, min(len(said.pcm), MAX_SECONDS * SECOND_BYTES), SECOND_BYTES):
+        checkpoint()
+        pcm.append(sound.convert(said.pcm[start : start + SECOND_BYTES]))
+    pcm.append(sound.flush())
     message["audio"]["data"] = sound_for(context.chat, pcm, rate)
     return upstream_json.encode(completion)
 
@@ -79,7 +84,7 @@ class SpeechRelay:
     def __init__(self, envelope: Envelope, player: Player, rate: int) -> None:
         self._envelope = envelope
         self._player = player
-        self._sound = _RateConverter(rate)
+        self._sound = RateConverter(UPSTREAM_HZ, rate)
         self._opening: list[bytes] = []
         self._ending: list[bytes] = []
 
@@ -114,28 +119,3 @@ class SpeechRelay:
 
     def _restamped(self, payloads: list[bytes]) -> list[bytes]:
         return [self._envelope.restamp(payload) for payload in payloads] if self._envelope.used else payloads
-
-
-class _RateConverter:
-    """Converts the upstream's sound to our rate, delta by delta without a seam."""
-
-    def __init__(self, rate: int) -> None:
-        self._resampler = Resampler(UPSTREAM_HZ, rate)
-        self._half_sample = b""
-
-    def convert(self, pcm: bytes) -> bytes:
-        """Return the sound that is complete with these bytes; half a sample at their end waits for its other half."""
-        pcm = self._half_sample + pcm
-        even = len(pcm) - len(pcm) % 2
-        self._half_sample = pcm[even:]
-        return to_int16(self._resampler.resample(from_int16(pcm[:even])))
-
-    def convert_in_steps(self, pcm: bytes) -> Iterator[bytes]:
-        """Yield a long sound, with a checkpoint before each second of it."""
-        for start in range(0, len(pcm), SECOND_BYTES):
-            checkpoint()
-            yield self.convert(pcm[start : start + SECOND_BYTES])
-
-    def flush(self) -> bytes:
-        """Return the end of the sound, once."""
-        return to_int16(self._resampler.flush())

@@ -12,19 +12,20 @@ import contextlib
 import functools
 import json
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from parley.answers import text
-from parley.answers.playback import Player, play_whole
+from parley.answers.playback import Player, message_of, whole_answer
 from parley.concurrency import SILENCE, Silence
-from parley.errors import ParleyError, ServerShuttingDown
+from parley.errors import AnswerCapped, ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
 from parley.speech.utterance import AudioPiece
+from parley.speech.word_timing import Word
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.content import PairJoiner, joined, words_in, words_of
+from parley.wire.content import PairJoiner, joined, words_in
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -36,31 +37,48 @@ def stream(context: TurnContext, services: Services) -> Batches:
     player, envelope = Player(context, services), context.envelope
     ask = text.rag if context.chat.wants_knowledge else text.chat
     reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), context)
+    speech = _speech_stream(reader.text(), services, services.synthesis.say)
     try:
-        with contextlib.closing(_speech_stream(reader.text(), services, services.synthesis.say)) as speech:
+        with contextlib.closing(speech):
             for batch in player.play_to_the_end(speech.pieces()):
                 others = reader.take_others()
                 yield batch if not others else others if batch is SILENCE else others + batch
         yield [*reader.take_others(), envelope.finish(reader.finish_reason), *reader.usage]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services)):
+        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
             raise
         raise FallbackSpoken(error) from None
 
 
 def whole(context: TurnContext, services: Services) -> bytes:
-    """Return the answer in one piece; one that calls tools goes on byte for byte."""
+    """Return the answer in one piece, with the words and the ending of its stream.
+
+    One that only calls tools goes on byte for byte.
+    """
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
-    message = completion["choices"][0].get("message")
-    if isinstance(message, dict) and any(message.get(field) for field in TOOL_FIELDS):
+    # Of several answers (`n`) one is said.
+    choices = completion["choices"]
+    choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+    message = message_of(choice)
+    calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
+    words = words_in(message)
+    context.record.note_unsaid(words.unsaid)
+    said = _say_whole(joined(words.text), services, services.synthesis.say)
+    if calls and not said.transcript:
+        # Nothing to add: the caller gets every field as it came.
         return body
-    said = words_in(message) if isinstance(message, dict) else words_of(message)
-    context.record.note_unsaid(said.unsaid)
-    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(joined(said.text)), context))
-    kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
-    return json.dumps({**spoken, **kept}).encode()
+    return whole_answer(
+        context,
+        said.pcm,
+        services.settings.audio_sample_rate,
+        said.transcript,
+        said.words,
+        finish_reason="length" if said.is_capped else choice.get("finish_reason") or "stop",
+        others={name: value for name, value in completion.items() if name in ("usage", "citations")},
+        fields=calls,
+    )
 
 
 def stream_broadcast(context: TurnContext, services: Services) -> Batches:
@@ -69,19 +87,50 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
     broadcast = context.take_chat().broadcast or ""
     # A broadcast is sent to many callers, so its sound is kept.
     say = functools.partial(services.synthesis.say, recurs=True)
+    speech = _speech_stream(_once(broadcast), services, say)
     try:
-        with contextlib.closing(_speech_stream(_once(broadcast), services, say)) as speech:
+        with contextlib.closing(speech):
             yield from player.play_to_the_end(_transcribed(broadcast, speech.pieces()))
         yield [envelope.finish("stop")]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services)):
+        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
             raise
         raise FallbackSpoken(error) from None
 
 
 def broadcast_whole(context: TurnContext, services: Services) -> bytes:
     """Return a broadcast in one piece."""
-    return play_whole(services.synthesis.utterance(context.chat.broadcast or "", recurs=True), context)
+    broadcast = context.chat.broadcast or ""
+    said = _say_whole(broadcast, services, functools.partial(services.synthesis.say, recurs=True))
+    rate, reason = services.settings.audio_sample_rate, "length" if said.is_capped else "stop"
+    # Told whole, as in a stream, because the platform compares it with its own.
+    return whole_answer(context, said.pcm, rate, broadcast, said.words, finish_reason=reason)
+
+
+class WholeSpeech(NamedTuple):
+    """A text that has been spoken to its end, or to the cap: its sound in pieces, transcript, words in time."""
+
+    pcm: list[bytes]
+    transcript: str
+    words: list[Word]
+    is_capped: bool
+
+
+def _say_whole(said: str, services: Services, say: SayClause) -> WholeSpeech:
+    """Return a text spoken as a stream of it would be: the same clauses, the same cap."""
+    heard: list[AudioPiece] = []
+    is_capped = False
+    try:
+        with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
+            for piece in speech.pieces():
+                if piece is not SILENCE:
+                    heard.append(piece)
+    except AnswerCapped:
+        # An ending in good order: what was said up to here is the answer.
+        is_capped = True
+    transcript = "".join(piece.text for piece in heard).strip()
+    words = [word for piece in heard for word in piece.words]
+    return WholeSpeech([piece.pcm for piece in heard], transcript, words, is_capped)
 
 
 def _in_text(context: TurnContext, chat: ChatRequest) -> TurnContext:
@@ -101,20 +150,28 @@ def _transcribed(transcript: str, pieces: Iterable[AudioPiece | Silence]) -> Ite
 
 
 def _say_fallback(
-    error: ParleyError, envelope: Envelope, player: Player, services: Services
+    error: ParleyError, envelope: Envelope, player: Player, services: Services, *, voice_failed: bool
 ) -> Generator[Batch, None, bool]:
-    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't."""
+    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't.
+
+    What can't be said the turn sends as text.
+    """
     fallback_text = services.settings.fallback_text
     if not fallback_text or not error.speakable or envelope.calls_tool:
         return False
-    # Spoken or not at all: the turn's text would not be heard.
-    envelope.takes_text = False
     # What is left of the grace of a shutdown may be too short to say it.
     if isinstance(error, ServerShuttingDown):
+        envelope.takes_text = False
+        return False
+    # The listener has waited for this voice once already.
+    if voice_failed and not services.synthesis.remembers(fallback_text):
         return False
     try:
         with contextlib.closing(_speech_stream(_once(fallback_text), services, services.synthesis.say)) as speech:
-            yield from player.play_to_the_end(speech.pieces())
+            for batch in player.play_to_the_end(speech.pieces()):
+                # Never as sound and as text.
+                envelope.takes_text = envelope.takes_text and batch is SILENCE
+                yield batch
     except ParleyError:
         return False
     yield [envelope.finish("stop")]
@@ -133,6 +190,7 @@ def _speech_stream(written: Generator[str | Silence, None, None], services: Serv
         rate=settings.audio_sample_rate,
         english=services.synthesis.english,
         tick=settings.heartbeat or settings.idle_timeout,
+        waits=settings.stream_timeout,
     )
 
 

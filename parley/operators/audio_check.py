@@ -73,7 +73,8 @@ def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
         levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
         filters = ",".join([TRIM_BOTH] * trims + [LEVEL] * levels)
         report.mend = recordings.ffmpeg(sounds[0], f'-af "{filters}" -ac 1 -ar {rate}') if filters else None
-    order = " ".join(sound_file.SUFFIXES)
+    present = {path.suffix.lower() for path in sounds}
+    order = " ".join(ending for ending in sound_file.SUFFIXES if ending in {*sound_file.COMMON_SUFFIXES, *present})
     for unused in sounds[1:]:
         report.advice.append(f"{unused.name} is not played: {sounds[0].name} comes first (the order is {order})")
     return report

@@ -1,50 +1,87 @@
-"""The voice of an OpenAI-compatible API: `POST /audio/speech` for each clause, its PCM streamed.
+"""The voice of an OpenAI-compatible API: `POST /audio/speech` for each clause, its sound passed on as it comes.
 
-The openai client is imported when the voice is first needed. Its errors become ours here, without the address, the key
-or the voice in them: callers may read them. Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
+    request     within the time for the first sound; a refused format gives way to the next one, which is remembered
+    begun       sound has come: no second attempt, which would repeat it; silence counts as a stall
+    complete    the words follow, timed by estimate
+
+Forms of answers are in `api_sound.py`. Source: https://platform.openai.com/docs/api-reference/audio/createSpeech
 """
 
-import functools
-from collections.abc import Iterator
+import contextlib
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 
-from parley.concurrency import checkpoint
 from parley.errors import (
-    UpstreamAuthFailed,
+    ParleyError,
     UpstreamBadResponse,
-    UpstreamDisconnected,
     UpstreamEmptyResponse,
     UpstreamError,
-    UpstreamRedirect,
     UpstreamStalled,
     UpstreamTimeout,
-    UpstreamUnreachable,
 )
-from parley.speech import pacing, word_estimation
-from parley.speech.pcm import Resampler, from_int16, to_int16
+from parley.http_client.pool import ConnectionPool
+from parley.http_client.response import HttpResponse
+from parley.speech import api_sound, pacing, word_estimation
+from parley.speech.api_sound import Format
 from parley.speech.speech_text import Clause
 from parley.speech.utterance import AudioPiece
 from parley.telemetry.logs import log
 
-RATE = 24_000
-"""Rate of the API's `pcm` format, in Hz: that of OpenAI and of the servers that follow it."""
+FORMATS = ("pcm", "wav", "mp3")
+"""Values of `response_format`, the best one first; an API that refuses one is asked for the next."""
+SUBJECT, SETTINGS = "the speech synthesis", "TTS"
+"""Name in messages, and the beginning of the names of its settings."""
+LATE = "the speech synthesis did not begin in time"
+ENDLESS = "the speech synthesis did not finish in time"
+SILENT = "the speech synthesis fell silent"
+MAX_REASON_CHARACTERS = 200
+"""Limit on the reason in the log."""
 MOST_ATTEMPTS = 2
-"""Limit on the requests for one clause."""
-LONGEST_MS = 60_000
-"""Limit on the sound of one clause, in milliseconds; a voice that goes on for longer has failed."""
-SOUND_FILES = (b"RIFF", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC")
-TEXTS = (b'{"', b"{ ", b"{\n", b"{\r", b"<!", b"<?", b"<h", b"<H")
-"""First bytes of JSON and HTML. Two each: as one sample they are loud, while quiet sound may begin with one."""
-FILE_STARTS = SOUND_FILES + TEXTS
-LONGEST_START = max(map(len, FILE_STARTS))
+"""Limit on the attempts at one clause."""
+PAUSE_SECONDS = 0.05
+"""Seconds before the second attempt, if the API names no time."""
+LEAST_MS = 20
+"""Least sound that is passed on, and that counts as a sign of life, in milliseconds."""
+FORMAT_HEADERS = ("content-type", "x-sample-rate", "x-audio-sample-rate", "sample-rate")
+"""Headers that may tell the form of raw samples."""
+MAX_ERROR_BYTES = 1 << 16
+"""Bytes of an error's body that are read."""
+FORMAT_STATUSES = (406, 415)
+"""Statuses that are about the format by themselves: Not Acceptable, Unsupported Media Type."""
+OTHER_STATUSES = (401, 402, 403, 408, 429)
+"""Statuses that have another reason, whatever the words."""
+ECHOES = ("input", "response_format", "body", "request")
+"""Fields of a refusal in which an API repeats the request."""
+_NAMES_FORMAT = re.compile(
+    r"response.?format|\bpcm|\b(audio|output|sound).?(format|encoding|type)|codec"
+    r"|(invalid|unknown|unsupported|support|accept|allow)\W+(\w+\W+){0,2}formats?\b"
+    r"|(?<!request )(?<!input )(?<!json )\bformats?\b.{0,60}(support|invalid|accept|allow|must|one of|unknown)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+ErrorForStatus = Callable[[int, Mapping[str, str], bytes], ParleyError]
+"""Returns the error for a response by its status, headers and body."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """The voice of an API. `connect` limits the time to connect, `silence` the gap between two pieces, in seconds."""
+    """The voice of an API, and the limits in seconds on one clause.
+
+    - `connect`: name, connection and TLS handshake of one connection
+    - `first_sound`: one attempt, from its start to the first sound
+    - `precommit`: all attempts together, up to the first sound
+    - `silence`: without sound inside a clause
+    - `total`: one clause from its request to its end
+
+    `error_for_status` gives the meaning of a refusal, `retry_after` the seconds that its headers ask to wait.
+    """
 
     base_url: str
     key: str | None = field(repr=False)
@@ -52,7 +89,21 @@ class Api:
     voice: str
     language: str
     connect: float
+    first_sound: float
+    precommit: float
     silence: float
+    total: float
+    max_idle: int
+    error_for_status: ErrorForStatus = field(repr=False)
+    retry_after: Callable[[Mapping[str, str]], float | None] = field(repr=False)
+
+
+class _FormatRefused(Exception):
+    """The API has no sound in the format that was asked for; `error` is its refusal."""
+
+    def __init__(self, error: ParleyError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class ApiVoice:
@@ -62,6 +113,14 @@ class ApiVoice:
 
     def __init__(self, api: Api, rate: int) -> None:
         self._api = api
+        self._pool = ConnectionPool(api.base_url, max_idle=api.max_idle, connect_timeout=api.connect)
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "*/*",
+            **({"authorization": f"Bearer {api.key}"} if api.key else {}),
+        }
+        self._format = FORMATS[0]
+        self._least_bytes = pacing.chunk_bytes(rate, LEAST_MS)
         self.rate = rate
         self.english = api.language == "en"
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
@@ -69,126 +128,189 @@ class ApiVoice:
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
         """Yield the clause as it arrives, and its words behind its sound: only then is its length known.
 
-        Raises an UpstreamError.
+        Raises a ParleyError, and logs it: a turn has two upstreams, and its own record names one error.
         """
         pcm = bytearray()
-        for piece in self._resampled(self._received(clause.spoken)):
+        for piece in self._attempts(clause.spoken):
             yield AudioPiece(piece, "" if pcm else clause.text)
             pcm += piece
-        if not pcm:
-            raise UpstreamEmptyResponse("the speech synthesis gave no sound")
         yield AudioPiece(words=word_estimation.estimate(clause.text, bytes(pcm), self.rate))
 
     def warm(self) -> None:
-        """Import the client, which takes a second, ahead of the first clause."""
-        _ = self._client
+        """Do nothing: the first phrase that is rehearsed opens a connection."""
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._client.close()
+        self._pool.close()
 
-    @functools.cached_property
-    def _client(self) -> Any:
-        """The API's client, made when it is first needed."""
-        import httpx2
-        import openai
-
-        timeout = httpx2.Timeout(self._api.silence, connect=self._api.connect)
-        return openai.OpenAI(
-            base_url=self._api.base_url,
-            api_key=self._api.key or "none",
-            # Without these the client reads the environment, whose variables belong to the model or another program.
-            organization="",
-            project="",
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False),
-        )
-
-    def _received(self, text: str) -> Iterator[bytes]:
-        """Yield the API's PCM as it comes, cut anywhere; a request that fails before its sound is sent once more.
-
-        Raises an UpstreamError, and logs it: a turn has two upstreams, and its own record names one error.
-        """
+    def _attempts(self, text: str) -> Iterator[bytes]:
+        """Yield the sound of a text; an attempt that fails before its sound is repeated where that may help."""
+        deadline = time.monotonic() + self._api.precommit
         for attempts_left in reversed(range(MOST_ATTEMPTS)):
-            received = False
+            begun = False
             try:
-                for piece in self._streamed(text):
-                    checkpoint()  # the client waits for nothing that has arrived already
-                    received = True
-                    yield piece
+                with contextlib.closing(self._attempt(text, deadline)) as pieces:
+                    for piece in pieces:
+                        begun = True
+                        yield piece
                 return
-            except UpstreamError as error:
-                # After a timeout the listener has waited long enough. Behind sound a second attempt would repeat it.
+            except ParleyError as error:
+                pause = self._api.retry_after(error.headers) or PAUSE_SECONDS
+                # After a timeout the listener has waited long enough.
                 may_help = error.retryable and not isinstance(error, UpstreamTimeout)
-                if received or not may_help or not attempts_left:
-                    log.warning("voice_failed", voice=self.name, code=error.code, reason=error.message)
+                if begun or not attempts_left or not may_help or time.monotonic() + pause >= deadline:
+                    log.warning("voice_failed", voice=self.name, code=error.code, reason=reason_of(error))
                     raise
+            gevent.sleep(pause)
 
-    def _streamed(self, text: str) -> Iterator[bytes]:
-        """Yield the API's PCM from one request. Raises an UpstreamError."""
-        import httpx2
-        import openai
-
-        wanted = {"input": text, "model": self._api.model, "voice": self._api.voice, "response_format": "pcm"}
-        # The raw stream is read below: nothing would decompress it.
-        as_it_is = {"accept-encoding": "identity"}
-        try:
-            response = self._client.audio.speech.with_streaming_response.create(
-                **wanted, extra_headers=as_it_is
-            ).__enter__()
+    def _attempt(self, text: str, deadline: float) -> Generator[bytes, None, None]:
+        """Yield the sound of one attempt, in the first format that the API has."""
+        refusal: ParleyError | None = None
+        for form in FORMATS[FORMATS.index(self._format) :]:
+            seconds = max(0.001, min(self._api.first_sound, deadline - time.monotonic()))
             try:
-                yield from _checked(iter(response.http_response.stream))
-            finally:
-                # In a greenlet of its own, not by `iter_bytes` at its end: closing may wait for a lock of the pool, and
-                # a turn that is ended just then would leave the connection neither used nor free for ever.
-                gevent.spawn(response.close)
-        except openai.APIStatusError as exc:
-            raise _error_for_status(exc.status_code) from exc
-        except openai.APITimeoutError as exc:
-            raise UpstreamTimeout("the speech synthesis did not begin in time") from exc
-        except httpx2.TimeoutException as exc:
-            raise UpstreamStalled("the speech synthesis fell silent") from exc
-        except openai.APIConnectionError as exc:
-            raise UpstreamUnreachable("the speech synthesis can't be reached") from exc
-        except httpx2.HTTPError as exc:
-            raise UpstreamDisconnected("the connection to the speech synthesis broke") from exc
+                with contextlib.closing(self._asked(text, form, seconds)) as pieces:
+                    yield from pieces
+            except _FormatRefused as refused:
+                refusal = refusal or refused.error.said_of(SUBJECT, SETTINGS)
+                continue
+            return
+        try:
+            raise refusal or UpstreamBadResponse("the speech synthesis has no format that can be played")
+        finally:
+            del refusal  # Break the cycle exception -> traceback -> this frame -> exception.
 
-    def _resampled(self, received: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the received sound at our rate, in whole samples. Raises UpstreamBadResponse beyond `LONGEST_MS`."""
-        resampler = Resampler(RATE, self.rate)
-        odd, size = b"", 0
-        for piece in received:
-            size += len(piece)
-            if pacing.duration_ms(size, RATE) > LONGEST_MS:
-                raise UpstreamBadResponse("the speech synthesis does not end")
-            sound = odd + piece
-            whole = len(sound) // 2 * 2
-            odd = sound[whole:]
-            if ready := to_int16(resampler.resample(from_int16(sound[:whole]))):
-                yield ready
-        if ready := to_int16(resampler.flush()):
-            yield ready
+    def _asked(self, text: str, form: str, seconds: float) -> Generator[bytes, None, None]:
+        """Yield the sound of one request, whose first must come within `seconds`.
 
+        Raises _FormatRefused, ParleyError.
+        """
+        with contextlib.ExitStack() as held:
+            held.enter_context(_of_speech())
+            # A timer beside the limits of `receive`: heads and interim responses come drop by drop, too.
+            with gevent.Timeout(seconds, UpstreamTimeout(LATE, reason=f"{LATE}: TTFT_TIMEOUT, PRECOMMIT_TIMEOUT")):
+                answer = _Answer(self._request(text, form, seconds), self._api)
+                held.callback(answer.close)
+                pieces = answer.sound(self.rate, self._least_bytes)
+                first = next(pieces, None)
+            if first is None:
+                raise UpstreamEmptyResponse("the speech synthesis gave no sound")
+            self._format = form
+            yield first
+            yield from pieces
 
-def _checked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces of a sound. Raises UpstreamBadResponse if it begins as a file or a text does."""
-    # The first piece may be one byte long.
-    begun = b""
-    for piece in pieces:
-        begun += piece
-        if len(begun) >= LONGEST_START:
-            break
-    if begun.startswith(FILE_STARTS):
-        raise UpstreamBadResponse("the speech synthesis sent a file or a text where PCM was asked for")
-    if begun:
-        yield begun
-    yield from pieces
+    def _request(self, text: str, form: str, seconds: float) -> HttpResponse:
+        """Send the request for a text; return the response if it is a success. Raises _FormatRefused, ParleyError."""
+        wanted = {"input": text, "model": self._api.model, "voice": self._api.voice, "response_format": form}
+        response = self._pool.request(
+            "POST", "/audio/speech", headers=self._headers, body=json.dumps(wanted).encode(), timeout=seconds
+        )
+        if 200 <= response.status < 300:
+            return response
+        with contextlib.closing(response):
+            body = response.read_start(seconds, MAX_ERROR_BYTES)
+        error = self._api.error_for_status(response.status, response.headers, body)
+        if refuses_format(response.status, body):
+            raise _FormatRefused(error)
+        raise error
 
 
-def _error_for_status(status: int) -> UpstreamError:
-    """Return the error for an answer with a status other than 200."""
-    if status in (401, 403):
-        return UpstreamAuthFailed("the speech synthesis refused the server's own key")
-    if 300 <= status < 400:
-        return UpstreamRedirect("the speech synthesis redirects elsewhere; set TTS_BASE_URL to its final address")
-    return UpstreamError(f"the speech synthesis answered with status {status}")
+class _Answer:
+    """One successful response while it is received, within the limits of its API. Must be closed."""
+
+    def __init__(self, response: HttpResponse, api: Api) -> None:
+        self._response = response
+        self._api = api
+        self._ends_at = time.monotonic() + api.total
+        # Until the first sound a limit of its own holds, which the request watches.
+        self._stalls_at = math.inf
+
+    def sound(self, rate: int, least_bytes: int) -> Iterator[bytes]:
+        """Yield the sound at `rate` Hz in pieces of at least so many bytes, except the last. Raises ParleyError."""
+        named = self._response.headers
+        labels = " ".join(f"{name}={named[name]}" for name in FORMAT_HEADERS if name in named)
+        ready, room = bytearray(), pacing.chunk_bytes(rate, 1000 * api_sound.MAX_SECONDS)
+        for pcm in api_sound.decoded(self._received(), Format.labelled(labels), rate, self._error_in):
+            ready += pcm
+            room -= len(pcm)
+            if room < 0:
+                raise UpstreamBadResponse("the speech synthesis does not end", retryable=False)
+            # A few samples now and then are no sound that anybody hears.
+            if len(ready) >= least_bytes:
+                yield bytes(ready)
+                ready.clear()
+                self._stalls_at = time.monotonic() + self._api.silence
+        if ready:
+            yield bytes(ready)
+
+    def close(self) -> None:
+        """Keep the connection if the answer was read to its end, else close it."""
+        self._response.close()
+
+    def _received(self) -> Iterator[bytes]:
+        """Yield the body as it comes. Raises UpstreamStalled, UpstreamTimeout, and what the connection raises."""
+        while True:
+            due = min(self._stalls_at, self._ends_at)
+            piece = self._response.receive(max(0.0, due - time.monotonic()))
+            if piece == b"":
+                return
+            now = time.monotonic()
+            if now >= self._ends_at:
+                raise UpstreamTimeout(ENDLESS, reason=f"{ENDLESS}: STREAM_TIMEOUT")
+            if piece is None or now >= self._stalls_at:
+                raise UpstreamStalled(SILENT, reason=f"{SILENT}: IDLE_TIMEOUT")
+            yield piece
+
+    def _error_in(self, body: bytes) -> ParleyError:
+        """Return the error for a text in place of sound. Raises _FormatRefused."""
+        answer = api_sound.parsed(body)
+        status = status_in(answer)
+        # As of a refusal: its words, cleaned.
+        words = self._api.error_for_status(400, {}, body).message
+        if answer is None:
+            return UpstreamBadResponse("the speech synthesis sent a text where sound was asked for", reason=words)
+        if refuses_format(400, body):
+            raise _FormatRefused(UpstreamBadResponse("the speech synthesis refused the format", reason=words))
+        if status:
+            return self._api.error_for_status(status, self._response.headers, body)
+        return UpstreamBadResponse("the speech synthesis reported an error in place of sound", reason=words)
+
+
+def status_in(answer: Any) -> int | None:
+    """Return the HTTP status that an error object names, 400 for an error of an invalid request, else None."""
+    for name, value in api_sound.fields_of(answer):
+        if (
+            name in ("code", "status", "status_code", "statusCode")
+            and str(value).isdecimal()
+            and 400 <= int(value) < 600
+        ):
+            return int(value)
+        if name in ("type", "code") and str(value).startswith("invalid"):
+            return 400
+    return None
+
+
+def refuses_format(status: int, body: bytes) -> bool:
+    """Return True if a refusal with this status and body is about the format that was asked for."""
+    if status in FORMAT_STATUSES or status in OTHER_STATUSES:
+        return status in FORMAT_STATUSES
+    answer = api_sound.parsed(body)
+    if answer is None:
+        return bool(_NAMES_FORMAT.search(body.decode("utf-8", "replace")))
+    told = (str(value) for name, value in api_sound.fields_of(answer) if name not in ECHOES)
+    return bool(_NAMES_FORMAT.search("\n".join(told)))
+
+
+@contextlib.contextmanager
+def _of_speech() -> Iterator[None]:
+    """Translate errors that speak of the upstream: a turn has two, and this one has settings of its own."""
+    try:
+        yield
+    except ParleyError as error:
+        raise error.said_of(SUBJECT, SETTINGS) from error.__cause__
+
+
+def reason_of(error: ParleyError) -> str:
+    """Return what the log says of a failure: the API's words where there are any, in one line."""
+    reason = error.reason if isinstance(error, UpstreamError) else error.message
+    return " ".join(reason.split())[:MAX_REASON_CHARACTERS]

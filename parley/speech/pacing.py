@@ -12,13 +12,13 @@ MAX_BATCH_CHUNKS = 32
 """Limit on the chunks that leave in one batch."""
 
 
-def chunk_bytes(rate: int, chunk_ms: int) -> int:
-    """Return the size of a chunk in bytes: 16000 Hz and 40 ms give 1280.
+def chunk_bytes(rate: int, chunk_ms: int, multiple: int = SAMPLE_BYTES) -> int:
+    """Return the size of a chunk in bytes: 16000 Hz and 40 ms give 1280, or 1278 as a multiple of 6.
 
     A chunk is a whole number of samples, at least one. Where the length does not divide evenly (22050 Hz, 25 ms) the
     size is rounded down, and `duration_ms` gives the true length.
     """
-    return max(1, rate * chunk_ms // 1000) * SAMPLE_BYTES
+    return max(1, rate * chunk_ms // 1000 * SAMPLE_BYTES // multiple) * multiple
 
 
 def duration_ms(pcm_bytes: int, rate: int) -> float:
@@ -32,7 +32,7 @@ class Pace:
     The first chunks make a burst of `lead_ms`; the very first never waits. Due times count from the first chunk by
     `clock` (seconds), so that a late chunk delays none after it. Only where the listener has run out of sound, because
     none was there or none could be sent, does the count start anew: what is sent stays at most `lead_ms` ahead of
-    what is heard.
+    what is heard. The size of a chunk is a multiple of `multiple` bytes, except the last one's.
     """
 
     def __init__(
@@ -41,10 +41,11 @@ class Pace:
         chunk_ms: int,
         lead_ms: float,
         *,
+        multiple: int = SAMPLE_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._size = chunk_bytes(rate, chunk_ms)
+        self._size = chunk_bytes(rate, chunk_ms, multiple)
         # A chunk is a whole number of samples, so that its true length may differ a little from the setting's.
         self._lead = max(lead_ms, duration_ms(self._size, rate)) / 1000
         self._bytes_per_second = rate * SAMPLE_BYTES

@@ -50,3 +50,26 @@ def to_int16(samples: Samples) -> bytes:
 def from_int16(pcm: bytes) -> Samples:
     """Return signed 16-bit little-endian samples as floats, full scale at ±1."""
     return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
+
+
+class RateConverter:
+    """Converts PCM16 that comes in pieces, cut anywhere, to mono at another rate, without a seam between pieces."""
+
+    def __init__(self, rate_in: int, rate_out: int, channels: int = 1) -> None:
+        self._resampler = Resampler(rate_in, rate_out)
+        self._channels = channels
+        self._frame_bytes = 2 * channels
+        self._part = b""
+
+    def convert(self, pcm: bytes) -> bytes:
+        """Return the sound that is complete with these bytes; part of a frame at their end waits for its rest."""
+        pcm = self._part + pcm
+        whole = len(pcm) - len(pcm) % self._frame_bytes
+        self._part = pcm[whole:]
+        samples = from_int16(pcm[:whole])
+        mono = samples if self._channels == 1 else to_mono(samples.reshape(-1, self._channels))
+        return to_int16(self._resampler.resample(mono))
+
+    def flush(self) -> bytes:
+        """Return the end of the sound, once."""
+        return to_int16(self._resampler.flush())

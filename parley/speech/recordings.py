@@ -56,8 +56,8 @@ class _FileError(Exception):
 class Library:
     """The recordings in memory, and the simulated utterance where there is none.
 
-    `complete` have their sound and their transcript; of `partial` ones either is a stand-in, so they answer by name
-    only. `problems` are sentences, each about one file of the folder that can't be used.
+    `complete` have their sound and their transcript; of `partial` ones either is a stand-in, so they answer by name,
+    or where there is nothing else. `problems` are sentences, each about one file of the folder that can't be used.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Library:
         recordings = [read(folder, name, files, rate) for name, files in names.items()]
         problems = [problem for recording in recordings for problem in recording.problems]
         if not names:
-            kinds = ", ".join(sound_file.SUFFIXES)
+            kinds = ", ".join(sound_file.COMMON_SUFFIXES)
             problems.append(f"{folder}: no NAME.txt with a sound file ({kinds}) in it; audio answers are simulated")
         complete = [recording.utterance for recording in recordings if recording.utterance and recording.is_complete]
         partial = [recording.utterance for recording in recordings if recording.utterance and not recording.is_complete]
@@ -107,7 +107,8 @@ class Library:
         """Return the recording that answers a request, else simulated sound.
 
         `spoken` is a broadcast, a text that must be heard word for word: it gets the recording of these words or
-        simulated sound, and `name` is ignored. Without a name "default" answers, or the only complete recording.
+        simulated sound, and `name` is ignored. Without a name "default" answers, or the only complete recording; where
+        none is complete, the only one of which there is anything.
         Raises InvalidRequest (`invalid_asset`) for a name that no file could have.
         """
         if spoken is not None:
@@ -116,12 +117,15 @@ class Library:
             raise InvalidRequest("asset: 1 to 64 letters, digits, '.', '_' or '-'", code="invalid_asset", param="asset")
         if name is None:
             # Of several recordings none is picked at random: the caller would hear an arbitrary text.
-            is_only = len(self._complete) == 1 and DEFAULT_NAME not in self._complete
-            name = self.names[0] if is_only else DEFAULT_NAME
+            candidates = list(self._complete or self._by_name)
+            name = candidates[0] if len(candidates) == 1 else DEFAULT_NAME
         return self._by_name.get(name) or placeholder.utterance(None, self.rate)
 
     def by_words(self, spoken: str) -> Utterance | None:
         """Return the complete recording of this text, line breaks and runs of spaces aside, or None."""
+        # No transcript is longer, and a request may carry megabytes.
+        if len(spoken) > MAX_TEXT_BYTES:
+            return None
         return self._by_words.get(_folded(spoken))
 
 
@@ -203,7 +207,7 @@ def _transcript(folder: Path, name: str, files: Files) -> str:
 def _played(folder: Path, name: str, files: Files) -> Path:
     """Return the sound file of a name that is played. Raises _FileError if there is none, or if it is elsewhere."""
     if not sounds(files):
-        first, *others = sound_file.SUFFIXES
+        first, *others = sound_file.COMMON_SUFFIXES
         text_file = files[".txt"].name
         raise _FileError(f"{text_file}: there is no {name}{first} beside it (nor {', '.join(others)})")
     _check_inside(folder, sounds(files)[0])

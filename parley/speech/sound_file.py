@@ -1,24 +1,36 @@
-"""Sound files (WAV, FLAC, Ogg with Vorbis or Opus, MP3) to PCM16 mono, decoded by libsndfile.
+"""Sound files (WAV, AIFF, CAF, AU, FLAC, Ogg with Vorbis or Opus, MP3) to PCM16 mono, decoded by libsndfile.
 
 Nothing here knows a folder or a request. Faults in the header of a WAV file are repaired in `wav.py`.
 """
 
 import functools
+import io
+import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from parley.speech.pcm import Resampler, to_int16, to_mono
-from parley.speech.wav import RepairedWav, SoundError
+import numpy as np
+
+from parley.speech import wav
+from parley.speech.pcm import Resampler, Samples, to_int16, to_mono
+from parley.speech.wav import SEARCHED_BYTES, RepairedWav, SoundError
 
 if TYPE_CHECKING:
     import soundfile
 
-__all__ = ["SUFFIXES", "Sound", "SoundError", "read"]
+__all__ = ["SUFFIXES", "Sound", "SoundError", "decode", "read"]
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-"""Endings of sound files. Of several files with one name the first in this list is played: lossless first."""
+COMMON_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+SUFFIXES = (
+    *COMMON_SUFFIXES,
+    *(".aiff", ".aif", ".aifc", ".caf", ".w64", ".rf64", ".bwf", ".au", ".snd", ".oga", ".mp2"),
+    # Refused, with the command that converts them.
+    *(".m4a", ".mp4", ".aac", ".wma", ".webm"),
+)
+"""Endings of sound files. Of several files with one name the first in this list is played."""
 MAX_SECONDS = 600
 """Limit on the length of a sound, in seconds."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -29,17 +41,29 @@ BLOCK_BYTES = 1 << 18
 RATES_HZ = range(1_000, 384_001)
 LENGTH_UNKNOWN = 1 << 62
 """Number of frames from which libsndfile does not know the length: the writer of a FLAC file could not seek back."""
-KINDS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFX": "RIFX"}
-# libsndfile would read some of these, too: the fewer of its parsers a hostile file can reach, the better. ffmpeg
-# converts each of them; RIFX is not here, because ffmpeg makes noise of it.
+KINDS = {
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"RIFX": "RIFX",
+    b"FORM": "AIFF",
+    b"caff": "CAF",
+    b"riff": "Wave64",
+    b".snd": "AU",
+}
+OGG_CODINGS = (b"\x7fFLAC", b"Speex ")
+"""Names of codings in Ogg, in the first page, that libsndfile does not read."""
+OGG_HEAD_BYTES = 64
+_FORM = re.compile(rb"(?:RIFF|RF64|BW64)....WAVE", re.DOTALL)
+STRAY_BYTES = 64
+"""Bytes in front of a WAV file that are passed over."""
 FOREIGN_STARTS = {
-    b"RF64": "an RF64 file",
-    b"BW64": "a BW64 file",
-    b"FORM": "an AIFF file",
-    b"caff": "a CAF file",
-    b"riff": "a Wave64 file",
     b"\x30\x26\xb2\x75": "a WMA file",
     b"\x1a\x45\xdf\xa3": "a WebM file",
+    b"ADIF": "an AAC file",
+    b"wvpk": "a WavPack file",
+    b"TTA1": "a TTA file",
+    b"Crea": "a Creative Voice file",
+    b"#!AM": "an AMR file",
 }
 
 
@@ -76,45 +100,103 @@ def read(path: Path, rate: int) -> Sound:
             raise SoundError(f"{status.st_size} bytes are more than the {MAX_FILE_BYTES} that are read")
         # Unbuffered: libsndfile reads the descriptor itself, from where it stands.
         with path.open("rb", buffering=0) as file:
-            kind, start = _recognise(file)
-            if kind != "WAV":
-                file.seek(0)
-                return _decode(kind, file.fileno(), rate)
-            repaired = RepairedWav(file, start)
-            sound = _decode(kind, repaired.buffered(), rate)
-            if repaired.failure:
-                raise repaired.failure
-            return sound
+            return decode(file, rate)
     except OSError as exc:
         raise SoundError(f"can't be read: {exc.strerror}") from exc
 
 
-def _recognise(file: BinaryIO) -> tuple[str, int]:
-    """Return the kind of a file and the offset of its sound behind an ID3v2 tag. Raises SoundError for other kinds.
+def decode(
+    file: BinaryIO, rate: int, *, most_seconds: int | None = None, pause: Callable[[], object] = lambda: None
+) -> Sound:
+    """Return the sound of an open file, or of bytes in memory, as `read` does; `pause` is called after each block.
 
-    Tags: https://id3.org/id3v2.4.0-structure, 3.1.
+    `most_seconds` limits the sound, to `MAX_SECONDS` if it is not given.
+
+    Raises SoundError, and OSError where the file can't be read.
     """
-    tag = file.read(10)
-    start = 0
-    if len(tag) == 10 and tag.startswith(b"ID3"):
-        footer_bytes = 10 if tag[5] & 0x10 else 0
-        content_bytes = sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
-        start = 10 + content_bytes + footer_bytes
+    kind, start = recognise(file)
+    repaired = RepairedWav(file, start) if kind == "WAV" else None
+    window = repaired or (wav.Window(file, start) if start else None)
+    file.seek(0)
+    # libsndfile reads a descriptor itself, in half the time.
+    source = window.buffered() if window else file.fileno() if isinstance(file, io.FileIO) else file
+    if repaired and repaired.holds_mpeg:
+        kind = "MP3"
+    reader, failure = _library()
+    try:
+        with reader(source, closefd=False) as opened:
+            sound = _decoded(
+                kind,
+                opened,
+                rate,
+                most_seconds or MAX_SECONDS,
+                pause,
+                low_bits=bool(repaired and repaired.has_low_bits),
+            )
+    except failure as exc:
+        # Of any MP3 data that it can't read libsndfile says "File does not exist".
+        reason = "" if kind == "MP3" else f": {exc.error_string}".rstrip(".")
+        file.seek(start)
+        begun = file.read(OGG_HEAD_BYTES)
+        # ffmpeg saves the intact part of some damaged files, and knows more codings. Of other damage it makes noise.
+        is_convertible = kind in ("FLAC", "CAF") or any(coding in begun for coding in OGG_CODINGS)
+        is_convertible = is_convertible or bool(repaired and repaired.is_convertible)
+        raise SoundError(f"{kind} data that can't be decoded{reason}", is_convertible=is_convertible) from exc
+    if window and window.failure:
+        raise window.failure
+    return sound
+
+
+def recognise(file: BinaryIO) -> tuple[str, int]:
+    """Return the kind of a file and the offset of its sound behind ID3v2 tags. Raises SoundError for other kinds."""
+    start = behind_tags(file)
     file.seek(start)
     head = file.read(12)
-    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        return "WAV", start
-    if head[:4] in KINDS:
-        return KINDS[head[:4]], start
-    # A frame of MPEG layer III, the only layer that is in use. An ID3 tag stands before MP3 data alone.
-    if start or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2):
+    if kind := _kind_of(head):
+        return kind, start
+    # An ID3 tag stands before MP3 data as a rule.
+    if start:
         return "MP3", start
-    foreign = "an MP4 file" if head[4:8] == b"ftyp" else FOREIGN_STARTS.get(head[:4])
+    foreign = FOREIGN_STARTS.get(head[:4])
+    if head[4:8] == b"ftyp":
+        foreign = "an MP4 file"
+    elif head[:2] in (b"\xff\xf1", b"\xff\xf9"):
+        foreign = "an AAC file"
     if foreign:
         raise SoundError(f"{foreign}, which is not played", is_convertible=True)
     if len(head) < 12:
         raise SoundError(f"not a sound file: {len(head)} bytes")
     raise SoundError(f"not a sound file: begins with {head[:4]!r}")
+
+
+def behind_tags(file: BinaryIO) -> int:
+    """Return the offset behind all ID3v2 tags at the start of a file.
+
+    Source: https://id3.org/id3v2.4.0-structure, 3.1.
+    """
+    start = 0
+    file.seek(0)
+    while len(tag := file.read(10)) == 10 and tag.startswith(b"ID3"):
+        footer_bytes = 10 if tag[5] & 0x10 else 0
+        content_bytes = sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+        start += 10 + content_bytes + footer_bytes
+        file.seek(start)
+    file.seek(start)
+    if not _kind_of(file.read(12)):
+        # Padding that the tag does not count, a size that was not written in sevens of bits, or a line break.
+        file.seek(0)
+        if found := _FORM.search(file.read(SEARCHED_BYTES if start else STRAY_BYTES)):
+            start = found.start()
+    return start
+
+
+def _kind_of(head: bytes) -> str | None:
+    """Return the kind of a file that begins with these twelve bytes, or None."""
+    if head[:4] in wav.FORMS and head[8:] == b"WAVE":
+        return "WAV"
+    # A frame of layer III, or of layer II, which broadcasters use. Nobody uses layer I, and UTF-16 text looks like it.
+    is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 in (2, 4)
+    return "MP3" if is_mpeg else KINDS.get(head[:4])
 
 
 @functools.cache
@@ -137,34 +219,39 @@ def _library() -> tuple[type["soundfile.SoundFile"], type["soundfile.LibsndfileE
     return ForwardReader, soundfile.LibsndfileError
 
 
-def _decode(kind: str, source: "BinaryIO | int", rate: int) -> Sound:
-    """Return the sound of an open file or a file descriptor, decoded block by block. Raises SoundError."""
-    reader, failure = _library()
-    try:
-        with reader(source, closefd=False) as file:
-            if file.samplerate not in RATES_HZ:
-                raise SoundError(f"the header says a rate of {file.samplerate} Hz")
-            most = MAX_SECONDS * file.samplerate
-            if most < file.frames < LENGTH_UNKNOWN:
-                seconds = round(file.frames / file.samplerate)
-                raise SoundError(f"{seconds} s of sound are more than the {MAX_SECONDS} s that are played")
-            resampler = Resampler(file.samplerate, rate)
-            pieces, frames = [], 0
-            block_frames = max(1, BLOCK_BYTES // (4 * file.channels))
-            while len(block := file.read(block_frames, dtype="float32", always_2d=True)):
-                frames += len(block)
-                if frames > most:
-                    raise SoundError(f"there is more sound than the {MAX_SECONDS} s that are played")
-                pieces.append(to_int16(resampler.resample(to_mono(block))))
-            if not frames:
-                raise SoundError("holds no sound (0 samples)")
-            pcm = b"".join([*pieces, to_int16(resampler.flush())])
-            is_pcm16 = file.subtype == "PCM_16"
-            name = f"{kind}, {file.subtype_info}"
-            return Sound(name, file.channels, file.samplerate, frames / file.samplerate, is_pcm16, pcm)
-    except failure as exc:
-        # Of any MP3 data that it can't read libsndfile says "File does not exist".
-        reason = "" if kind == "MP3" else f": {exc.error_string}".rstrip(".")
-        # ffmpeg saves the intact part of a damaged FLAC file, and reads FLAC in Ogg. Of other damage it makes noise.
-        is_convertible = kind in ("FLAC", "Ogg")
-        raise SoundError(f"{kind} data that can't be decoded{reason}", is_convertible=is_convertible) from exc
+def _decoded(
+    kind: str,
+    file: "soundfile.SoundFile",
+    rate: int,
+    most_seconds: int,
+    pause: Callable[[], object],
+    *,
+    low_bits: bool,
+) -> Sound:
+    """Return the sound of an open sound file, decoded block by block. Raises SoundError, and libsndfile's own error."""
+    if file.samplerate not in RATES_HZ:
+        raise SoundError(f"the header says a rate of {file.samplerate} Hz")
+    most = most_seconds * file.samplerate
+    if most < file.frames < LENGTH_UNKNOWN:
+        seconds = round(file.frames / file.samplerate)
+        raise SoundError(f"{seconds} s of sound are more than the {most_seconds} s that are played")
+    resampler = Resampler(file.samplerate, rate)
+    pieces, frames = [], 0
+    block_frames = max(1, BLOCK_BYTES // (4 * file.channels))
+    while len(block := file.read(block_frames, dtype="float32", always_2d=True)):
+        frames += len(block)
+        if frames > most:
+            raise SoundError(f"there is more sound than the {most_seconds} s that are played")
+        pieces.append(to_int16(resampler.resample(to_mono(raised(block) if low_bits else block))))
+        pause()
+    if not frames:
+        raise SoundError("holds no sound (0 samples)")
+    pcm = b"".join([*pieces, to_int16(resampler.flush())])
+    name = f"{kind}, {file.subtype_info}"
+    return Sound(name, file.channels, file.samplerate, frames / file.samplerate, file.subtype == "PCM_16", pcm)
+
+
+def raised(samples: Samples) -> Samples:
+    """Return samples of 24 bits that were read as the low bytes of 32, with or without their sign, at full level."""
+    wrapped: Samples = np.remainder(samples * np.float32(256) + np.float32(1), np.float32(2)) - np.float32(1)
+    return wrapped

@@ -10,6 +10,8 @@ travels through the queues behind the sound of everything that came before it. `
 
 import contextlib
 import enum
+import math
+import time
 from collections.abc import Generator, Iterator
 from typing import Protocol
 
@@ -17,8 +19,9 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
-from parley.concurrency import SILENCE, Failure, Silence, outcome_of, result_of
+from parley.concurrency import SILENCE, Failure, Silence, checkpoint, outcome_of, result_of
 from parley.errors import AnswerCapped
+from parley.speech.pacing import chunk_bytes
 from parley.speech.speech_text import Clause, ClauseStream
 from parley.speech.synthesis import Timeline
 from parley.speech.utterance import AudioPiece
@@ -27,6 +30,8 @@ AHEAD = 2
 """Limit on the clauses that are sound or become sound: one is heard, one waits."""
 MOST_CHARACTERS = 12_000
 """Limit on the text of an answer, in characters: ten minutes of speech, like the limit on recordings."""
+MOST_SECONDS = 600
+"""Limit on the sound of an answer, in seconds; a slow voice reaches it before the limit on the text."""
 
 
 class SayClause(Protocol):
@@ -48,8 +53,9 @@ class SpeechStream:
     """One answer that is being spoken; must be closed. `rate` is that of the PCM.
 
     `text` yields pieces of text, and is closed with the stream. SILENCE is yielded where nothing is ready for `tick`
-    seconds, and where `text` yields it: its source may have something else to say. Errors of `text` and `say` are
-    raised behind the sound of everything that came before them.
+    seconds, and where `text` yields it: its source may have something else to say. `waits` limits the seconds that an
+    answer may take beside the longest sound. Errors of `text` and `say` are raised behind the sound of everything that
+    came before them; `voice_failed` is true for those of `say`.
     """
 
     def __init__(
@@ -60,23 +66,38 @@ class SpeechStream:
         rate: int,
         english: bool,
         tick: float,
+        waits: float = math.inf,
     ) -> None:
         self._text = text
         self._say = say
         self._rate = rate
         self._clauses = ClauseStream(english=english)
         self._tick = tick
+        self._most_seconds = MOST_SECONDS + waits
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
         self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
+        # While a clause is being said it counts as failed, and for good if it raises.
+        self.voice_failed = False
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[AudioPiece | Silence]:
-        """Yield the answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
+        """Yield the answer's sound and words, timed from its start.
+
+        Raises AnswerCapped behind `MOST_CHARACTERS` or `MOST_SECONDS`, and where text or voice take too long in all.
+        """
+        ends_at = time.monotonic() + self._most_seconds
         timeline = Timeline(self._rate)
+        room = chunk_bytes(self._rate, 1000 * MOST_SECONDS)
         while (said := self._next()) is not _End.TEXT:
+            # Each clause has limits of its own, but an answer may have hundreds.
+            if time.monotonic() >= ends_at:
+                raise AnswerCapped
             if isinstance(said, AudioPiece):
-                yield timeline.append(said)
+                yield timeline.append(said._replace(pcm=said.pcm[:room]))
+                room -= len(said.pcm)
+                if room < 0:
+                    raise AnswerCapped
             elif said is SILENCE:
                 yield said
             else:
@@ -110,11 +131,13 @@ class SpeechStream:
                 if piece is SILENCE:
                     self._said.put(SILENCE)
                     continue
+                # A broadcast comes in one piece: what has room is said.
+                for clause in self._clauses.feed(piece[: MOST_CHARACTERS - size]):
+                    checkpoint()
+                    self._written.put(clause)
                 size += len(piece)
                 if size > MOST_CHARACTERS:
                     raise AnswerCapped
-                for clause in self._clauses.feed(piece):
-                    self._written.put(clause)
         for clause in self._clauses.flush():
             self._written.put(clause)
         return _End.TEXT
@@ -128,7 +151,9 @@ class SpeechStream:
             self._room.acquire()
             # With all other room free, no clause before this one is still to be heard.
             nothing_to_hear = self._room.counter == AHEAD - 1
+            self.voice_failed = True
             for piece in self._say(clause, urgent=nothing_to_hear):
                 self._said.put(piece)
+            self.voice_failed = False
             self._said.put(_End.CLAUSE)
         return clause

@@ -141,6 +141,10 @@ class CachingSynthesiser:
             for _ in self.say(clause):
                 pass
 
+    def remembers(self, text: str) -> bool:
+        """Return True if every clause of a text can be said from the cache."""
+        return all(clause in self._cache for clause in to_clauses(text, english=self.english))
+
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
         """Return a complete text as one utterance. Raises a ParleyError where the voice fails."""
         # The transcript is the text as given; the clauses lack its markup.

@@ -10,7 +10,7 @@ import base64
 import binascii
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +22,9 @@ KEPT_SECONDS = 3600
 """Seconds for which clients are told that an audio id may be referred to. The field is required; we keep no sound."""
 
 STEP_BYTES = 3 << 16
-"""Bytes encoded in one step; a multiple of three, so that the base64 of the steps is that of the whole."""
+"""Bytes encoded, or characters decoded, in one step; a multiple of three, and of four."""
+JOINABLE_BYTES = 6
+"""Least common multiple of a sample and of what base64 takes at a time: chunks of so many bytes need no padding."""
 
 TimedWord = tuple[str, int, int]
 """A word's text, its start and its end in milliseconds."""
@@ -31,15 +33,17 @@ TimedWord = tuple[str, int, int]
 class AudioChunks:
     """Maker of the chunks of one spoken answer, all of one audio id.
 
-    With `id_once` only the first chunk bears the id, because OpenAI's clients join repeated ids; Agora's samples expect
-    it on each.
+    With `joinable` they are of the form that OpenAI's clients join: the id on the first chunk alone, because a client
+    puts repeated ones behind one another, and on each word its `index` in the whole answer, by which lists are merged.
+    Agora's samples expect the id on each chunk, and words of four fields.
     """
 
-    def __init__(self, envelope: Envelope, *, id_once: bool) -> None:
+    def __init__(self, envelope: Envelope, *, joinable: bool) -> None:
         self._envelope = envelope
         self._label: dict[str, Any] = {"id": f"audio_{uuid.uuid4().hex}"}
-        self._id_once = id_once
+        self._joinable = joinable
         self._begun = False
+        self._words = 0
 
     def adopt(self, audio_id: str) -> None:
         """Use an upstream's id, so that a later turn can refer to its sound; too late once a chunk has been made."""
@@ -48,7 +52,8 @@ class AudioChunks:
 
     def spoken(self, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
         """Return a chunk with a piece of the transcript, and with its words in time where they are known."""
-        timed = [word_object(word) for word in words]
+        timed = word_objects(words, self._words if self._joinable else None)
+        self._words += len(timed)
         return self._chunk(
             {
                 **({"transcript": transcript} if transcript or not timed else {}),
@@ -64,7 +69,7 @@ class AudioChunks:
         role = {} if self._envelope.used else {"role": "assistant"}
         payload = self._envelope.chunk({**role, "audio": {**self._label, **audio}})
         self._begun = True
-        if self._id_once:
+        if self._joinable:
             self._label = {}
         return payload
 
@@ -74,33 +79,62 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def encoded_in_steps(data: bytes, pause: Callable[[], object]) -> msgspec.Raw:
-    """Return the base64 of a long sound as a JSON string; `pause` is called after each step."""
-    pieces = [b'"']
-    for start in range(0, len(data), STEP_BYTES):
-        pieces.append(base64.b64encode(data[start : start + STEP_BYTES]))
-        pause()
-    return msgspec.Raw(b"".join([*pieces, b'"']))
+def encoded_in_steps(pieces: Iterable[bytes], pause: Callable[[], object]) -> msgspec.Raw:
+    """Return the base64 of a long sound as a JSON string; `pause` is called before each step."""
+    text = bytearray(b'"')
+    rest = b""
+    for piece in pieces:
+        for start in range(0, len(piece), STEP_BYTES):
+            pause()
+            data = rest + piece[start : start + STEP_BYTES]
+            # Base64 takes three bytes at a time; padding inside would end the sound.
+            complete = len(data) - len(data) % 3
+            rest = data[complete:]
+            text += base64.b64encode(data[:complete])
+    text += base64.b64encode(rest) + b'"'
+    return msgspec.Raw(text)
 
 
-def word_object(word: TimedWord) -> dict[str, Any]:
-    """Return a word in Agora's form."""
-    text, start_ms, end_ms = word
-    return {"text": text, "start_ts": start_ms, "end_ts": end_ms, "duration": end_ms - start_ms}
+def word_objects(words: Iterable[TimedWord], first_index: int | None = None) -> list[dict[str, Any]]:
+    """Return words in Agora's form, each with its `index` if that of the first one is given."""
+    listed = [
+        {"text": text, "start_ts": start_ms, "end_ts": end_ms, "duration": end_ms - start_ms}
+        for text, start_ms, end_ms in words
+    ]
+    if first_index is None:
+        return listed
+    return [{"index": index, **word} for index, word in enumerate(listed, first_index)]
 
 
-def completion(envelope: Envelope, data: msgspec.Raw, transcript: str, words: Iterable[TimedWord] = ()) -> bytes:
-    """Return a whole answer with OpenAI's `message.audio`; `data` is a JSON string of base64."""
-    timed = [word_object(word) for word in words]
+def completion(
+    envelope: Envelope,
+    data: msgspec.Raw,
+    transcript: str,
+    words: Iterable[TimedWord] = (),
+    *,
+    joinable: bool = False,
+    finish_reason: str = "stop",
+    others: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return a whole answer with OpenAI's `message.audio`; `data` is a JSON string of base64.
+
+    `joinable` is that of `AudioChunks`; `others` are further fields of the answer, `fields` of its message.
+    """
+    message = {**audio_message(data, transcript, word_objects(words, 0 if joinable else None)), **(fields or {})}
+    return msgspec.json.encode({**envelope.completion(message, finish_reason), **(others or {})})
+
+
+def audio_message(data: msgspec.Raw, transcript: str, words: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the message of a whole answer."""
     spoken = {
         "id": f"audio_{uuid.uuid4().hex}",
         "data": data,
         "transcript": transcript,
         "expires_at": int(time.time()) + KEPT_SECONDS,
-        **({"words": timed} if timed else {}),
+        **({"words": words} if words else {}),
     }
-    message = {"role": "assistant", "content": None, "refusal": None, "audio": spoken}
-    return msgspec.json.encode(envelope.completion(message))
+    return {"role": "assistant", "content": None, "refusal": None, "audio": spoken}
 
 
 class Spoken(NamedTuple):
@@ -112,10 +146,10 @@ class Spoken(NamedTuple):
     id: str = ""
 
 
-def spoken(delta: dict[str, Any]) -> Spoken | None:
+def spoken(delta: dict[str, Any], pause: Callable[[], object] = lambda: None) -> Spoken | None:
     """Return the speech in an upstream's delta or message, None if there is no `audio`. Raises UpstreamBadResponse.
 
-    Speech may be empty: a chunk may only name an id, or say until when it is kept.
+    Speech may be empty: a chunk may only name an id, or say until when it is kept. `pause` as for `decoded`.
     """
     audio = delta.get("audio")
     if not isinstance(audio, dict):
@@ -125,17 +159,26 @@ def spoken(delta: dict[str, Any]) -> Spoken | None:
         raise UpstreamBadResponse("the upstream's audio is not of the form that was asked for")
     words, audio_id = audio.get("words"), audio.get("id")
     return Spoken(
-        decoded(data),
+        decoded(data, pause),
         transcript,
         _timed_words(words) if isinstance(words, list) else (),
         audio_id if isinstance(audio_id, str) else "",
     )
 
 
-def decoded(data: str) -> bytes:
-    """Return the bytes of an upstream's base64. Raises UpstreamBadResponse."""
+def decoded(data: str, pause: Callable[[], object] = lambda: None) -> bytes:
+    """Return the bytes of an upstream's base64; `pause` is called before each step of a long one.
+
+    Raises UpstreamBadResponse.
+    """
     try:
-        return base64.b64decode(data, validate=True)
+        if len(data) <= STEP_BYTES:
+            return base64.b64decode(data, validate=True)
+        pieces = []
+        for start in range(0, len(data), STEP_BYTES):
+            pause()
+            pieces.append(base64.b64decode(data[start : start + STEP_BYTES], validate=True))
+        return b"".join(pieces)
     except (binascii.Error, ValueError) as exc:
         raise UpstreamBadResponse("the upstream's audio is not base64") from exc
 

@@ -32,7 +32,8 @@ def test_a_pieces_text_and_words_precede_its_sound(player: Player) -> None:
 
 
 def test_sound_that_fills_no_chunk_waits_for_more(player: Player) -> None:
-    assert list(player.play(AudioPiece(b"\1\0" * 100))) == []
+    assert list(player.play(AudioPiece(b"\1\0" * 100))) == [SILENCE]
+    assert list(player.play(AudioPiece())) == []
 
     (sound,) = audio_of(player.play_to_the_end([AudioPiece(b"\2\0" * 100)]))
     assert base64.b64decode(sound["data"]) == b"\1\0" * 100 + b"\2\0" * 100
@@ -57,3 +58,15 @@ def test_a_request_is_not_held_while_its_sound_is_played() -> None:
     with pytest.raises(AttributeError):
         _ = asked.chat
     assert deltas(list(batches))[-1] == {}
+
+
+@pytest.mark.row("RE-06")
+@pytest.mark.row("RE-05")
+@pytest.mark.parametrize(("v1", "size"), [(False, 1280), (True, 1278)])
+def test_only_v1_is_made_for_clients_that_join(v1: bool, size: int) -> None:
+    made = Player(context(v1=v1), services(ScriptedUpstream()))
+
+    told, *sound = audio_of(made.play_to_the_end([AudioPiece(b"\1\0" * 3000, "Hi", (Word("Hi", 0, 9),))]))
+
+    assert {len(base64.b64decode(piece["data"])) for piece in sound[:-1]} == {size}
+    assert set(told["words"][0]) == {"text", "start_ts", "end_ts", "duration"} | ({"index"} if v1 else set())

@@ -108,3 +108,10 @@ def test_half_a_character_of_a_json_answer_goes_on() -> None:
     answer = json.loads(relayed.whole(context(stream=False), within(upstream)))
 
     assert answer["choices"][0]["message"]["audio"]["transcript"] == "Hi \ud83d"
+
+
+@pytest.mark.row("RF-10")
+def test_a_few_samples_at_a_time_leave_room_for_heartbeats() -> None:
+    batches = relay(*[[speech(PCM[:2])]] * 5, last(chunk("stop")))
+
+    assert batches.count(SILENCE) == 5

@@ -1,5 +1,6 @@
 """The upstream's text, spoken: clauses with their sound, what is no text beside it, and failures by the same voice."""
 
+import base64
 import json
 from typing import Any
 
@@ -8,9 +9,12 @@ from scripted_upstream import ScriptedUpstream, broadcast, chunk, context, delta
 
 from parley.answers import spoken
 from parley.concurrency import SILENCE
-from parley.errors import NotFound, ParleyError, UpstreamDisconnected
+from parley.errors import AnswerCapped, NotFound, ParleyError, UpstreamBadResponse, UpstreamDisconnected
 from parley.services import Services
+from parley.speech import speech_stream
+from parley.speech.speech_text import Clause
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
+from parley.speech.utterance import AudioPiece
 from parley.turn import FallbackSpoken
 from parley.wire import sse
 
@@ -93,8 +97,11 @@ def test_a_fallback_that_may_not_be_said_is_not(error: Exception, fallback: str,
     assert transcripts(batches) == [] and raised is error
 
 
-def test_where_the_voice_fails_the_turn_adds_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
+def test_where_the_voice_fails_the_turn_sends_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def fail(clause: Clause, **_: Any) -> Any:
+        calls.append(clause.text)
         raise UpstreamDisconnected("no voice")
         yield
 
@@ -104,7 +111,46 @@ def test_where_the_voice_fails_the_turn_adds_no_text(monkeypatch: pytest.MonkeyP
     with pytest.raises(UpstreamDisconnected) as raised:
         list(spoken.stream(asked, made))
 
-    assert raised.value.speakable and not asked.envelope.takes_text
+    assert raised.value.speakable and asked.envelope.takes_text and calls == ["Hello."]
+
+
+def test_a_fallback_that_was_begun_is_not_sent_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(clause: Clause, **_: Any) -> Any:
+        yield AudioPiece(bytes(6400), clause.text)
+        raise UpstreamDisconnected("no voice")
+
+    made, asked = within(ScriptedUpstream(LOST), FALLBACK_TEXT="Sorry."), context()
+    monkeypatch.setattr(made.synthesis, "say", fail)
+
+    with pytest.raises(UpstreamDisconnected):
+        list(spoken.stream(asked, made))
+
+    assert not asked.envelope.takes_text
+
+
+@pytest.mark.row("RF-20")
+@pytest.mark.parametrize("form", ["an answer", "a broadcast"])
+def test_an_answer_in_one_piece_has_the_cap_of_a_stream(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(speech_stream, "MOST_SECONDS", 3)
+    long = "It goes on and on. " * 60
+    made = within(ScriptedUpstream(completion={"content": long}))
+
+    is_broadcast = form == "a broadcast"
+    asked = broadcast(long) if is_broadcast else context(stream=False)
+    answer = json.loads((spoken.broadcast_whole if is_broadcast else spoken.whole)(asked, made))["choices"][0]
+
+    assert answer["finish_reason"] == "length"
+    assert len(base64.b64decode(answer["message"]["audio"]["data"])) == 44 + 3 * 32_000
+
+
+@pytest.mark.row("RF-20")
+def test_a_long_text_is_said_up_to_the_cap_of_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech_stream, "MOST_CHARACTERS", 100)
+    batches = []
+    with pytest.raises(AnswerCapped):
+        for batch in spoken.stream_broadcast(broadcast("It goes on. " * 5000), within(ScriptedUpstream())):
+            batches.append(batch)
+    assert sum(len(delta["audio"].get("data", "")) for delta in deltas(batches) if "audio" in delta) > 100_000
 
 
 def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
@@ -114,3 +160,41 @@ def test_a_json_answer_is_said_and_keeps_its_tool_calls() -> None:
 
     assert said["choices"][0]["message"]["audio"]["transcript"] == "Hello."
     assert kept["choices"][0]["message"] == called
+
+
+@pytest.mark.row("RF-27")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([{"type": "text", "text": "It costs"}, {"type": "text", "text": " five."}], "It costs five."),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"text": "Yes."}], "Yes."),
+        (["Yes."], "Yes."),
+        ([{"type": "image_url", "image_url": {}}], ""),
+        ({"text": 7}, "7"),
+        (7, "7"),
+    ],
+    ids=["parts", "thoughts", "strings", "a picture", "an object", "a number"],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_content_of_parts_is_said(content: Any, words: str, stream: bool) -> None:
+    if stream:
+        made = within(ScriptedUpstream([chunk(content=content)], last()))
+        assert "".join(transcripts(list(spoken.stream(context(), made)))).strip() == words
+        return
+    made = within(ScriptedUpstream(completion={"content": content}))
+    answer = json.loads(spoken.whole(context(stream=False), made))
+    assert answer["choices"][0]["message"]["audio"]["transcript"] == words
+
+
+@pytest.mark.row("RF-27")
+def test_a_message_that_is_none_is_a_bad_response() -> None:
+    with pytest.raises(UpstreamBadResponse):
+        spoken.whole(context(stream=False), within(ScriptedUpstream(completion="Hello.")))
+
+
+def test_an_answer_in_one_piece_is_said_beside_its_tool_calls() -> None:
+    upstream = ScriptedUpstream(completion={"content": "I look.", "refusal": "No.", "tool_calls": [TOOL]})
+
+    answer = json.loads(spoken.whole(context(stream=False), within(upstream)))["choices"][0]["message"]
+
+    assert answer["tool_calls"] == [TOOL] and answer["audio"]["transcript"].startswith("I look.")

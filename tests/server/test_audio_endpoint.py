@@ -75,7 +75,7 @@ def ask(server: RunningServer, path: str = "/audio/chat/completions", **fields: 
     return requests.post(f"{server.url}{path}", json=body, timeout=20)
 
 
-def heard(response: requests.Response) -> tuple[dict[str, Any], list[bytes]]:
+def heard(response: requests.Response, size: int = 1280) -> tuple[dict[str, Any], list[bytes]]:
     """The first chunk's `audio` and the sound of the others, of a stream that is right in all else."""
     assert response.status_code == 200 and response.headers["content-type"] == "text/event-stream"
     *sent, done = payloads(response.content)
@@ -90,7 +90,7 @@ def heard(response: requests.Response) -> tuple[dict[str, Any], list[bytes]]:
     assert all(chunk["choices"][0].keys() == {"index", "delta", "logprobs", "finish_reason"} for chunk in spoken)
     assert first["choices"][0]["delta"].keys() == {"role", "audio"} and response.content.count(b'"transcript"') == 1
     pieces = [base64.b64decode(chunk["choices"][0]["delta"]["audio"]["data"], validate=True) for chunk in spoken]
-    assert {len(piece) for piece in pieces[:-1]} <= {1280} and 0 < len(pieces[-1]) <= 1280
+    assert {len(piece) for piece in pieces[:-1]} <= {size} and 0 < len(pieces[-1]) <= size
     return dict(first["choices"][0]["delta"]["audio"]), pieces
 
 
@@ -131,7 +131,7 @@ def test_the_stream_in_bytes(fresh: RunningServer) -> None:
 def test_under_v1_the_audio_id_is_given_once(fresh: RunningServer) -> None:
     for path in ("/audio/v1/chat/completions", "/v1/audio/chat/completions"):
         response = ask(fresh, path, stream=True)
-        audio, pieces = heard(response)
+        audio, pieces = heard(response, 1278)
         assert b"".join(pieces) == BEEP and response.content.count(audio["id"].encode()) == 1
 
 
@@ -174,6 +174,19 @@ def test_of_half_a_recording_the_other_half_alone_is_simulated(fresh: RunningSer
     assert (b"".join(pieces), audio["transcript"]) == (BEEP, "(The recording alone, whose words are not known.)")
     audio, pieces = heard(ask(fresh, asset="noise"))
     assert (b"".join(pieces), audio["transcript"]) == (placeholder.utterance("Noise.", RATE).pcm, "Noise.")
+
+
+@pytest.mark.row("RE-09")
+@pytest.mark.parametrize("half", ["hello.wav", "hello.txt"])
+def test_the_only_half_of_a_recording_is_played(
+    upstream: FakeUpstream, servers: Servers, tmp_path: Path, half: str
+) -> None:
+    (tmp_path / half).write_bytes(wav.encode(BEEP, RATE) if half == "hello.wav" else b"Good morning.")
+    audio, pieces = heard(ask(servers(AUDIO_DIR=str(tmp_path), AUDIO_LEAD_MS="5000")))
+    if half == "hello.wav":
+        assert (b"".join(pieces), audio["transcript"]) == (BEEP, "(The recording hello, whose words are not known.)")
+    else:
+        assert audio["transcript"] == "Good morning."
 
 
 def test_without_any_recording_the_answer_is_simulated(bare: RunningServer) -> None:

@@ -74,7 +74,6 @@ COMPRESSED_FILES = {
 }
 NO_SOUND = {
     "rifx": (b"RIFX" + riff(HEAD, DATA)[4:], "RIFX"),
-    "rf64": (b"RF64" + riff(HEAD, DATA)[4:], "RF64"),
     "mp3": (b"ID3\4" + bytes(400), "MP3"),
     "mp3-frames": (b"\xff\xfb\x90\x64" + bytes(400), "MP3"),
     "zero-length": (b"", "0 bytes"),
@@ -359,6 +358,7 @@ def test_a_hundred_listeners_hear_the_file_without_a_gap(paced: RunningServer) -
 
 
 @pytest.mark.row("AF-11")
+@pytest.mark.row("RE-06")
 @pytest.mark.parametrize("path", ["/audio/chat/completions", "/audio/v1/chat/completions"])
 def test_every_audio_chunk_decodes_alone_in_order(server: RunningServer, path: str) -> None:
     body = {"messages": [{"role": "user", "content": "Hello?"}], "asset": "plain", "stream": True}
@@ -370,7 +370,11 @@ def test_every_audio_chunk_decodes_alone_in_order(server: RunningServer, path: s
     ]
 
     assert done == b"[DONE]" and deltas[-1] == {} and json.loads(sent[-1])["choices"][0]["finish_reason"] == "stop"
-    assert all(len(piece) == 1280 for piece in pieces[:-1]) and len(pieces[-1]) % 2 == 0
+    # OpenAI's clients join the base64: padding inside would end the sound.
+    size = 1278 if "v1" in path else 1280
+    assert all(len(piece) == size for piece in pieces[:-1]) and len(pieces[-1]) % 2 == 0
+    joined = "".join(delta["audio"].get("data", "") for delta in deltas if "audio" in delta)
+    assert "v1" not in path or base64.b64decode(joined, validate=True) == DATA[8:]
     assert b"".join(pieces) == DATA[8:] and not any(piece.startswith(b"RIFF") for piece in pieces)
     ids = [delta["audio"].get("id") for delta in deltas if "audio" in delta]
     assert len(set(ids[:1] if "v1" in path else ids)) == 1 and ids[0]

@@ -30,13 +30,14 @@ from fake_upstream import (
     event,
     events,
     head,
+    http_chunk,
     refusal,
     reset,
     text_chunk,
     whole,
 )
 from fake_voice import PCM_HEAD, begins, by_text, says, tone
-from running_server import ROOT, RunningServer, held_by, hooked, running_server
+from running_server import ROOT, RunningServer, held_by, running_server
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -308,7 +309,7 @@ def test_a_json_answer_holds_it_all(
 
     audio = body["choices"][0]["message"]["audio"]
     sound = base64.b64decode(audio["data"])
-    assert audio["transcript"] == "Certainly, it costs **$45**." and body["usage"]["total_tokens"] == 7
+    assert audio["transcript"] == "Certainly, it costs $45." and body["usage"]["total_tokens"] == 7
     assert near(sound if form == "pcm16" else wav_files.pcm_in(sound), 0.4)
     assert ("citations" in body) == bool(fields)
 
@@ -518,34 +519,179 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
 
 
-SLOW_POOL = """
-import gevent, openai
-openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry = 0.5
-from httpcore2._synchronization import ThreadLock
-usual = ThreadLock.__enter__
-def after_others(lock):
-    gevent.sleep(0.05)
-    return usual(lock)
-ThreadLock.__enter__ = after_others
-"""
-"""The lock of the pool is always somebody else's for a moment, as on a busy server; what is idle is closed soon."""
-
-
-def test_a_barge_in_during_a_release_loses_no_connection(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_a_barge_in_at_any_moment_loses_no_connection(upstream: FakeUpstream) -> None:
     upstream.script = answer("Yes, we can. It costs five. Shall I book one for you? It takes an hour.")
     with contextlib.ExitStack() as stack:
         voice = stack.enter_context(FakeUpstream())  # its own: other servers keep connections, too
-        voice.script = says(SOUND)
+        voice.script = says(SOUND, interval=0.02)
         settings = {"LLM_BASE_URL": upstream.base_url, "TTS_BASE_URL": voice.base_url, "AUDIO_MODE": "speech"}
-        server = stack.enter_context(running_server(settings, argv=hooked(tmp_path, SLOW_POOL)))
+        server = stack.enter_context(running_server(settings))
         for number in range(15):
             asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=15 * number))
         voice.wait_until(lambda: voice.open_calls == 0)
-        deadline = time.monotonic() + 10
-        while len(voice.open_connections) > 2:
-            assert time.monotonic() < deadline, len(voice.open_connections)
-            time.sleep(1)
-            ask(server)  # the pool looks through its connections: what is free too long is closed, what is lost stays
+        voice.wait_until(lambda: len(voice.open_connections) <= 3)
+
+
+# A voice API as it is found in the field.
+
+OUT_OF_BREATH = [head(200, PCM_HEAD), *[http_chunk(b"\1"), 0.1] * 600]
+"""One byte now and then, for a minute."""
+
+
+@pytest.mark.row("RF-10")
+@pytest.mark.parametrize(
+    "script",
+    [OUT_OF_BREATH, [*[b"HTTP/1.1 100 Continue\r\n\r\n", 0.05] * 1200], [HANG]],
+    ids=["bytes", "100 Continue", "silence"],
+)
+def test_a_voice_that_drips_is_an_error_within_its_time(
+    server: RunningServer, voice: FakeUpstream, script: Any
+) -> None:
+    voice.script = script
+    started = time.monotonic()
+
+    response = ask(server)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert "speech synthesis" in response.json()["error"]["message"] and time.monotonic() - started < 5
+
+
+@pytest.mark.row("RF-10")
+def test_a_drip_behind_a_clause_is_told_in_the_stream(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    upstream.script = answer("Yes, we can. It costs five.")
+    voice.script = by_text({"It costs five.": OUT_OF_BREATH}, says(SOUND))
+
+    assert broken(ask(server), "upstream_timeout").transcript == "Yes, we can. "
+
+
+@pytest.mark.row("RF-10")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_voice_that_never_ends_has_the_whole_time_of_an_answer(
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    server = start(STREAM_TIMEOUT="1.5")
+    upstream.script = answer("Hello.") if stream else completion("Hello.")
+    voice.script = [*begins(tone(0.1)), *[0.1, http_chunk(tone(0.03))] * 600]
+
+    response = ask(server, stream=stream)
+
+    if stream:
+        assert broken(response, "upstream_timeout").pcm
+    else:
+        assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
+
+
+@pytest.mark.row("RF-10")
+def test_heartbeats_go_on_while_a_voice_drips(start: Servers, upstream: FakeUpstream, voice: FakeUpstream) -> None:
+    server = start(HEARTBEAT="0.3", TTFT_TIMEOUT="2", IDLE_TIMEOUT="3")
+    voice.script = [*begins(SOUND), *[0.1, http_chunk(b"\1")] * 20, END]
+
+    response = ask(server)
+
+    assert response.content.count(b": keep-alive") >= 3
+    assert near(heard(response).pcm, 0.2)
+
+
+@pytest.mark.row("RF-10")
+def test_a_voice_that_drips_gives_way_to_the_text(
+    servers: Servers, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    # From the start: nothing has been rehearsed.
+    voice.script = OUT_OF_BREATH
+    settings = {"TTS_BASE_URL": voice.base_url, "FALLBACK_TEXT": "Excuse me.", "TTFT_TIMEOUT": "0.5"}
+    server = servers(AUDIO_MODE="speech", **settings)
+
+    response = ask(server)
+
+    found = heard(response)
+    texts = [choice["delta"].get("content", "") for one in found.chunks for choice in one["choices"]]
+    assert "".join(texts) == "Excuse me." and found.is_done and b": error code=upstream_timeout" in response.content
+    assert end_of(server, response) == ("spoken_fallback", "upstream_timeout")
+
+
+@pytest.mark.row("RA-14")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_voices_refusal_reaches_caller_and_log(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    upstream.script = answer("Hello.") if stream else completion("Hello.")
+    voice.script = refusal(400, {"message": f"voice alloy is not to be had with {VOICE_KEY}", "code": "no_voice"})
+
+    response = ask(server, stream=stream)
+
+    error = response.json()["error"]
+    assert response.status_code == 400 and "voice alloy is not to be had" in error["message"]
+    assert VOICE_KEY not in response.text and len(voice.calls) == 1
+    server.wait_for_end(response.headers["x-request-id"])
+    (line,) = [json.loads(line) for line in server.lines() if "voice alloy is not to be had" in line]
+    assert line["event"] == "voice_failed" and VOICE_KEY not in line["reason"]
+
+
+@pytest.mark.row("RA-14")
+def test_a_voice_without_pcm_is_asked_for_wav_from_then_on(start: Servers, voice: FakeUpstream) -> None:
+    sound = whole(wav_files.wav(wav_files.tone(48_000, 0.2), 48_000, channels=2), headers={"content-type": "audio/wav"})
+    no_pcm = refusal(400, {"message": "Only wav is supported for response_format"})
+    voice.script = lambda call: no_pcm if call.json["response_format"] == "pcm" else sound
+    server = start(WAITING_MESSAGES="Just a second.")
+    voice.calls.clear()
+
+    found = [heard(ask(server)) for _ in range(2)]
+
+    assert all(near(one.pcm, 0.2) for one in found)
+    assert [call.json["response_format"] for call in voice.calls] == ["wav", "wav"]
+
+
+@pytest.mark.row("RF-27")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_content_of_parts_is_heard(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    parts = [{"type": "text", "text": "It costs"}, {"type": "text", "text": " five."}]
+    choice = {"index": 0, "message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}
+    as_whole = whole(json.dumps({"id": "a", "choices": [choice]}).encode())
+    upstream.script = (
+        [*events([chunk({"content": parts}), chunk({}, "stop")]), event(DONE), END] if stream else as_whole
+    )
+
+    # The caller's own content may be parts, too.
+    response = ask(
+        server, [{"role": "user", "content": [{"type": "text", "text": "What does it cost?"}]}], stream=stream
+    )
+
+    told = (
+        "".join(heard(response).transcripts)
+        if stream
+        else response.json()["choices"][0]["message"]["audio"]["transcript"]
+    )
+    assert told.strip() == "It costs five." and inputs(voice) == ["It costs five."]
+
+
+# Ten minutes of sound are the most of an answer, in one piece, too.
+
+
+@pytest.mark.row("RF-20")
+@pytest.mark.parametrize("form", ["a broadcast", "the model's text"])
+def test_a_long_text_in_one_piece_ends_at_the_cap(
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream, form: str
+) -> None:
+    server = start()
+    (worker,) = server.worker_pids()
+    text = "It goes on and on and on. " * 72_000  # 1.9 MB
+    upstream.script = completion(text)
+    messages = [{"role": "assistant", "content": text}] if form == "a broadcast" else HELLO
+    before = held_by(worker).rss_bytes
+
+    response = requests.post(
+        f"{server.url}/audio/chat/completions", json={"messages": messages, "stream": False}, timeout=100
+    )
+
+    choice = response.json()["choices"][0]
+    sound = base64.b64decode(choice["message"]["audio"]["data"])
+    assert choice["finish_reason"] == "length" and len(voice.calls) <= 500
+    assert 44 < len(sound) <= 600 * SECOND + 44
+    assert held_by(worker).rss_bytes - before < 150 << 20
 
 
 def test_no_key_and_no_word_of_a_caller_is_in_the_log(server: RunningServer, voice: FakeUpstream) -> None:

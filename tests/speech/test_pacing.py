@@ -1,5 +1,6 @@
 """Sound is cut into chunks that leave on time, by a clock that the tests set."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -65,6 +66,19 @@ def sent_at(count: int, chunk_ms: int, lead_ms: float, delays_ms: dict[int, int]
 )
 def test_a_chunk_is_a_whole_number_of_samples(rate: int, chunk_ms: int, size: int):
     assert pacing.chunk_bytes(rate, chunk_ms) == size
+
+
+@pytest.mark.row("RE-06")
+@given(st.integers(8000, 48_000), st.integers(1, 200), st.lists(st.binary(max_size=999)))
+def test_chunks_of_a_multiple_can_be_joined_as_base64(rate: int, chunk_ms: int, pieces: list[bytes]):
+    clock = Clock()
+    pace = Pace(rate, chunk_ms, 200, multiple=6, clock=clock, sleep=clock.sleep)
+
+    chunks = [chunk for piece in pieces for batch in pace.chunks(piece) for chunk in batch] + pace.flush()
+
+    joined = "".join(base64.b64encode(chunk).decode() for chunk in chunks)
+    whole = b"".join(pieces)
+    assert base64.b64decode(joined, validate=True) == whole[: len(whole) // 2 * 2]
 
 
 def test_a_duration_is_that_of_the_whole_samples():

@@ -68,3 +68,14 @@ def test_channels_are_clipped_before_they_are_averaged() -> None:
     frames = np.array([[3.0, 0.0], [np.inf, -np.inf], [np.nan, 1.0]], np.float32)
 
     assert pcm.to_mono(frames).tolist() == [0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("cut", [1, 7, 100_000])
+def test_pieces_cut_anywhere_are_converted_without_a_seam(channels: int, cut: int) -> None:
+    sound = np.repeat((tone(24_000)[:4800] * 30_000).astype("<i2"), channels).tobytes()
+    converter, at_once = pcm.RateConverter(24_000, 16_000, channels), pcm.RateConverter(24_000, 16_000, channels)
+
+    pieces = [converter.convert(sound[at : at + cut]) for at in range(0, len(sound), cut)]
+
+    assert b"".join([*pieces, converter.flush()]) == at_once.convert(sound) + at_once.flush()

@@ -126,7 +126,7 @@ def test_a_broadcast_without_a_recording_is_simulated(library: Library, name: st
         (".txt", b"Caf\xe9", "bad.txt: not UTF-8 (byte 3"),
         (".txt", b"x" * 70_000, "bad.txt: not a text file of at most 65536 bytes"),
         (".wav", b"ID3\3" + bytes(99), "bad.wav: MP3 data that can't be decoded"),
-        (".wav", b"RF64" + bytes(99), "bad.wav: an RF64 file, which is not played; convert it with: ffmpeg -i "),
+        (".wav", b"wvpk" + bytes(99), "bad.wav: a WavPack file, which is not played; convert it with: ffmpeg -i "),
         (".wav", b"", "bad.wav: not a sound file: 0 bytes"),
     ],
 )
@@ -161,6 +161,47 @@ def test_sound_without_a_transcript_claims_no_words(tmp_path: Path):
     assert (chosen.pcm, chosen.simulated) == (SOUND["welcome"], False)
     assert chosen.transcript == "(The recording welcome, whose words are not known.)"
     assert library.choose(None, spoken=chosen.transcript).simulated
+
+
+HALVES = {
+    "text alone": ({".txt": b"Good morning."}, "Good morning.", True),
+    "sound alone": ({".wav": None}, "(The recording hello, whose words are not known.)", False),
+    "empty text": ({".wav": None, ".txt": b" \n"}, "(The recording hello, whose words are not known.)", False),
+    "bad text": ({".wav": None, ".txt": b"Caf\xe9"}, "(The recording hello, whose words are not known.)", False),
+    "broken sound": ({".wav": b"ID3\3" + bytes(99), ".txt": b"Good morning."}, "Good morning.", True),
+    "sound of another kind": ({".m4a": b"\0\0\0\x20ftypM4A ", ".txt": b"Good morning."}, "Good morning.", True),
+    "capitals": ({".WAV": None}, "(The recording hello, whose words are not known.)", False),
+}
+
+
+@pytest.mark.row("RE-09")
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("name", ["hello", "default", "hello-2.b"])
+def test_the_only_half_there_is_answers_under_any_name(tmp_path: Path, half: str, name: str):
+    files, transcript, simulated = HALVES[half]
+    for suffix, content in files.items():
+        (tmp_path / f"{name}{suffix}").write_bytes(wav.encode(SOUND["welcome"], 16000) if content is None else content)
+
+    chosen = Library.load(tmp_path, 16000).choose(None)
+
+    assert (chosen.transcript, chosen.simulated) == (transcript.replace("hello", name), simulated)
+    assert simulated or chosen.pcm == SOUND["welcome"]
+
+
+@pytest.mark.row("RE-09")
+def test_half_a_recording_stands_back_behind_a_whole_one(tmp_path: Path):
+    add(tmp_path, "welcome")
+    (tmp_path / "default.txt").write_text("Half.")
+
+    assert Library.load(tmp_path, 16000).choose(None).name == "welcome"
+
+
+@pytest.mark.row("RE-09")
+def test_of_two_halves_none_is_picked_at_random(tmp_path: Path):
+    (tmp_path / "one.txt").write_text("One.")
+    (tmp_path / "two.txt").write_text("Two.")
+
+    assert Library.load(tmp_path, 16000).choose(None).name == placeholder.NAME
 
 
 def test_a_missing_half_is_named(tmp_path: Path):

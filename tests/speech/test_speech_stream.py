@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
+from parley.speech import speech_stream as speech_stream_module
 from parley.speech.speech_stream import MOST_CHARACTERS, SpeechStream
 from parley.speech.speech_text import Clause
 from parley.speech.utterance import AudioPiece
@@ -118,10 +119,53 @@ def test_a_clause_is_urgent_when_nothing_is_left_to_hear(speaker: Speaker) -> No
 def test_the_text_is_read_while_no_piece_is_taken(speaker: Speaker) -> None:
     writer = Writer("One. Two. Three. Four.")
     stream = speech_stream(writer, speaker)
-    settle()
+    with gevent.Timeout(LIMIT):
+        while not writer.closed:
+            settle()
 
-    assert writer.closed
     assert len(list(stream.pieces())) == 4
+
+
+@pytest.mark.row("RF-20")
+def test_the_sound_of_an_answer_ends_at_its_cap(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech_stream_module, "MOST_SECONDS", 1)
+    heard = b""
+
+    with pytest.raises(AnswerCapped):
+        for piece in speech_stream(Writer("It goes on. " * 50), speaker).pieces():
+            heard += piece.pcm
+
+    assert len(heard) == 2 * RATE and len(speaker.said) <= 13
+
+
+@pytest.mark.row("RF-20")
+def test_one_long_piece_of_text_is_said_up_to_the_cap(speaker: Speaker) -> None:
+    texts = []
+
+    with pytest.raises(AnswerCapped):
+        for piece in speech_stream(Writer("It goes on and on. " * 5000), speaker).pieces():
+            texts.append(piece.text)
+
+    assert 0.9 * MOST_CHARACTERS < len("".join(texts)) <= MOST_CHARACTERS
+
+
+@pytest.mark.row("RF-10")
+def test_an_answer_of_slow_clauses_has_an_end(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech_stream_module, "MOST_SECONDS", 0)
+    writer = Writer(*itertools.repeat(SILENCE, 1000))
+    stream = SpeechStream(writer.text(), speaker.say, rate=RATE, english=True, tick=LIMIT, waits=0)
+
+    with contextlib.closing(stream), pytest.raises(AnswerCapped):
+        list(stream.pieces())
+
+
+@pytest.mark.row("RF-10")
+def test_the_side_that_failed_is_told(speaker: Speaker) -> None:
+    for writer, is_voice in ((Writer("Yes. A fault."), True), (Writer("Yes. ", UpstreamDisconnected("broke")), False)):
+        stream = speech_stream(writer, speaker)
+        with pytest.raises(UpstreamError):
+            list(stream.pieces())
+        assert stream.voice_failed is is_voice
 
 
 def test_silence_gives_empty_pieces(speaker: Speaker) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
 from parley.wire import audio
@@ -23,7 +25,7 @@ def envelope() -> Envelope:
 
 
 def test_words_carry_their_times_after_the_transcript(envelope: Envelope):
-    payload = AudioChunks(envelope, id_once=False).spoken("Hello!", [("Hello", 0, 420), ("!", 420, 440)])
+    payload = AudioChunks(envelope, joinable=False).spoken("Hello!", [("Hello", 0, 420), ("!", 420, 440)])
 
     assert payload.endswith(
         b'"transcript":"Hello!","words":[{"text":"Hello","start_ts":0,"end_ts":420,"duration":420},'
@@ -32,7 +34,7 @@ def test_words_carry_their_times_after_the_transcript(envelope: Envelope):
 
 
 def test_the_first_chunk_of_an_answer_gives_the_role(envelope: Envelope):
-    chunks = AudioChunks(envelope, id_once=False)
+    chunks = AudioChunks(envelope, joinable=False)
 
     first, second = delta_of(chunks.data(b"\0\1")), delta_of(chunks.spoken("Hello!"))
 
@@ -44,19 +46,44 @@ def test_the_first_chunk_of_an_answer_gives_the_role(envelope: Envelope):
 def test_after_words_of_ours_the_role_has_been_given(envelope: Envelope):
     envelope.text("One moment. ", first=True)
 
-    assert "role" not in delta_of(AudioChunks(envelope, id_once=False).data(b"\0\0"))
+    assert "role" not in delta_of(AudioChunks(envelope, joinable=False).data(b"\0\0"))
 
 
 def test_the_id_may_be_given_once(envelope: Envelope):
-    chunks = AudioChunks(envelope, id_once=True)
+    chunks = AudioChunks(envelope, joinable=True)
 
     ids = [delta_of(chunks.data(b"\0\0"))["audio"].get("id") for _ in range(3)]
 
     assert ids[0].startswith("audio_") and ids[1:] == [None, None]
 
 
+@pytest.mark.row("RE-05")
+def test_joinable_words_bear_their_index_in_the_answer(envelope: Envelope):
+    chunks = AudioChunks(envelope, joinable=True)
+
+    told = [delta_of(chunks.spoken(text, [(text, 0, 9), (".", 9, 10)]))["audio"]["words"] for text in ("One", "Two")]
+
+    assert [word["index"] for words in told for word in words] == [0, 1, 2, 3]
+    body = json.loads(audio.completion(envelope, msgspec.Raw(b'""'), "Hi", [("Hi", 0, 1)], joinable=True))
+    assert body["choices"][0]["message"]["audio"]["words"][0]["index"] == 0
+
+
+@pytest.mark.row("RF-20")
+@given(st.lists(st.binary(max_size=40)))
+def test_the_base64_of_pieces_is_that_of_the_whole(pieces: list[bytes]):
+    assert bytes(audio.encoded_in_steps(pieces, int)) == b'"' + base64.b64encode(b"".join(pieces)) + b'"'
+
+
+@pytest.mark.row("RF-20")
+def test_a_long_text_of_base64_is_decoded_in_steps():
+    data = bytes(place % 251 for place in range(500_000))
+    pauses: list[int] = []
+
+    assert audio.decoded(base64.b64encode(data).decode(), lambda: pauses.append(1)) == data and len(pauses) == 4
+
+
 def test_an_upstreams_id_is_carried_from_the_start_or_never(envelope: Envelope):
-    early, late = AudioChunks(envelope, id_once=False), AudioChunks(envelope, id_once=False)
+    early, late = AudioChunks(envelope, joinable=False), AudioChunks(envelope, joinable=False)
     early.adopt("audio_theirs")
     late.data(b"\0\0")
     late.adopt("audio_theirs")
@@ -80,7 +107,7 @@ def test_a_long_sound_is_the_same_in_steps(size: int):
 
     pauses: list[int] = []
 
-    encoded = bytes(audio.encoded_in_steps(data, lambda: pauses.append(1)))
+    encoded = bytes(audio.encoded_in_steps([data], lambda: pauses.append(1)))
 
     assert encoded == b'"' + base64.b64encode(data) + b'"'
     assert len(pauses) == -(-size // audio.STEP_BYTES)
