@@ -18,7 +18,7 @@ from flask import Blueprint
 from blueprints.web import services
 from parley.errors import NotFound
 from parley.knowledge import encoders, prompt
-from parley.knowledge.bases import is_base_name
+from parley.knowledge.folder_scan import is_base_name
 from parley.knowledge.index import Hit, Query
 from parley.knowledge.prompt import MORE_THAN_WANTED, select_excerpts
 from parley.knowledge.semantic import EncoderFailed
@@ -38,7 +38,7 @@ def check(strict: bool, as_json: bool) -> None:
     bases = kb_check.inspect(services().settings.kb_dir)
     findings = [finding for base in bases for finding in base.findings]
     errors = sum(finding.severity == "error" for finding in findings)
-    warnings = len(findings) - errors
+    warnings = sum(finding.severity == "warning" for finding in findings)
     if as_json:
         report = {"bases": [dataclasses.asdict(base) for base in bases], "errors": errors, "warnings": warnings}
         click.echo(json.dumps(report, ensure_ascii=False))

@@ -102,7 +102,7 @@ def test_the_check_as_json_has_bases_findings_and_counts(tmp_path: Path) -> None
             "file": f"{tmp_path}/a.json",
             "line": 2,
             "where": "[0]",
-            "message": "the entry is not an object",
+            "message": 'the entry is not an object; write {"text": "..."}',
         }
     ]
     assert (base["kb"], base["passages"], base["invisible_characters"], base["characters"]) == ("", 1, 1, 1)

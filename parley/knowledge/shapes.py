@@ -1,0 +1,301 @@
+"""The shapes of a knowledge file: where in its JSON value the entries are.
+
+    [entry, ...]                               a list of entries
+    {"faqs": [entry, ...], "version": 1}       lists one level down, or deeper, beside fields of the file's own
+    {"categories": [{"faqs": [...]}, ...]}     lists below their categories
+    {"title": ..., "text": ...}                one entry
+    {"parking": {"text": ...}, ...}            entries by key
+    {title: text, ...}                         a mapping, each member an entry
+    {"question": [...], "answer": [...]}       columns
+    [["question", "answer"], [q, a], ...]      rows, or pairs
+
+How one entry is read lives in `entries.py`, the names of fields in `field_names.py`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from parley.knowledge.field_names import Fields, fields_of, fold
+from parley.knowledge.json_file import InvalidKnowledge
+
+MAX_DEPTH = 6
+"""Levels of lists and objects below which no entries are looked for."""
+LOOKED_AT = 1000
+"""Members of a list of which at least one must be an entry."""
+WRAPPERS = ("properties", "fields", "attributes", "node", "_source", "payload", "record", "article", "item", "document")
+"""Keys under which other tools keep an entry's own fields, beside its id."""
+DIALOGUES = ("messages", "conversations")
+"""Keys of a conversation in turns, as models are trained with."""
+ASKS, REPLIES = {"user", "human", "customer"}, {"assistant", "gpt", "bot", "agent", "model"}
+"""Who asks and who replies in the turns of a conversation."""
+ONE_ENTRY = ({"title", "text"}, {"id", "text"}, {"question", "answer"})
+"""Keys by which a whole file is one entry, whatever else it holds."""
+FILE_FIELDS = frozenset(
+    {"version", "schema", "type", "lang", "language", "locale", "count", "total", "page", "created", "updated"}
+)
+"""Keys of a mapping that describe the file, if their values are no sentences."""
+PROSE_WORDS = 4
+"""Words from which on a text beside the entries is more than a field of the file."""
+
+Entries = Iterator[tuple[str, str, Any]]
+Entry = Mapping[str, Any]
+_PATH_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Finder:
+    """Finds the entries of one file, whose ids begin with `stem` if they name none.
+
+    `note` is called with a sentence for each text that stands beside the entries and is not read, `breathe` at each
+    step.
+    """
+
+    def __init__(
+        self, stem: str, note: Callable[[str], None] = lambda _: None, breathe: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stem = stem
+        self._note = note
+        self._breathe = breathe
+
+    def entries(self, value: list[Any] | dict[str, Any]) -> Entries:
+        """Yield each entry of a file's value with its location and its default id. Raises InvalidKnowledge."""
+        if isinstance(value, list):
+            yield from self._of_list(value, "", self._stem, 0)
+        elif responses := _rasa_responses(value):
+            yield from (
+                (f".responses[{json.dumps(name)}]", f"{self._stem}-{name}", responses[name]) for name in responses
+            )
+        else:
+            yield from self._of_file(value)
+
+    def _of_file(self, value: dict[str, Any]) -> Entries:
+        """Yield the entries of a file's object."""
+        _refuse_other_files(value)
+        if columns := _columns(value):
+            yield from self._of_list(columns, "", self._stem, 0)
+            return
+        is_question = _is_question(value)
+        nested = self._nested(value, 0, whole=is_question)
+        lists = {key for key, inner in nested.items() if not _is_entry(inner)}
+        if any(keys <= value.keys() for keys in ONE_ENTRY) or (not nested and is_question):
+            beside = lists if "answer" not in value else set()
+            yield "", self._stem, {key: inner for key, inner in value.items() if key not in beside}
+        elif not lists:
+            yield from self._of_mapping(value)
+            return
+        else:
+            beside = lists
+            for key in value.keys() - lists:
+                if _is_prose(value[key]):
+                    self._note(f'the text under "{key}" stands beside the list of entries and is not read')
+        for key in value:
+            if key in beside:
+                prefix = self._stem if len(beside) == 1 else f"{self._stem}-{key}"
+                yield from self._below(value[key], _path("", key), key, prefix, 0)
+
+    def _of_mapping(self, value: dict[str, Any]) -> Entries:
+        """Yield each member of a mapping as an entry, its key as the title unless it has one of its own."""
+        for key, inner in value.items():
+            describes_file = key.startswith(("@", "$")) or fold(key) in FILE_FIELDS
+            if inner in ([], {}) or (describes_file and not _is_prose(inner)):
+                continue
+            entry = {"title": key, "text": inner}
+            if _is_entry(inner):
+                inner = unwrapped(inner)
+                entry = inner if fields_with_content(inner)[1].titles else {"title": key, **inner}
+            yield f"[{json.dumps(key, ensure_ascii=False)}]", f"{self._stem}-{key}", entry
+
+    def _of_list(self, members: list[Any], where: str, prefix: str, depth: int, category: str = "") -> Entries:
+        """Yield the entries of a list, each member one, or an object with lists of them."""
+        head = members[0] if members else None
+        if isinstance(head, list) and head and all(isinstance(cell, str) for cell in head):
+            members = _rows(members)
+        for index, member in enumerate(members):
+            self._breathe()
+            here, id_ = f"{where}[{index}]", f"{prefix}-{index}"
+            member = unwrapped(member) if isinstance(member, dict) else member
+            if isinstance(member, list) and depth < MAX_DEPTH:
+                yield from self._of_list(member, here, id_, depth + 1, category)
+                continue
+            nested = self._nested(member, depth + 1, whole=True) if _may_hold_lists(member) else {}
+            below = {key: inner for key, inner in nested.items() if isinstance(inner, list) or not _is_entry(inner)}
+            if isinstance(member, dict) and "@type" in member and not below and not _is_entry(member):
+                # schema.org: a website or a company beside its questions.
+                continue
+            if not below or _is_entry({key: inner for key, inner in member.items() if key not in below}):
+                own = {key: inner for key, inner in member.items() if key not in below} if below else member
+                yield here, id_, _in_category(own, category)
+            if below:
+                title = _title(member) or category
+                for key, inner in below.items():
+                    below_id = id_ if len(below) == 1 else f"{id_}-{key}"
+                    yield from self._below(inner, _path(here, key), key, below_id, depth + 1, title)
+
+    def _below(self, inner: Any, where: str, key: str, prefix: str, depth: int, category: str = "") -> Entries:
+        """Yield the entries of a list or an object that is known to hold some."""
+        if isinstance(inner, list):
+            yield from self._of_list(inner, where, prefix, depth, category)
+        elif _is_entry(inner):
+            entry = unwrapped(inner)
+            entry = entry if fields_with_content(entry)[1].titles else {"title": key, **entry}
+            yield where, prefix, _in_category(entry, category)
+        else:
+            title, nested = _title(inner) or category, self._nested(inner, depth + 1)
+            for name, value in nested.items():
+                below_id = prefix if len(nested) == 1 else f"{prefix}-{name}"
+                yield from self._below(value, _path(where, name), name, below_id, depth + 1, title)
+
+    def _nested(self, value: Any, depth: int, *, whole: bool = False) -> dict[str, Any]:
+        """Return the members of an object that hold entries; with `whole`, only such as have a title and a text."""
+        found: dict[str, Any] = {}
+        for key, inner in value.items() if isinstance(value, dict) and depth < MAX_DEPTH else ():
+            self._breathe()
+            if isinstance(inner, list):
+                holds = any(self._holds(member, depth + 1, whole=whole) for member in islice(inner, LOOKED_AT))
+            else:
+                holds = isinstance(inner, dict) and self._holds(inner, depth + 1, whole=whole or depth > 0)
+            if holds:
+                found[key] = inner
+        return found
+
+    def _holds(self, member: Any, depth: int, *, whole: bool) -> bool:
+        """Return true if a member is an entry, or an object with lists of entries."""
+        if isinstance(member, list):
+            return depth < 3 and len(member) > 1 and all(isinstance(cell, str) for cell in member)
+        if not isinstance(member, dict):
+            return False
+        fields = fields_with_content(unwrapped(member))[1]
+        if fields.texts and (fields.titles or not whole):
+            return True
+        return bool(self._nested(member, depth + 1, whole=True))
+
+
+def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry whose fields stand one level down, or which is a conversation, with its fields at the top."""
+    fields = fields_with_content(entry)[1]
+    if fields.texts and not fields.is_weak:
+        return entry
+    for key in DIALOGUES:
+        turns = entry.get(key)
+        if isinstance(turns, list) and turns and all(isinstance(turn, dict) for turn in turns):
+            said = [(turn.get("role") or turn.get("from"), turn.get("content") or turn.get("value")) for turn in turns]
+            asked, replied = ([text for who, text in said if who in side] for side in (ASKS, REPLIES))
+            if asked and replied:
+                return {**{name: value for name, value in entry.items() if name != key}, "q": asked, "a": replied}
+    for key in WRAPPERS:
+        inner = entry.get(key)
+        if isinstance(inner, dict) and fields_with_content(inner)[1].texts:
+            return {**{name: value for name, value in entry.items() if name != key}, **inner}
+    return entry
+
+
+def fields_with_content(entry: Entry) -> tuple[list[str], Fields]:
+    """Return the keys of an entry that hold anything, and which of them are its title and its text."""
+    keys = [key for key, value in entry.items() if not _is_empty(value)]
+    return keys, fields_of(tuple(keys))
+
+
+def _is_empty(value: Any) -> bool:
+    """Return true for a value that holds nothing; 0 and false are something."""
+    return value is None or (not value.strip() if isinstance(value, str) else value in ([], {}))
+
+
+def _is_entry(value: Any) -> bool:
+    """Return true for an object that has a text of its own."""
+    return isinstance(value, dict) and bool(fields_with_content(unwrapped(value))[1].texts)
+
+
+def _is_question(value: dict[str, Any]) -> bool:
+    """Return true for an object that is a question, or something with a title, and its answer."""
+    fields = fields_with_content(unwrapped(value))[1]
+    return fields.is_answer and bool(fields.titles)
+
+
+def _may_hold_lists(member: Any) -> bool:
+    """Return true for an object that may be a category. An answer or an article has its own lists as side fields."""
+    if not isinstance(member, dict):
+        return False
+    fields = fields_with_content(member)[1]
+    return not fields.texts or fields.is_weak or not fields.titles
+
+
+def _in_category(entry: Any, category: str) -> Any:
+    """Return an entry with the title of the object above it, which is its own title if it has none."""
+    if not category or not isinstance(entry, dict):
+        return entry
+    name = "category" if fields_with_content(entry)[1].titles else "title"
+    return {name: category, **entry}
+
+
+def _title(value: Entry) -> str:
+    """Return the title of an object that holds lists, if it is a string."""
+    keys, fields = fields_with_content(value)
+    titles = [value[keys[at]] for at in fields.titles if isinstance(value[keys[at]], str)]
+    return titles[0] if titles else ""
+
+
+def _columns(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an object that holds columns, each a list or an object by row; none for another object."""
+    columns = {
+        key: list(inner.values()) if isinstance(inner, dict) else inner
+        for key, inner in value.items()
+        if isinstance(inner, list | dict)
+    }
+    fields = fields_of(tuple(columns))
+    used = [list(columns.values())[at] for at in (*fields.titles, *fields.texts)] if fields.titles else []
+    if not fields.texts or len({len(column) for column in used}) != 1:
+        return []
+    if any(isinstance(cell, dict) for column in used for cell in islice(column, LOOKED_AT)) or len(used[0]) < 2:
+        return []
+    rows = range(len(used[0]))
+    return [{key: column[at] for key, column in columns.items() if len(column) == len(used[0])} for at in rows]
+
+
+def _rows(members: list[Any]) -> list[Any]:
+    """Return a list of rows as entries: by the names in its first row, or else as a question and its answers."""
+    fields = fields_of(tuple(members[0]))
+    if fields.titles and fields.texts:
+        names = members[0]
+        return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in members[1:]]
+    return [
+        {"question": row[0], "answer": row[1:]} if isinstance(row, list) and len(row) > 1 else row for row in members
+    ]
+
+
+def _rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of a Rasa file: what the bot utters, asked by the examples of the intent of that name."""
+    responses = value.get("responses")
+    if not isinstance(responses, dict) or not any(str(name).startswith("utter_") for name in responses):
+        return {}
+    training = value.get("nlu")
+    examples = {
+        f"utter_{intent.get('intent')}": [line.strip(" -") for line in str(intent.get("examples") or "").splitlines()]
+        for intent in (training if isinstance(training, list) else ())
+        if isinstance(intent, dict)
+    }
+    return {
+        name: {"question": examples.get(name) or fold(name.removeprefix("utter_")), "answer": said}
+        for name, said in responses.items()
+    }
+
+
+def _refuse_other_files(value: dict[str, Any]) -> None:
+    """Raise InvalidKnowledge for a file that belongs to another tool and holds no answers."""
+    if "rasa_nlu_data" in value:
+        raise InvalidKnowledge("holds questions to train with and no answers; import the bot's responses (domain.yml)")
+    if "$schema" in value and {"definitions", "$defs", "properties", "items"} & value.keys():
+        raise InvalidKnowledge("is a JSON schema, the description of a file, and holds no texts; take the file itself")
+
+
+def _is_prose(value: Any) -> bool:
+    """Return true for a text of some words, or a list of such."""
+    if isinstance(value, list):
+        return any(isinstance(member, str) and _is_prose(member) for member in islice(value, LOOKED_AT))
+    return isinstance(value, str) and len(value.split()) >= PROSE_WORDS
+
+
+def _path(where: str, key: str) -> str:
+    """Return the location of a member."""
+    return f"{where}.{key}" if _PATH_KEY.fullmatch(key) else f"{where}[{json.dumps(key, ensure_ascii=False)}]"
