@@ -45,6 +45,7 @@ def ready() -> Response:
             "streams": len(within.admission.running),
             "upstreams": within.upstream.breaker_states(),
             "kb": within.knowledge.bases.state,
+            **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)

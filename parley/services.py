@@ -46,9 +46,10 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        self.index_factory = index_factory_of(settings)
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, index_factory_of(settings).build, in_background, self._look_in_thread),
+            Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )

@@ -210,7 +210,7 @@ def test_nothing_is_written_over_unless_it_is_forced(tmp_path: Path) -> None:
 
 def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
     write(tmp_path / "good.txt", "x")
-    (tmp_path / "latin.txt").write_bytes("привет, мир".encode("windows-1251"))  # noqa: RUF001
+    (tmp_path / "latin.txt").write_bytes("привет, мир".encode("windows-1251"))
     write(tmp_path / "blank.md", " \n")
     files = [str(tmp_path / name) for name in ("latin.txt", "good.txt", "none.txt", "blank.md", "a.exe")]
 
@@ -219,8 +219,8 @@ def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
 
     assert (result.exit_code, report["failed"]) == (1, 4)
     assert [entry.get("fault", entry.get("entries")) for entry in report["files"]] == [
-        "is neither UTF-8 nor Windows-1252 (line 1); name its encoding, for example `--encoding windows-1251` (Cyrillic), "
-        "shift_jis or gb18030",
+        "is neither UTF-8 nor Windows-1252 (line 1); name its encoding, for example `--encoding windows-1251` "
+        "(Cyrillic), shift_jis or gb18030",
         1,
         "can't be read: No such file or directory",
         "contains no text",
