@@ -99,12 +99,14 @@ class Bases:
         Each new index is built aside and replaces the old one by one assignment. If a file breaks, its base stays as it
         was.
         """
+        # Taken here: the thread must not look at what the event loop changes.
         known = {"", *self.serving}
         scans = self._in_thread(lambda: self._scan(known))
         serving = dict(self.serving)
         changed = [
             name for name, scan in scans.items() if name not in serving or serving[name].fingerprint != scan.fingerprint
         ]
+        # A base whose last file was deleted is gone, and its name unknown.
         gone = serving.keys() - scans.keys()
         new_passages: dict[str, Sequence[Passage]] = {}
         for name in changed:

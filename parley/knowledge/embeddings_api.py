@@ -64,6 +64,7 @@ def in_order(embeddings: Sequence[_Embedding]) -> Sequence[_Embedding]:
     numbers = [each.index for each in embeddings]
     if len({*numbers}) <= 1:
         return embeddings
+    # Counted from 1 by some; a gap means that a text has no vector, and another one two.
     if None in numbers:
         raise ValueError("some embeddings have a number and others none")
     in_sequence = sorted(embeddings, key=lambda each: each.index or 0)

@@ -47,6 +47,7 @@ def document_of(entry: Any, default_id: str, breathe: Callable[[], None]) -> Doc
     if not text:
         raise InvalidKnowledge(why_no_text(entry, keys, [keys[at] for at in fields.texts]))
     refuse_drafts(entry)
+    # Of several questions each is in the title, so none of them is metadata as well.
     used = {keys[at] for at in (*fields.titles, *fields.texts)}
     notes: list[str] = []
     metadata = {
@@ -119,6 +120,7 @@ def text_of(value: Any, separator: str = "\n", depth: int = 0) -> str:
         return text_of([value[keys[at]] for at in fields.texts], separator, depth + 1)
     if any(isinstance(inner, dict | list) for inner in value.values()):
         return ""
+    # `{"en": ..., "de": ...}`, but not `{"Mon": ..., "Tue": ...}`.
     if all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value):
         return text_of(list(value.values()), separator, depth + 1)
     return separator.join(f"{key}: {text_of(inner)}" for key, inner in value.items() if text_of(inner))

@@ -80,12 +80,12 @@ def fold(name: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", bare).split())
 
 
-def _ranks(table: str) -> dict[str, int]:
+def ranks_of(table: str) -> dict[str, int]:
     """Return the folded names of a table, each with its position."""
     return {fold(name): rank for rank, name in enumerate(re.split(r"[,\n]", table)) if fold(name)}
 
 
-_QUESTIONS, _ANSWERS, _TITLES, _TEXTS, _WEAK = map(_ranks, (QUESTIONS, ANSWERS, TITLES, TEXTS, WEAK_TEXTS))
+_QUESTIONS, _ANSWERS, _TITLES, _TEXTS, _WEAK = map(ranks_of, (QUESTIONS, ANSWERS, TITLES, TEXTS, WEAK_TEXTS))
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def fields_of(names: tuple[str, ...]) -> Fields:
     that hold such a word (`Customer question`, `Answer 2`).
     """
     folded = [fold(name) for name in names]
-    questions, answers = _best(folded, _QUESTIONS), _best(folded, _ANSWERS)
-    titles, texts, weak = _best(folded, _TITLES), _best(folded, _TEXTS), _best(folded, _WEAK, parts=False)
+    questions, answers = best_of(folded, _QUESTIONS), best_of(folded, _ANSWERS)
+    titles, texts, weak = best_of(folded, _TITLES), best_of(folded, _TEXTS), best_of(folded, _WEAK, parts=False)
     if questions and answers:
         # Beside the column that is called so, alternatives are often called "Question 2" or "Other questions".
-        return Fields(tuple(sorted({*questions, *_holding(folded, _QUESTIONS)})), answers, is_answer=True)
+        return Fields(tuple(sorted({*questions, *holding(folded, _QUESTIONS)})), answers, is_answer=True)
     if texts:
         return Fields(titles or questions, texts)
     if answers:
@@ -121,16 +121,16 @@ def fields_of(names: tuple[str, ...]) -> Fields:
     return Fields(titles or questions, weak, is_weak=bool(weak))
 
 
-def _best(folded: Sequence[str], ranks: dict[str, int], *, parts: bool = True) -> tuple[int, ...]:
+def best_of(folded: Sequence[str], ranks: dict[str, int], *, parts: bool = True) -> tuple[int, ...]:
     """Return the position of the first name of a table, or else the positions of the names that hold such a word."""
     known = [at for at, name in enumerate(folded) if name in ranks]
     if known:
         first = min(ranks[folded[at]] for at in known)
         return tuple(at for at in known if ranks[folded[at]] == first)
-    return _holding(folded, ranks) if parts else ()
+    return holding(folded, ranks) if parts else ()
 
 
-def _holding(folded: Sequence[str], ranks: dict[str, int]) -> tuple[int, ...]:
+def holding(folded: Sequence[str], ranks: dict[str, int]) -> tuple[int, ...]:
     """Return the positions of names of several words that hold a name of the table, one letter alone not counted."""
     return tuple(
         at

@@ -76,16 +76,16 @@ def plain(text: str, breathe: Callable[[], None] = lambda: None) -> tuple[str, b
     # perf: saves 20 µs (a passage of 700 characters without either sign)
     if "<" not in text and "&" not in text:
         return text, False
-    read, marked = _read(text, breathe)
+    read, marked = read_markup(text, breathe)
     if not marked:
         return text, False
     # The whole of it was escaped: it is markup all the same, once it has become readable.
     if not _TAG.search(text) and _ESCAPED_HTML.fullmatch(read):
-        read, _ = _read(read, breathe)
+        read, _ = read_markup(read, breathe)
     return read, True
 
 
-def _read(text: str, breathe: Callable[[], None]) -> tuple[str, bool]:
+def read_markup(text: str, breathe: Callable[[], None]) -> tuple[str, bool]:
     """Return the text without its markup, and true if there was any."""
     if "<![CDATA[" in text:
         text = text.replace("<![CDATA[", "").replace("]]>", "")
@@ -95,14 +95,14 @@ def _read(text: str, breathe: Callable[[], None]) -> tuple[str, bool]:
     text = _ESCAPED_TWICE.sub("&", text)
     sorter = _Sorter(text, breathe)
     reader = _Reader(has_blocks=not sorter.elements.isdisjoint(BLOCKS))
-    for piece in _pieces(text):
+    for piece in pieces_of(text):
         breathe()
         reader.feed(_TOKEN.sub(sorter.escaped, piece))
     reader.close()
     return (reader.text(), True) if found or sorter.found else (text, False)
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces_of(text: str) -> Iterator[str]:
     """Yield the text in pieces that end before a tag, so that none is cut."""
     start = 0
     while start < len(text):
@@ -120,7 +120,7 @@ class _Sorter:
         self._opened: set[str] = set()
         self._closed: set[str] = set()
         self._has_comments = -1 < text.find("<!--") < text.rfind("-->")
-        for piece in _pieces(text):
+        for piece in pieces_of(text):
             breathe()
             for tag in _TAG.finditer(piece):
                 (self._closed if tag[1] else self._opened).add(tag[2].lower())
@@ -171,7 +171,7 @@ class _Reader(HTMLParser):
         if tag in DROPPED:
             self._dropped.append(tag)
         elif tag in BLOCKS:
-            self._parts.append(_break_of(tag) + ("- " if tag == "li" else ""))
+            self._parts.append(break_of(tag) + ("- " if tag == "li" else ""))
             self._verbatim += tag == "pre"
         elif tag in ("td", "th"):
             self._parts.append("\t")
@@ -185,7 +185,7 @@ class _Reader(HTMLParser):
         if tag in self._dropped:
             del self._dropped[self._dropped.index(tag) :]
         elif tag in BLOCKS:
-            self._parts.append(_break_of(tag))
+            self._parts.append(break_of(tag))
             self._verbatim = max(0, self._verbatim - (tag == "pre"))
         elif tag == "a" and self._contact:
             # A number that only the link knows is what a caller asks for.
@@ -214,17 +214,17 @@ class _Reader(HTMLParser):
         if not self._has_blocks:
             return joined
         # An item's own paragraph begins behind its dash.
-        breaks = _BREAKS.sub(_line_end, re.sub(rf"- [\s{LINE}{BR}]+(?=[^-\s{LINE}{BR}])", "- ", joined))
+        breaks = _BREAKS.sub(line_end, re.sub(rf"- [\s{LINE}{BR}]+(?=[^-\s{LINE}{BR}])", "- ", joined))
         lines = [re.sub(r" *\t *", " | ", line.strip(" ").lstrip("\t")).strip(" ") for line in breaks.split("\n")]
         return re.sub(r"(?m)^-$\n?", "", "\n".join(lines)).replace("\xa0", " ").strip("\n")
 
 
-def _break_of(tag: str) -> str:
+def break_of(tag: str) -> str:
     """Return the mark of the break before and behind a block."""
     return BR if tag == "br" else LINE if tag in LINES else "\n\n"
 
 
-def _line_end(breaks: re.Match[str]) -> str:
+def line_end(breaks: re.Match[str]) -> str:
     """Return the line ends for a run of breaks: a blank line between paragraphs, or where two <br> follow."""
     run = breaks[0]
     return "\n\n" if "\n\n" in run.replace(" ", "") or run.count(BR) > 1 else "\n"

@@ -30,7 +30,7 @@ WRAPPERS = ("properties", "fields", "attributes", "node", "_source", "payload", 
 DIALOGUES = ("messages", "conversations")
 """Keys of a conversation in turns, as models are trained with."""
 ASKS, REPLIES = {"user", "human", "customer"}, {"assistant", "gpt", "bot", "agent", "model"}
-"""Who asks and who replies in the turns of a conversation."""
+"""Roles of those who ask, and of those who reply, in the turns of a conversation."""
 ONE_ENTRY = ({"title", "text"}, {"id", "text"}, {"question", "answer"})
 """Keys by which a whole file is one entry, whatever else it holds."""
 FILE_FIELDS = frozenset(
@@ -63,7 +63,7 @@ class Finder:
         """Yield each entry of a file's value with its location and its default id. Raises InvalidKnowledge."""
         if isinstance(value, list):
             yield from self._of_list(value, "", self._stem, 0)
-        elif responses := _rasa_responses(value):
+        elif responses := rasa_responses(value):
             yield from (
                 (f".responses[{json.dumps(name)}]", f"{self._stem}-{name}", responses[name]) for name in responses
             )
@@ -72,14 +72,17 @@ class Finder:
 
     def _of_file(self, value: dict[str, Any]) -> Entries:
         """Yield the entries of a file's object."""
-        _refuse_other_files(value)
-        if columns := _columns(value):
+        refuse_other_files(value)
+        # Before all else: columns of questions and answers look like one question with several answers.
+        if columns := rows_of_columns(value):
             yield from self._of_list(columns, "", self._stem, 0)
             return
-        is_question = _is_question(value)
-        nested = self._nested(value, 0, whole=is_question)
-        lists = {key for key, inner in nested.items() if not _is_entry(inner)}
-        if any(keys <= value.keys() for keys in ONE_ENTRY) or (not nested and is_question):
+        asked = is_question(value)
+        nested = self._nested(value, 0, whole=asked)
+        # Entries by key are members of a mapping, and the texts beside them as well; lists make the rest side fields.
+        lists = {key for key, inner in nested.items() if not is_entry(inner)}
+        # A whole file is one entry only by certain names: `{"name": ..., "description": ...}` is a mapping of two.
+        if any(keys <= value.keys() for keys in ONE_ENTRY) or (not nested and asked):
             beside = lists if "answer" not in value else set()
             yield "", self._stem, {key: inner for key, inner in value.items() if key not in beside}
         elif not lists:
@@ -88,21 +91,21 @@ class Finder:
         else:
             beside = lists
             for key in value.keys() - lists:
-                if _is_prose(value[key]):
+                if is_prose(value[key]):
                     self._note(f'the text under "{key}" stands beside the list of entries and is not read')
         for key in value:
             if key in beside:
                 prefix = self._stem if len(beside) == 1 else f"{self._stem}-{key}"
-                yield from self._below(value[key], _path("", key), key, prefix, 0)
+                yield from self._below(value[key], path_to("", key), key, prefix, 0)
 
     def _of_mapping(self, value: dict[str, Any]) -> Entries:
         """Yield each member of a mapping as an entry, its key as the title unless it has one of its own."""
         for key, inner in value.items():
             describes_file = key.startswith(("@", "$")) or fold(key) in FILE_FIELDS
-            if inner in ([], {}) or (describes_file and not _is_prose(inner)):
+            if inner in ([], {}) or (describes_file and not is_prose(inner)):
                 continue
             entry = {"title": key, "text": inner}
-            if _is_entry(inner):
+            if is_entry(inner):
                 inner = unwrapped(inner)
                 entry = inner if fields_with_content(inner)[1].titles else {"title": key, **inner}
             yield f"[{json.dumps(key, ensure_ascii=False)}]", f"{self._stem}-{key}", entry
@@ -111,41 +114,43 @@ class Finder:
         """Yield the entries of a list, each member one, or an object with lists of them."""
         head = members[0] if members else None
         if isinstance(head, list) and head and all(isinstance(cell, str) for cell in head):
-            members = _rows(members)
+            members = entries_of_rows(members)
         for index, member in enumerate(members):
+            # An entry a step: a list may have a million of them.
             self._breathe()
             here, id_ = f"{where}[{index}]", f"{prefix}-{index}"
             member = unwrapped(member) if isinstance(member, dict) else member
             if isinstance(member, list) and depth < MAX_DEPTH:
                 yield from self._of_list(member, here, id_, depth + 1, category)
                 continue
-            nested = self._nested(member, depth + 1, whole=True) if _may_hold_lists(member) else {}
-            below = {key: inner for key, inner in nested.items() if isinstance(inner, list) or not _is_entry(inner)}
-            if isinstance(member, dict) and "@type" in member and not below and not _is_entry(member):
+            # Whole ones only: the comments, tags and authors of an article are no entries.
+            nested = self._nested(member, depth + 1, whole=True) if may_hold_lists(member) else {}
+            below = {key: inner for key, inner in nested.items() if isinstance(inner, list) or not is_entry(inner)}
+            if isinstance(member, dict) and "@type" in member and not below and not is_entry(member):
                 # schema.org: a website or a company beside its questions.
                 continue
-            if not below or _is_entry({key: inner for key, inner in member.items() if key not in below}):
+            if not below or is_entry({key: inner for key, inner in member.items() if key not in below}):
                 own = {key: inner for key, inner in member.items() if key not in below} if below else member
-                yield here, id_, _in_category(own, category)
+                yield here, id_, in_category(own, category)
             if below:
-                title = _title(member) or category
+                title = title_of(member) or category
                 for key, inner in below.items():
                     below_id = id_ if len(below) == 1 else f"{id_}-{key}"
-                    yield from self._below(inner, _path(here, key), key, below_id, depth + 1, title)
+                    yield from self._below(inner, path_to(here, key), key, below_id, depth + 1, title)
 
     def _below(self, inner: Any, where: str, key: str, prefix: str, depth: int, category: str = "") -> Entries:
         """Yield the entries of a list or an object that is known to hold some."""
         if isinstance(inner, list):
             yield from self._of_list(inner, where, prefix, depth, category)
-        elif _is_entry(inner):
+        elif is_entry(inner):
             entry = unwrapped(inner)
             entry = entry if fields_with_content(entry)[1].titles else {"title": key, **entry}
-            yield where, prefix, _in_category(entry, category)
+            yield where, prefix, in_category(entry, category)
         else:
-            title, nested = _title(inner) or category, self._nested(inner, depth + 1)
+            title, nested = title_of(inner) or category, self._nested(inner, depth + 1)
             for name, value in nested.items():
                 below_id = prefix if len(nested) == 1 else f"{prefix}-{name}"
-                yield from self._below(value, _path(where, name), name, below_id, depth + 1, title)
+                yield from self._below(value, path_to(where, name), name, below_id, depth + 1, title)
 
     def _nested(self, value: Any, depth: int, *, whole: bool = False) -> dict[str, Any]:
         """Return the members of an object that hold entries; with `whole`, only such as have a title and a text."""
@@ -163,6 +168,7 @@ class Finder:
     def _holds(self, member: Any, depth: int, *, whole: bool) -> bool:
         """Return true if a member is an entry, or an object with lists of entries."""
         if isinstance(member, list):
+            # A pair or a row; further down, lists of strings are tags and the like.
             return depth < 3 and len(member) > 1 and all(isinstance(cell, str) for cell in member)
         if not isinstance(member, dict):
             return False
@@ -177,6 +183,7 @@ def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
     fields = fields_with_content(entry)[1]
     if fields.texts and not fields.is_weak:
         return entry
+    # Before the wrappers: "messages" may as well be the name of a text.
     for key in DIALOGUES:
         turns = entry.get(key)
         if isinstance(turns, list) and turns and all(isinstance(turn, dict) for turn in turns):
@@ -193,27 +200,27 @@ def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
 
 def fields_with_content(entry: Entry) -> tuple[list[str], Fields]:
     """Return the keys of an entry that hold anything, and which of them are its title and its text."""
-    keys = [key for key, value in entry.items() if not _is_empty(value)]
+    keys = [key for key, value in entry.items() if not is_empty(value)]
     return keys, fields_of(tuple(keys))
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
     """Return true for a value that holds nothing; 0 and false are something."""
     return value is None or (not value.strip() if isinstance(value, str) else value in ([], {}))
 
 
-def _is_entry(value: Any) -> bool:
+def is_entry(value: Any) -> bool:
     """Return true for an object that has a text of its own."""
     return isinstance(value, dict) and bool(fields_with_content(unwrapped(value))[1].texts)
 
 
-def _is_question(value: dict[str, Any]) -> bool:
+def is_question(value: dict[str, Any]) -> bool:
     """Return true for an object that is a question, or something with a title, and its answer."""
     fields = fields_with_content(unwrapped(value))[1]
     return fields.is_answer and bool(fields.titles)
 
 
-def _may_hold_lists(member: Any) -> bool:
+def may_hold_lists(member: Any) -> bool:
     """Return true for an object that may be a category. An answer or an article has its own lists as side fields."""
     if not isinstance(member, dict):
         return False
@@ -221,7 +228,7 @@ def _may_hold_lists(member: Any) -> bool:
     return not fields.texts or fields.is_weak or not fields.titles
 
 
-def _in_category(entry: Any, category: str) -> Any:
+def in_category(entry: Any, category: str) -> Any:
     """Return an entry with the title of the object above it, which is its own title if it has none."""
     if not category or not isinstance(entry, dict):
         return entry
@@ -229,15 +236,16 @@ def _in_category(entry: Any, category: str) -> Any:
     return {name: category, **entry}
 
 
-def _title(value: Entry) -> str:
+def title_of(value: Entry) -> str:
     """Return the title of an object that holds lists, if it is a string."""
     keys, fields = fields_with_content(value)
     titles = [value[keys[at]] for at in fields.titles if isinstance(value[keys[at]], str)]
     return titles[0] if titles else ""
 
 
-def _columns(value: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of an object that holds columns, each a list or an object by row; none for another object."""
+    # pandas writes a column as an object, by the numbers of the rows.
     columns = {
         key: list(inner.values()) if isinstance(inner, dict) else inner
         for key, inner in value.items()
@@ -253,7 +261,7 @@ def _columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [{key: column[at] for key, column in columns.items() if len(column) == len(used[0])} for at in rows]
 
 
-def _rows(members: list[Any]) -> list[Any]:
+def entries_of_rows(members: list[Any]) -> list[Any]:
     """Return a list of rows as entries: by the names in its first row, or else as a question and its answers."""
     fields = fields_of(tuple(members[0]))
     if fields.titles and fields.texts:
@@ -264,11 +272,12 @@ def _rows(members: list[Any]) -> list[Any]:
     ]
 
 
-def _rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the entries of a Rasa file: what the bot utters, asked by the examples of the intent of that name."""
     responses = value.get("responses")
     if not isinstance(responses, dict) or not any(str(name).startswith("utter_") for name in responses):
         return {}
+    # The examples may stand in another file: then the intent's name is the question.
     training = value.get("nlu")
     examples = {
         f"utter_{intent.get('intent')}": [line.strip(" -") for line in str(intent.get("examples") or "").splitlines()]
@@ -281,7 +290,7 @@ def _rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refuse_other_files(value: dict[str, Any]) -> None:
+def refuse_other_files(value: dict[str, Any]) -> None:
     """Raise InvalidKnowledge for a file that belongs to another tool and holds no answers."""
     if "rasa_nlu_data" in value:
         raise InvalidKnowledge("holds questions to train with and no answers; import the bot's responses (domain.yml)")
@@ -289,13 +298,13 @@ def _refuse_other_files(value: dict[str, Any]) -> None:
         raise InvalidKnowledge("is a JSON schema, the description of a file, and holds no texts; take the file itself")
 
 
-def _is_prose(value: Any) -> bool:
+def is_prose(value: Any) -> bool:
     """Return true for a text of some words, or a list of such."""
     if isinstance(value, list):
-        return any(isinstance(member, str) and _is_prose(member) for member in islice(value, LOOKED_AT))
+        return any(isinstance(member, str) and is_prose(member) for member in islice(value, LOOKED_AT))
     return isinstance(value, str) and len(value.split()) >= PROSE_WORDS
 
 
-def _path(where: str, key: str) -> str:
+def path_to(where: str, key: str) -> str:
     """Return the location of a member."""
     return f"{where}.{key}" if _PATH_KEY.fullmatch(key) else f"{where}[{json.dumps(key, ensure_ascii=False)}]"

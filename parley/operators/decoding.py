@@ -32,21 +32,21 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
     `encoding` is the one that the operator names, if any.
     """
     if encoding:
-        return _decoded(raw, encoding), encoding
+        return decoded(raw, encoding), encoding
     for mark, python_name, name in MARKS:
         if raw.startswith(mark):
-            return _decoded(raw[len(mark) :], python_name, name), name
+            return decoded(raw[len(mark) :], python_name, name), name
     if b"\0" in raw:
         # UTF-16 without a mark: ASCII characters, line ends at least, have a zero in one byte of their two.
         big, little = raw[::2].count(0), raw[1::2].count(0)
-        return _decoded(raw, "utf-16-be" if big > little else "utf-16-le", "UTF-16"), "UTF-16 without a mark"
+        return decoded(raw, "utf-16-be" if big > little else "utf-16-le", "UTF-16"), "UTF-16 without a mark"
     try:
         return raw.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as exc:
-        return _western(raw, exc.start), "Windows-1252"
+        return western(raw, exc.start), "Windows-1252"
 
 
-def _decoded(raw: bytes, encoding: str, name: str = "") -> str:
+def decoded(raw: bytes, encoding: str, name: str = "") -> str:
     """Return the bytes as text. Raises Undecodable."""
     try:
         return raw.decode(encoding).removeprefix("\ufeff")
@@ -57,7 +57,7 @@ def _decoded(raw: bytes, encoding: str, name: str = "") -> str:
         raise Undecodable(f"looks like {name or encoding} and is not (line {line}: {exc.reason})") from exc
 
 
-def _western(raw: bytes, fault: int) -> str:
+def western(raw: bytes, fault: int) -> str:
     """Return the bytes, which are not UTF-8 at `fault`, as Windows-1252 if that is plausible. Raises Undecodable."""
     line = raw.count(b"\n", 0, fault) + 1
     high = sum(byte > 0x7F for byte in raw)

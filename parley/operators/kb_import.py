@@ -44,7 +44,7 @@ class ImportFailed(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator says of the documents: their columns, and their encoding if it can't be told."""
+    """Options for reading documents: the columns of tables, and the encoding of texts, as the operator names them."""
 
     columns: Columns = field(default_factory=Columns)
     encoding: str | None = None
@@ -58,7 +58,7 @@ def read_document(file: Path, options: Options = Options()) -> Entries:
             raise ImportFailed(f"is of a kind that is not read; {SAVE_AS[suffix]}")
         raise ImportFailed(f"has an unknown suffix; the known ones are {', '.join(KNOWN)}")
     try:
-        found = _entries_of(file, suffix, options)
+        found = entries_of(file, suffix, options)
     except (BadTable, Undecodable, InvalidKnowledge) as exc:
         where = re.sub(r":(\d+):(\d+)", r"line \1, column \2: ", getattr(exc, "where", ""))
         raise ImportFailed(f"{where}{exc}") from exc
@@ -75,7 +75,7 @@ def read_document(file: Path, options: Options = Options()) -> Entries:
     return found
 
 
-def _entries_of(file: Path, suffix: str, options: Options) -> Entries:
+def entries_of(file: Path, suffix: str, options: Options) -> Entries:
     """Return the entries of a document of a known suffix. Raises BadTable, Undecodable, InvalidKnowledge, OSError."""
     if suffix in CONVERTED:
         return Entries(list(markdown_entries(_convert(file), title_of(file))))
@@ -93,8 +93,9 @@ def _entries_of(file: Path, suffix: str, options: Options) -> Entries:
     elif suffix in TABLES + WORKBOOKS:
         found = entries_of_rows(read_csv(text, suffix in (".tsv", ".tab")), options.columns, slug(file.stem))
     else:
-        entries_of = text_entries if suffix == ".txt" else markdown_entries
-        found = Entries(list(entries_of(text, title_of(file))))
+        read = text_entries if suffix == ".txt" else markdown_entries
+        found = Entries(list(read(text, title_of(file))))
+    # UTF-8 is the rule and certain; anything else the operator should see.
     if encoding != "UTF-8":
         found.notes.insert(0, f"read as {encoding}")
     return found
@@ -107,6 +108,7 @@ def workbook_entries(raw: bytes, file: Path, columns: Columns) -> Entries:
         sheets = list(kb_workbook.sheets_of(raw))
     except ImportError as exc:
         raise ImportFailed("reading Excel workbooks needs `pip install -r requirements-import.txt`") from exc
+    # Each sheet has a header of its own, and ids of its own.
     for name, rows in sheets:
         prefix = f'sheet "{name}", ' if len(sheets) > 1 else ""
         try:
@@ -128,7 +130,7 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
     """Return the entries of a file of JSON, of lines of JSON, or of YAML. Raises InvalidKnowledge and ImportFailed."""
     found = Entries()
     if suffix in (".yaml", ".yml"):
-        value = _yaml(text)
+        value = yaml_value(text)
     elif suffix == ".json":
         value, repeated = parse(text, lambda: None)
         found.left_out += [f'the key "{key}" is given twice in one object; the last one counts' for key in repeated]
@@ -152,7 +154,7 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
     return found
 
 
-def _yaml(text: str) -> Any:
+def yaml_value(text: str) -> Any:
     """Return the value of a YAML text. Raises InvalidKnowledge and ImportFailed."""
     try:
         import yaml

@@ -68,14 +68,14 @@ def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
     tried: list[tuple[tuple[bool, bool, int, int], list[Row] | BadTable]] = []
     for preference, delimiter in enumerate(delimiters):
         try:
-            rows = _rows(text, delimiter, first_line)
+            rows = rows_by(text, delimiter, first_line)
         except BadTable as fault:
             count = text.partition("\n")[0].count(delimiter)
             tried.append(((False, False, count, -preference), fault))
             continue
         widths = [len(row.cells) for row in rows]
         top = rows[:HEADER_WITHIN]
-        header = next((row.cells for at, row in enumerate(top) if _is_header(row.cells, Columns(), at == 0)), None)
+        header = next((row.cells for at, row in enumerate(top) if is_header(row.cells, Columns(), at == 0)), None)
         # A header that is known tells more than the count of columns; without one, rows of one length do.
         known = bool(header) and len(header or ()) > 1
         score = (known, len(set(widths)) == 1 and widths[0] > 1, widths[0] if widths else 0, -preference)
@@ -86,11 +86,12 @@ def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
     return best
 
 
-def _rows(text: str, delimiter: str, first_line: int) -> list[Row]:
+def rows_by(text: str, delimiter: str, first_line: int) -> list[Row]:
     """Return the rows by one delimiter. Raises BadTable."""
-    if delimiter == "\t" and (plain_rows := _unquoted_rows(text, first_line)):
+    if delimiter == "\t" and (plain_rows := unquoted_rows(text, first_line)):
         return plain_rows
     rows = []
+    # Strict: otherwise the reader takes whatever stands behind a closing quote for more of the cell.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     before = 0
     try:
@@ -108,7 +109,7 @@ def _rows(text: str, delimiter: str, first_line: int) -> list[Row]:
     return rows
 
 
-def _unquoted_rows(text: str, first_line: int) -> list[Row]:
+def unquoted_rows(text: str, first_line: int) -> list[Row]:
     """Return the rows of a text whose tabs all part cells, or none: as IANA defines it, such a file has no quoting."""
     lines = re.split(r"\r\n|\n|\r", text) if '"' in text and '""' not in text else []
     rows = [Row(f"line {at}", line.split("\t")) for at, line in enumerate(lines, first_line) if line.strip()]
@@ -121,32 +122,33 @@ def entries_of_rows(rows: Sequence[Row], columns: Columns, slug: str) -> Entries
     if not rows:
         raise BadTable("contains no rows")
     found = Entries()
-    names, body = _header(rows, columns, found)
-    fields = _fields(names, columns)
+    names, body = header_of(rows, columns, found)
+    fields = fields_to_use(names, columns)
     ids = [at for at, name in enumerate(names) if fold(name) == "id"]
     for row in body:
-        cells = _fitted(row, names)
-        entry = _entry(cells, names, fields, columns, ids)
+        cells = fitted(row, names)
+        entry = entry_of(cells, names, fields, columns, ids)
         try:
             refuse_drafts({name.lower(): value.lower() for name, value in zip(names, cells, strict=True)})
         except Draft as exc:
             found.notes.append(f"{row.place}: {exc}")
             continue
         if not entry["text"]:
-            found.left_out.append(f"{row.place}: has no answer ({_shown(cells)})")
+            found.left_out.append(f"{row.place}: has no answer ({beginning_of(cells)})")
             continue
+        # With the file's name in front: the ids of two tables are often 1, 2, 3 ...
         if id_ := "-".join(cells[at].strip() for at in ids if cells[at].strip()):
             entry = {"id": f"{slug}-{id_}", **entry}
         found.entries.append(entry)
     if not body:
         raise BadTable("has a header and no rows below it")
-    found.entries = _merged(found.entries)
+    found.entries = merged(found.entries)
     return found
 
 
-def _header(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[list[str], Sequence[Row]]:
+def header_of(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[list[str], Sequence[Row]]:
     """Return the names of the columns, and the rows below them. Raises BadTable."""
-    at = next((at for at, row in enumerate(rows[:HEADER_WITHIN]) if _is_header(row.cells, columns, at == 0)), None)
+    at = next((at for at, row in enumerate(rows[:HEADER_WITHIN]) if is_header(row.cells, columns, at == 0)), None)
     pairs = not columns.answers and all(len(row.cells) == 2 for row in rows)
     if at is None and pairs and _QUESTION.search(rows[0].cells[0]):
         found.notes.append(f"{rows[0].place}: no header; the first column is read as the question")
@@ -159,8 +161,11 @@ def _header(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[list
             f"{rows[0].place}: the header {problem}; it has {header}. Name the columns: "
             "--question NAME --answer NAME, or take each row as one text: --table"
         )
-    found.notes += [f"{row.place}: stands above the header and is not read ({_shown(row.cells)})" for row in rows[:at]]
+    found.notes += [
+        f"{row.place}: stands above the header and is not read ({beginning_of(row.cells)})" for row in rows[:at]
+    ]
     names: list[str] = []
+    # Each column has a name of its own, so that none of its cells is lost; pandas leaves that of its index empty.
     for number, cell in enumerate(rows[at].cells, start=1):
         name = cell.strip() or f"column {number}"
         while name in names:
@@ -169,7 +174,7 @@ def _header(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[list
     return names, rows[at + 1 :]
 
 
-def _is_header(cells: Sequence[str], columns: Columns, is_first: bool) -> bool:
+def is_header(cells: Sequence[str], columns: Columns, is_first: bool) -> bool:
     """Return true for a row that names the columns; one that is not the first must name question and answer."""
     if columns.as_rows:
         return True
@@ -184,11 +189,12 @@ def _is_header(cells: Sequence[str], columns: Columns, is_first: bool) -> bool:
     return len(name) > 1 and " " not in name
 
 
-def _fields(names: list[str], columns: Columns) -> Fields:
+def fields_to_use(names: list[str], columns: Columns) -> Fields:
     """Return which columns hold the title and the text: those that the operator names, or else by their names."""
     if columns.as_rows:
         return Fields()
     known = fields_of(tuple(names))
+    # What the operator names counts, and what it leaves out is found by the names.
     folded = [fold(name) for name in names]
     titles, texts = (
         tuple(folded.index(fold(name)) for name in wanted) for wanted in (columns.questions, columns.answers)
@@ -199,7 +205,7 @@ def _fields(names: list[str], columns: Columns) -> Fields:
     return Fields(titles or tuple(at for at in known.titles if at not in texts), texts)
 
 
-def _fitted(row: Row, names: list[str]) -> list[str]:
+def fitted(row: Row, names: list[str]) -> list[str]:
     """Return a row's cells, as many as the header has. Raises BadTable for surplus or missing cells."""
     cells = row.cells
     # Excel fills rows up with empty cells.
@@ -212,7 +218,7 @@ def _fitted(row: Row, names: list[str]) -> list[str]:
     return cells
 
 
-def _entry(cells: list[str], names: list[str], fields: Fields, columns: Columns, ids: list[int]) -> dict[str, Any]:
+def entry_of(cells: list[str], names: list[str], fields: Fields, columns: Columns, ids: list[int]) -> dict[str, Any]:
     """Return the entry of a row; its text is empty if the row has none."""
     values = [plain(cell.replace("\r\n", "\n").replace("\r", "\n").strip())[0].strip() for cell in cells]
     if columns.as_rows:
@@ -235,7 +241,7 @@ def beside(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _merged(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merged(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the entries, those that differ in their question alone as one with several questions."""
     kept: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -247,7 +253,7 @@ def _merged(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(kept.values())
 
 
-def _shown(cells: Sequence[str]) -> str:
+def beginning_of(cells: Sequence[str]) -> str:
     """Return the beginning of a row's first cell, so that a reader finds it."""
     first = next((" ".join(cell.split()) for cell in cells if cell.strip()), "")
     return first[:40] + "…" * (len(first) > 40)

@@ -24,12 +24,12 @@ def sheets_of(raw: bytes) -> Iterator[tuple[str, list[Row]]]:
         raise BadTable(f"can't be read as an Excel workbook ({type(exc).__name__}); save it anew as .xlsx") from exc
     for sheet in values.worksheets:
         if sheet.sheet_state == "visible":
-            rows = list(_rows_of(sheet, formulas[sheet.title]))
+            rows = list(rows_of(sheet, formulas[sheet.title]))
             if rows:
                 yield sheet.title, rows
 
 
-def _rows_of(sheet: Any, formulas: Any) -> Iterator[Row]:
+def rows_of(sheet: Any, formulas: Any) -> Iterator[Row]:
     """Yield the rows that are not blank. Raises BadTable."""
     filled = {}
     for merged in sheet.merged_cells.ranges:
@@ -38,6 +38,7 @@ def _rows_of(sheet: Any, formulas: Any) -> Iterator[Row]:
             filled[row, merged.min_col] = sheet.cell(merged.min_row, merged.min_col)
     for number, cells in enumerate(sheet.iter_rows(), start=1):
         texts = []
+        # Of a formula openpyxl gives either its text or the result that Excel stored, so the workbook is read twice.
         for cell in cells:
             shown = filled.get((number, cell.column), cell)
             if shown.value is None and str(formulas[shown.coordinate].value or "").startswith("="):

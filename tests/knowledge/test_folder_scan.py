@@ -8,7 +8,7 @@ import pytest
 from parley.knowledge.folder_scan import is_base_name, scan_folder, scan_home
 
 
-def test_files_that_are_read_and_files_that_are_not_are_told_apart(tmp_path: Path) -> None:
+def test_files_are_told_apart_by_whether_they_are_read(tmp_path: Path) -> None:
     for name in ("b.json", "a.JSON", "c.jsonl", "d.ndjson", "e.csv", "f.XLSX", "README.md", ".g.json", "~$h.json"):
         (tmp_path / name).touch()
 

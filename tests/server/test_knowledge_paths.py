@@ -61,7 +61,7 @@ def test_the_base_of_the_path_answers(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_paths_under_v1_answer_in_one_piece_and_the_bare_ones_stream(
+def test_paths_under_v1_answer_in_one_piece_and_bare_ones_stream(
     server: RunningServer, upstream: FakeUpstream, form: str
 ) -> None:
     for name in ("north", "v1"):
