@@ -134,7 +134,7 @@ def import_files(
             except kb_import.ImportFailed as exc:
                 done.append({"file": str(file), "fault": str(exc)})
             else:
-                told = {"notes": found.notes, "left_out": found.left_out}
+                told = {"encoding": found.encoding, "notes": found.notes, "left_out": found.left_out}
                 done.append({"file": str(file), "target": str(target), "entries": len(found.entries), **told})
     failed = sum("fault" in result for result in done)
     if as_json:

@@ -116,7 +116,8 @@ def text_of(value: Any, separator: str = "\n", depth: int = 0) -> str:
         parts = (text_of(member, separator, depth + 1) for member in value)
         return separator.join(dict.fromkeys(part for part in parts if part))
     keys, fields = fields_with_content(value)
-    if fields.texts:
+    # "a" is an answer beside a "q"; in a value it may be anything.
+    if fields.texts and len(keys[fields.texts[0]]) > 1:
         return text_of([value[keys[at]] for at in fields.texts], separator, depth + 1)
     if any(isinstance(inner, dict | list) for inner in value.values()):
         return ""

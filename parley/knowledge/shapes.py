@@ -104,7 +104,7 @@ class Finder:
             describes_file = key.startswith(("@", "$")) or fold(key) in FILE_FIELDS
             if inner in ([], {}) or (describes_file and not is_prose(inner)):
                 continue
-            entry = {"title": key, "text": inner}
+            entry = {"title": key, "text": outline(inner)}
             if is_entry(inner):
                 inner = unwrapped(inner)
                 entry = inner if fields_with_content(inner)[1].titles else {"title": key, **inner}
@@ -202,6 +202,18 @@ def fields_with_content(entry: Entry) -> tuple[list[str], Fields]:
     """Return the keys of an entry that hold anything, and which of them are its title and its text."""
     keys = [key for key, value in entry.items() if not is_empty(value)]
     return keys, fields_of(tuple(keys))
+
+
+def outline(value: Any, depth: int = 0) -> Any:
+    """Return a member of a mapping as text, if it is a list or an object of such: `name: Basic; price: 29`."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    is_nested = any(isinstance(member, dict | list) for member in members)
+    if not members or depth >= MAX_DEPTH or not (is_nested or depth):
+        return value
+    if isinstance(value, list):
+        return ("\n" if is_nested else ", ").join(str(outline(member, depth + 1)) for member in members)
+    lines = (f"{key}: {outline(inner, depth + 1)}" for key, inner in value.items() if not is_empty(inner))
+    return ("; " if depth else "\n").join(lines)
 
 
 def is_empty(value: Any) -> bool:

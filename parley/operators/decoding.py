@@ -8,7 +8,7 @@ import codecs
 import re
 
 MARKS = (
-    (codecs.BOM_UTF8, "utf-8", "UTF-8"),
+    (codecs.BOM_UTF8, "utf-8", "UTF-8 with a byte order mark"),
     # Before UTF-16, whose mark begins this one.
     (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
     (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
@@ -19,6 +19,7 @@ MARKS = (
 MOST_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 _HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
 
 
@@ -37,6 +38,8 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
         if raw.startswith(mark):
             return decoded(raw[len(mark) :], python_name, name), name
     if b"\0" in raw:
+        if is_damaged(raw):
+            raise Undecodable(f"holds a zero byte (line {raw.count(10, 0, raw.index(0)) + 1}); take it out")
         # UTF-16 without a mark: ASCII characters, line ends at least, have a zero in one byte of their two.
         big, little = raw[::2].count(0), raw[1::2].count(0)
         return decoded(raw, "utf-16-be" if big > little else "utf-16-le", "UTF-16"), "UTF-16 without a mark"
@@ -44,6 +47,18 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
         return raw.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as exc:
         return western(raw, exc.start), "Windows-1252"
+
+
+def is_damaged(raw: bytes) -> bool:
+    """Return true for bytes with zeros that are no UTF-16: some few in UTF-8, on either side of the pairs of bytes."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    big, little = raw[::2].count(0), raw[1::2].count(0)
+    one_sided = big + little >= 3 and not (big and little) and len(raw) % 2 == 0
+    # The first bytes of the letters of most scripts are control characters: 4 in Cyrillic, 6 in Arabic.
+    return not one_sided and big + little < len(raw) / 4 and not _CONTROL.search(raw)
 
 
 def decoded(raw: bytes, encoding: str, name: str = "") -> str:

@@ -96,6 +96,7 @@ def entries_of(file: Path, suffix: str, options: Options) -> Entries:
         read = text_entries if suffix == ".txt" else markdown_entries
         found = Entries(list(read(text, title_of(file))))
     # UTF-8 is the rule and certain; anything else the operator should see.
+    found.encoding = encoding
     if encoding != "UTF-8":
         found.notes.insert(0, f"read as {encoding}")
     return found

@@ -8,6 +8,7 @@ its line. Reading workbooks lives in `kb_workbook.py`.
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Entries:
     entries: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    encoding: str | None = None
 
 
 def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
@@ -66,9 +68,10 @@ def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
         text, first_line = text[named.end() :], 2
         delimiters = "\t" if named[1] == "\\t" else named[1]
     tried: list[tuple[tuple[bool, bool, int, int], list[Row] | BadTable]] = []
-    for preference, delimiter in enumerate(delimiters):
+    # Blanks between a delimiter and a quote are no part of RFC 4180: they are skipped only where nothing else fits.
+    for preference, (skip, delimiter) in enumerate(itertools.product((False, True), delimiters)):
         try:
-            rows = rows_by(text, delimiter, first_line)
+            rows = rows_by(text, delimiter, first_line, skip)
         except BadTable as fault:
             count = text.partition("\n")[0].count(delimiter)
             tried.append(((False, False, count, -preference), fault))
@@ -78,7 +81,8 @@ def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
         header = next((row.cells for at, row in enumerate(top) if is_header(row.cells, Columns(), at == 0)), None)
         # A header that is known tells more than the count of columns; without one, rows of one length do.
         known = bool(header) and len(header or ()) > 1
-        score = (known, len(set(widths)) == 1 and widths[0] > 1, widths[0] if widths else 0, -preference)
+        uniform = len(set(widths)) == 1 and widths[0] > 1
+        score = (known, uniform, widths[0] if widths else 0, -preference)
         tried.append((score, rows))
     _, best = max(tried, key=lambda each: each[0])
     if isinstance(best, BadTable):
@@ -86,13 +90,13 @@ def read_csv(text: str, is_tsv: bool = False) -> list[Row]:
     return best
 
 
-def rows_by(text: str, delimiter: str, first_line: int) -> list[Row]:
+def rows_by(text: str, delimiter: str, first_line: int, skip_blanks: bool = False) -> list[Row]:
     """Return the rows by one delimiter. Raises BadTable."""
     if delimiter == "\t" and (plain_rows := unquoted_rows(text, first_line)):
         return plain_rows
     rows = []
     # Strict: otherwise the reader takes whatever stands behind a closing quote for more of the cell.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=skip_blanks, strict=True)
     before = 0
     try:
         for cells in reader:
@@ -103,6 +107,8 @@ def rows_by(text: str, delimiter: str, first_line: int) -> list[Row]:
         line = f"line {before + first_line}"
         if "unexpected end" in str(exc):
             raise BadTable(f"{line}: a quote is opened here and never closed") from exc
+        if "expected after" not in str(exc):
+            raise BadTable(f"{line}: {exc}") from exc
         raise BadTable(
             f'{line}: text stands behind a closing quote; write a quote inside a quoted cell twice ("")'
         ) from exc
@@ -149,7 +155,10 @@ def entries_of_rows(rows: Sequence[Row], columns: Columns, slug: str) -> Entries
 def header_of(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[list[str], Sequence[Row]]:
     """Return the names of the columns, and the rows below them. Raises BadTable."""
     at = next((at for at, row in enumerate(rows[:HEADER_WITHIN]) if is_header(row.cells, columns, at == 0)), None)
-    pairs = not columns.answers and all(len(row.cells) == 2 for row in rows)
+    if at is None and by_number(columns):
+        found.notes.append(f"{rows[0].place}: read as a row like the others, since the columns are named by number")
+        return [f"column {number}" for number in range(1, 1 + max(len(row.cells) for row in rows))], rows
+    pairs = not columns.answers and not any("".join(row.cells[2:]).strip() for row in rows)
     if at is None and pairs and _QUESTION.search(rows[0].cells[0]):
         found.notes.append(f"{rows[0].place}: no header; the first column is read as the question")
         return ["question", "answer"], rows
@@ -159,7 +168,8 @@ def header_of(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[li
         problem = f"has no columns {asked}" if asked else "names no column for the answer"
         raise BadTable(
             f"{rows[0].place}: the header {problem}; it has {header}. Name the columns: "
-            "--question NAME --answer NAME, or take each row as one text: --table"
+            "--question NAME --answer NAME (by number, if there is no header: --question 1 --answer 2), or take each "
+            "row as one text: --table"
         )
     found.notes += [
         f"{row.place}: stands above the header and is not read ({beginning_of(row.cells)})" for row in rows[:at]
@@ -172,6 +182,12 @@ def header_of(rows: Sequence[Row], columns: Columns, found: Entries) -> tuple[li
             name = f"{name} {number}"
         names.append(name)
     return names, rows[at + 1 :]
+
+
+def by_number(columns: Columns) -> bool:
+    """Return true if the operator names the columns by their numbers."""
+    named = (*columns.questions, *columns.answers)
+    return bool(named) and all(name.isdecimal() for name in named)
 
 
 def is_header(cells: Sequence[str], columns: Columns, is_first: bool) -> bool:
@@ -196,6 +212,11 @@ def fields_to_use(names: list[str], columns: Columns) -> Fields:
     known = fields_of(tuple(names))
     # What the operator names counts, and what it leaves out is found by the names.
     folded = [fold(name) for name in names]
+    if by_number(columns):
+        folded = [str(number) for number in range(1, 1 + len(names))]
+    missing = [name for name in (*columns.questions, *columns.answers) if fold(name) not in folded]
+    if missing:
+        raise BadTable(f"there is no column {missing[0]}; there are {len(names)}")
     titles, texts = (
         tuple(folded.index(fold(name)) for name in wanted) for wanted in (columns.questions, columns.answers)
     )

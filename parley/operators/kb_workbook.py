@@ -3,6 +3,7 @@
 import datetime
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,10 @@ def sheets_of(raw: bytes) -> Iterator[tuple[str, list[Row]]]:
     import openpyxl
 
     try:
-        values = openpyxl.load_workbook(io.BytesIO(raw), data_only=True)
-        formulas = openpyxl.load_workbook(io.BytesIO(raw))
+        # Of parts that it does not know, such as drawings, openpyxl warns.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            values = openpyxl.load_workbook(io.BytesIO(raw), data_only=True)
+            formulas = openpyxl.load_workbook(io.BytesIO(raw))
     except Exception as exc:
         # A workbook is a zip of XML files, and each part has errors of its own.
         raise BadTable(f"can't be read as an Excel workbook ({type(exc).__name__}); save it anew as .xlsx") from exc

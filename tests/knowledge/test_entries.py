@@ -98,7 +98,7 @@ def test_several_questions_are_kept_as_one_title() -> None:
         ({"question": "x"}, '"answer" is missing; the entry has "question": call the one with the text "answer"'),
         ({"foo": "x", "bar": "y"}, '"text" is missing; the entry has "foo", "bar": call the one with the text "text"'),
         ({"question": "x", "answer": None}, "the answer is empty"),
-        ({"text": {"b": [1]}}, 'the value of "text" must be a text'),
+        ({"text": {"a": [1]}}, 'the value of "text" must be a text'),
         ({"text": " \n"}, "the text is empty"),
         ({"answer": math.nan}, 'the value of "answer" must be a text'),
     ],

@@ -91,6 +91,18 @@ def test_fields_of_the_file_become_no_passages(tmp_path: Path) -> None:
     assert read(tmp_path, {**value, "faqs": [Q]}) == [("q", "a")]
 
 
+def test_a_mapping_of_lists_and_objects_is_read_as_text(tmp_path: Path) -> None:
+    value = {
+        "plans": [{"name": "Basic", "price": 29, "features": ["mail", "chat"]}, {"name": "Pro"}],
+        "tips": ["a", "b"],
+    }
+
+    assert read(tmp_path, value) == [
+        ("plans", "name: Basic; price: 29; features: mail, chat\nname: Pro"),
+        ("tips", "a\nb"),
+    ]
+
+
 def test_a_text_beside_the_entries_is_told() -> None:
     notes: list[str] = []
 

@@ -16,7 +16,7 @@ TEXT = "Frage;Antwort\r\nWo?;Grüße, 5 € – „ja“\r\n"
     ("raw", "name"),
     [
         (TEXT.encode(), "UTF-8"),
-        (TEXT.encode("utf-8-sig"), "UTF-8"),
+        (TEXT.encode("utf-8-sig"), "UTF-8 with a byte order mark"),
         (TEXT.encode("utf-16"), "UTF-16"),
         (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "UTF-16"),
         (TEXT.encode("utf-16-le"), "UTF-16 without a mark"),
@@ -57,6 +57,7 @@ def test_another_encoding_is_refused_until_it_is_named(text: str, encoding: str)
         ("Grüße, größer, schön\n".encode() * 5 + b"caf\xe9\n", None, "is UTF-8, save for line 6"),
         (b"\xff\xfea\x00b", None, r"looks like UTF-16 and is not \(line 1"),
         (b"caf\xe9", "utf-8", r"looks like utf-8 and is not \(line 1"),
+        (b"one\ntwo\0three", None, r"holds a zero byte \(line 2\)"),
         (b"x", "utf-9", "there is no encoding 'utf-9'"),
     ],
 )

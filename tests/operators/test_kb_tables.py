@@ -53,6 +53,7 @@ def test_no_cell_is_lost(rows: list[tuple[str, ...]], delimiter: str, quoting: i
         ('question\tanswer\nSign?\tIt\'s 5" wide, "very".\n', 'It\'s 5" wide, "very".'),
         ('question\tanswer\nSign?\t"Open" it says\n', '"Open" it says'),
         ("question,answer\nSign?,a ; b | c ; d\n", "a ; b | c ; d"),
+        ('question, answer\n"Sign?", "Open, come in"\n', "Open, come in"),
     ],
 )
 def test_quotes_are_read_as_rfc_4180_has_them(text: str, expected: str) -> None:
@@ -145,7 +146,8 @@ def test_names_that_tell_nothing_are_a_fault_with_a_way_out() -> None:
 
     assert str(fault.value) == (
         'line 1: the header names no column for the answer; it has "Bike", "Price". '
-        "Name the columns: --question NAME --answer NAME, or take each row as one text: --table"
+        "Name the columns: --question NAME --answer NAME (by number, if there is no header: --question 1 --answer 2), "
+        "or take each row as one text: --table"
     )
     assert pairs(text, Columns(("Bike",), ("Price",))) == [("City", "25"), ("Cargo", "40")]
     assert pairs(text, Columns(("bike",), ("PRICE",))) == [("City", "25"), ("Cargo", "40")]
@@ -161,6 +163,7 @@ def test_names_that_tell_nothing_are_a_fault_with_a_way_out() -> None:
     ("columns", "message"),
     [
         (Columns(("Car",), ("Price",)), 'line 1: the header has no columns "Car" and "Price"; it has "Bike", "Price"'),
+        (Columns(("1",), ("3",)), "there is no column 3; there are 2"),
         (Columns(("Bike",)), "no column for the answer is named; add --answer NAME"),
     ],
 )
@@ -180,6 +183,18 @@ def test_a_header_may_stand_below_a_title_or_be_missing() -> None:
     assert below.notes == ["line 1: stands above the header and is not read (Our questions)"]
     assert [entry["title"] for entry in missing.entries] == ["Where is it?", "When?"]
     assert missing.notes == ["line 1: no header; the first column is read as the question"]
+
+
+@pytest.mark.row("RC-02")
+def test_columns_without_a_header_are_named_by_number() -> None:
+    found = read("parking,7,Where can I park?,Behind the shop.\nhours,8,When?,At 9.\n", Columns(("3",), ("4",)))
+
+    assert [(entry["title"], entry["text"]) for entry in found.entries] == [
+        ("Where can I park?", "Behind the shop."),
+        ("When?", "At 9."),
+    ]
+    assert found.entries[0]["column 1"] == "parking"
+    assert found.notes == ["line 1: read as a row like the others, since the columns are named by number"]
 
 
 @pytest.mark.row("RC-03")
