@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
-PIECE = 1 << 16
+PIECE = 1 << 12
 """Most characters that are looked at in one step."""
 
 ALONE = frozenset({"br", "hr", "wbr"})
@@ -92,22 +92,26 @@ def read_markup(text: str, breathe: Callable[[], None]) -> tuple[str, bool]:
         found = True
     else:
         found = False
-    text = _ESCAPED_TWICE.sub("&", text)
     sorter = _Sorter(text, breathe)
     reader = _Reader(has_blocks=not sorter.elements.isdisjoint(BLOCKS))
     for piece in pieces_of(text):
         breathe()
-        reader.feed(_TOKEN.sub(sorter.escaped, piece))
+        reader.feed(_TOKEN.sub(sorter.escaped, _ESCAPED_TWICE.sub("&", piece)))
     reader.close()
     return (reader.text(), True) if found or sorter.found else (text, False)
 
 
 def pieces_of(text: str) -> Iterator[str]:
-    """Yield the text in pieces that end before a tag, so that none is cut."""
+    """Yield the text in pieces that end before a tag or between two words, so that no tag and no reference is cut."""
     start = 0
     while start < len(text):
         end = text.find("<", start + PIECE)
         end = len(text) if end < 0 else end
+        blank = text.find(" ", start + PIECE, end)
+        tag = text.rfind("<", start, blank) if blank > 0 else -1
+        # Not inside of a tag that begins in this piece.
+        if blank > 0 and (tag < 0 or text.find(">", tag, blank) > 0):
+            end = blank
         yield text[start:end]
         start = end
 

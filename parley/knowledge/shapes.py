@@ -14,7 +14,7 @@ How one entry is read lives in `entries.py`, the names of fields in `field_names
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,8 @@ from parley.knowledge.json_file import InvalidKnowledge
 
 MAX_DEPTH = 6
 """Levels of lists and objects below which no entries are looked for."""
+MAX_FIELDS = 100
+"""Fields of an object above which it is no entry but a mapping."""
 LOOKED_AT = 1000
 """Members of a list of which at least one must be an entry."""
 WRAPPERS = ("properties", "fields", "attributes", "node", "_source", "payload", "record", "article", "item", "document")
@@ -37,6 +39,7 @@ FILE_FIELDS = frozenset(
     {"version", "schema", "type", "lang", "language", "locale", "count", "total", "page", "created", "updated"}
 )
 """Keys of a mapping that describe the file, if their values are no sentences."""
+LONGEST_FILE_FIELD = max(map(len, FILE_FIELDS))
 PROSE_WORDS = 4
 """Words from which on a text beside the entries is more than a field of the file."""
 
@@ -74,34 +77,41 @@ class Finder:
         """Yield the entries of a file's object."""
         refuse_other_files(value)
         # Before all else: columns of questions and answers look like one question with several answers.
-        if columns := rows_of_columns(value):
+        columns = rows_of_columns(value)
+        if columns is not None:
             yield from self._of_list(columns, "", self._stem, 0)
             return
         asked = is_question(value)
         nested = self._nested(value, 0, whole=asked)
         # Entries by key are members of a mapping, and the texts beside them as well; lists make the rest side fields.
-        lists = {key for key, inner in nested.items() if not is_entry(inner)}
+        lists = [key for key, inner in nested.items() if not self._is_keyed_entry(inner)]
         # A whole file is one entry only by certain names: `{"name": ..., "description": ...}` is a mapping of two.
         if any(keys <= value.keys() for keys in ONE_ENTRY) or (not nested and asked):
-            beside = lists if "answer" not in value else set()
-            yield "", self._stem, {key: inner for key, inner in value.items() if key not in beside}
-        elif not lists:
-            yield from self._of_mapping(value)
-            return
+            lists = lists if "answer" not in value else []
+            yield "", self._stem, {key: inner for key, inner in value.items() if key not in lists}
+        elif lists:
+            self._note_texts_beside(value, lists)
         else:
-            beside = lists
-            for key in value.keys() - lists:
-                if is_prose(value[key]):
-                    self._note(f'the text under "{key}" stands beside the list of entries and is not read')
-        for key in value:
-            if key in beside:
-                prefix = self._stem if len(beside) == 1 else f"{self._stem}-{key}"
-                yield from self._below(value[key], path_to("", key), key, prefix, 0)
+            yield from self._of_mapping(value)
+        for key in lists:
+            prefix = self._stem if len(lists) == 1 else f"{self._stem}-{key}"
+            yield from self._below(value[key], path_to("", key), key, prefix, 0)
+
+    def _is_keyed_entry(self, inner: Any) -> bool:
+        self._breathe()
+        return is_entry(inner)
+
+    def _note_texts_beside(self, value: dict[str, Any], lists: list[str]) -> None:
+        """Note each text that stands beside the lists of a file and is more than a field of it."""
+        for key, inner in value.items():
+            if key not in lists and is_prose(inner):
+                self._note(f'the text under "{key}" stands beside the list of entries and is not read')
 
     def _of_mapping(self, value: dict[str, Any]) -> Entries:
         """Yield each member of a mapping as an entry, its key as the title unless it has one of its own."""
         for key, inner in value.items():
-            describes_file = key.startswith(("@", "$")) or fold(key) in FILE_FIELDS
+            # Short ones alone are folded: a mapping may have a hundred thousand titles.
+            describes_file = key.startswith(("@", "$")) or (len(key) <= LONGEST_FILE_FIELD and fold(key) in FILE_FIELDS)
             if inner in ([], {}) or (describes_file and not is_prose(inner)):
                 continue
             entry = {"title": key, "text": outline(inner)}
@@ -110,10 +120,15 @@ class Finder:
                 entry = inner if fields_with_content(inner)[1].titles else {"title": key, **inner}
             yield f"[{json.dumps(key, ensure_ascii=False)}]", f"{self._stem}-{key}", entry
 
-    def _of_list(self, members: list[Any], where: str, prefix: str, depth: int, category: str = "") -> Entries:
+    def _of_list(self, members: Iterable[Any], where: str, prefix: str, depth: int, category: str = "") -> Entries:
         """Yield the entries of a list, each member one, or an object with lists of them."""
-        head = members[0] if members else None
-        if isinstance(head, list) and head and all(isinstance(cell, str) for cell in head):
+        head = members[0] if isinstance(members, list) and members else None
+        if (
+            isinstance(members, list)
+            and isinstance(head, list)
+            and head
+            and all(isinstance(cell, str) for cell in head)
+        ):
             members = entries_of_rows(members)
         for index, member in enumerate(members):
             # An entry a step: a list may have a million of them.
@@ -167,6 +182,7 @@ class Finder:
 
     def _holds(self, member: Any, depth: int, *, whole: bool) -> bool:
         """Return true if a member is an entry, or an object with lists of entries."""
+        self._breathe()
         if isinstance(member, list):
             # A pair or a row; further down, lists of strings are tags and the like.
             return depth < 3 and len(member) > 1 and all(isinstance(cell, str) for cell in member)
@@ -200,6 +216,9 @@ def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
 
 def fields_with_content(entry: Entry) -> tuple[list[str], Fields]:
     """Return the keys of an entry that hold anything, and which of them are its title and its text."""
+    # Comparing the names of a large mapping, which is no entry, would be one long step.
+    if len(entry) > MAX_FIELDS:
+        return [], Fields()
     keys = [key for key, value in entry.items() if not is_empty(value)]
     return keys, fields_of(tuple(keys))
 
@@ -255,8 +274,10 @@ def title_of(value: Entry) -> str:
     return titles[0] if titles else ""
 
 
-def rows_of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of an object that holds columns, each a list or an object by row; none for another object."""
+def rows_of_columns(value: dict[str, Any]) -> Iterator[dict[str, Any]] | None:
+    """Return the rows of an object that holds columns, each a list or an object by row; None for another object."""
+    if len(value) > MAX_FIELDS:
+        return None
     # pandas writes a column as an object, by the numbers of the rows.
     columns = {
         key: list(inner.values()) if isinstance(inner, dict) else inner
@@ -266,22 +287,22 @@ def rows_of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     fields = fields_of(tuple(columns))
     used = [list(columns.values())[at] for at in (*fields.titles, *fields.texts)] if fields.titles else []
     if not fields.texts or len({len(column) for column in used}) != 1:
-        return []
+        return None
     if any(isinstance(cell, dict) for column in used for cell in islice(column, LOOKED_AT)) or len(used[0]) < 2:
-        return []
-    rows = range(len(used[0]))
-    return [{key: column[at] for key, column in columns.items() if len(column) == len(used[0])} for at in rows]
+        return None
+    whole = {key: column for key, column in columns.items() if len(column) == len(used[0])}
+    return ({key: column[at] for key, column in whole.items()} for at in range(len(used[0])))
 
 
-def entries_of_rows(members: list[Any]) -> list[Any]:
-    """Return a list of rows as entries: by the names in its first row, or else as a question and its answers."""
+def entries_of_rows(members: list[Any]) -> Iterator[Any]:
+    """Yield a list of rows as entries: by the names in its first row, or else as a question and its answers."""
     fields = fields_of(tuple(members[0]))
-    if fields.titles and fields.texts:
-        names = members[0]
-        return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in members[1:]]
-    return [
-        {"question": row[0], "answer": row[1:]} if isinstance(row, list) and len(row) > 1 else row for row in members
-    ]
+    has_names = bool(fields.titles and fields.texts)
+    for row in islice(members, int(has_names), None):
+        if has_names and isinstance(row, list):
+            yield dict(zip(members[0], row, strict=False))
+        else:
+            yield {"question": row[0], "answer": row[1:]} if isinstance(row, list) and len(row) > 1 else row
 
 
 def rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
