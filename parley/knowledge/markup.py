@@ -3,7 +3,8 @@
 A knowledge text is prose, seldom HTML, so most signs that HTML would take for markup are meant as they stand: `a < b`,
 `List<String>`, `<your name>`, anything in backticks. The standard library's parser reads what is left once these are
 escaped. A tag counts as one if HTML has an element of that name, its attributes are written as HTML writes them, and,
-unless HTML lets it go without, its counterpart stands somewhere in the text. Markdown stays: models read it well.
+unless it has any or HTML lets it go without, its counterpart or other markup stands somewhere in the text. Markdown
+stays: models read it well.
 """
 
 import html
@@ -128,7 +129,13 @@ class _Sorter:
             breathe()
             for tag in _TAG.finditer(piece):
                 (self._closed if tag[1] else self._opened).add(tag[2].lower())
-        self.elements = {name for name in self._opened | self._closed if self._is_element(name, has_attributes=True)}
+        # Those that count whatever else the text holds.
+        self.elements: set[str] = set()
+        self.elements = {
+            name
+            for name in self._opened | self._closed
+            if name not in ALONE_WITH_ATTRIBUTES and self._is_element(name, has_attributes=False)
+        }
 
     def escaped(self, token: re.Match[str]) -> str:
         """Return a token as the parser shall get it: markup as it is, everything else escaped."""
@@ -155,7 +162,12 @@ class _Sorter:
             return True
         if name in ALONE_WITH_ATTRIBUTES:
             return has_attributes
-        return (name in ELEMENTS or ":" in name) and name in self._opened and name in self._closed
+        paired = name in self._opened and name in self._closed
+        # Without its end, one of these would swallow the rest of the text.
+        if name in DROPPED:
+            return paired
+        # A text that was cut off lacks an end; in prose `<address>` is a place to fill in.
+        return (name in ELEMENTS or ":" in name) and (paired or has_attributes or bool(self.elements))
 
 
 class _Reader(HTMLParser):

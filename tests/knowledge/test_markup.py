@@ -35,6 +35,9 @@ pytestmark = pytest.mark.row("RC-04")
         ('<div class="x" style="a: b" hidden>One</div><SPAN STYLE=color:red>two</SPAN>', "One\ntwo"),
         ("<p class=MsoNormal>Word<o:p></o:p></p>", "Word"),
         ("<p>if (a &lt; b &amp;&amp; c) { List&lt;String&gt; x; }</p>", "if (a < b && c) { List<String> x; }"),
+        ("<p>cut off <strong>here", "cut off here"),
+        ('<span style="x">cut off here', "cut off here"),
+        ("One<br>two</b>", "One\ntwo"),
         ("<p>unclosed<p>twice", "unclosed\n\ntwice"),
     ],
 )  # fmt: skip
@@ -53,6 +56,7 @@ def test_markup_is_taken_out(text: str, expected: str) -> None:
         "Write to <your name> at <john@shop.example> or <https://shop.example>. <3",
         "Use `<br>` for a line, `&nbsp;` for a space.",
         "```html\n<p>Hello</p>\n```",
+        "Say <time>, then <span> as it is.",
         "Paste the <script> tag into <head>, before </body.",
         "Choose <input>, then <link>; fill in <address> and <time>.",
         "AT&T; R&D; https://x.example/?a=1&copy=2&lt=3",
