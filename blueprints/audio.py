@@ -2,18 +2,20 @@
 
 from flask import Blueprint, Response
 
-from blueprints.web import FORMS, Endpoint, serve
+from blueprints.web import Endpoint, prefixes, serve
 from parley import answers
 
 bp = Blueprint("audio", __name__)
 ENDPOINT = Endpoint("audio", answers.audio, answers.audio_json)
 
 
-def complete() -> Response:
-    """Answer a request in sound: a recording, our voice, or the upstream's own speech."""
+def complete(**_: str) -> Response:
+    """Answer a request in sound: a recording, our voice, or the upstream's own speech.
+
+    `serve` reads the arguments of the route itself.
+    """
     return serve(ENDPOINT)
 
 
-for form in FORMS:
-    bp.post(f"/audio{form}/chat/completions")(complete)
-bp.post("/v1/audio/chat/completions")(complete)
+for prefix in prefixes("/audio"):
+    bp.post(f"{prefix}/chat/completions")(complete)

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from blueprints.web import FORMS, Endpoint, serve
+from blueprints.web import Endpoint, prefixes, serve
 from parley import answers
 
 bp = Blueprint("basic", __name__)
@@ -14,5 +14,5 @@ def complete() -> Response:
     return serve(ENDPOINT)
 
 
-for form in FORMS:
-    bp.post(f"{form}/chat/completions")(complete)
+for prefix in prefixes(""):
+    bp.post(f"{prefix}/chat/completions")(complete)

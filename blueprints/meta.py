@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from blueprints.web import check_key, json_response, may_see_details, services
+from blueprints.web import check_key, json_response, may_see_details, prefixes, services
 from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
@@ -45,12 +45,13 @@ def ready() -> Response:
             "streams": len(within.admission.running),
             "upstreams": within.upstream.breaker_states(),
             "kb": within.knowledge.bases.state,
+            **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 
 
-def list_models() -> Response:
+def list_models(**_: str) -> Response:
     """List the default model first, then those of the upstream. Raises InvalidApiKey."""
     check_key()
     # OpenAI's clients require `created` and `owned_by`; the true values are not known here.
@@ -62,9 +63,9 @@ def list_models() -> Response:
 
 
 # Platforms look for /models beside the completions URL that they were given, bare or under /v1.
-for prefix in ("", "/rag", "/audio"):
-    for path in sorted({f"{prefix}/models", f"{prefix}/v1/models", f"/v1{prefix}/models"}):
-        bp.get(path)(list_models)
+for endpoint in ("", "/rag", "/audio"):
+    for prefix in prefixes(endpoint):
+        bp.get(f"{prefix}/models")(list_models)
 
 
 @bp.get("/metrics")

@@ -2,18 +2,20 @@
 
 from flask import Blueprint, Response
 
-from blueprints.web import FORMS, Endpoint, serve
+from blueprints.web import Endpoint, prefixes, serve
 from parley import answers
 
 bp = Blueprint("rag", __name__)
 ENDPOINT = Endpoint("rag", answers.rag, answers.rag_json)
 
 
-def complete() -> Response:
-    """Look a question up, and let the upstream answer it with the passages that were found."""
+def complete(**_: str) -> Response:
+    """Look a question up, and let the upstream answer it with the passages that were found.
+
+    `serve` reads the arguments of the route itself.
+    """
     return serve(ENDPOINT)
 
 
-for form in FORMS:
-    bp.post(f"/rag{form}/chat/completions")(complete)
-bp.post("/v1/rag/chat/completions")(complete)
+for prefix in prefixes("/rag"):
+    bp.post(f"{prefix}/chat/completions")(complete)

@@ -37,8 +37,8 @@ BODY_SECONDS = 10
 CLIENT_CLOSED_REQUEST = 499
 """Status for a client that has left, as nginx logs it; nobody receives it."""
 
-FORMS = ("", "/v1")
-"""Prefixes of every route: some platforms take a full URL, some append to a base that ends in /v1."""
+BASE = "/kb/<kb>"
+"""Prefix of the routes that name their knowledge base: some platforms append to a base URL and set nothing else."""
 
 EVENT_STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -58,6 +58,16 @@ class Endpoint:
     name: str
     stream: Callable[[TurnContext, Services], Batches]
     whole: Callable[[TurnContext, Services], bytes]
+
+
+def prefixes(name: str) -> list[str]:
+    """Return what stands before `/chat/completions` or `/models` in the routes of an endpoint.
+
+    Some platforms take a full URL, some append to a base that ends in /v1, wherever that stands. An endpoint that
+    answers from the knowledge also has the routes that name a knowledge base.
+    """
+    plain = [name, f"{name}/v1", f"/v1{name}"] if name else ["", "/v1"]
+    return plain + ([f"{BASE}{prefix}" for prefix in plain] + [f"/v1{BASE}{name}"] if name else [])
 
 
 def services() -> Services:
@@ -182,10 +192,12 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         turn.record.id,
-        "v1" in request.path.split("/"),
+        # By the rule, not by the path: a knowledge base may be called "v1", too.
+        request.url_rule is not None and "v1" in request.url_rule.rule.split("/"),
         request.args,
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        (request.view_args or {}).get("kb", ""),
     )
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):

@@ -7,15 +7,17 @@ import contextlib
 import functools
 import random
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import gevent
+from gevent.threadpool import ThreadPool
 
 from parley.admission import Admission, Keyring
-from parley.concurrency import checkpoint
+from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.errors import ParleyError
 from parley.knowledge import minilm
-from parley.knowledge.bases import Bases
+from parley.knowledge.bases import Bases, Scans
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.semantic import Encoder
@@ -48,9 +50,10 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        self.index_factory = index_factory_of(settings)
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, index_factory_of(settings).build, in_background),
+            Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -61,6 +64,14 @@ class Services:
     def default_model(self) -> str:
         """The model that answers if the request names none."""
         return self.upstream.model or self.settings.llm_model
+
+    @functools.cached_property
+    def _folder_thread(self) -> ThreadPool:
+        return thread_pool(1)
+
+    def _look_in_thread(self, look: Callable[[], Scans]) -> Scans:
+        """Return the result of a look at the knowledge folder, done in a thread of its own: a disk may be slow."""
+        return run_in_thread(self._folder_thread, look)
 
     @functools.cached_property
     def recordings(self) -> Library:

@@ -41,6 +41,8 @@ OWNERS = {
     "click": ("blueprints/cli/",),
     "httptools": ("parley/http_client/",),
     "markitdown": ("parley/operators/kb_import.py",),
+    "openpyxl": ("parley/operators/kb_workbook.py",),
+    "yaml": ("parley/operators/kb_import.py",),
     "dotenv": ("parley/settings.py",),
 }
 GEVENT = {

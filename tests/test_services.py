@@ -1,12 +1,15 @@
 """What a worker keeps for its life: the waiting messages, and which upstream the settings name."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
 from fake_upstream import Call, FakeUpstream, completion
+from gevent import monkey
 from structlog.testing import capture_logs
 
 from parley.errors import InternalError, ParleyError, ServerOverloaded, UpstreamError
@@ -285,3 +288,23 @@ def test_the_voices_rate_is_that_of_the_audio() -> None:
 @pytest.mark.parametrize(("language", "english"), [("en", True), ("EN", True), ("de", False)])
 def test_readings_are_english_where_the_language_is(language: str, english: bool) -> None:
     assert Services(settings(TTS_API_KEY="k", TTS_LANGUAGE=language)).synthesis.english == english
+
+
+@pytest.mark.row("RF-07")
+def test_the_knowledge_folder_is_looked_at_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "north").mkdir()
+    for name in ("a.json", "north/b.json"):
+        (tmp_path / name).write_text('{"x": "y"}')
+    this_thread = monkey.get_original("_thread", "get_ident")
+    threads = []
+    scandir = os.scandir
+
+    def watched(folder: Any) -> Any:
+        threads.append(this_thread())
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", watched)
+
+    Services(Settings(kb_dir=tmp_path, rag_tier="lexical")).knowledge.require("north")
+
+    assert len(threads) == 3 and this_thread() not in threads

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from flask import Blueprint
 from blueprints.web import services
 from parley.errors import NotFound
 from parley.knowledge import encoders, prompt
-from parley.knowledge.bases import is_base_name
+from parley.knowledge.folder_scan import is_base_name
 from parley.knowledge.index import Hit, Query
 from parley.knowledge.prompt import MORE_THAN_WANTED, select_excerpts
 from parley.knowledge.semantic import EncoderFailed
 from parley.operators import kb_check, kb_eval, kb_import
+from parley.operators.kb_tables import Columns
 from parley.services import encoder_of, vector_cache_of
 from parley.telemetry import logs
 
@@ -38,7 +39,7 @@ def check(strict: bool, as_json: bool) -> None:
     bases = kb_check.inspect(services().settings.kb_dir)
     findings = [finding for base in bases for finding in base.findings]
     errors = sum(finding.severity == "error" for finding in findings)
-    warnings = len(findings) - errors
+    warnings = sum(finding.severity == "warning" for finding in findings)
     if as_json:
         report = {"bases": [dataclasses.asdict(base) for base in bases], "errors": errors, "warnings": warnings}
         click.echo(json.dumps(report, ensure_ascii=False))
@@ -98,9 +99,23 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--kb", default="", help="Name of the knowledge base that the files go to.")
 @click.option("--force", is_flag=True, help="Overwrite a knowledge file of the same name.")
+@click.option("--question", "questions", multiple=True, metavar="COLUMN", help="Column of a table with questions.")
+@click.option("--answer", "answers", multiple=True, metavar="COLUMN", help="Column of a table with the answers.")
+@click.option("--table", is_flag=True, help="Take each row of a table as one text, with all its cells.")
+@click.option("--encoding", help="Encoding of text files, where it can't be told: windows-1251, shift_jis ...")
 @AS_JSON
-def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> None:
-    """Turn Markdown, text, CSV, HTML, PDF and Word files into knowledge files of KB_DIR."""
+def import_files(
+    files: Sequence[Path],
+    kb: str,
+    force: bool,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    table: bool,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
+    """Turn tables, JSON and YAML of other tools, Markdown, text, HTML, PDF and Word into knowledge files of KB_DIR."""
+    options = kb_import.Options(Columns(tuple(questions), tuple(answers), as_rows=table), encoding)
     if kb and not is_base_name(kb):
         raise click.BadParameter("letters, digits, dots, dashes and underscores only", param_hint="--kb")
     folder = services().settings.kb_dir / kb
@@ -113,24 +128,32 @@ def import_files(files: Sequence[Path], kb: str, force: bool, as_json: bool) -> 
             try:
                 if target.exists() and not force:
                     raise kb_import.ImportFailed(f"{target} already exists; use --force to overwrite it")
-                entries = kb_import.entries_of(file)
-                kb_import.write(entries, target)
+                found = kb_import.read_document(file, options)
+                kb_import.write(found.entries, target)
             # One bad document must not keep the others out: faults are reported together at the end.
             except kb_import.ImportFailed as exc:
                 done.append({"file": str(file), "fault": str(exc)})
             else:
-                done.append({"file": str(file), "target": str(target), "entries": len(entries)})
-    failed = [result for result in done if "fault" in result]
+                told = {"encoding": found.encoding, "notes": found.notes, "left_out": found.left_out}
+                done.append({"file": str(file), "target": str(target), "entries": len(found.entries), **told})
+    failed = sum("fault" in result for result in done)
     if as_json:
-        click.echo(json.dumps({"files": done, "failed": len(failed)}, ensure_ascii=False))
+        click.echo(json.dumps({"files": done, "failed": failed}, ensure_ascii=False))
     else:
         for result in done:
-            click.echo(
-                f"{result['file']}: {result['fault']}"
-                if "fault" in result
-                else f"{result['file']} -> {result['target']}: {result['entries']} entries"
-            )
-    sys.exit(1 if failed else 0)
+            click.echo("\n".join(lines_of_import(result)))
+    # A row that is left out is a fault as well: nothing may be lost with exit code 0.
+    sys.exit(1 if failed or any(result.get("left_out") for result in done) else 0)
+
+
+def lines_of_import(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that tell how the import of a document ended."""
+    if "fault" in result:
+        yield f"{result['file']}: {result['fault']}"
+        return
+    yield f"{result['file']} -> {result['target']}: {result['entries']} entries"
+    yield from (f"  note: {note}" for note in result["notes"])
+    yield from (f"  left out: {left_out}" for left_out in result["left_out"])
 
 
 @bp.cli.command("eval")

@@ -1,20 +1,25 @@
 """Loading a knowledge folder: its JSON files become passages, and each fault becomes a problem.
 
 `kb_data/README.md` documents the accepted forms. Nothing here raises for the contents of a file: a faulty file or entry
-becomes a `Problem`, and everything else loads. Reading bytes and JSON lives in `json_file.py`, the forms of entries in
-`entries.py`, searching in `index.py`.
+becomes a `Problem`, and everything else loads. Which files there are tells `folder_scan.py`; reading bytes and JSON
+lives in `json_file.py`, finding entries in `shapes.py`, reading one in `entries.py`, searching in `index.py`.
 """
 
+import itertools
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from parley.knowledge.chunking import blocks, split_passages
 from parley.knowledge.cleaning import clean
-from parley.knowledge.entries import Document, document_of, entries_of
-from parley.knowledge.json_file import InvalidKnowledge, parse, read_text
+from parley.knowledge.entries import Document, Draft, document_of
+from parley.knowledge.folder_scan import FolderScan, scan_folder
+from parley.knowledge.json_file import InvalidKnowledge, parse, parse_lines, read_text
+from parley.knowledge.markup import plain
+from parley.knowledge.shapes import Finder
 
 MAX_PASSAGES = 100_000
 """Most passages of one knowledge base."""
@@ -67,11 +72,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """Contents of a folder: passages in the order of the files, problems, and the number of characters removed."""
+    """Contents of a folder: passages in the order of the files, problems, and what was removed.
+
+    `invisible` is a number of characters, `markup` the number of texts with markup by file.
+    """
 
     passages: list[Passage]
     problems: list[Problem]
     invisible: int = 0
+    markup: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def broken_files(self) -> frozenset[str]:
@@ -79,32 +88,27 @@ class LoadResult:
         return frozenset(problem.file for problem in self.problems if problem.lost == "file")
 
 
-def load(folder: Path, home: Path | None = None, breathe: Callable[[], None] = lambda: None) -> LoadResult:
-    """Load every `*.json` directly in the folder, in the order of the names.
+def load(
+    folder: Path,
+    home: Path | None = None,
+    breathe: Callable[[], None] = lambda: None,
+    scan: FolderScan | None = None,
+) -> LoadResult:
+    """Load every knowledge file directly in the folder, in the order of the names.
 
     A missing folder, an unreadable file, broken JSON or a faulty entry becomes a `Problem`, never an exception. Hidden
     files and editors' backups are ignored; links may not lead out of `home` (by default the folder itself). `breathe`
-    is called at every step of the work, so that the event loop can run meanwhile.
+    is called at every step of the work, so that the event loop can run meanwhile. `scan` saves a look at the folder.
     """
-    try:
-        paths = knowledge_files(folder)
-    except OSError as exc:
-        return LoadResult([], [Problem(str(folder), "", f"the folder can't be read: {exc.strerror}", "file")])
+    scan = scan or scan_folder(folder)
+    if scan.fault:
+        return LoadResult([], [Problem(str(folder), "", f"the folder can't be read: {scan.fault}", "file")])
     loader = _Loader(home or folder, breathe)
-    for path in paths:
-        loader.add_file(path)
-    return LoadResult(loader.passages, loader.problems, loader.invisible)
-
-
-def knowledge_files(folder: Path) -> list[Path]:
-    """Return the paths of a folder's knowledge files, in the order of the names. Raises OSError."""
-    # macOS leaves binary `._NAME.json` beside files that it copies, Office `~$NAME.json`, and Emacs a lock
-    # `.#NAME.json`, which is a link to nothing.
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.lower().endswith(".json") and not path.name.startswith((".", "~", "#"))
-    )
+    for name in scan.files:
+        loader.add_file(folder / name)
+    for name in scan.not_read:
+        loader.report(folder / name, "", "is no JSON and not read here; convert it with `flask kb import`")
+    return LoadResult(loader.passages, loader.problems, loader.invisible, dict(loader.markup))
 
 
 class _Loader:
@@ -114,6 +118,7 @@ class _Loader:
         self.passages: list[Passage] = []
         self.problems: list[Problem] = []
         self.invisible = 0
+        self.markup: Counter[str] = Counter()
         self._home = home
         self._breathe = breathe
         self._ids: set[str] = set()
@@ -121,38 +126,82 @@ class _Loader:
 
     def add_file(self, path: Path) -> None:
         """Add the passages and the problems of a file."""
+        finder = Finder(_printable(path.stem), lambda note: self.report(path, "", note), self._breathe)
         try:
-            value, repeated = parse(read_text(path, self._home, self._breathe), self._breathe)
-            if not isinstance(value, list | dict):
-                raise InvalidKnowledge("must hold a list or an object")
+            text = read_text(path, self._home, self._breathe)
+            if path.suffix.lower() == ".json":
+                value, lines = self._parsed(path, text)
+            else:
+                value, lines = self._parsed_lines(path, text)
+            entries = finder.entries(value)
+            # The first step tells whether the file is of another tool and holds no knowledge.
+            first = next(entries, None)
         except InvalidKnowledge as exc:
-            self._report(path, exc.where, str(exc), "file")
+            self.report(path, exc.where, str(exc), "file")
             return
-        for key in repeated[:MAX_PROBLEMS_A_FILE]:
-            self._report(path, "", f'the key "{key}" is given twice in one object; the last one counts')
-        self._add_entries(path, entries_of(value, _printable(path.stem)))
+        if first:
+            self._add_entries(path, itertools.chain([first], entries), lines)
 
-    def _add_entries(self, path: Path, entries: Iterator[tuple[str, str, Any]]) -> None:
+    def _parsed(self, path: Path, text: str) -> tuple[Any, list[int]]:
+        """Return the value of a JSON file, or the values of its lines with their numbers. Raises InvalidKnowledge."""
+        try:
+            value, repeated = parse(text, self._breathe)
+        except InvalidKnowledge as exc:
+            # Lines of JSON often bear the name of a JSON file.
+            if not exc.where.endswith(":1") or not str(exc).startswith("extra data"):
+                raise
+            values, faults = parse_lines(text, self._breathe)
+            if faults:
+                raise
+            return [value for _, value in values], [number for number, _ in values]
+        if not isinstance(value, list | dict):
+            raise InvalidKnowledge("must hold a list or an object")
+        for key in repeated[:MAX_PROBLEMS_A_FILE]:
+            self.report(path, "", f'the key "{key}" is given twice in one object; the last one counts')
+        return value, []
+
+    def _parsed_lines(self, path: Path, text: str) -> tuple[list[Any], list[int]]:
+        """Return the values of a file of lines, with their numbers, and report the faulty lines."""
+        values, faults = parse_lines(text, self._breathe)
+        if not values:
+            raise faults[0] if faults else InvalidKnowledge("is empty")
+        for fault in faults[:MAX_PROBLEMS_A_FILE]:
+            self.report(path, fault.where, str(fault), "entry")
+        return [value for _, value in values], [number for number, _ in values]
+
+    def _add_entries(self, path: Path, entries: Iterator[tuple[str, str, Any]], lines: list[int]) -> None:
         faulty = 0
         for where, default_id, entry in entries:
             self._breathe()
+            where = _in_lines(where, lines)
             if len(self.passages) >= MAX_PASSAGES:
                 # Break, don't skip: the rest would be walked entry by entry, and reported as often.
                 message = f"the limit of {MAX_PASSAGES} passages is reached: the file is left out from here on"
-                self._report(path, where, message, "entry")
+                self.report(path, where, message, "entry")
                 break
             try:
-                self._add(document_of(entry, default_id, self._breathe), path, where)
+                notes = self._add(document_of(entry, default_id, self._breathe), path, where)
+            except Draft as exc:
+                notes = (str(exc),)
             except InvalidKnowledge as exc:
                 faulty += 1
                 if faulty <= MAX_PROBLEMS_A_FILE:
-                    self._report(path, where, str(exc), "entry")
+                    self.report(path, where, str(exc), "entry")
+                continue
+            for note in notes:
+                self.report(path, where, note)
         if faulty > MAX_PROBLEMS_A_FILE:
-            self._report(path, "", f"{faulty - MAX_PROBLEMS_A_FILE} further entries are faulty", "entry")
+            self.report(path, "", f"{faulty - MAX_PROBLEMS_A_FILE} further entries are faulty", "entry")
 
-    def _add(self, document: Document, path: Path, where: str) -> None:
-        """Add a document as one passage, or as several with the ids `id#1`, `id#2` ... Raises InvalidKnowledge."""
-        title, text = self._cleaned(document.title), self._cleaned(document.text)
+    def _add(self, document: Document, path: Path, where: str) -> tuple[str, ...]:
+        """Add a document as one passage, or as several with the ids `id#1`, `id#2` ...; return its notes.
+
+        Raises InvalidKnowledge.
+        """
+        title, has_markup = plain(document.title, self._breathe)
+        text, text_has_markup = plain(document.text, self._breathe)
+        # Behind the markup: a character reference may stand for an invisible character.
+        title, text = self._cleaned(title), self._cleaned(text)
         # Only now: a text may consist of invisible characters.
         if not text:
             raise InvalidKnowledge("the text is empty")
@@ -166,13 +215,16 @@ class _Loader:
             self._copies[document.id] += 1
             name = f"{document.id}-{self._copies[document.id] + 1}"
         if name != document.id:
-            self._report(path, where, f'the id "{document.id}" is taken already; this one is called "{name}"')
+            self.report(path, where, f'the id "{document.id}" is taken already; this one is called "{name}"')
         # A document's id is taken as well as its passages': `Passage.document` is unique, too.
         self._ids.update([name, *ids])
         file = _printable(path.name)
+        if has_markup or text_has_markup:
+            self.markup[file] += 1
         parts = texts if len(texts) > 1 else ()
         for part, (id_, part_text) in enumerate(zip(ids, texts, strict=True)):
             self.passages.append(Passage(id_, title, part_text, file, document.metadata, part, parts))
+        return document.notes
 
     def _cleaned(self, text: str) -> str:
         """Return a text without invisible characters and outer blanks, and count the characters removed."""
@@ -185,8 +237,16 @@ class _Loader:
             self.invisible += removed
         return "".join(cleaned).strip()
 
-    def _report(self, path: Path, where: str, message: str, lost: Lost = "nothing") -> None:
+    def report(self, path: Path, where: str, message: str, lost: Lost = "nothing") -> None:
+        """Add a problem."""
         self.problems.append(Problem(_printable(str(path)), _printable(where), _printable(message), lost))
+
+
+def _in_lines(where: str, lines: list[int]) -> str:
+    """Return a location in a list of lines by the line's number; `lines` is empty for a file that is one value."""
+    if lines and (in_list := re.match(r"\[(\d+)\]", where)):
+        return f":{lines[int(in_list[1])]}{where[in_list.end() :]}"
+    return where
 
 
 def _printable(text: str) -> str:

@@ -16,8 +16,8 @@ MAX_IDLE = 8
 
 
 class _Embedding(msgspec.Struct):
-    index: int
     embedding: list[float]
+    index: int | None = None
 
 
 class _Embeddings(msgspec.Struct):
@@ -43,11 +43,32 @@ class EmbeddingsApi:
                 raise UpstreamBadResponse(f"the embeddings API answered with status {response.status}")
             answer = response.read(timeout)
         try:
-            # OpenAI numbers the vectors and promises no order.
-            embeddings = sorted(msgspec.json.decode(answer, type=_Embeddings).data, key=lambda each: each.index)
+            embeddings = in_order(msgspec.json.decode(answer, type=_Embeddings).data)
             rows = np.array([each.embedding for each in embeddings], np.float32)
         except (msgspec.MsgspecError, ValueError) as exc:
             raise UpstreamBadResponse("the embeddings API's answer holds no embeddings") from exc
         if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
             raise UpstreamBadResponse("the embeddings API's answer does not hold one vector for each text")
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        # Vectors of no dimensions, or of zeros alone, resemble nothing: every question would find nothing.
+        if not norms.any():
+            raise UpstreamBadResponse("the embeddings API's answer holds empty vectors")
+        return np.asarray(rows / np.maximum(norms, 1e-9), np.float32)
+
+
+def in_order(embeddings: Sequence[_Embedding]) -> Sequence[_Embedding]:
+    """Return the embeddings in the order of their texts. Raises ValueError for numbers that give none.
+
+    OpenAI numbers them and promises no order; some servers leave the numbers out, or give each the same one.
+    """
+    numbers = [each.index for each in embeddings]
+    if len({*numbers}) <= 1:
+        return embeddings
+    # Counted from 1 by some; a gap means that a text has no vector, and another one two.
+    if None in numbers:
+        raise ValueError("some embeddings have a number and others none")
+    in_sequence = sorted(embeddings, key=lambda each: each.index or 0)
+    first = in_sequence[0].index or 0
+    if [each.index for each in in_sequence] != list(range(first, first + len(numbers))):
+        raise ValueError("the numbers of the embeddings are no sequence")
+    return in_sequence

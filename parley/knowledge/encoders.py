@@ -5,6 +5,7 @@ failure costs vectors, never the index: the lexical tier answers, and the passag
 """
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -22,8 +23,8 @@ from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
 from parley.telemetry.logs import log
 
-RETRY_SECONDS = 30.0
-"""Pause in seconds after a failure to encode passages."""
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses in seconds after failures to encode passages, one after another; the last is repeated."""
 
 PASSAGES_TIMEOUT = 30.0
 """Longest time in seconds for the vectors of a batch of passages, for which no caller waits."""
@@ -130,6 +131,13 @@ class IndexFactory:
         self._min_coverage = min_coverage
         self._min_cosine = min_cosine
         self._tier_logged = False
+        self.failure: str | None = None
+        self._told: set[str] = set()
+
+    @property
+    def state(self) -> str | None:
+        """`ok`, or why questions are answered by words alone; None without an encoder."""
+        return None if self._encoder is None else self.failure or "ok"
 
     def build(self, passages: Sequence[Passage], breathe: Callable[[], None]) -> Index:
         """Return an index of these passages. The semantic tier's vectors follow in the background."""
@@ -143,17 +151,31 @@ class IndexFactory:
         # At once: with all vectors in the cache, nothing else would load the model before the first question.
         if isinstance(encoder, EmbeddedEncoder):
             gevent.spawn(encoder.load)
-        built = SemanticIndex(lexical, encoder, self._cache, self._min_cosine, self._log_failure)
-        gevent.spawn(self._fill, weakref.ref(built), len(passages))
+
+        def fill(index: SemanticIndex) -> None:
+            gevent.spawn(self._fill, weakref.ref(index), len(passages))
+
+        failed = functools.partial(self._failed, "query_not_encoded")
+        built = SemanticIndex(lexical, encoder, self._cache, self._min_cosine, failed, self._succeeded, fill)
+        fill(built)
         return built
 
-    @staticmethod
-    def _log_failure(failure: EncoderFailed) -> None:
-        log.warning("query_not_encoded", reason=str(failure))
+    def _failed(self, event: str, failure: EncoderFailed) -> None:
+        """Log a failure, once for each reason until the encoder answers again: every question meets it."""
+        self.failure = str(failure)
+        if self.failure not in self._told:
+            self._told.add(self.failure)
+            log.warning(event, reason=self.failure)
 
-    @staticmethod
-    def _fill(reference: "weakref.ref[SemanticIndex]", passages: int) -> None:
+    def _succeeded(self) -> None:
+        if self.failure:
+            self.failure = None
+            self._told.clear()
+            log.info("encoder_recovered", encoder=self._encoder and self._encoder.name)
+
+    def _fill(self, reference: "weakref.ref[SemanticIndex]", passages: int) -> None:
         """Get the vectors of an index, for as long as the index is in use: a reload may replace it meanwhile."""
+        failures = 0
         while (built := reference()) is not None and not built.ready:
             try:
                 built.fill()
@@ -161,8 +183,12 @@ class IndexFactory:
             except EncoderFailed as exc:
                 # Not held during the pause either.
                 del built
-                log.warning("passages_not_encoded", reason=str(exc), again_after_s=RETRY_SECONDS)
-                gevent.sleep(RETRY_SECONDS)
+                self._failed("passages_not_encoded", exc)
+                gevent.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+            else:
+                failures = 0
+                self._succeeded()
         if built is not None:
             log.info("embeddings_ready", passages=passages)
 

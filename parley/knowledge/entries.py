@@ -1,87 +1,150 @@
-"""The entries of a knowledge file: the forms that its JSON value may have, and the documents that entries become.
+"""The entries of a knowledge file: objects become documents, each with a title, a text and metadata.
 
-Splitting a document into passages, and reporting faults, lives in `documents.py`.
+Only a missing text costs an entry. A side field that can't be used costs itself, and is reported. Finding the entries
+of a file lives in `shapes.py`, splitting a document into passages in `documents.py`.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from parley.knowledge.field_names import fold
 from parley.knowledge.json_file import InvalidKnowledge
+from parley.knowledge.shapes import fields_with_content
 
-_ENTRY_KEYS = ({"title", "text"}, {"id", "text"}, {"question", "answer"})
-"""Keys by which an object is one entry: with all of a set, the file is no mapping of titles to texts."""
+MAX_NESTED_TEXT = 8
+"""Levels of lists and objects below which no text is looked for."""
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """An entry's text before it is split. `title` may be empty; `metadata` holds every other key of the entry."""
+    """An entry's text before it is split. `title` may be empty; `metadata` holds every other key of the entry.
+
+    `notes` are sentences on side fields that could not be kept.
+    """
 
     id: str
     title: str
     text: str
     metadata: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
-def entries_of(value: list[Any] | dict[str, Any], stem: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield each entry of a file's value with its location and with the id that it has if it names none.
-
-    [entry, ...]                    a list of entries
-    {"documents": [entry, ...]}     the same list, beside other keys
-    {"title": ..., "text": ...}     one entry
-    {title: text, ...}              a mapping, each member an entry
-    """
-    prefix = ""
-    if isinstance(value, dict) and isinstance(value.get("documents"), list):
-        value, prefix = value["documents"], ".documents"
-    if isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield f"{prefix}[{index}]", f"{stem}-{index}", entry
-    elif any(keys <= value.keys() for keys in _ENTRY_KEYS):
-        yield "", stem, value
-    else:
-        for key, text in value.items():
-            yield f"[{json.dumps(key, ensure_ascii=False)}]", f"{stem}-{key}", {"title": key, "text": text}
+class Draft(Exception):
+    """An entry is not meant to be published yet; the message says by which field."""
 
 
 def document_of(entry: Any, default_id: str, breathe: Callable[[], None]) -> Document:
-    """Return an entry as a document, whichever of the two kinds it has. Raises InvalidKnowledge."""
+    """Return an entry as a document. Raises InvalidKnowledge if it has no text, and Draft if it is unpublished."""
     if not isinstance(entry, dict):
-        raise InvalidKnowledge("the entry is not an object")
-    for key, value in entry.items():
-        _check_storable(key, value, breathe)
-    is_question = "text" not in entry and ("question" in entry or "answer" in entry)
-    title_key, text_key = ("question", "answer") if is_question else ("title", "text")
-    # By its exact type: a boolean is an integer in Python, and no id.
-    id_ = str(entry["id"]) if type(entry.get("id")) is int else _string(entry, "id", required=False)
+        raise InvalidKnowledge('the entry is not an object; write {"text": "..."}')
+    keys, fields = fields_with_content(entry)
+    text = joined((entry[keys[at]] for at in fields.texts), "\n")
+    if not text:
+        raise InvalidKnowledge(why_no_text(entry, keys, [keys[at] for at in fields.texts]))
+    refuse_drafts(entry)
+    # Of several questions each is in the title, so none of them is metadata as well.
+    used = {keys[at] for at in (*fields.titles, *fields.texts)}
+    notes: list[str] = []
+    metadata = {
+        storable(key): side_value(value, storable(key), notes, breathe)
+        for key, value in entry.items()
+        if key not in used and fold(key) != "id"
+    }
     return Document(
-        id=id_ or default_id,
-        title=_string(entry, title_key, required=is_question),
-        text=_string(entry, text_key, required=True),
-        metadata={key: value for key, value in entry.items() if key not in ("id", title_key, text_key)},
+        id=next((id_ for key in entry if fold(key) == "id" and (id_ := id_of(entry[key]))), default_id),
+        title=joined((entry[keys[at]] for at in fields.titles), " / "),
+        text=text,
+        metadata=metadata,
+        notes=tuple(notes),
     )
 
 
-def _string(entry: dict[str, Any], key: str, *, required: bool) -> str:
-    """Return the string of a key without outer blanks, or "" for an optional one. Raises InvalidKnowledge."""
-    value = entry.get(key)
-    if value is None and not required:
+def why_no_text(entry: dict[str, Any], keys: list[str], text_keys: list[str]) -> str:
+    """Return the fault of an entry without a text, with the way to mend it."""
+    if text_keys:
+        return f'the value of "{text_keys[0]}" must be a text'
+    empty = [key for key in entry if key not in keys and fold(key) in ("text", "answer", "content", "body")]
+    if empty:
+        return f"the {empty[0]} is empty"
+    found = ", ".join(f'"{key}"' for key in [*entry][:8]) or "no keys"
+    wanted = "answer" if "question" in entry else "text"
+    return f'"{wanted}" is missing; the entry has {found}: call the one with the text "{wanted}"'
+
+
+def refuse_drafts(entry: dict[str, Any]) -> None:
+    """Raise Draft for an entry that its tool does not publish: its words are not meant for callers."""
+    # Freshdesk writes 1 for a draft and 2 for a published article.
+    freshdesk = "description_text" in entry and entry.get("status") == 1
+    unpublished = [key for key in ("published", "is_published", "enabled") if entry.get(key) in (False, "false", "no")]
+    draft = [key for key in ("draft", "is_draft") if entry.get(key) in (True, "true", "yes")]
+    draft += [key for key in ("status", "state") if str(entry.get(key)).lower() in ("draft", "unpublished", "archived")]
+    if freshdesk or unpublished or draft:
+        raise Draft(f'"{[*unpublished, *draft, "status"][0]}" says that it is not published: it is left out')
+
+
+def id_of(value: Any) -> str:
+    """Return an id, or an empty string for a value that is none."""
+    # By its exact type: a boolean is an integer in Python, and no id.
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return storable(str(value).strip()) if type(value) in (int, float, str) and value == value else ""
+
+
+def joined(values: Iterable[Any], separator: str) -> str:
+    """Return the texts of values, each different one once."""
+    return separator.join(dict.fromkeys(text for value in values if (text := text_of(value, separator))))
+
+
+def text_of(value: Any, separator: str = "\n", depth: int = 0) -> str:
+    """Return the text that a value holds, or an empty string.
+
+    A number is a text, and so is a list of texts, an object that has one (`{"text": ...}`, `{"en": ...}`), or one of
+    plain values (`{"Monday": "9 to 5"}`).
+    """
+    if isinstance(value, str):
+        return storable(value).strip()
+    if isinstance(value, int | float):
+        return text_of_number(value)
+    if depth >= MAX_NESTED_TEXT or not value:
         return ""
-    if key not in entry:
-        raise InvalidKnowledge(f'"{key}" is missing')
-    if not isinstance(value, str):
-        raise InvalidKnowledge(f"the {key} must be a string")
-    if required and not value.strip():
-        raise InvalidKnowledge(f"the {key} is empty")
-    return value.strip()
+    if isinstance(value, list):
+        parts = (text_of(member, separator, depth + 1) for member in value)
+        return separator.join(dict.fromkeys(part for part in parts if part))
+    keys, fields = fields_with_content(value)
+    # "a" is an answer beside a "q"; in a value it may be anything.
+    if fields.texts and len(keys[fields.texts[0]]) > 1:
+        return text_of([value[keys[at]] for at in fields.texts], separator, depth + 1)
+    if any(isinstance(inner, dict | list) for inner in value.values()):
+        return ""
+    # `{"en": ..., "de": ...}`, but not `{"Mon": ..., "Tue": ...}`.
+    if all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value):
+        return text_of(list(value.values()), separator, depth + 1)
+    return separator.join(f"{key}: {text_of(inner)}" for key, inner in value.items() if text_of(inner))
 
 
-def _check_storable(key: str, value: Any, breathe: Callable[[], None]) -> None:
-    """Raise InvalidKnowledge for a value that JSON in UTF-8 can't express: NaN, infinity, half a surrogate pair."""
+def text_of_number(value: float | bool) -> str:
+    """Return a number, true or false as JSON writes it, a whole number without a fraction; nothing for NaN."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    return str(int(value) if value == int(value) else value)
+
+
+def storable(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which UTF-8 can't express."""
+    return text if text.isascii() else _HALF_PAIR.sub("", text)
+
+
+def side_value(value: Any, key: str, notes: list[str], breathe: Callable[[], None]) -> Any:
+    """Return a value of the metadata if JSON in UTF-8 can express it, or else None and a note."""
     # A list instead of recursion: metadata may be nested as deeply as the parser allows.
-    unchecked = [key, value]
+    unchecked = [value]
     while unchecked:
         breathe()
         item = unchecked.pop()
@@ -90,9 +153,9 @@ def _check_storable(key: str, value: Any, breathe: Callable[[], None]) -> None:
         elif isinstance(item, list):
             unchecked.extend(item)
         elif isinstance(item, float) and not math.isfinite(item):
-            raise InvalidKnowledge(f'"{key}" is not a finite number')
-        elif isinstance(item, str):
-            try:
-                item.encode()
-            except UnicodeEncodeError:
-                raise InvalidKnowledge(f'"{key}" holds half of a surrogate pair') from None
+            notes.append(f'"{key}" is not a finite number; it is left out')
+            return None
+        elif isinstance(item, str) and not item.isascii() and _HALF_PAIR.search(item):
+            notes.append(f'"{key}" holds half of a surrogate pair; it is left out')
+            return None
+    return value

@@ -67,6 +67,23 @@ def _decode(raw: bytearray) -> str:
         raise InvalidKnowledge(f"is not UTF-8 but perhaps Latin-1 (line {line}); save it as UTF-8") from exc
 
 
+def parse_lines(text: str, breathe: Callable[[], None]) -> tuple[list[tuple[int, Any]], list[InvalidKnowledge]]:
+    """Return the value of each line with the line's number, from 1, and the faults of lines that are no JSON."""
+    values: list[tuple[int, Any]] = []
+    faults = []
+    # Not splitlines(): a text in JSON may contain separators that Python takes for line ends.
+    for number, line in enumerate(text.split("\n"), start=1):
+        breathe()
+        if not line or line.isspace():
+            continue
+        try:
+            values.append((number, parse(line, breathe)[0]))
+        except InvalidKnowledge as exc:
+            column = exc.where.rpartition(":")[2]
+            faults.append(InvalidKnowledge(str(exc), where=f":{number}:{column}" if column else f":{number}"))
+    return values, faults
+
+
 def parse(text: str, breathe: Callable[[], None]) -> tuple[Any, list[str]]:
     """Return the value of a JSON text, and the keys that an object in it gives twice. Raises InvalidKnowledge.
 

@@ -5,10 +5,13 @@ resembles the sentence that answers it more than everything around that sentence
 
     filling    vectors come from an `Encoder`, in the background: the lexical tier answers
     ready      both tiers answer; the lexical one alone whenever a query's vector is not available in time
+    outdated   a query's vector has other dimensions than the passages': the encoder has changed; filling begins anew
 
 The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the encoders in `encoders.py`.
 """
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -37,6 +40,9 @@ MIN_COSINE = 0.28
 
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
+
+REFILL_SECONDS = 30.0
+"""Shortest time in seconds between two times that all vectors are made anew."""
 
 Result = TypeVar("Result")
 
@@ -115,12 +121,19 @@ class SemanticIndex:
         cache: VectorCache,
         min_cosine: float = MIN_COSINE,
         on_failure: Callable[[EncoderFailed], None] = lambda _: None,
+        on_success: Callable[[], None] = lambda: None,
+        on_outdated: Callable[["SemanticIndex"], None] = lambda _: None,
     ) -> None:
         self._lexical = lexical
         self.encoder = encoder
         self._cache = cache
         self._min_cosine = min_cosine
         self._on_failure = on_failure
+        self._on_success = on_success
+        self._on_outdated = on_outdated
+        # The dimensions of the encoder's last answer, which decide over what the cache holds; None before the first.
+        self._dimensions: int | None = None
+        self._outdated_at = -math.inf
         self._encoded: list[Floats] = []
         self._vectors: _Vectors | None = None
         self._filling = BoundedSemaphore(1)
@@ -142,6 +155,9 @@ class SemanticIndex:
             passages = self._lexical.passages
             at = len(self._encoded)
             self._encoded += self._encode(passages[at : at + self.encoder.batch])
+            if len({rows.shape[1] for rows in self._encoded[max(0, at - 1) :]}) > 1:
+                self._encoded = []
+                raise EncoderFailed("the vectors have other dimensions than those before; all are made anew")
             if len(self._encoded) == len(passages):
                 # perf: saves the event loop 0.3 s (copying and rounding the windows of 20 000 passages)
                 vectors = self.encoder.run_in_thread(lambda: _Vectors.arrange(self._encoded))
@@ -162,10 +178,25 @@ class SemanticIndex:
             return self._lexical.search(query, limit)
         try:
             queries = self.encoder.query(turns)
+            self._check_dimensions(vectors, queries)
         except EncoderFailed as exc:
             self._on_failure(exc)
             return self._lexical.search(query, limit)
+        self._on_success()
         return self.encoder.run_in_thread(lambda: self._rank(vectors, queries, query, limit))
+
+    def _check_dimensions(self, vectors: _Vectors, queries: Floats) -> None:
+        """Raise EncoderFailed if a query's vectors can't be compared with the passages', which are then made anew."""
+        of_passages, of_query = vectors.passages.shape[1], queries.shape[1]
+        if of_query == of_passages:
+            return
+        now = time.monotonic()
+        # An encoder that changes back and forth would otherwise be asked for all passages at every question.
+        if self._vectors is vectors and now - self._outdated_at >= REFILL_SECONDS:
+            self._outdated_at, self._dimensions = now, of_query
+            self._vectors, self._encoded = None, []
+            self._on_outdated(self)
+        raise EncoderFailed(f"a question's vector has {of_query} dimensions, the passages' have {of_passages}")
 
     def _rank(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> list[Hit]:
         """Return the hits for a query's vectors. Runs in a thread."""
@@ -205,6 +236,11 @@ class SemanticIndex:
         """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""
         keys = [content_key(self.encoder.name, passage.title, passage.text) for passage in passages]
         vectors = self._cache.get(keys)
+        if vectors:
+            # Of different dimensions those of the encoder count; before its first answer, those that came first.
+            known = self._encoded[0].shape[1] if self._encoded else next(iter(vectors.values())).shape[1]
+            wanted = self._dimensions or known
+            vectors = {key: rows for key, rows in vectors.items() if rows.shape[1] == wanted}
         missing = [at for at, key in enumerate(keys) if key not in vectors]
         texts = []
         for passage in (passages[at] for at in missing):
@@ -214,6 +250,7 @@ class SemanticIndex:
             texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
         if texts:
             rows = self.encoder.passages([text for each in texts for text in each])
+            self._dimensions = rows.shape[1]
             new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
             added = {keys[at]: own_rows for at, own_rows in zip(missing, new, strict=True)}
             self._cache.put(added)

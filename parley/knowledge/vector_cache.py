@@ -122,10 +122,10 @@ class _VectorFile:
             raise BrokenFile(f"a row does not hold vectors: {exc}") from exc
 
     def insert(self, vectors: Mapping[bytes, Floats]) -> None:
-        """Store vectors whose keys are not stored yet. Raises OSError and sqlite3.Error."""
+        """Store vectors, in place of those that are stored under the same keys. Raises OSError and sqlite3.Error."""
         rows = [(key, rows.shape[1], rows.astype(np.float16).tobytes()) for key, rows in vectors.items()]
         with self._open() as database:
-            database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

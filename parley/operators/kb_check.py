@@ -1,17 +1,18 @@
 """The check of a knowledge folder: every fault with its line, near-duplicates, and suspicious texts."""
 
 import json
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
 from parley.knowledge import documents
-from parley.knowledge.bases import folders_of
 from parley.knowledge.documents import Passage, Problem
+from parley.knowledge.folder_scan import NOT_READ, is_base_name, scan_folder, scan_home
 from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
@@ -22,14 +23,18 @@ MAX_BUCKET = 50
 """Passages that are compared for one hash, so that boilerplate does not make the check quadratic."""
 
 
+Severity = Literal["error", "warning", "note"]
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing to correct. An error keeps text from callers or reveals a secret; a warning does neither.
+    """One thing to correct, or to know. An error keeps text from callers or reveals a secret; a warning does neither.
 
+    A note tells what was changed while reading, which needs no correction.
     `line` counts from 1 and is None if it is not known; `where` is the entry's location or the passage's id.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     file: str
     line: int | None
     where: str
@@ -56,11 +61,24 @@ class KnowledgeReport:
 def inspect(home: Path) -> list[KnowledgeReport]:
     """Return a report on each knowledge base of a folder."""
     try:
-        folders = folders_of(home)
+        folders = {name: scan.folder for name, scan in scan_home(home).items()}
     except OSError:
         # Reading the folder itself as a base reports why it can't be read.
         folders = {"": home}
-    return [inspect_base(name, folder, home) for name, folder in folders.items()]
+    reports = [inspect_base(name, folder, home) for name, folder in folders.items()]
+    reports[0].findings.extend(lost_folders(home, folders))
+    return reports
+
+
+def lost_folders(home: Path, bases: Container[str]) -> Iterator[Finding]:
+    """Yield a warning for each folder that would be a base if its files were of a kind that is read."""
+    for folder in sorted(home.iterdir()) if home.is_dir() and os.access(home, os.R_OK) else ():
+        if folder.name not in bases and is_base_name(folder.name) and folder.is_dir():
+            scan = scan_folder(folder)
+            if scan.not_read:
+                kinds = ", ".join(sorted({Path(name).suffix.lower() for name in scan.not_read} & {*NOT_READ}))
+                message = f"is no knowledge base: it holds {kinds}, no JSON; convert its files with `flask kb import`"
+                yield Finding("warning", str(folder), None, "", message)
 
 
 def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
@@ -68,9 +86,12 @@ def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
     loaded = documents.load(folder, home)
     lines = LineFinder(folder, home)
     findings = [finding_of(problem, lines) for problem in loaded.problems]
+    for file, texts in loaded.markup.items():
+        message = f"markup (HTML) is taken out of {texts} {'text' if texts == 1 else 'texts'}"
+        findings.append(Finding("note", str(folder / file), None, "", message))
     for passage in loaded.passages:
         for flag in red_flags(passage):
-            severity: Literal["error", "warning"] = "error" if flag == KEY else "warning"
+            severity: Severity = "error" if flag == KEY else "warning"
             line = lines.of_passage(passage)
             findings.append(Finding(severity, str(folder / passage.file), line, f"[{passage.id}]", flag))
     for one, other in near_duplicates(loaded.passages):
@@ -115,9 +136,10 @@ def near_duplicates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, Pass
 
 def finding_of(problem: Problem, lines: "LineFinder") -> Finding:
     """Return the finding for a problem that loading met; one that loses text is an error."""
-    severity: Literal["error", "warning"] = "warning" if problem.lost == "nothing" else "error"
-    if location := re.fullmatch(r":(\d+):(\d+)", problem.where):
-        return Finding(severity, problem.file, int(location[1]), f"column {location[2]}", problem.message)
+    severity: Severity = "warning" if problem.lost == "nothing" else "error"
+    if location := re.fullmatch(r":(\d+)(?::(\d+))?(\D.*)?", problem.where):
+        where = f"column {location[2]}" if location[2] else (location[3] or "")
+        return Finding(severity, problem.file, int(location[1]), where, problem.message)
     return Finding(severity, problem.file, lines.of_entry(problem), problem.where, problem.message)
 
 
@@ -128,7 +150,7 @@ class LineFinder:
         self._folder = folder
         self._home = home
         self._texts: dict[str, str] = {}
-        self._entry_starts: dict[str, list[int]] = {}
+        self._starts: dict[tuple[str, int], dict[str | int, int]] = {}
 
     def of_passage(self, passage: Passage) -> int | None:
         """Return the line of a passage's words, or None if the file writes them in another form."""
@@ -144,16 +166,24 @@ class LineFinder:
 
     def of_entry(self, problem: Problem) -> int | None:
         """Return the line on which the entry of a problem begins, or None if it is not known."""
+        if not problem.where:
+            return None
         text = self._text(Path(problem.file))
-        if listed := re.fullmatch(r"(?:\.documents)?\[(\d+)\]", problem.where):
-            if problem.file not in self._entry_starts:
-                self._entry_starts[problem.file] = entry_starts(text)
-            starts = self._entry_starts[problem.file]
-            offset = starts[int(listed[1])] if int(listed[1]) < len(starts) else -1
-        else:
-            # `["key"]` without its brackets is the key as the file quotes it.
-            offset = text.find(problem.where[1:-1]) if problem.where else -1
-        return text.count("\n", 0, offset) + 1 if offset >= 0 else None
+        try:
+            # Of a list the places of all members are kept: each of its entries may have a problem.
+            *above, last = steps_of(problem.where)
+            offset = text.find(text.strip()[:1])
+            for step in above:
+                offset = self._members(problem.file, offset)[step]
+            offset = self._members(problem.file, offset)[last]
+        except (KeyError, ValueError, IndexError):
+            return None
+        return text.count("\n", 0, offset) + 1
+
+    def _members(self, file: str, offset: int) -> dict[str | int, int]:
+        if (file, offset) not in self._starts:
+            self._starts[file, offset] = member_starts(self._text(Path(file)), offset)
+        return self._starts[file, offset]
 
     def _text(self, file: Path) -> str:
         if str(file) not in self._texts:
@@ -165,16 +195,39 @@ class LineFinder:
         return self._texts[str(file)]
 
 
-def entry_starts(text: str) -> list[int]:
-    """Return the offsets of the entries in a valid knowledge file that is a list or has a list `documents`."""
-    documents_key = re.match(r'\s*\{.*?"documents"\s*:\s*\[', text, re.DOTALL)
-    offset = documents_key.end() if documents_key else text.find("[") + 1
-    starts: list[int] = []
-    decoder = json.JSONDecoder()
-    while between := re.compile(r"[\s,]*").match(text, offset):
+def steps_of(where: str) -> list[str | int]:
+    """Return the keys and positions of a location such as `.faqs[3]` or `["Opening hours"]`. Raises ValueError."""
+    steps: list[str | int] = []
+    decoder, offset = json.JSONDecoder(), 0
+    while offset < len(where):
+        if key := re.compile(r"\.(\w+)").match(where, offset):
+            steps.append(key[1])
+            offset = key.end()
+        elif where[offset] == "[":
+            step, offset = decoder.raw_decode(where, offset + 1)
+            steps.append(step)
+            offset += 1
+        else:
+            raise ValueError(where)
+    return steps
+
+
+def member_starts(text: str, offset: int) -> dict[str | int, int]:
+    """Return the offsets of the members of the list or object at `offset`, by position or key. Raises ValueError."""
+    starts: dict[str | int, int] = {}
+    decoder, blanks = json.JSONDecoder(), re.compile(r"[\s,:]*")
+    is_object, offset = text[offset] == "{", offset + 1
+    while between := blanks.match(text, offset):
         offset = between.end()
-        if offset >= len(text) or text[offset] == "]":
+        if offset >= len(text) or text[offset] in "]}":
             break
-        starts.append(offset)
+        key: str | int = len(starts)
+        start = offset
+        if is_object:
+            key, offset = decoder.raw_decode(text, offset)
+            colon = blanks.match(text, offset)
+            offset = colon.end() if colon else offset
+        # An object's member is named by its key, but its own members are looked for behind it.
+        starts[key] = offset if is_object else start
         _, offset = decoder.raw_decode(text, offset)
     return starts

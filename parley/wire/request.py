@@ -66,7 +66,8 @@ class Origin:
     """The parts of a request beside its body.
 
     `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
-    `traceparent` is the caller's W3C trace context, if it sent a well-formed one.
+    `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` is the knowledge base that the
+    path names, if it names one.
     """
 
     request_id: str
@@ -74,6 +75,7 @@ class Origin:
     query: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     token: str | None = dataclasses.field(default=None, repr=False)
     traceparent: str | None = None
+    kb: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +105,8 @@ class ChatRequest:
 
     @property
     def kb(self) -> str:
-        """The name of a knowledge base, in the body or else in the query; empty for the base that has no name."""
-        return self.body.get("kb") or self.origin.query.get("kb", "")
+        """The name of a knowledge base, in the path, the body or else the query; empty for the one that has no name."""
+        return self.origin.kb or self.body.get("kb") or self.origin.query.get("kb", "")
 
     @property
     def filters(self) -> dict[str, str | int | bool]:
@@ -161,7 +163,7 @@ class ChatRequest:
     @property
     def wants_knowledge(self) -> bool:
         """True if a spoken answer is to be grounded in the knowledge base."""
-        return bool(self.body.get("rag") or self.body.get("kb"))
+        return bool(self.body.get("rag") or self.body.get("kb") or self.origin.kb)
 
     def for_text(self) -> "ChatRequest":
         """Return the request for a model that answers in text and knows no sound.

@@ -209,3 +209,44 @@ def test_the_old_index_serves_while_the_new_one_is_built(tmp_path: Path) -> None
 
 def _served(bases: Bases) -> list[str]:
     return texts(bases) if bases.serving else []
+
+
+@pytest.mark.row("RF-07")
+@pytest.mark.parametrize("bases", [0, 20])
+def test_all_looks_at_the_folder_are_in_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bases: int) -> None:
+    for number in range(40):
+        write(tmp_path / (f"b{number % bases}" if bases else "") / f"{number}.json", {"x": "y"})
+    looks: list[bool] = []
+    inside = False
+
+    def in_thread(look: Any) -> Any:
+        nonlocal inside
+        inside = True
+        try:
+            return look()
+        finally:
+            inside = False
+
+    def watched(real: Any) -> Any:
+        return lambda *args, **kwargs: looks.append(inside) or real(*args, **kwargs)
+
+    made = Bases(tmp_path, lambda passages, breathe: AllPassages(passages), in_thread=in_thread)
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+
+    made.refresh()
+    write(tmp_path / "new.json", {"x": "z"})
+    made.refresh()
+
+    assert len(looks) == 2 * (1 + 1 + bases) and all(looks)
+
+
+@pytest.mark.row("RF-07")
+def test_each_file_is_a_step_of_its_own(tmp_path: Path) -> None:
+    for number in range(300):
+        write(tmp_path / f"{number}.json", {"x": "y"})
+    steps: list[int] = []
+
+    Bases(tmp_path, lambda passages, breathe: AllPassages(passages), lambda: steps.append(1)).refresh()
+
+    assert len(steps) >= 300

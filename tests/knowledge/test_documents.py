@@ -114,17 +114,13 @@ def test_a_faulty_file_is_reported_and_the_others_load(tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("text", "the entry is not an object"),
-        ({"title": "x"}, '"text" is missing'),
-        ({"text": None}, "the text must be a string"),
-        ({"text": ["x"]}, "the text must be a string"),
+        ("text", 'the entry is not an object; write {"text": "..."}'),
+        ({"title": "x"}, '"text" is missing; the entry has "title": call the one with the text "text"'),
+        ({"text": None}, "the text is empty"),
+        ({"text": {"b": ["x"]}}, 'the value of "text" must be a text'),
         ({"text": " \n"}, "the text is empty"),
-        ({"text": "x", "title": 5}, "the title must be a string"),
-        ({"text": "x", "id": True}, "the id must be a string"),
-        ({"question": "x"}, '"answer" is missing'),
-        ({"answer": "x"}, '"question" is missing'),
-        ({"text": "x", "price": [float("nan")]}, '"price" is not a finite number'),
-        ({"text": "\ud800"}, '"text" holds half of a surrogate pair'),
+        ({"question": "x"}, '"answer" is missing; the entry has "question": call the one with the text "answer"'),
+        ({"text": "\ud800"}, 'the value of "text" must be a text'),
     ],
 )
 def test_a_faulty_entry_is_reported_with_its_place_and_skipped(tmp_path: Path, entry: object, message: str) -> None:
@@ -133,10 +129,75 @@ def test_a_faulty_entry_is_reported_with_its_place_and_skipped(tmp_path: Path, e
 
 
 def test_places_inside_documents_and_mappings_are_named(tmp_path: Path) -> None:
-    assert complaints(tmp_path, a={"documents": [3]}, b={"Größe": 3}) == [
-        "a.json.documents[0]: the entry is not an object",
-        'b.json["Größe"]: the text must be a string',
+    assert complaints(tmp_path, a={"documents": [3, {"text": "x"}]}, b={"Größe": None}) == [
+        'a.json.documents[0]: the entry is not an object; write {"text": "..."}',
+        'b.json["Größe"]: the text is empty',
     ]
+
+
+@pytest.mark.row("RC-03")
+@pytest.mark.parametrize(
+    ("entry", "note"),
+    [
+        ({"text": "x", "price": [float("nan")]}, '"price" is not a finite number; it is left out'),
+        ({"text": "x", "deep": {"a": "\ud83d"}}, '"deep" holds half of a surrogate pair; it is left out'),
+        ({"title": "x", "body": "y", "draft": True}, '"draft" says that it is not published: it is left out'),
+    ],
+)
+def test_a_side_field_is_reported_and_loses_nothing(tmp_path: Path, entry: object, note: str) -> None:
+    result = loaded(tmp_path, faq=[{"text": "good"}, entry])
+
+    assert [(problem.lost, str(problem)) for problem in result.problems] == [
+        ("nothing", f"{tmp_path}/faq.json[1]: {note}")
+    ]
+
+
+@pytest.mark.row("RC-03")
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "A.JSONL", "lines.json"])
+def test_lines_of_json_are_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"question": "Where?", "answer": "Here."}\n\n{"text": "two"}\r\n')
+
+    result = load(tmp_path)
+
+    assert (texts(result), result.problems) == (["Here.", "two"], [])
+
+
+@pytest.mark.row("RC-03")
+def test_a_faulty_line_costs_itself_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": \n{"foo": 1}\n{"text": "four"}\n')
+
+    result = load(tmp_path)
+
+    assert texts(result) == ["one", "four"]
+    assert [str(problem).removeprefix(f"{tmp_path}/") for problem in result.problems] == [
+        "a.jsonl:2:10: expected value",
+        'a.jsonl:3: "text" is missing; the entry has "foo": call the one with the text "text"',
+    ]
+
+
+@pytest.mark.row("RC-03")
+@pytest.mark.parametrize("name", ["faq.csv", "FAQ.XLSX", "domain.yml", "help.html"])
+def test_a_file_that_can_only_be_imported_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("question,answer")
+    (tmp_path / "README.md").write_text("not named")
+
+    assert complaints(tmp_path, a={"x": "good"}) == [
+        f"{name}: is no JSON and not read here; convert it with `flask kb import`"
+    ]
+
+
+@pytest.mark.row("RC-04")
+def test_markup_is_taken_out_and_counted_by_file(tmp_path: Path) -> None:
+    entries = [
+        {"title": "Q&amp;A", "text": "<p>We open at&nbsp;<b>9</b>.</p><script>track()</script>"},
+        {"text": "a < b &#8203;and c"},
+        {"text": "if a < b && b > c: plain"},
+    ]
+
+    result = loaded(tmp_path, a=entries)
+
+    assert texts(result) == ["We open at 9.", "a < b and c", "if a < b && b > c: plain"]
+    assert (result.passages[0].title, result.markup, result.invisible) == ("Q&A", {"a.json": 2}, 1)
 
 
 def test_an_id_that_is_taken_is_made_unique_and_reported(tmp_path: Path) -> None:
@@ -195,7 +256,7 @@ def test_only_the_first_faulty_entries_are_reported_one_by_one(tmp_path: Path) -
 
     assert (len(told), told[0], told[-1]) == (
         101,
-        "a.json[1]: the entry is not an object",
+        'a.json[1]: the entry is not an object; write {"text": "..."}',
         "a.json: 150 further entries are faulty",
     )
 

@@ -205,3 +205,67 @@ def test_the_last_step_of_filling_runs_in_a_thread() -> None:
     filled(encoder)
 
     assert encoder.runs == 1
+
+
+class OtherDimensions(FewWords):
+    """An encoder whose vectors have `more` dimensions than those of its like."""
+
+    more = 0
+
+    def passages(self, texts: Sequence[str]) -> Floats:
+        return np.pad(super().passages(texts), ((0, 0), (0, self.more)))
+
+    query = passages
+
+
+@pytest.mark.row("RF-18")
+def test_other_dimensions_leave_the_words_and_then_heal(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, told, outdated = OtherDimensions(), [], []
+    index = SemanticIndex(
+        build(PASSAGES), encoder, VectorCache(None), on_failure=told.append, on_outdated=outdated.append
+    )
+    while not index.ready:
+        index.fill()
+    encoder.more = 2
+
+    found = ids(index, "the chain")
+
+    assert (found, outdated, index.ready) == (["price"], [index], False)
+    assert str(told[0]) == "a question's vector has 6 dimensions, the passages' have 4"
+    while not index.ready:
+        index.fill()
+    assert ids(index, "have you got a pet") == ["dog"] and len(told) == 1
+
+
+@pytest.mark.row("RF-18")
+def test_an_encoder_that_changes_back_and_forth_is_not_flooded() -> None:
+    encoder = OtherDimensions()
+    index = filled(encoder)
+    encoder.more = 2
+    ids(index, "the chain")
+    while not index.ready:
+        index.fill()
+    encoder.more = 0
+    encoder.encoded = 0
+
+    assert [ids(index, "the chain") for _ in range(3)] == [["price"]] * 3
+    assert (index.ready, encoder.encoded) == (True, 3)
+
+
+@pytest.mark.row("RF-18")
+def test_cached_vectors_of_other_dimensions_are_replaced(tmp_path: Path) -> None:
+    old, new = OtherDimensions(), OtherDimensions()
+    new.more = 3
+    filled(old, PASSAGES[:2], tmp_path / "a.sqlite")
+
+    index = semantic(new, PASSAGES, tmp_path / "a.sqlite")
+    failures = 0
+    while not index.ready:
+        try:
+            index.fill()
+        except EncoderFailed:
+            failures += 1
+    again = filled(new, PASSAGES, tmp_path / "a.sqlite")
+
+    assert failures == 1 and ids(index, "have you got a pet") == ids(again, "have you got a pet") == ["dog"]
+    assert new.encoded == 1 + 2 + 2, "the third passage, which told; the first two; two questions"

@@ -37,9 +37,13 @@ def test_each_base_has_its_own_sizes(tmp_path: Path) -> None:
     ("content", "line"),
     [
         ('[\n {"text": "a"},\n {"text": "b"}\n {"text": "c"}]', "a.json:4 column 2: expected ',' delimiter"),
-        ('[\n {"text": "a"},\n\n "b"]', "a.json:4 [1]: the entry is not an object"),
-        ('{"n": 1,\n "documents": [\n {"text": "a"},\n {"title": "b"}]}', 'a.json:4 .documents[1]: "text" is missing'),
-        ('{"good": "x",\n "Größe": 3}', 'a.json:2 ["Größe"]: the text must be a string'),
+        ('[\n {"text": "a"},\n\n "b"]', 'a.json:4 [1]: the entry is not an object; write {"text": "..."}'),
+        ('{"n": 1,\n "documents": [\n {"text": "a"},\n {"text": []}]}', "a.json:4 .documents[1]: the text is empty"),
+        ('{"good": "x",\n "Größe": null}', 'a.json:2 ["Größe"]: the text is empty'),
+        (
+            '{"data": {"version": [1],\n "items": [{"q": "a", "a": "b"},\n {"q": "a", "a": ""}]}}',
+            'a.json:3 .data.items[1]: "text" is missing; the entry has "q", "a": call the one with the text "text"',
+        ),
         ("", "a.json: is empty"),
     ],
 )
@@ -97,10 +101,49 @@ def test_an_escaped_letter_does_not_hide_a_passages_line(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "starts"),
     [
-        ('[ {"a": 1},\n"b" ]', [2, 12]),
-        ('{"n": 1, "documents": [[1, 2], 3]}', [23, 31]),
-        ("[]", []),
+        ('[ {"a": 1},\n"b" ]', {0: 2, 1: 12}),
+        ('{"n": 1, "documents": [[1, 2], 3]}', {"n": 6, "documents": 22}),
+        ("[]", {}),
     ],
 )
-def test_entries_of_a_list_are_found_by_their_offsets(text: str, starts: list[int]) -> None:
-    assert kb_check.entry_starts(text) == starts
+def test_members_are_found_by_their_offsets(text: str, starts: dict[str | int, int]) -> None:
+    assert kb_check.member_starts(text, 0) == starts
+
+
+@pytest.mark.parametrize(
+    ("where", "steps"),
+    [("[3]", [3]), (".a.b[2].c", ["a", "b", 2, "c"]), ('["x.y"][0]', ["x.y", 0]), ('.r["\\"]"]', ["r", '"]'])],
+)
+def test_a_location_is_a_row_of_steps(where: str, steps: list[str | int]) -> None:
+    assert kb_check.steps_of(where) == steps
+
+
+@pytest.mark.row("RC-03")
+def test_a_line_of_a_file_of_lines_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": }\n{"foo": 1}\n')
+
+    assert [(one.line, one.where) for one in findings(tmp_path)] == [(2, "column 10"), (3, "")]
+
+
+@pytest.mark.row("RC-04")
+def test_markup_is_told_as_a_note(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", [{"text": "<p>a</p>"}, {"text": "b &amp; c"}, {"text": "a < b"}])
+    write(tmp_path / "b.json", {"x": "d<br>e"})
+
+    assert [(one.severity, one.file, one.message) for one in findings(tmp_path)] == [
+        ("note", f"{tmp_path}/a.json", "markup (HTML) is taken out of 2 texts"),
+        ("note", f"{tmp_path}/b.json", "markup (HTML) is taken out of 1 text"),
+    ]
+
+
+@pytest.mark.row("RC-02")
+def test_a_folder_of_tables_alone_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"x": "y"})
+    write(tmp_path / "north" / "faq.csv", "question,answer")
+
+    (finding,) = findings(tmp_path)
+
+    assert finding.severity == "warning"
+    assert "north: is no knowledge base: it holds .csv, no JSON; convert its files with `flask kb import`" in str(
+        finding
+    )

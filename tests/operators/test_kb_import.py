@@ -1,5 +1,8 @@
 """Documents become entries as the server reads them: by headings, by rows, or as a whole."""
 
+# ruff: noqa: RUF001 - texts of other scripts
+
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +13,8 @@ from office_files import write_docx, write_pdf
 from parley.knowledge import documents
 from parley.knowledge.documents import Passage
 from parley.operators import kb_import
-from parley.operators.kb_import import ImportFailed
+from parley.operators.kb_import import ImportFailed, Options
+from parley.operators.kb_tables import Columns
 
 converter = pytest.mark.skipif(not find_spec("markitdown"), reason="needs requirements-import.txt")
 
@@ -23,7 +27,7 @@ def passages(file: Path) -> list[Passage]:
     """Return the passages of an imported document, as the server reads them."""
     folder = file.parent / "kb"
     folder.mkdir()
-    kb_import.write(kb_import.entries_of(file), folder / kb_import.target_name(file))
+    kb_import.write(kb_import.read_document(file).entries, folder / kb_import.target_name(file))
     loaded = documents.load(folder)
     assert not loaded.problems
     return list(loaded.passages)
@@ -59,17 +63,14 @@ def test_text_becomes_one_entry(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "entries"),
     [
-        ("Question,Answer,Topic\nWhere?,Here.,place\nWhen?,,time\n", [("Where?", "Here.")]),
+        ("Question,Answer,Topic\nWhere?,Here.,place\n", [("Where?", "Here.")]),
         ("title;text\nA;b, c\n", [("A", "b, c")]),
-        ("Bike,Price\nCity,25\nCargo,40\n", [("City", "Bike: City. Price: 25."), ("Cargo", "Bike: Cargo. Price: 40.")]),
     ],
 )
 def test_csv_becomes_an_entry_a_row(tmp_path: Path, content: str, entries: list[tuple[str, str]]) -> None:
     write(tmp_path / "t.csv", content)
 
-    found = imported(tmp_path / "t.csv")
-
-    assert [entry for entry in found if entry[1] != "Question: When?. Topic: time."] == entries
+    assert imported(tmp_path / "t.csv") == entries
 
 
 def test_further_columns_and_the_source_become_metadata(tmp_path: Path) -> None:
@@ -109,7 +110,13 @@ def test_a_pdf_becomes_an_entry_named_after_its_file(tmp_path: Path) -> None:
     ("name", "content", "fault"),
     [
         ("a.exe", b"x", "has an unknown suffix"),
-        ("a.txt", b"caf\xe9", "is not UTF-8"),
+        ("a.ods", b"x", "is of a kind that is not read; save it as .xlsx"),
+        ("a.txt", "привет, мир".encode("windows-1251"), "is neither UTF-8 nor Windows-1252"),
+        ("a.csv", b"\xd0\xcf\x11\xe0old", "is a workbook of old Excel"),
+        ("a.xls", b"<html><table>", "is HTML or XML under the name of a workbook"),
+        ("a.json", b'{"a":\n x}', "^line 2, column 2: expected value"),
+        ("a.json", b"3", "must hold a list or an object"),
+        ("a.csv", b"question,answer\nWhere?,\n", r"contains no text: line 2: has no answer \(Where\?\)"),
         ("a.md", b" \n", "contains no text"),
     ],
 )
@@ -117,7 +124,7 @@ def test_a_document_that_can_not_be_used_tells_why(tmp_path: Path, name: str, co
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(ImportFailed, match=fault):
-        kb_import.entries_of(tmp_path / name)
+        kb_import.read_document(tmp_path / name)
 
 
 @converter
@@ -132,12 +139,12 @@ def test_an_error_of_the_converter_is_a_failed_import(tmp_path: Path, monkeypatc
     write(tmp_path / "a.html", "x")
 
     with pytest.raises(ImportFailed, match="can't be converted: KeyError"):
-        kb_import.entries_of(tmp_path / "a.html")
+        kb_import.read_document(tmp_path / "a.html")
 
 
 def test_a_missing_document_tells_so(tmp_path: Path) -> None:
     with pytest.raises(ImportFailed, match="can't be read: No such file"):
-        kb_import.entries_of(tmp_path / "none.txt")
+        kb_import.read_document(tmp_path / "none.txt")
 
 
 def test_a_target_that_can_not_be_written_is_a_failed_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +155,114 @@ def test_a_target_that_can_not_be_written_is_a_failed_import(tmp_path: Path, mon
 
     with pytest.raises(ImportFailed, match=r"a\.json can't be written: Read-only file system"):
         kb_import.write([{"text": "x"}], tmp_path / "a.json")
+
+
+@pytest.mark.row("RC-02")
+@pytest.mark.parametrize("name", ["faq.xlsx", "faq.xls", "faq.csv"])
+def test_a_workbook_is_known_by_its_bytes(tmp_path: Path, name: str) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["Our questions"], ["Frage", "Antwort", "Preis"], ["Wo?", "Hier.", 65]):
+        book.active.append(row)
+    book.create_sheet("Notes").append(["to be done"])
+    with (tmp_path / name).open("wb") as file:
+        book.save(file)
+
+    found = kb_import.read_document(tmp_path / name)
+
+    assert [(entry["title"], entry["text"], entry["Preis"]) for entry in found.entries] == [("Wo?", "Hier.", "65")]
+    assert found.notes == ['sheet "Sheet", row 1: stands above the header and is not read (Our questions)']
+    assert found.left_out[0].startswith('sheet "Notes", row 1: the header names no column for the answer')
+
+
+@pytest.mark.row("RC-02")
+@pytest.mark.parametrize(
+    ("name", "raw", "note"),
+    [
+        ("a.csv", "Frage;Antwort\r\nWo?;Grüße\r\n".encode("windows-1252"), ["read as Windows-1252"]),
+        ("a.tsv", "Frage\tAntwort\r\nWo?\tGrüße\r\n".encode("utf-16"), ["read as UTF-16"]),
+        ("a.csv", "Frage,Antwort\nWo?,Grüße\n".encode("utf-16-le"), ["read as UTF-16 without a mark"]),
+        ("a.csv", "Frage,Antwort\nWo?,Grüße\n".encode("utf-8-sig"), ["read as UTF-8 with a byte order mark"]),
+        ("a.csv", "Frage,Antwort\nWo?,Grüße\n".encode(), []),
+        ("a.xls", "Frage\tAntwort\nWo?\tGrüße\n".encode(), []),
+        ("a.txt", "Grüße".encode("windows-1252"), ["read as Windows-1252"]),
+        ("a.json", '{"Wo?": "Grüße"}'.encode("utf-16"), ["read as UTF-16"]),
+    ],
+)
+def test_texts_are_read_in_their_encoding_and_it_is_told(
+    tmp_path: Path, name: str, raw: bytes, note: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(raw)
+
+    found = kb_import.read_document(tmp_path / name)
+
+    assert ([entry["text"] for entry in found.entries], found.notes) == (["Grüße"], note)
+
+
+@pytest.mark.row("RC-02")
+def test_the_operator_names_columns_and_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("тема;цена\nЦепь;35 рублей\n".encode("windows-1251"))
+
+    found = kb_import.read_document(tmp_path / "a.csv", Options(Columns(("тема",), ("цена",)), "windows-1251"))
+
+    assert [(entry["title"], entry["text"]) for entry in found.entries] == [("Цепь", "35 рублей")]
+
+
+@pytest.mark.row("RC-03")
+def test_data_of_other_tools_become_entries_of_ours(tmp_path: Path) -> None:
+    articles = [
+        {"id": 3601, "title": "Hours", "body": "<p>We open at&nbsp;9.</p>", "draft": False, "source": "theirs"},
+        {"id": 3602, "title": "Later", "body": "x", "draft": True},
+        {"id": 3603, "title": "Nothing", "body": None},
+    ]
+    write(tmp_path / "articles.json", json.dumps({"articles": articles, "count": 3, "next_page": None}))
+
+    found = kb_import.read_document(tmp_path / "articles.json")
+
+    assert found.entries == [
+        {"id": "3601", "title": "Hours", "text": "We open at 9.", "draft": False, "source": "theirs"}
+    ]
+    assert found.notes == ['.articles[1]: "draft" says that it is not published: it is left out']
+    assert found.left_out == [".articles[2]: the body is empty"]
+
+
+@pytest.mark.row("RC-03")
+def test_a_line_that_is_no_json_is_left_out_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", '{"q": "Where?", "a": "Here."}\n{"q": \n')
+
+    found = kb_import.read_document(tmp_path / "a.jsonl")
+
+    assert [(entry["title"], entry["text"]) for entry in found.entries] == [("Where?", "Here.")]
+    assert found.left_out == ["line 2, column 7: expected value"]
+
+
+@pytest.mark.row("RC-03")
+def test_yaml_of_a_bot_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    write(
+        tmp_path / "domain.yml",
+        "version: '3.1'\nnlu:\n- intent: faq/hours\n  examples: |\n    - when do you open\n    - opening hours\n"
+        "responses:\n  utter_faq/hours:\n  - text: We open at 9.\n  utter_parking:\n  - text: Behind the shop.\n",
+    )
+
+    assert imported(tmp_path / "domain.yml") == [
+        ("when do you open / opening hours", "We open at 9."),
+        ("parking", "Behind the shop."),
+    ]
+
+
+@pytest.mark.row("RC-03")
+def test_yaml_that_is_broken_says_where(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    write(tmp_path / "a.yaml", "a: [b\nc: d")
+
+    with pytest.raises(ImportFailed, match=r"^line 2, column 2: is no YAML"):
+        kb_import.read_document(tmp_path / "a.yaml")
+
+
+@pytest.mark.row("RC-01")
+def test_a_file_that_no_server_would_read_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ImportFailed, match="becomes a knowledge file larger than 20 MiB"):
+        kb_import.write([{"text": "x" * (20 << 20)}], tmp_path / "a.json")
+
+    assert not (tmp_path / "a.json").exists()

@@ -1,6 +1,7 @@
 """The document at /openapi.json: it names the routes that there are, and its examples work."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for 
 ASKED = [path for method, path in OPERATIONS if method == "post"]
 UNDOCUMENTED = {"HEAD", "OPTIONS"}
 SECONDS = 20
+KB = DOCUMENT["components"]["parameters"]["Kb"]["example"]
 
 
 def well(call: Call) -> list[Step]:
@@ -28,18 +30,26 @@ def well(call: Call) -> list[Step]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    """Its recordings leave at once."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Its recordings leave at once, and it has the knowledge base that the examples name."""
+    folder = tmp_path_factory.mktemp("kb")
+    shutil.copytree(ROOT / "kb_data", folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "kb_data", folder / KB)
     with FakeUpstream() as upstream:
         upstream.script = well
-        with running_server({"LLM_BASE_URL": upstream.base_url, "AUDIO_LEAD_MS": "5000"}) as running:
+        settings = {"LLM_BASE_URL": upstream.base_url, "AUDIO_LEAD_MS": "5000", "KB_DIR": str(folder)}
+        with running_server(settings) as running:
             yield running
 
 
 def test_every_route_is_in_the_document_and_nothing_else_is() -> None:
     rules = list(create_app(Settings()).url_map.iter_rules())
 
-    routes = {(method.lower(), rule.rule) for rule in rules for method in (rule.methods or set()) - UNDOCUMENTED}
+    routes = {
+        (method.lower(), rule.rule.replace("<kb>", "{kb}"))
+        for rule in rules
+        for method in (rule.methods or set()) - UNDOCUMENTED
+    }
 
     assert routes == set(OPERATIONS)
 
@@ -86,8 +96,9 @@ def test_the_example_of_every_question_is_answered_as_described(server: RunningS
     jsonschema_rs.validate(resolved(content["schema"]), content["example"])
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
 
-    streamed = requests.post(server.url + path, json={**content["example"], "stream": True}, timeout=20)
-    whole = requests.post(server.url + path, json={**content["example"], "stream": False}, timeout=20)
+    url = server.url + path.replace("{kb}", KB)
+    streamed = requests.post(url, json={**content["example"], "stream": True}, timeout=20)
+    whole = requests.post(url, json={**content["example"], "stream": False}, timeout=20)
 
     *events, done = payloads(streamed.content)
     assert done == b"[DONE]"
@@ -102,7 +113,7 @@ def test_the_example_of_every_question_is_answered_as_described(server: RunningS
 def test_every_other_answer_is_as_described(server: RunningServer, path: str) -> None:
     described = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
 
-    answered = requests.get(server.url + path, timeout=9)
+    answered = requests.get(server.url + path.replace("{kb}", KB), timeout=9)
 
     kind = answered.headers["content-type"].partition(";")[0]
     assert (answered.status_code, kind) == (200, *described)

@@ -102,7 +102,7 @@ def test_the_check_as_json_has_bases_findings_and_counts(tmp_path: Path) -> None
             "file": f"{tmp_path}/a.json",
             "line": 2,
             "where": "[0]",
-            "message": "the entry is not an object",
+            "message": 'the entry is not an object; write {"text": "..."}',
         }
     ]
     assert (base["kb"], base["passages"], base["invisible_characters"], base["characters"]) == ("", 1, 1, 1)
@@ -210,7 +210,7 @@ def test_nothing_is_written_over_unless_it_is_forced(tmp_path: Path) -> None:
 
 def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
     write(tmp_path / "good.txt", "x")
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "latin.txt").write_bytes("привет, мир".encode("windows-1251"))
     write(tmp_path / "blank.md", " \n")
     files = [str(tmp_path / name) for name in ("latin.txt", "good.txt", "none.txt", "blank.md", "a.exe")]
 
@@ -219,20 +219,60 @@ def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
 
     assert (result.exit_code, report["failed"]) == (1, 4)
     assert [entry.get("fault", entry.get("entries")) for entry in report["files"]] == [
-        "is not UTF-8; save it as UTF-8",
+        "is neither UTF-8 nor Windows-1252 (line 1); name its encoding, for example `--encoding windows-1251` "
+        "(Cyrillic), shift_jis or gb18030",
         1,
         "can't be read: No such file or directory",
         "contains no text",
-        "has an unknown suffix; the known ones are .md, .markdown, .txt, .csv, .html, .htm, .pdf, .docx",
+        "has an unknown suffix; the known ones are .md, .markdown, .txt, .csv, .tsv, .tab, .xlsx, .xlsm, .xls, .json, "
+        ".jsonl, .ndjson, .yaml, .yml, .html, .htm, .pdf, .docx",
     ]
 
 
-@pytest.mark.parametrize("suffix", [".html", ".pdf", ".docx"])
+@pytest.mark.row("RC-01")
+def test_rows_that_give_no_entry_are_named_with_exit_code_1(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "question,answer\nWhere?,Here.\nWhen?,\n")
+
+    result = kb(tmp_path / "kb", "import", str(tmp_path / "a.csv"))
+
+    assert result.exit_code == 1
+    assert result.stdout.endswith("a.json: 1 entries\n  left out: line 3: has no answer (When?)\n")
+
+
+@pytest.mark.row("RC-02")
+def test_the_fault_of_unknown_columns_names_options_that_work(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "Bike,Price\nCity,25\n")
+    file, folder = str(tmp_path / "a.csv"), tmp_path / "kb"
+
+    refused = kb(folder, "import", file)
+    named = kb(folder, "import", file, "--question", "Bike", "--answer", "Price")
+    as_rows = kb(folder, "import", file, "--table", "--force")
+
+    assert refused.exit_code == 1 and "--question NAME --answer NAME" in refused.output and "--table" in refused.output
+    assert (named.exit_code, as_rows.exit_code) == (0, 0)
+    assert documents.load(folder).passages[0].text == "Bike: City. Price: 25."
+
+
+@pytest.mark.row("RC-02")
+def test_the_encoding_is_told_and_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("Frage;Antwort\r\nWo?;Grüße\r\n".encode("windows-1252"))
+    (tmp_path / "b.csv").write_bytes("Frage;Antwort\r\nWo?;Grüße\r\n".encode("cp850"))
+
+    told = kb(tmp_path / "kb", "import", str(tmp_path / "a.csv"))
+    named = kb(tmp_path / "kb", "import", "--encoding", "cp850", str(tmp_path / "b.csv"))
+
+    assert (told.exit_code, "note: read as Windows-1252" in told.output) == (0, True)
+    assert (named.exit_code, "note: read as cp850" in named.output) == (0, True)
+    assert [passage.text for passage in documents.load(tmp_path / "kb").passages] == ["Grüße", "Grüße"]
+
+
+@pytest.mark.parametrize("suffix", [".html", ".pdf", ".docx", ".xlsx", ".yaml"])
 def test_without_the_converter_it_is_said_what_to_install(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "markitdown", None)  # as where it is not installed
-    write(tmp_path / f"a{suffix}", "x")
+    for package in ("markitdown", "openpyxl", "yaml"):
+        monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
+    write(tmp_path / f"a{suffix}", "PK\x03\x04" if suffix == ".xlsx" else "x")
 
     result = kb(tmp_path / "kb", "import", str(tmp_path / f"a{suffix}"))
 

@@ -1,0 +1,91 @@
+"""The bytes of a document as text. A mark at the beginning, or zero bytes, or UTF-8's own form tell the encoding.
+
+Only Windows-1252, which old Excel and Notepad write, can't be told by its form: it is assumed where a text reads
+plausibly in it, and named in the report, so that nobody learns of it by wrong letters.
+"""
+
+import codecs
+import re
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8", "UTF-8 with a byte order mark"),
+    # Before UTF-16, whose mark begins this one.
+    (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
+)
+"""Byte order marks, with Python's name of the encoding and ours."""
+MOST_IN_RUNS = 0.2
+"""Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
+_UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
+_HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
+
+
+class Undecodable(Exception):
+    """A document's encoding is not known; the message says what to do."""
+
+
+def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
+    """Return a document's text, and the name of the encoding that it was read in. Raises Undecodable.
+
+    `encoding` is the one that the operator names, if any.
+    """
+    if encoding:
+        return decoded(raw, encoding), encoding
+    for mark, python_name, name in MARKS:
+        if raw.startswith(mark):
+            return decoded(raw[len(mark) :], python_name, name), name
+    if b"\0" in raw:
+        if is_damaged(raw):
+            raise Undecodable(f"holds a zero byte (line {raw.count(10, 0, raw.index(0)) + 1}); take it out")
+        # UTF-16 without a mark: ASCII characters, line ends at least, have a zero in one byte of their two.
+        big, little = raw[::2].count(0), raw[1::2].count(0)
+        return decoded(raw, "utf-16-be" if big > little else "utf-16-le", "UTF-16"), "UTF-16 without a mark"
+    try:
+        return raw.decode("utf-8"), "UTF-8"
+    except UnicodeDecodeError as exc:
+        return western(raw, exc.start), "Windows-1252"
+
+
+def is_damaged(raw: bytes) -> bool:
+    """Return true for bytes with zeros that are no UTF-16: some few in UTF-8, on either side of the pairs of bytes."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    big, little = raw[::2].count(0), raw[1::2].count(0)
+    one_sided = big + little >= 3 and not (big and little) and len(raw) % 2 == 0
+    # The first bytes of the letters of most scripts are control characters: 4 in Cyrillic, 6 in Arabic.
+    return not one_sided and big + little < len(raw) / 4 and not _CONTROL.search(raw)
+
+
+def decoded(raw: bytes, encoding: str, name: str = "") -> str:
+    """Return the bytes as text. Raises Undecodable."""
+    try:
+        return raw.decode(encoding).removeprefix("\ufeff")
+    except LookupError:
+        raise Undecodable(f"there is no encoding {encoding!r}; try utf-8, utf-16, windows-1251 or shift_jis") from None
+    except UnicodeDecodeError as exc:
+        line = raw.count(b"\n", 0, exc.start) + 1
+        raise Undecodable(f"looks like {name or encoding} and is not (line {line}: {exc.reason})") from exc
+
+
+def western(raw: bytes, fault: int) -> str:
+    """Return the bytes, which are not UTF-8 at `fault`, as Windows-1252 if that is plausible. Raises Undecodable."""
+    line = raw.count(b"\n", 0, fault) + 1
+    high = sum(byte > 0x7F for byte in raw)
+    if sum(len(character) for character in _UTF8_CHARACTER.findall(raw)) > high / 2:
+        raise Undecodable(f"is UTF-8, save for line {line}; write that line anew, or save the file as UTF-8")
+    try:
+        text = raw.decode("windows-1252")
+    except UnicodeDecodeError:
+        text = ""
+    in_runs = sum(len(run) for run in _HIGH_RUN.findall(text))
+    if not text or in_runs > max(3, high * MOST_IN_RUNS):
+        raise Undecodable(
+            f"is neither UTF-8 nor Windows-1252 (line {line}); name its encoding, for example `--encoding windows-1251`"
+            " (Cyrillic), shift_jis or gb18030"
+        )
+    return text
