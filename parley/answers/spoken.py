@@ -9,9 +9,10 @@ that of /chat. Failures end as on the other endpoints, and FALLBACK_TEXT is said
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from parley.answers import text
@@ -50,15 +51,24 @@ def stream(context: TurnContext, services: Services) -> Batches:
 
 
 def whole(context: TurnContext, services: Services) -> bytes:
-    """Return the answer in one piece; one that calls tools goes on byte for byte."""
+    """Return the answer in one piece, with the words and the ending of its stream.
+
+    One that only calls tools goes on byte for byte.
+    """
     ask = text.rag_json if context.chat.wants_knowledge else text.chat_json
     body = ask(_in_text(context, context.chat), services)
     completion: dict[str, Any] = json.loads(body)
-    message = completion["choices"][0].get("message") or {}
-    if any(message.get(field) for field in TOOL_FIELDS):
+    # Of several answers (`n`) one is said.
+    choices = completion["choices"]
+    choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+    message = choice.get("message") or {}
+    calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
+    utterance = services.synthesis.utterance(words_of(message))
+    if calls and not utterance.transcript:
         return body
-    said = next((message[field] for field in SPOKEN_FIELDS if message.get(field)), "")
-    spoken: dict[str, Any] = json.loads(play_whole(services.synthesis.utterance(said), context))
+    spoken: dict[str, Any] = json.loads(play_whole(utterance, context))
+    spoken["choices"][0]["message"].update(calls)
+    spoken["choices"][0]["finish_reason"] = "length" if utterance.is_capped else choice.get("finish_reason") or "stop"
     kept = {name: completion[name] for name in ("usage", "citations") if name in completion}
     return json.dumps({**spoken, **kept}).encode()
 
@@ -81,7 +91,14 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
 
 def broadcast_whole(context: TurnContext, services: Services) -> bytes:
     """Return a broadcast in one piece."""
-    return play_whole(services.synthesis.utterance(context.chat.broadcast or "", recurs=True), context)
+    broadcast = context.chat.broadcast or ""
+    utterance = services.synthesis.utterance(broadcast, recurs=True)
+    return play_whole(dataclasses.replace(utterance, transcript=broadcast), context)
+
+
+def words_of(fields: Mapping[str, Any]) -> str:
+    """Return what is said of a delta or a message."""
+    return "".join(said for field in SPOKEN_FIELDS if isinstance(said := fields.get(field), str))
 
 
 def _in_text(context: TurnContext, chat: ChatRequest) -> TurnContext:
@@ -133,6 +150,7 @@ def _speech_stream(written: Generator[str | Silence, None, None], services: Serv
         rate=settings.audio_sample_rate,
         english=services.synthesis.english,
         tick=settings.heartbeat or settings.idle_timeout,
+        pronunciations=services.synthesis.pronunciations,
     )
 
 
@@ -150,12 +168,16 @@ class _AnswerReader:
         self._others: list[bytes] = []
 
     def text(self) -> Generator[str | Silence, None, None]:
-        """Yield the words as they come, SILENCE for a payload without any. Raises what the upstream raises."""
+        """Yield the words as they come, SILENCE where something else has come. Raises what the upstream raises."""
         with contextlib.closing(self._batches):
             for batch in self._batches:
                 if batch is not SILENCE:
                     for payload in batch:
-                        yield self._words(payload) or SILENCE
+                        words = self._words(payload)
+                        if words:
+                            yield words
+                        if self._others or not words:
+                            yield SILENCE
 
     def take_others(self) -> list[bytes]:
         """Return the comments and tool calls that have come since the last time."""
@@ -163,7 +185,7 @@ class _AnswerReader:
         return taken
 
     def _words(self, payload: bytes) -> str:
-        """Return the words of a payload, and keep what else is in it."""
+        """Return the words of a payload, and keep what else is in it; a tool call ends the clause before it."""
         if isinstance(payload, sse.Comment):
             self._others.append(payload)
             return ""
@@ -174,11 +196,11 @@ class _AnswerReader:
             # Of several answers (`n`) one is said.
             return ""
         calls = {field: view.delta[field] for field in TOOL_FIELDS if view.delta.get(field)}
+        ending = "\n" if calls and not self._envelope.calls_tool else ""
         if calls:
             role = {} if self._envelope.used else {"role": "assistant"}
             self._others.append(self._envelope.chunk({**role, **calls}))
             self._envelope.calls_tool = True
         if view.finishes:
             self.finish_reason = view.finish_reason
-        words = [view.delta.get(field) for field in SPOKEN_FIELDS]
-        return "".join(word for word in words if isinstance(word, str))
+        return words_of(view.delta) + ending

@@ -6,11 +6,14 @@
 Two greenlets and the caller go at their own pace. The text is read as soon as it comes, a clause becomes sound when
 there is room for it (one clause ahead of what is heard), and the caller takes the sound as it can be sent. An error
 travels through the queues behind the sound of everything that came before it. `close` ends both greenlets at any point.
+
+A clause ends where the text goes on behind it. Where the text pauses instead, a timer ends it; where it breaks off, the
+error does. Clauses that turn out to be thoughts are taken out of the queue, unless they have become sound.
 """
 
 import contextlib
 import enum
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 import gevent
@@ -18,15 +21,16 @@ from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, outcome_of, result_of
-from parley.errors import AnswerCapped
-from parley.speech.speech_text import Clause, ClauseStream
+from parley.errors import ParleyError
+from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
+from parley.speech.speech_text import RETRACTION, Clause, ClauseStream, Retraction
 from parley.speech.synthesis import Timeline
 from parley.speech.utterance import AudioPiece
 
 AHEAD = 2
 """Limit on the clauses that are sound or become sound: one is heard, one waits."""
-MOST_CHARACTERS = 12_000
-"""Limit on the text of an answer, in characters: ten minutes of speech, like the limit on recordings."""
+SETTLE_SECONDS = 0.25
+"""Seconds without any text after which what looks like the end of a clause is taken for it."""
 
 
 class SayClause(Protocol):
@@ -60,19 +64,21 @@ class SpeechStream:
         rate: int,
         english: bool,
         tick: float,
+        pronunciations: Pronunciations = NO_PRONUNCIATIONS,
     ) -> None:
         self._text = text
         self._say = say
         self._rate = rate
-        self._clauses = ClauseStream(english=english)
+        self._clauses = ClauseStream(english=english, pronunciations=pronunciations)
         self._tick = tick
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
         self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
+        self._settling: gevent.Greenlet | None = None
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[AudioPiece | Silence]:
-        """Yield the answer's sound and words, timed from its start. Raises AnswerCapped above `MOST_CHARACTERS`."""
+        """Yield the answer's sound and words, timed from its start. Raises AnswerCapped above the limit on its text."""
         timeline = Timeline(self._rate)
         while (said := self._next()) is not _End.TEXT:
             if isinstance(said, AudioPiece):
@@ -86,6 +92,7 @@ class SpeechStream:
 
     def close(self) -> None:
         """End the reading and the synthesis without waiting for them: a turn that is ended must not be held up."""
+        self._stop_settling()
         while self._greenlets:
             # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this stream.
             self._greenlets.pop().kill(block=False)
@@ -103,32 +110,55 @@ class SpeechStream:
         self._written.put(outcome_of(self._read_to_the_end))
 
     def _read_to_the_end(self) -> _End:
-        size = 0
-        # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
-        with contextlib.closing(self._text):
-            for piece in self._text:
-                if piece is SILENCE:
-                    self._said.put(SILENCE)
-                    continue
-                size += len(piece)
-                if size > MOST_CHARACTERS:
-                    raise AnswerCapped
-                for clause in self._clauses.feed(piece):
-                    self._written.put(clause)
-        for clause in self._clauses.flush():
-            self._written.put(clause)
+        try:
+            # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
+            with contextlib.closing(self._text):
+                for piece in self._text:
+                    if piece is SILENCE:
+                        self._said.put(SILENCE)
+                        continue
+                    self._stop_settling()
+                    self._write(self._clauses.feed(piece))
+                    self._settling = gevent.spawn_later(SETTLE_SECONDS, self._settle)
+        except ParleyError:
+            self._settle()
+            raise
+        finally:
+            self._stop_settling()
+        self._write(self._clauses.flush())
         return _End.TEXT
+
+    def _write(self, clauses: Iterable[Clause | Retraction]) -> None:
+        """Put clauses into the queue; take out of it what turns out to have been thoughts."""
+        for clause in clauses:
+            if clause is not RETRACTION:
+                self._written.put(clause)
+                continue
+            while not self._written.empty():
+                self._written.get_nowait()
+
+    def _settle(self) -> None:
+        """Put what looks like a clause into the queue; never waits."""
+        self._write(self._clauses.settle())
+
+    def _stop_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.kill(block=False)
+            self._settling = None
 
     def _speak(self) -> None:
         """Put the sound of each clause into its queue, then the end or the error."""
         self._said.put(outcome_of(self._speak_to_the_end))
 
     def _speak_to_the_end(self) -> object:
-        while isinstance(clause := self._written.get(), Clause):
+        while True:
+            # Room first: a clause that waits in the queue can still be retracted.
             self._room.acquire()
+            clause = self._written.get()
             # With all other room free, no clause before this one is still to be heard.
             nothing_to_hear = self._room.counter == AHEAD - 1
+            if not isinstance(clause, Clause):
+                return clause
             for piece in self._say(clause, urgent=nothing_to_hear):
                 self._said.put(piece)
             self._said.put(_End.CLAUSE)
-        return clause

@@ -16,6 +16,7 @@ class Utterance:
     `pcm` is signed 16-bit little-endian mono at `rate` Hz, always an even number of bytes. `simulated` is true where
     the sound stands in for a recording or a voice that is missing; the text is right all the same. `words` are those
     of the transcript in time: empty where the times are unknown, and guesses where `words_estimated` is true.
+    `is_capped` is true where the text was longer than what is said.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Utterance:
     simulated: bool
     words: tuple[Word, ...] = ()
     words_estimated: bool = False
+    is_capped: bool = False
 
 
 class AudioPiece(NamedTuple):

@@ -11,8 +11,8 @@ from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
-from parley.speech.speech_stream import MOST_CHARACTERS, SpeechStream
-from parley.speech.speech_text import Clause
+from parley.speech.speech_stream import SpeechStream
+from parley.speech.speech_text import MOST_CHARACTERS, Clause
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
 
