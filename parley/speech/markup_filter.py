@@ -163,10 +163,15 @@ _INSIDE = (
 )
 """The state inside of each kind of block, in the order of `_OPENINGS`."""
 _ORPHANS = tuple(closing for block in BLOCKS if block.is_thought for closing in block.closings)
+_LEADING = {len(_OPENINGS) - len(BLOCKS) + number for number, block in enumerate(BLOCKS) if block.leads}
+_NAMED = [f"(?P<kind{number}>{opening})" for number, opening in enumerate(_OPENINGS)]
 _OUTSIDE = _Scope(
-    "|".join(f"(?P<kind{number}>{opening})" for number, opening in enumerate(_OPENINGS))
+    # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
+    r"(?=[<\[◁&`])(?:"
+    + "|".join(named for number, named in enumerate(_NAMED) if number not in _LEADING)
     + f"|(?P<orphan>{tags(THOUGHT_TAGS, '/')}|{literal(_ORPHANS)})"
-    + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{_SPECIAL_TOKEN})",
+    + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{_SPECIAL_TOKEN}))|"
+    + "|".join(_NAMED[number] for number in sorted(_LEADING)),
     (*_ORPHANS, *BREAKS, *(text for block in BLOCKS if not block.leads for text in block.openings)),
     tuple(text for block in BLOCKS if block.leads for text in block.openings),
 )

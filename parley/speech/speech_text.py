@@ -9,12 +9,12 @@ the same clauses. Nothing here makes sound.
 
 import enum
 import html
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from parley.concurrency import checkpoint
 from parley.errors import AnswerCapped
 from parley.speech import normalization
 from parley.speech.clause_splitting import ClauseSplitter
@@ -24,6 +24,8 @@ from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
 
 MOST_CHARACTERS = 12_000
 """Limit on the text of an answer, its thoughts aside, in characters: ten minutes of speech, as for recordings."""
+STEP_CHARACTERS = 4096
+"""Characters of a complete text that are looked at in one step: two milliseconds of work."""
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s[^)]*)?\)")
 _HALF_LINK = re.compile(r"\]\([^)]*\)?")
@@ -106,12 +108,27 @@ class ClauseStream:
         yield from self._pass(self._markup.flush())
         yield from self._ready(self._splitter.flush())
 
+    def whole(self, text: str) -> Iterator[Clause]:
+        """Yield the clauses of a complete text, in place of `feed` and `flush`."""
+        passed: list[str] = []
+        for at in range(0, len(text) + 1, STEP_CHARACTERS):
+            checkpoint()
+            passed.append(self._markup.feed(text[at : at + STEP_CHARACTERS]))
+            del passed[: -1 if self._markup.retracted else 0]
+        passed.append(self._markup.flush())
+        del passed[: -1 if self._markup.retracted else 0]
+        yield from self._split("".join(passed))
+        yield from self._ready(self._splitter.flush())
+
     def _pass(self, text: str) -> Iterator[Clause | Retraction]:
         """Yield the clauses that a text without blocks completes."""
         if self._markup.retracted:
             self._splitter.retract()
             self._left = MOST_CHARACTERS
             yield RETRACTION
+        yield from self._split(text)
+
+    def _split(self, text: str) -> Iterator[Clause]:
         yield from self._ready(self._splitter.feed(text[: self._left]))
         self._left -= len(text)
         if self._left < 0:
@@ -126,11 +143,7 @@ class ClauseStream:
 
 def to_clauses(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Iterator[Clause]:
     """Yield the clauses of a complete text. Raises AnswerCapped as a stream does."""
-    stream = ClauseStream(english=english, pronunciations=pronunciations)
-    # Nothing has been yielded yet that could be retracted.
-    for clause in itertools.chain(stream.feed(text), stream.flush()):
-        if clause is not RETRACTION:
-            yield clause
+    return ClauseStream(english=english, pronunciations=pronunciations).whole(text)
 
 
 def to_clause(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Clause | None:

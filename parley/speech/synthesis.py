@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from parley.concurrency import checkpoint
 from parley.errors import AnswerCapped
 from parley.speech import placeholder
 from parley.speech.pacing import duration_ms
@@ -172,6 +173,7 @@ class CachingSynthesiser:
         is_capped = False
         try:
             for clause in self._clauses(text):
+                checkpoint()
                 pieces += [timeline.append(piece) for piece in self.say(clause, recurs=recurs)]
                 timeline.end_clause()
         except AnswerCapped:

@@ -198,7 +198,9 @@ def read_code(match: re.Match[str], _around: Around) -> str:
 
 def remainder(text: str, read: Callable[[str], str | None]) -> str:
     """Return a text with all its digits, and the signs beside them, as words."""
-    pieces = re.findall(rf"{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.", text, re.DOTALL)
+    pieces = re.findall(
+        rf"\d+(?:\.\d+){{2,}}|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.", text, re.DOTALL
+    )
     spoken: list[str] = []
     for place, piece in enumerate(pieces):
         follows = place > 0 and pieces[place - 1][-1:].isalnum()
