@@ -65,6 +65,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
     utterance = services.synthesis.utterance(words_of(message))
     if calls and not utterance.transcript:
+        # Nothing to add: the caller gets every field as it came.
         return body
     spoken: dict[str, Any] = json.loads(play_whole(utterance, context))
     spoken["choices"][0]["message"].update(calls)
@@ -176,6 +177,7 @@ class _AnswerReader:
                         words = self._words(payload)
                         if words:
                             yield words
+                        # Beside the words as well: SILENCE lets the sender look for what is not said.
                         if self._others or not words:
                             yield SILENCE
 

@@ -88,6 +88,7 @@ class Language(NamedTuple):
 def normalize(words: Sequence[str], language: Language) -> list[str]:
     """Return a reading of each word: several words, or the word itself. No reading holds a digit."""
     marked = [split_marks(_plain_digits(word)) for word in words]
+    # Before the rules, which see one word each.
     spans = language.spans(marked)
     sentence = frozenset(word.core.lower() for word in marked)
     readings = []
@@ -119,6 +120,7 @@ def _reading(word: Marked, around: Around, language: Language) -> str:
         reading = language.read(whole[len(head) : len(whole) - len(tail)], around)
         if reading is not None and not has_digits(reading):
             return head + reading + tail
+    # No rule: a word reads itself, and a number is read by its characters.
     if not has_digits(core):
         return opening + core + closing
     return f"{opening}{language.remainder(core, language.read)}{closing}"

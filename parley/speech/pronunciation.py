@@ -78,6 +78,7 @@ class Pronunciations:
         """
         pairs: list[tuple[str, str]] = []
         most = self._most_words
+        # The longest entry first: "New Relic" before "New".
         start = 0
         while start < len(words):
             for size in range(min(most, len(words) - start), 0, -1):
@@ -95,9 +96,11 @@ class Pronunciations:
         """Return the reading of a word, or of several, with the marks around it; None if no entry is for it."""
         opening, closing = split_marks(written).opening, split_marks(written).closing
         # As few marks as possible are taken away: they may be a part of the name.
+        # dict.fromkeys: no opening marks are tried once, not twice.
         for head in dict.fromkeys(("", opening)):
             for cut in range(len(closing) + 1):
                 core, tail = written[len(head) : len(written) - cut], written[len(written) - cut :]
+                # "Agora's" is said as "Agora" is, and an "s".
                 owner = _POSSESSIVE.search(core)
                 if spoken := self._spoken(core):
                     return f"{head}{spoken}{tail}"
@@ -147,6 +150,7 @@ class PronunciationFile:
         """Return the pronunciations that hold now; a fault is logged once."""
         now = time.monotonic()
         if now < self._next_look:
+            # No look at the file system for each of many answers.
             return self._good
         self._next_look = now + LOOK_SECONDS
         try:
@@ -207,6 +211,7 @@ def parse(text: str, name: str = FILE_NAME) -> Pronunciations:
         if key in entries:
             raise scanner.fault(f"{written!r} is there twice", at_written)
         entries[key] = entry
+        # A comma behind the last entry is a fault, as in all of JSON.
         more = scanner.look() != "}"
         if more:
             scanner.skip(",")
@@ -258,6 +263,7 @@ class _Scanner:
 
 def entry_of(written: str, value: Any) -> Entry | None:
     """Return the entry for a key and its value, None if the value is of neither form."""
+    # The short form is the long one without its switch.
     if isinstance(value, str):
         value = {"spoken": value}
     if not isinstance(value, dict) or not value.keys() <= {"spoken", "case_sensitive"}:

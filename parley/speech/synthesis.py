@@ -177,6 +177,7 @@ class CachingSynthesiser:
                 pieces += [timeline.append(piece) for piece in self.say(clause, recurs=recurs)]
                 timeline.end_clause()
         except AnswerCapped:
+            # What has been said until then is the answer, as in a stream.
             is_capped = True
         return Utterance(
             self.name,

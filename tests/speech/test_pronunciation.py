@@ -111,9 +111,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     assert len(pronunciation.read(tmp_path / FILE_NAME)) == 1
 
 
-def test_a_changed_file_is_read_again_and_the_last_good_one_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_file_is_read_and_the_last_good_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pronunciation, "LOOK_SECONDS", 0)
     path, file = tmp_path / FILE_NAME, PronunciationFile(tmp_path)
     sizes = [len(file.current())]

@@ -54,6 +54,7 @@ def _is_group(word: Marked) -> bool:
 
 def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
     """Return True if groups of digits are read one digit at a time: by their form, or by the words beside them."""
+    # The lengths of groups that are written so nowhere else: phone numbers, cards.
     sizes = [len(re.sub(r"\D", "", group)) for group in groups]
     is_marked = groups[0][0] in "+(" or (groups[0][0] == "0" and sizes[0] > 1)
     is_formed = sizes in ([3, 3, 4], [1, 3, 3, 4], [4, 4, 4, 4], [4, 6, 5]) or (sizes == [3, 4] and groups[1][0] == "0")
@@ -69,6 +70,7 @@ def in_groups(written: str) -> str:
 @numeric_rules.add(r"\d{2,6}")
 def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
+    # In the order of how sure they are: the word before, the sentence, both.
     is_called = around.before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
     is_told = len(match[0]) > 2 and bool(around.sentence & {"dial", "pin", "passcode", "otp", "zip"})
     is_code = around.before.lower() in ("is", "enter") and len(match[0]) > 2 and bool(around.sentence & CODING)
@@ -120,6 +122,7 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
 def read_star_code(match: re.Match[str], _around: Around) -> str | None:
     """Read "*67" and "##002#", but not "#3"."""
     if re.fullmatch(r"#\d+", match[0]):
+        # "#3" is a number, not a key.
         return None
     names = {"*": "star", "#": "pound"}
     return " ".join(names.get(one) or digits(one) for one in match[0])
@@ -202,6 +205,7 @@ def remainder(text: str, read: Callable[[str], str | None]) -> str:
         rf"\d+(?:\.\d+){{2,}}|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.", text, re.DOTALL
     )
     spoken: list[str] = []
+    # Each piece knows its neighbours: "-" is a sign in "5-3=2", and none in "MX-204".
     for place, piece in enumerate(pieces):
         follows = place > 0 and pieces[place - 1][-1:].isalnum()
         if piece[-1:].isdecimal() or piece[0].isdecimal():
