@@ -24,6 +24,8 @@ BEFORE |= {"<": "less than ", ">": "more than ", "≤": "at most ", "≥": "at l
 """Signs in front of a number."""
 MEASURED = frozenset("tall wide long deep thick high screen tv monitor display laptop pipe pizza x by".split())  # noqa: SIM905
 """Words behind a number of inches."""
+PLACES = frozenset("room apt apartment suite unit seat row gate flat platform building bus exit section no".split())  # noqa: SIM905
+"""Words before a number whose letter is no unit: "seat 14C"."""
 money_rules = Rules()
 rules = Rules()
 
@@ -80,6 +82,24 @@ def read_money(match: re.Match[str], around: Around) -> str:
     return before + money(sign, number, scale or "") + more
 
 
+@money_rules.add(rf"([-−]?)({CURRENCY}?)(\d{{1,3}}(?:\.\d{{3}})*|\d+),(\d{{2}})([€$£]?)")
+def read_continental_money(match: re.Match[str], around: Around) -> str | None:
+    """Read "€1.234,50" and "5,50 €"."""
+    sign = match[2] or match[5] or (around.after if around.after in CURRENCIES else CODES.get(around.after, ""))
+    if not sign:
+        return None
+    amount = money(sign, f"{match[3].replace('.', '')}.{match[4]}")
+    # The sign behind the number is read by itself.
+    is_apart = not (match[2] or match[5])
+    return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
+
+
+@money_rules.add(rf"{CURRENCY}")
+def read_currency_sign(match: re.Match[str], around: Around) -> str | None:
+    """Read "€" behind a number."""
+    return CURRENCIES[match[0]][around.before != "1"] if around.before[-1:].isdigit() else None
+
+
 @money_rules.add("|".join(SCALE_WORDS))
 def read_scale_of_money(match: re.Match[str], around: Around) -> str | None:
     """Read "million" behind "$3": "million dollars"."""
@@ -131,7 +151,7 @@ def read_vulgar_fraction(match: re.Match[str], around: Around) -> str:
 
 
 @rules.add(rf"({NUMBER})([A-Za-z\"″]*)[x×]({NUMBER})([A-Za-z\"″]*)(?:[x×]({NUMBER})([A-Za-z\"″]*))?")
-def read_dimensions(match: re.Match[str], _around: Around) -> str | None:
+def read_dimensions(match: re.Match[str], around: Around) -> str | None:
     """Read "20x30cm": "twenty by thirty centimeters"."""
     sides = []
     for number, symbol in zip(match.groups()[::2], match.groups()[1::2], strict=True):
@@ -140,7 +160,8 @@ def read_dimensions(match: re.Match[str], _around: Around) -> str | None:
             if names is None:
                 return None
             sides.append(counted(number, names).strip())
-    return " by ".join(sides)
+    is_product = "×" in match[0] and not any(match.groups()[1::2]) and unit(around.after) is None
+    return (" times " if is_product else " by ").join(sides)
 
 
 @rules.add(r"[x×]")
@@ -165,19 +186,27 @@ def read_feet_and_inches(match: re.Match[str], around: Around) -> str | None:
 def read_number(match: re.Match[str], around: Around) -> str | None:
     """Read "-5", "#3" and "10kg", and take "10x" for ten and a word."""
     sign, number, behind = match.groups()
-    before = BEFORE[sign]
+    if number[0] == "0" and number.isdecimal() and len(number) > 1:
+        return None
     if behind is None:
-        return before + decimal(number)
-    if behind == "+":
-        return f"{before}{decimal(number)} plus"
-    if names := unit(behind):
-        return before + counted(number, names)
+        return BEFORE[sign] + decimal(number)
+    reading = with_ending(number, behind, around)
+    return reading and BEFORE[sign] + reading
+
+
+def with_ending(number: str, behind: str, around: Around) -> str | None:
+    """Return a number with what is glued to it: a unit, a scale, words; None if it is none of them."""
+    is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
+    if not is_letter and (names := unit(behind)):
+        return counted(number, names)
     if behind[0] == "-" and (names := unit(behind[1:])):
-        return f"{before}{decimal(number)} {names[0]}"
-    if behind in ("M", "B", "bn", "mn") or (behind in ("k", "K") and around.after[:3] in CODES):
-        return f"{before}{decimal(number)} {SCALE_SUFFIXES[behind.lower()]}"
-    words = behind.strip("-").split("-")
-    return f"{before}{decimal(number)} {' '.join(words)}" if all(map(str.isalpha, words)) else None
+        return f"{decimal(number)} {names[0]}"
+    is_scale = behind in ("M", "bn", "mn") or (behind == "B" and "." in number)
+    if not is_letter and (is_scale or (behind in ("k", "K") and around.after[:3] in CODES)):
+        return f"{decimal(number)} {SCALE_SUFFIXES[behind.lower()]}"
+    words = ["plus"] if behind == "+" else behind.removeprefix("-").split("-")
+    is_glued = len(words) == 1 or behind[0] == "-"
+    return f"{decimal(number)} {' '.join(words)}" if is_glued and all(map(str.isalpha, words)) else None
 
 
 @rules.add(r"([-−]?)(\d{1,3}(?:\.\d{3})+),(\d{1,2})(\D.*)?")

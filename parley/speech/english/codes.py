@@ -71,6 +71,8 @@ def in_groups(written: str) -> str:
 def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
+    if match[0] == "911":
+        return digits(match[0])
     is_called = around.before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
     is_told = len(match[0]) > 2 and bool(around.sentence & {"dial", "pin", "passcode", "otp", "zip"})
     is_code = around.before.lower() in ("is", "enter") and len(match[0]) > 2 and bool(around.sentence & CODING)
@@ -87,9 +89,11 @@ def read_ip_address(match: re.Match[str], _around: Around) -> str:
     return address + port + (f" slash {cardinal(int(match[5]))}" if match[4] else "")
 
 
-@numeric_rules.add(r"([vV]?)(\d+(?:\.\d+)+)")
+@numeric_rules.add(r"(v?)(\d+(?:\.\d+)+)|(v)(\d+)")
 def read_version(match: re.Match[str], _around: Around) -> str | None:
     """Read "2.0.1" and "v1.2"; one dot alone is a decimal point, three groups of a phone number are none."""
+    if match[3]:
+        return f"version {decimal(match[4])}"
     groups = match[2].split(".")
     if len(groups) > 2 and groups[0][0] != "0" and all(len(group) == 3 for group in groups[1:]):
         # The thousands of other countries: "1.000.000".
@@ -100,7 +104,7 @@ def read_version(match: re.Match[str], _around: Around) -> str | None:
     return f"version {spoken}" if match[1] else spoken
 
 
-@numeric_rules.add(r"\+?\(?\d+\)?(?:[-./]?\(?\d+\)?)*")
+@numeric_rules.add(r"\+?\(?\d+\)?(?:[-–./]?\(?\d+\)?)*")
 def read_digits(match: re.Match[str], _around: Around) -> str | None:
     """Read "555-0123", "+15551234567" and "007" digit by digit, in their groups."""
     word, groups = match[0], re.findall(r"\d+", match[0])
@@ -166,7 +170,9 @@ def read_mail_address(match: re.Match[str], around: Around) -> str:
     return _spelled_address(match[0], around)
 
 
-@rules.add(r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+([a-z]{2,}))(:\d+)?((?:/[^\s?#]*)?)([?#]\S*)?", re.IGNORECASE)
+@rules.add(
+    r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+([a-z]{2,}))(:\d+)?((?:/[^\s?#]*[^\s?#.,;:!)])?)/?([?#]\S*)?", re.IGNORECASE
+)
 def read_host(match: re.Match[str], around: Around) -> str | None:
     """Read "www.example.com/prices" without what a listener has no use for: "www" and a query."""
     is_address = match[2].lower() in TOP_LEVEL or match[3] or match[4] or match[0].lower().startswith(("www.", "http"))
@@ -188,7 +194,9 @@ def _spelled_address(address: str, around: Around) -> str:
 
 @rules.add(r"([A-Za-z]+)-?(\d{1,3})")
 def read_model_number(match: re.Match[str], _around: Around) -> str | None:
-    """Read "A4" and "COVID-19"."""
+    """Read "A4" and "COVID-19"; "UA123" digit by digit."""
+    if len(match[1]) > 1 and match[1].isupper() and len(match[2]) == 3:
+        return f"{match[1]} {digits(match[2])}"
     return f"{match[1]} {cardinal(int(match[2]))}" if match[2][0] != "0" or len(match[2]) == 1 else None
 
 
@@ -202,7 +210,9 @@ def read_code(match: re.Match[str], _around: Around) -> str:
 def remainder(text: str, read: Callable[[str], str | None]) -> str:
     """Return a text with all its digits, and the signs beside them, as words."""
     pieces = re.findall(
-        rf"\d+(?:\.\d+){{2,}}|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.", text, re.DOTALL
+        rf"\d+(?:\.\d+){{2,}}|(?:1[1-9]|20)?\d0s(?![a-z])|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.",
+        text,
+        re.DOTALL,
     )
     spoken: list[str] = []
     # Each piece knows its neighbours: "-" is a sign in "5-3=2", and none in "MX-204".

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 
 from parley.speech.english.amounts import CURRENCY, NUMBER, SCALE, counted, money, unit
-from parley.speech.english.numbers import cardinal, decimal, year
+from parley.speech.english.numbers import cardinal, decimal, ordinal, year
 from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
-from parley.speech.english.times import DASH, MIDDAY, clock, day_of_year
+from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
 from parley.speech.normalization import Around, Rules
 
 Match = re.Match[str]
@@ -35,8 +35,24 @@ def times(first: Match, second: Match, around: Around) -> str | None:
     return " to ".join(end for end in ends if end) if is_meant and all(ends) else None
 
 
-def dates(first: Match, second: Match, _around: Around) -> str | None:
-    """Read "12/1-12/5"."""
+def until(first: Match, second: Match, around: Around) -> str | None:
+    """Read "8am-noon", and the "am-9" of "6 am-9 pm"."""
+    if not (first[0][0].isalpha() or second[0].isalpha()):
+        return None
+    begin = around.read(first[0]) or (f"{first[0][0].upper()}M" if around.before[-1:].isdigit() else None)
+    return f"{begin} to {around.read(second[0]) or second[0]}" if begin else None
+
+
+def day_and_month(first: Match, second: Match, around: Around) -> str | None:
+    """Read the "30-July" of "June 30-July 4"."""
+    month = MONTH_OF.get(second[1].lower())
+    return f"{ordinal(int(first[0]))} to {month}" if month and around.before.lower() in MONTH_OF else None
+
+
+def dates(first: Match, second: Match, around: Around) -> str | None:
+    """Read "12/1-12/5", and "1/2-3/4" as fractions."""
+    if all(int(end[1]) < int(end[2]) <= 10 for end in (first, second)) and around.before.lower() not in DATING:
+        return f"{around.read(first[0])} to {around.read(second[0])}"
     ends = [day_of_year(int(end[1]), int(end[2])) for end in (first, second)]
     return " to ".join(end for end in ends if end) if all(ends) else None
 
@@ -59,6 +75,18 @@ def names(first: Match, second: Match, _around: Around) -> str | None:
         if first[1].lower() in table and second[1].lower() in table:
             return f"{table[first[1].lower()]} to {table[second[1].lower()]}"
     return None
+
+
+def numbered(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "Q1-Q3"."""
+    if first[1] != second[1]:
+        return None
+    return f"{first[1]} {cardinal(int(first[2]))} to {second[1]} {cardinal(int(second[2]))}"
+
+
+def compound(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "5-10-minute" and "40-50ish"."""
+    return f"{decimal(first[0])} to {decimal(second[1])} {second[2].replace('-', ' ')}"
 
 
 def letters(first: Match, second: Match, _around: Around) -> str | None:
@@ -115,14 +143,18 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
     (re.compile(first), re.compile(second or first), read)
     for first, second, read in (
         (TIME, "", times),
+        (rf"{TIME}|(?i:[ap]\.?m\.?)", r"\d{1,2}(?::\d{2})?(?i:[ap]\.?m\.?)?|noon|midnight|midday|late", until),
+        (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
         (YEAR, rf"{YEAR}|\d\d", years),
         (DECADE, "", alike),
         (r"\d+(?i:st|nd|rd|th)", "", alike),
         (r"([A-Za-z]{3,9})\.?", "", names),
         (r"[A-Z]", "", letters),
+        (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
         (AMOUNT, "", amounts),
         (QUANTITY, "", quantities),
+        (NUMBER, rf"({NUMBER})-?([a-z]+(?:-[a-z]+)*)", compound),
     )
 ]
 
@@ -135,7 +167,8 @@ def read_range(match: re.Match[str], around: Around) -> str | None:
         for first, second, read in RANGES:
             ends = first.fullmatch(begin), second.fullmatch(end)
             if ends[0] and ends[1] and (reading := read(ends[0], ends[1], around)):
-                return reading
+                # "between 5-10": a person says "and" there.
+                return reading.replace(" to ", " and ") if around.before.lower() == "between" else reading
     return None
 
 

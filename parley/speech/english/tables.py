@@ -98,7 +98,6 @@ UNITS = units("""
     kbps: kilobit per second
     Mbps: megabit per second
     Gbps: gigabit per second
-    B: byte
     kB KB: kilobyte
     MB: megabyte
     GB: gigabyte

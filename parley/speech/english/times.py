@@ -49,16 +49,24 @@ def read_time(match: re.Match[str], around: Around) -> str | None:
     return f"{spoken} and {counted(str(seconds), UNITS['s'])}" if spoken and seconds else spoken
 
 
-@rules.add(r"(\d{1,2})h(\d{2})")
-def read_time_with_h(match: re.Match[str], _around: Around) -> str | None:
-    """Read "14h30"."""
-    return clock(match[1], match[2], None)
+@rules.add(r"(\d{1,2})(h|\.)(\d{2})")
+def read_time_with_point(match: re.Match[str], around: Around) -> str | None:
+    """Read "14h30", and "10.30" before "a.m."."""
+    is_time = match[2] == "h" or MIDDAY.fullmatch(around.after)
+    return clock(match[1], match[3], None, alone=match[2] == "h") if is_time else None
+
+
+@rules.add(r"([A-Z][a-z]{2,8})/([A-Z][a-z]{2,8})")
+def read_two_names(match: re.Match[str], _around: Around) -> str | None:
+    """Read "Tues/Thurs"."""
+    names = [DAY_OF.get(name.lower()) or MONTH_OF.get(name.lower()) for name in match.groups()]
+    return " and ".join(name for name in names if name) if all(names) else None
 
 
 @rules.add(r"[ap]\.?m\.?", re.IGNORECASE)
 def read_half_of_day(match: re.Match[str], around: Around) -> str | None:
     """Read "p.m." behind a number, but not the verb "am"."""
-    return f"{match[0][0].upper()}M" if around.before[:1].isdigit() else None
+    return f"{match[0][0].upper()}M" if around.before[:1].isdigit() or around.before[-1:].isdigit() else None
 
 
 @rules.add(r"(\d{4})([-/])(\d{2})\2(\d{2})|(\d{1,2})([-/.])(\d{1,2})\6(\d{4}|\d{2})")
@@ -91,7 +99,7 @@ def read_day(match: re.Match[str], around: Around) -> str | None:
     days = [int(day) for day in match.groups() if day]
     if not all(1 <= day <= 31 for day in days):
         return None
-    if around.before.lower() in MONTH_OF:
+    if re.split(DASH, around.before)[-1].lower() in MONTH_OF:
         return " to ".join(map(ordinal, days))
     # "may" and "march" are verbs: a month begins with a capital.
     if around.after[:1].isupper() and around.after.lower() in MONTH_OF:
@@ -108,7 +116,11 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
         return name if beside else None
     # "Sat" and "Sun" are words, too.
     before, after = around.before.lower(), around.after.lower()
-    is_day = before in LEADING_TO_DAYS or {before, after} & {*DAY_OF, "-", "–", "—"}
+    is_day = (
+        before in LEADING_TO_DAYS
+        or len(around.sentence & DAY_OF.keys()) > 1
+        or {before, after} & {*DAY_OF, "-", "–", "—"}
+    )
     return DAY_OF.get(match[1].lower()) if beside or is_day or match[0].endswith(".") else None
 
 
@@ -135,6 +147,8 @@ def read_year_without_century(match: re.Match[str], _around: Around) -> str:
 @rules.add(r"(\d{1,4})s")
 def read_plural(match: re.Match[str], around: Around) -> str | None:
     """Read "under 12s" and "747s", but leave "5s" to the units."""
+    if match[1] in ("0", "1") and {"0s", "1s"} & around.sentence - {match[0]}:
+        return "zeros" if match[1] == "0" else "ones"
     is_group = len(match[1]) > 2 or around.before.lower() in ("under", "over", "the", "of")
     return plural(cardinal(int(match[1]))) if is_group else None
 

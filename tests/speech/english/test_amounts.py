@@ -19,6 +19,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("£1.5bn", "one point five billion pounds"),
         ("$100+", "one hundred dollars plus"),
         ("50¢", "fifty cents"),
+        ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
+        ("5,50 €", "five point five zero euros"),
     ],
 )
 def test_money(written: str, said: str) -> None:
@@ -32,6 +34,7 @@ def test_money(written: str, said: str) -> None:
         ("100 Mbit/s", "one hundred megabits per second"),
         ("20x30 cm", "twenty by thirty centimeters"),
         ("20 x 30", "twenty by thirty"),
+        ("5×3", "five times three"),
         ("5'10\" tall", "five foot ten tall"),
         ('a 12" screen', "a twelve inch screen"),
         ('said 12"', 'said twelve"'),

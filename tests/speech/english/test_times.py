@@ -21,6 +21,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("March 3-5", "March third to fifth"),
         ("5–7 May", "the fifth to the seventh of May"),
         ("on Sat. 10am, Tue.", "on Saturday ten AM, Tuesday"),
+        ("10.30 a.m.", "ten thirty AM"),
+        ("Mon, Wed and Fri, Tues/Thurs", "Monday, Wednesday and Friday, Tuesday and Thursday"),
         ("There he Sat", "There he Sat"),
     ],
 )
@@ -40,6 +42,8 @@ def test_times_and_dates(written: str, said: str) -> None:
         ("in '68, '05", "in sixty-eight, oh five"),
         ("under 12s", "under twelves"),
         ("after 5s", "after five seconds"),
+        ("1s and 0s", "ones and zeros"),
+        ("1960s-era", "nineteen sixties era"),
         ("two 747s", "two seven hundred forty-sevens"),
         ("'12'", "'twelve'"),
     ],
