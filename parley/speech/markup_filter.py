@@ -22,6 +22,10 @@ MACHINE_TAGS = "tool_calls? function_calls? tool_responses?".split()  # noqa: SI
 """Names of tags around texts for programs."""
 
 
+THOUGHT_TOKENS = "think thinking thoughts? reasoning".split()  # noqa: SIM905
+"""Names in special tokens: `<|START_THINKING|>` (Cohere), `<|begin_of_thought|>` (OpenThinker), `<|think|>` (Solar)."""
+
+
 class Block(NamedTuple):
     """A kind of block that is not said. All strings are literal, in any case.
 
@@ -41,17 +45,14 @@ BLOCKS = (
     Block(("[think]",), ("[/think]", "[/thinking]")),  # Mistral, Magistral
     Block(("◁think▷",), ("◁/think▷",)),  # Kimi
     Block(("<|open|>think<|sep|>",), ("<|close|>think<|sep|>",), ("<|open|>response",)),  # Kimi K3
-    # Cohere
-    Block(("<|start_thinking|>",), ("<|end_thinking|>",), ("<|start_response|>", "<|start_text|>", "<|start_action|>")),
-    Block(("<|start_action|>",), ("<|end_action|>",), is_thought=False),
-    Block(("<|begin_of_thought|>",), ("<|end_of_thought|>",), ("<|begin_of_solution|>",)),  # OpenThinker
+    Block(("<|start_action|>",), ("<|end_action|>",), is_thought=False),  # Cohere
     Block(("<|inner_prefix|>",), ("<|inner_suffix|>",)),  # Apertus
     Block(("<|channel>thought", "<|channel>analysis"), ("<channel|>",)),  # Gemma
     Block(("<|tool_call>",), ("<tool_call|>",), is_thought=False),
     Block(("<|content_thinking|>",), ("<|end_message|>",), ("<|content_text|>",), is_thought=False),  # Inkling
     Block(("[unused16]",), ("[unused17]",)),  # Pangu
     Block(("<|im_start|>assistant/think",), ("<|im_end|>",), is_thought=False),  # HyperCLOVA X
-    Block(("<|think|>", "<|thinking|>"), ("<|/think|>", "<|/thinking|>", "<|end_think|>", "<|end_of_think|>")),
+    Block(("<unused94>thought", "<unused94>"), ("<unused95>",)),  # MedGemma
     # Granite
     Block(
         ("here is my thought process:", "here's my thought process:"),
@@ -145,16 +146,22 @@ def _inside(opening: str, closing: str, until: str = "(?!)", strings: tuple[str,
     return _Scope(f"(?P<end>{closing})|(?P<until>{until})|(?P<open>{opening})", strings)
 
 
+_TOKEN_NAME = f"(?:{'|'.join(THOUGHT_TOKENS)})"
+_TOKEN = rf"<\|(?:(?:start|begin)_(?:of_)?)?{_TOKEN_NAME}(?:_start|_begin)?\|>"
+_TOKEN_CLOSING = rf"<\|(?:/{_TOKEN_NAME}|end_(?:of_)?{_TOKEN_NAME}|{_TOKEN_NAME}_end)\|>"
+_TOKEN_OF_ANSWER = r"<\|(?:start|begin)_(?:of_)?(?:response|text|action|solution|answer)\|>"
 _REASONING = r"<details\s[^<>]*type\s*=\s*[\"']?reasoning[^<>]*>"
 _OPENINGS = (
     tags(THOUGHT_TAGS),
     tags(MACHINE_TAGS),
+    _TOKEN,
     _REASONING,
     *(literal(block.openings, leads=block.leads) for block in BLOCKS),
 )
 _INSIDE = (
     _inside(_OPENINGS[0], tags(THOUGHT_TAGS, "/")),
     _inside(_OPENINGS[1], tags(MACHINE_TAGS, "/")),
+    _inside(_TOKEN, _TOKEN_CLOSING, _TOKEN_OF_ANSWER),
     _inside(_REASONING, "</details>"),
     *(
         _inside(literal(block.openings), literal(block.closings), literal(block.until), sum(block[:3], ()))
@@ -169,7 +176,7 @@ _OUTSIDE = _Scope(
     # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
     r"(?=[<\[◁&`])(?:"
     + "|".join(named for number, named in enumerate(_NAMED) if number not in _LEADING)
-    + f"|(?P<orphan>{tags(THOUGHT_TAGS, '/')}|{literal(_ORPHANS)})"
+    + f"|(?P<orphan>{tags(THOUGHT_TAGS, '/')}|{_TOKEN_CLOSING}|{literal(_ORPHANS)})"
     + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{_SPECIAL_TOKEN}))|"
     + "|".join(_NAMED[number] for number in sorted(_LEADING)),
     (*_ORPHANS, *BREAKS, *(text for block in BLOCKS if not block.leads for text in block.openings)),

@@ -16,6 +16,8 @@ PAIRS = [
     ('<details type="reasoning" done="true">', "</details>"),
     ('<think lang="en" x=5>', "</think >"),
     ("<think>", "</thinking>"),
+    *(("<|START_THINKING|>", "<|END_THINKING|>"), ("<|begin_of_thought|>", "<|end_of_thought|>")),
+    *(("<|think|>", "<|/think|>"), ("<|reasoning_start|>", "<|reasoning_end|>"), ("<unused94>thought\n", "<unused95>")),
 ]
 DIRECT = "A\nB"
 """A thought that may follow a bare word directly."""
