@@ -94,20 +94,20 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
 
 
-@money_rules.add(rf"{CURRENCY}")
+@money_rules.add(rf"{CURRENCY}", words=True)
 def read_currency_sign(match: re.Match[str], around: Around) -> str | None:
     """Read "€" behind a number."""
     return CURRENCIES[match[0]][around.before != "1"] if around.before[-1:].isdigit() else None
 
 
-@money_rules.add("|".join(SCALE_WORDS))
+@money_rules.add("|".join(SCALE_WORDS), words=True)
 def read_scale_of_money(match: re.Match[str], around: Around) -> str | None:
     """Read "million" behind "$3": "million dollars"."""
     sign = re.match(rf"[-−]?({CURRENCY})", around.before)
     return f"{match[0]} {CURRENCIES[sign[1]][1]}" if sign else None
 
 
-@money_rules.add("|".join(CODES))
+@money_rules.add("|".join(CODES), words=True)
 def read_currency_code(match: re.Match[str], around: Around) -> str | None:
     """Read "USD" behind a number: "dollars"."""
     is_number = re.fullmatch(rf".*?{NUMBER}{SCALE}?", around.before)
@@ -115,7 +115,7 @@ def read_currency_code(match: re.Match[str], around: Around) -> str | None:
     return name if is_number or around.before in SCALE_WORDS else None
 
 
-@money_rules.add(r"(\S+)/([A-Za-z]+)")
+@money_rules.add(r"(\S+)/([A-Za-z]+)", words=True)
 def read_price(match: re.Match[str], around: Around) -> str | None:
     """Read "$9.99/month" and "5k USD/yr"."""
     per = per_unit(match[2])
@@ -164,7 +164,7 @@ def read_dimensions(match: re.Match[str], around: Around) -> str | None:
     return (" times " if is_product else " by ").join(sides)
 
 
-@rules.add(r"[x×]")
+@rules.add(r"[x×]", words=True)
 def read_by(_match: re.Match[str], around: Around) -> str | None:
     """Read the "x" in "20 x 30"."""
     return "by" if around.before[-1:].isdigit() and around.after[:1].isdigit() else None
@@ -215,7 +215,7 @@ def read_continental_number(match: re.Match[str], around: Around) -> str | None:
     return around.read(f"{match[1]}{match[2].replace('.', ',')}.{match[3]}{match[4] or ''}")
 
 
-@rules.add(r"\S+")
+@rules.add(r"\S+", words=True)
 def read_unit(match: re.Match[str], around: Around) -> str | None:
     """Read "km" behind a number."""
     names = unit(match[0])

@@ -132,7 +132,7 @@ def read_star_code(match: re.Match[str], _around: Around) -> str | None:
     return " ".join(names.get(one) or digits(one) for one in match[0])
 
 
-@rules.add(rf"({'|'.join(map(re.escape, REFERENCES))})(\.?)", re.IGNORECASE)
+@rules.add(rf"({'|'.join(map(re.escape, REFERENCES))})(\.?)", re.IGNORECASE, words=True)
 def read_reference(match: re.Match[str], around: Around) -> str | None:
     """Read "No." and "pp." before a number: "number", "pages"."""
     is_numbered = around.after[:1].isdigit() or re.fullmatch(r"[IVX]+", around.after)
@@ -141,7 +141,7 @@ def read_reference(match: re.Match[str], around: Around) -> str | None:
     return REFERENCES[match[1].lower()] if is_numbered and is_short else None
 
 
-@rules.add(r"(?=[IVX]{2,}|[VX])(X{0,3})(IX|IV|V?I{0,3})")
+@rules.add(r"(?=[IVX]{2,}|[VX])(X{0,3})(IX|IV|V?I{0,3})", words=True)
 def read_roman(match: re.Match[str], around: Around) -> str | None:
     """Read "Louis XIV" and "Chapter IV"; a single letter only where it counts something."""
     value = 10 * len(match[1]) + {"IX": 9, "IV": 4}.get(match[2], match[2].count("I") + 5 * match[2].count("V"))
@@ -151,7 +151,7 @@ def read_roman(match: re.Match[str], around: Around) -> str | None:
     return f"the {ordinal(value)}" if is_name and len(match[0]) > 1 else None
 
 
-@rules.add(r"[A-Za-z]+(?:\+[A-Za-z0-9]+)+")
+@rules.add(r"[A-Za-z]+(?:\+[A-Za-z0-9]+)+", words=True)
 def read_keys(match: re.Match[str], around: Around) -> str:
     """Read "Ctrl+C"."""
     return " plus ".join(KEYS.get(key.lower()) or around.read(key) or key for key in match[0].split("+"))
@@ -164,14 +164,16 @@ def read_prefix(match: re.Match[str], around: Around) -> str | None:
     return f"{match[1]} {reading}" if reading else None
 
 
-@rules.add(r"(?:[\w.%+-]+@)(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE)
+@rules.add(r"(?:[\w.%+-]+@)(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE, words=True)
 def read_mail_address(match: re.Match[str], around: Around) -> str:
     """Read "info@example.org": "info at example dot org"."""
     return _spelled_address(match[0], around)
 
 
 @rules.add(
-    r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+([a-z]{2,}))(:\d+)?((?:/[^\s?#]*[^\s?#.,;:!)])?)/?([?#]\S*)?", re.IGNORECASE
+    r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+([a-z]{2,}))(:\d+)?((?:/[^\s?#]*[^\s?#.,;:!)])?)/?([?#]\S*)?",
+    re.IGNORECASE,
+    words=True,
 )
 def read_host(match: re.Match[str], around: Around) -> str | None:
     """Read "www.example.com/prices" without what a listener has no use for: "www" and a query."""

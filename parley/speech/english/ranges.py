@@ -159,7 +159,7 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
 ]
 
 
-@rules.add(r".+[-–—−].+")
+@rules.add(r".+[-–—−].+", words=True)
 def read_range(match: re.Match[str], around: Around) -> str | None:
     """Read a word whose dash stands for "to"."""
     for dash in re.finditer(DASH, match[0][1:-1]):
@@ -172,7 +172,7 @@ def read_range(match: re.Match[str], around: Around) -> str | None:
     return None
 
 
-@rules.add(r"[-–—−]+")
+@rules.add(r"[-–—−]+", words=True)
 def read_dash(_match: re.Match[str], around: Around) -> str | None:
     """Read a dash that stands alone between two numbers or names: "to"; in a sum: "minus"."""
     is_range = all(

@@ -56,14 +56,14 @@ def read_time_with_point(match: re.Match[str], around: Around) -> str | None:
     return clock(match[1], match[3], None, alone=match[2] == "h") if is_time else None
 
 
-@rules.add(r"([A-Z][a-z]{2,8})/([A-Z][a-z]{2,8})")
+@rules.add(r"([A-Z][a-z]{2,8})/([A-Z][a-z]{2,8})", words=True)
 def read_two_names(match: re.Match[str], _around: Around) -> str | None:
     """Read "Tues/Thurs"."""
     names = [DAY_OF.get(name.lower()) or MONTH_OF.get(name.lower()) for name in match.groups()]
     return " and ".join(name for name in names if name) if all(names) else None
 
 
-@rules.add(r"[ap]\.?m\.?", re.IGNORECASE)
+@rules.add(r"[ap]\.?m\.?", re.IGNORECASE, words=True)
 def read_half_of_day(match: re.Match[str], around: Around) -> str | None:
     """Read "p.m." behind a number, but not the verb "am"."""
     return f"{match[0][0].upper()}M" if around.before[:1].isdigit() or around.before[-1:].isdigit() else None
@@ -108,7 +108,7 @@ def read_day(match: re.Match[str], around: Around) -> str | None:
     return None
 
 
-@rules.add(r"([A-Z][a-z]{2,4})\.?")
+@rules.add(r"([A-Z][a-z]{2,4})\.?", words=True)
 def read_short_name(match: re.Match[str], around: Around) -> str | None:
     """Read "Sep" beside a number, and "Tue." where a day is meant: "September", "Tuesday"."""
     beside = around.before[-1:].isdigit() or around.after[:1].isdigit()
