@@ -89,13 +89,14 @@ BREAKS = (
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _LESS, _GREATER = "(?:<|&lt;)", "(?:>|&gt;)"
-_ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>/]+))*\s*"""
+ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>/]+))*\s*"""
+"""Attributes of a tag."""
 _LEAD = r"(?:^|(?<=[.!?…]\s))"
 _LEADS = re.compile(_LEAD, _FLAGS)
 """The beginning of a line or a sentence."""
 _SPECIAL_TOKEN = r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>"
 _TAG_BEGUN = re.compile(
-    rf"""(?:<|&(?:l(?:t;?)?)?)(?:/?[\w:|*]{{0,60}}|/?[a-z][\w:|*]{{0,60}}{_ATTRIBUTES}"""
+    rf"""(?:<|&(?:l(?:t;?)?)?)(?:/?[\w:|*]{{0,60}}|/?[a-z][\w:|*]{{0,60}}{ATTRIBUTES}"""
     r"""(?:\s[\w:.-]+\s*(?:=\s*(?:"[^"<>]*|'[^'<>]*|[^\s"'<>]*))?)?/?\s*(?:&(?:g(?:t)?)?)?)\Z"""
     r"|<[|｜][^<>|｜\s]{0,40}[|｜]?\Z",
     _FLAGS,
@@ -110,7 +111,7 @@ _QUOTES = "`\"'“‘’”"
 def tags(names: list[str], slash: str = "") -> str:
     """Return the pattern of the opening tags with these names, or, with `slash`, of their closing tags."""
     name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?:[:_][a-z]+)?\*?"
-    return rf"{_LESS}{slash}{name}{_ATTRIBUTES}{_GREATER}"
+    return rf"{_LESS}{slash}{name}{ATTRIBUTES}{_GREATER}"
 
 
 def literal(strings: tuple[str, ...], *, leads: bool = False) -> str:

@@ -19,7 +19,7 @@ from parley.errors import AnswerCapped
 from parley.speech import normalization
 from parley.speech.clause_splitting import ClauseSplitter
 from parley.speech.english import ENGLISH
-from parley.speech.markup_filter import MarkupFilter
+from parley.speech.markup_filter import ATTRIBUTES, MarkupFilter
 from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
 
 MOST_CHARACTERS = 12_000
@@ -36,7 +36,9 @@ _URL_END = re.compile(r"[.,;:!?)\]'\"*_`>]*\Z")
 _LONGEST_PATH = 40
 """Limit on the path of a page's address that is said, in characters; of a longer one only the host is."""
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+# Attributes have values, so that "x <y and z> w" is no tag.
+_TAG = re.compile(rf"</?[A-Za-z][\w:.-]*{ATTRIBUTES}/?>|<!--[^<>]{{0,200}}-->")
+_MAIL = re.compile(r"<(?:mailto:)?([^\s<>@]+@[^\s<>]+)>")
 _FOOTNOTE = re.compile(r"\[\^?\d{1,3}\]")
 _LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+|\|)+")
 _RULE = re.compile(r"^[\s|:=*_-]+$")
@@ -168,7 +170,7 @@ def plain(text: str) -> str:
     """Return a text without Markdown, HTML, footnotes and emoji; of a page's address the host and a short path stay."""
     if _RULE.match(text):
         return ""
-    text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _LINK.sub(r"\1", text))))
+    text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _MAIL.sub(r"\1", _LINK.sub(r"\1", text)))))
     # A clause may begin inside a link: then only its end is here.
     text = _EMPTY_BRACKETS.sub("", _FOOTNOTE.sub("", _HALF_LINK.sub("", text)))
     text = _STARS.sub(lambda match: match[0].replace("*", _KEPT_STAR), text)
