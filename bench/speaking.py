@@ -30,7 +30,7 @@ from parley.speech.word_timing import is_mark
 RATE = 16_000
 TOKEN_SECONDS = 0.02
 OPENINGS = ("Certainly,", "We are open from nine to five.", "Yes, we can.")
-"""First clauses, complete with their last token."""
+"""First clauses, complete with the token behind them, which tells that they have ended."""
 
 
 @dataclass
@@ -50,9 +50,9 @@ class Model:
         for payload in tokens:
             yield fake.event(payload)
             yield TOKEN_SECONDS
-        self.complete_at[question] = time.monotonic()
         yield fake.event(last)
         yield TOKEN_SECONDS
+        self.complete_at[question] = time.monotonic()
         for payload in fake.chunks(" " + " ".join(rest))[1:]:
             yield fake.event(payload)
             yield TOKEN_SECONDS
@@ -69,7 +69,7 @@ class Talker:
         self._model = model
 
     async def ask(self, barge_in_ms: float | None = None) -> tuple[float, Heard]:
-        """Seconds from the first clause's last token to the first sound; and what was heard."""
+        """Seconds from the token behind the first clause to the first sound; and what was heard."""
         question = f"Question {next(self.numbers)}"
         heard = await Engine(self._server.url).ask(question, barge_in_ms=barge_in_ms)
         return heard.arrivals[0][0] - self._model.complete_at[question], heard

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import random
 import time
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
+from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
 from parley.telemetry.logs import log
@@ -94,8 +96,9 @@ class Services:
     @functools.cached_property
     def synthesis(self) -> CachingSynthesiser:
         """The voice, with the sound of the phrases that recur kept in memory."""
-        phrases = [*map(_ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
-        return CachingSynthesiser(voice_of(self.settings), phrases)
+        phrases = [*map(ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
+        pronunciation_file = PronunciationFile(self.settings.audio_dir)
+        return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
     def warm(self) -> None:
         """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
@@ -122,17 +125,20 @@ class Services:
     def waiting_message(self) -> str:
         """Return a phrase for the time of a lookup, never the same twice running.
 
-        It ends in a sentence mark and a space, so that speech starts at once and the answer does not stick to it.
+        It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
         """
         phrases = self.settings.waiting_messages
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)
-        return f"{_ended(self._last_phrase)} "
+        return f"{ended(self._last_phrase)} "
 
 
-def _ended(phrase: str) -> str:
-    """Return the phrase with a sentence mark at its end."""
-    return phrase if phrase.endswith((".", "!", "?", "…", "。", "！", "？", "؟", "।")) else f"{phrase}."
+def ended(phrase: str) -> str:
+    """Return the phrase with a full stop if it ends with a letter or a digit; behind markup or a mark as it is."""
+    # Combining marks belong to the letter before them.
+    if unicodedata.category(phrase[-1:] or ".")[0] not in "LMN" or phrase.endswith("\ufe0f"):
+        return phrase
+    return f"{phrase}。" if "\u2e80" <= phrase[-1] <= "\u9fff" else f"{phrase}."
 
 
 def index_factory_of(settings: Settings) -> IndexFactory:

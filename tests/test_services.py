@@ -91,8 +91,22 @@ def test_a_single_waiting_message_is_all_there_is_to_say() -> None:
         ("少々お待ちください。", "少々お待ちください。 "),
         ("请稍等！", "请稍等！ "),
         ("可以吗？", "可以吗？ "),
+        ("One moment. <flush />", "One moment. <flush /> "),
+        ("One moment <break time='1s'/>", "One moment <break time='1s'/> "),
+        ("One moment...", "One moment... "),
+        ("One moment 😊", "One moment 😊 "),
+        ("I heart ❤️", "I heart ❤️ "),
+        ('I say "wait."', 'I say "wait." '),
+        ("J'arrive »", "J'arrive » "),
+        ("One moment (please)", "One moment (please) "),
+        ("请稍等", "请稍等。 "),
+        ("एक क्षण कृपया", "एक क्षण कृपया. "),
+        ("एक क्षण।", "एक क्षण। "),
+        ("Cafe\u0301", "Cafe\u0301. "),
+        ("Line 5", "Line 5. "),
     ],
 )
+@pytest.mark.row("RB-04")
 def test_a_waiting_message_ends_in_a_sentence_mark_and_a_space(phrase: str, said: str) -> None:
     assert Services(settings(WAITING_MESSAGES=phrase)).waiting_message() == said
 

@@ -22,12 +22,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @bp.cli.command("check")
 @as_json
 def check(as_json: bool) -> None:
-    """Report on each recording: format, conversion, words, level, faults.
+    """Report on each recording: format, conversion, words, level, faults; and on the pronunciations.
 
-    Exits with 1 if a recording, or part of it, can't be heard. A folder without recordings is no fault.
+    Exits with 1 if a recording, or part of it, can't be heard, or the pronunciations can't be read. A folder without
+    recordings is no fault.
     """
     settings = services().settings
-    reports = [
+    reports = audio_check.inspect_pronunciations(settings.audio_dir) + [
         audio_check.inspect(settings.audio_dir, name, files, settings.audio_sample_rate)
         for name, files in recordings_in(settings.audio_dir).items()
     ]
@@ -122,7 +123,8 @@ def synthesise(text: str) -> Utterance:
         raise click.ClickException("there is no voice: install requirements-local.txt, or set TTS_BASE_URL")
     if not utterance.pcm:
         raise click.ClickException("the text has no words that can be said")
-    return utterance
+    # A recording is found by its text as the platform sends it.
+    return dataclasses.replace(utterance, transcript=text)
 
 
 def report_text(report: Report) -> str:
@@ -134,6 +136,7 @@ def report_text(report: Report) -> str:
         lines.append(
             f"  transcript  {report.transcript if len(report.transcript) < 80 else report.transcript[:77] + '...'}"
         )
+    if report.transcript or report.words:
         lines.append(f"  words       {report.words or 'none'}")
     if report.level_db is not None:
         lines.append(

@@ -87,7 +87,7 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
     broadcast = context.take_chat().broadcast or ""
     # A broadcast is sent to many callers, so its sound is kept.
     say = functools.partial(services.synthesis.say, recurs=True)
-    speech = _speech_stream(_once(broadcast), services, say)
+    speech = _speech_stream(_once(broadcast), services, say, is_whole=True)
     try:
         with contextlib.closing(speech):
             yield from player.play_to_the_end(_transcribed(broadcast, speech.pieces()))
@@ -121,7 +121,7 @@ def _say_whole(said: str, services: Services, say: SayClause) -> WholeSpeech:
     heard: list[AudioPiece] = []
     is_capped = False
     try:
-        with contextlib.closing(_speech_stream(_once(said), services, say)) as speech:
+        with contextlib.closing(_speech_stream(_once(said), services, say, is_whole=True)) as speech:
             for piece in speech.pieces():
                 if piece is not SILENCE:
                     heard.append(piece)
@@ -167,7 +167,9 @@ def _say_fallback(
     if voice_failed and not services.synthesis.remembers(fallback_text):
         return False
     try:
-        with contextlib.closing(_speech_stream(_once(fallback_text), services, services.synthesis.say)) as speech:
+        with contextlib.closing(
+            _speech_stream(_once(fallback_text), services, services.synthesis.say, is_whole=True)
+        ) as speech:
             for batch in player.play_to_the_end(speech.pieces()):
                 # Never as sound and as text.
                 envelope.takes_text = envelope.takes_text and batch is SILENCE
@@ -182,7 +184,9 @@ def _once(said: str) -> Generator[str, None, None]:
     yield said
 
 
-def _speech_stream(written: Generator[str | Silence, None, None], services: Services, say: SayClause) -> SpeechStream:
+def _speech_stream(
+    written: Generator[str | Silence, None, None], services: Services, say: SayClause, *, is_whole: bool = False
+) -> SpeechStream:
     settings = services.settings
     return SpeechStream(
         written,
@@ -191,6 +195,8 @@ def _speech_stream(written: Generator[str | Silence, None, None], services: Serv
         english=services.synthesis.english,
         tick=settings.heartbeat or settings.idle_timeout,
         waits=settings.stream_timeout,
+        pronunciations=services.synthesis.pronunciations,
+        is_whole=is_whole,
     )
 
 
@@ -211,12 +217,17 @@ class _AnswerReader:
         self._others: list[bytes] = []
 
     def text(self) -> Generator[str | Silence, None, None]:
-        """Yield the words as they come, SILENCE for a payload without any. Raises what the upstream raises."""
+        """Yield the words as they come, SILENCE where something else has come. Raises what the upstream raises."""
         with contextlib.closing(self._batches):
             for batch in self._batches:
                 if batch is not SILENCE:
                     for payload in batch:
-                        yield self._words(payload) or SILENCE
+                        words = self._words(payload)
+                        if words:
+                            yield words
+                        # Beside the words as well: SILENCE lets the sender look for what is not said.
+                        if self._others or not words:
+                            yield SILENCE
 
     def take_others(self) -> list[bytes]:
         """Return the comments and tool calls that have come since the last time."""
@@ -224,7 +235,7 @@ class _AnswerReader:
         return taken
 
     def _words(self, payload: bytes) -> str:
-        """Return the words of a payload, and keep what else is in it."""
+        """Return the words of a payload, and keep what else is in it; a tool call ends the clause before it."""
         if isinstance(payload, sse.Comment):
             self._others.append(payload)
             return ""
@@ -239,6 +250,7 @@ class _AnswerReader:
             return ""
         delta = choice.fields
         calls = {field: delta[field] for field in TOOL_FIELDS if delta.get(field)}
+        ending = "\n" if calls and not self._envelope.calls_tool else ""
         if calls:
             # Anew, because the chunk may hold words, too, which become sound.
             role = {} if self._envelope.used else {"role": "assistant"}
@@ -250,4 +262,4 @@ class _AnswerReader:
         if said.unsaid:
             self._record.note_unsaid(said.unsaid)
         # An emoji or a rare ideogram may come in two chunks.
-        return self._pairs.feed(said.text)
+        return self._pairs.feed(said.text) + ending

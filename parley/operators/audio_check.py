@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parley.speech import recordings, sound_file
+from parley.speech import pronunciation, recordings, sound_file
 from parley.speech.recordings import Files
 from parley.speech.sound_file import Sound
 from parley.speech.utterance import Utterance
@@ -78,6 +78,18 @@ def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
     for unused in sounds[1:]:
         report.advice.append(f"{unused.name} is not played: {sounds[0].name} comes first (the order is {order})")
     return report
+
+
+def inspect_pronunciations(folder: Path) -> list[Report]:
+    """Return the report on the folder's pronunciations; nothing if there is no such file."""
+    path = folder / pronunciation.FILE_NAME
+    if not path.exists():
+        return []
+    try:
+        entries = pronunciation.read(path)
+    except pronunciation.PronunciationError as exc:
+        return [Report(path.name, problems=[str(exc)])]
+    return [Report(path.name, words=f"{len(entries)} pronounced as told")]
 
 
 def treatment(sound: Sound, rate: int) -> str:

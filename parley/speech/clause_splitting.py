@@ -1,13 +1,14 @@
 """Cutting a streamed text so that a voice can begin early: at the first clause, then at sentences.
 
-Sentences sound better than clauses, but the listener waits for the first words only. A cut comes with the token that
-ends the clause where nothing can follow the mark, else with the next token; never inside a number, an abbreviation or
-an address.
+Sentences sound better than clauses, but the listener waits for the first words only. A cut comes with the token behind
+the one that ends the clause, because only that one tells whether the clause has ended: never inside a number, an
+abbreviation or an address. So a text is cut at the same places however its pieces are cut.
 
-    "Certainly, we ca" "n. It costs 3." "50. Bye"
-     Certainly,|                                      the first clause may be short
-                we can.|                              later ones are sentences
-                         It costs 3.50.|              a digit may follow "3.": wait for the next token
+    "Certainly," " we ca" "n. See Node." "js. It costs 3." "50. Bye"
+     Certainly,|                                                    the first clause may be short
+                    we can.|                                        later ones are sentences
+                             See Node.js.|                          "." may go on: wait for the next token
+                                           It costs 3.50.|
 """
 
 import re
@@ -19,18 +20,24 @@ MIN_LATER_CHARS = 80
 """Characters before a comma may end a later clause, when sound is on its way already."""
 MAX_CHARS = 240
 """Limit on a clause, in characters: a voice that gets more at once begins later, and the embedded one stumbles."""
+LOOKAHEAD = 8
+"""Limit on the characters behind a mark that are waited for to learn whether it ends a clause."""
 SENTENCE_MARKS = ".!?…。！？؟।"
 CLAUSE_MARKS = ",;:，、；：—–"
 IDEOGRAPHIC = "。！？，、；："
 """Marks that no blank follows."""
-CLOSING = "\"'”’)]}»*_"
+EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff"
+"""Pictures, which stand for a mark as often as beside one."""
+CLOSING = "\"'”’)]}»*_」』）】"
 ABBREVIATIONS = frozenset(
     """
-    mr mrs ms dr prof st sr jr vs e.g i.e approx nos dept ltd corp vol ave apt tel
-    jan feb apr jun jul aug sep sept oct nov dec mon tue thu
+    mr mrs ms dr prof st sr jr vs e.g i.e approx nos dept ltd corp vol ave apt tel fig ext est gov gen rev capt
+    jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
-_MARK = re.compile(rf"[{SENTENCE_MARKS}{CLAUSE_MARKS}]+[{re.escape(CLOSING)}]*|\n+")
+OPEN_ABBREVIATIONS = frozenset("No no Sat Sun Wed Fri p pp Inc Co etc".split())  # noqa: SIM905
+"""Abbreviations that are words as well, or that end sentences: the next word tells."""
+_MARK = re.compile(rf"[{SENTENCE_MARKS}{CLAUSE_MARKS}{EMOJI}]+\ufe0f?[{re.escape(CLOSING)}]*|\n+")
 _WORD_JOINTS = str.maketrans("", "", "'’-")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
 
@@ -46,11 +53,20 @@ class ClauseSplitter:
         """Yield the clauses that this piece completes."""
         self._held += piece
         while end := self._clause_end():
-            clause, self._held = self._held[:end].strip(), self._held[end:]
-            # Marks alone ("...", "*") can't be said; they must not use up the early first clause.
-            if any(letter.isalnum() for letter in clause):
-                self._min_chars = MIN_LATER_CHARS
-                yield clause
+            yield from self._cut(end)
+
+    def settle(self) -> Iterator[str]:
+        """Yield what is held if it ends like a clause: no more of the text has come for a while."""
+        *_, last = [None, *_MARK.finditer(self._held)]
+        if last is None or last.end() < len(self._held.rstrip()):
+            return
+        word = _LAST_WORD.search(self._held, 0, last.start())
+        before, sign = word[0] if word else "", last[0][0]
+        # The text may still go on: as a number ("3." "50"), as an address ("http:" "//") or as an abbreviation.
+        is_word = before.translate(_WORD_JOINTS).isalpha() and before.lower() not in ("http", "https")
+        is_short = sign == "." and (len(before) < 3 or before.lower() in ABBREVIATIONS or before in OPEN_ABBREVIATIONS)
+        if is_word and not is_short and (sign in SENTENCE_MARKS or last.end() >= self._min_chars):
+            yield from self._cut(len(self._held))
 
     def flush(self) -> Iterator[str]:
         """Yield the remainder at the end of the text, if any."""
@@ -58,48 +74,62 @@ class ClauseSplitter:
         if clause:
             yield clause
 
+    def retract(self) -> None:
+        """Forget what has not been yielded yet."""
+        self._held = ""
+
+    def _cut(self, end: int) -> Iterator[str]:
+        clause, self._held = self._held[:end].strip(), self._held[end:]
+        # Marks alone ("...", "*") can't be said; they must not use up the early first clause.
+        if any(letter.isalnum() for letter in clause):
+            self._min_chars = MIN_LATER_CHARS
+            yield clause
+
     def _clause_end(self) -> int:
         """Return the length of the first complete clause, 0 if none is complete."""
         for mark in _MARK.finditer(self._held):
             if mark.end() > MAX_CHARS:
                 break
-            if self._ends_clause(mark):
-                return mark.end()
-        if len(self._held) <= MAX_CHARS:
+            if (ends := self._ends_clause(mark)) is not False:
+                return mark.end() if ends else 0
+        if len(self._held) <= MAX_CHARS + LOOKAHEAD:
             return 0
         # No mark in reach: between two words, or through a word that has no end.
         return max(self._held.rfind(" ", 1, MAX_CHARS), 0) or MAX_CHARS
 
-    def _ends_clause(self, mark: re.Match[str]) -> bool:
-        """Return True if a clause is sure to end with this mark, whatever comes next."""
+    def _ends_clause(self, mark: re.Match[str]) -> bool | None:
+        """Return True if a clause ends with this mark, None if only the text behind it can tell."""
         text, sign = self._held, mark[0][0]
         if sign == "\n":
             return bool(text[: mark.start()].strip())
-        if sign in CLAUSE_MARKS and mark.end() < self._min_chars:
+        if sign not in SENTENCE_MARKS and mark.end() < self._min_chars:
             return False
-        if sign in IDEOGRAPHIC:
-            return True
+        behind = text[mark.end() : mark.end() + LOOKAHEAD]
+        if not behind:
+            return None
+        if sign in IDEOGRAPHIC or sign != ".":
+            return sign in IDEOGRAPHIC or behind[0].isspace()
+        if not behind[0].isspace():
+            return False
         word = _LAST_WORD.search(text, 0, mark.start())
         before = word[0] if word else ""
-        behind = text[mark.end() : mark.end() + 2]
-        if behind:
-            # "1." begins an item of a list, and stays with it.
-            is_item = text[: mark.start()].strip() == before and before.isdigit()
-            return behind[0].isspace() and not (sign == "." and (is_item or _is_abbreviated(before, behind[1:])))
-        # The text may go on at once: as a number ("3." "50"), as an address ("http:" "//") or as an abbreviation.
-        is_word = before.translate(_WORD_JOINTS).isalpha() and before.lower() not in ("http", "https")
-        return is_word and (sign != "." or (len(before) > 2 and before.lower() not in ABBREVIATIONS))
+        # "1." begins an item of a list, and stays with it.
+        is_item = text[: mark.start()].strip() == before and before.isdigit()
+        return not is_item and _ends_sentence(before, behind)
 
 
-def _is_abbreviated(before: str, behind: str) -> bool:
-    """Return True if a full stop belongs to the word `before`: a title, an initial or the "No." of a number.
+def _ends_sentence(before: str, behind: str) -> bool | None:
+    """Return False if a full stop belongs to the word `before`: a title, an initial or the "No." of a number.
 
-    `behind` is the first character of the next word, empty where it has not come yet.
+    `behind` begins with a blank. None if only the next word can tell, and has not come yet.
     """
-    if before.lower() in ABBREVIATIONS or behind.islower():
+    is_initial = len(before) == 1 and before.isalpha() and before not in ("I", *OPEN_ABBREVIATIONS)
+    if is_initial or before.lower() in ABBREVIATIONS:
+        return False
+    is_open = "." in before or before in OPEN_ABBREVIATIONS
+    if not is_open or "\n" in behind:
         return True
-    if before == "No":
-        return not behind or behind.isdigit()
-    if "." in before:
-        return not behind
-    return len(before) == 1 and before.isalpha() and before != "I"
+    following = behind.strip()[:1]
+    if not following:
+        return True if len(behind) == LOOKAHEAD else None
+    return not (following.islower() or following.isdigit())

@@ -8,6 +8,7 @@ of a table. Decoding is in `sound_file`.
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,13 @@ MAX_TEXT_BYTES = 64 * 1024
 MAX_WORDS_BYTES = 4 * 1024 * 1024
 """Limit on a NAME.words.json, in bytes."""
 DEFAULT_NAME = "default"
+_ALIKE = {
+    **dict.fromkeys(map(ord, "‘’\u201a\u201b′`\u00b4\u02bc"), "'"),
+    **dict.fromkeys(map(ord, "“”„‟«»″"), '"'),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012−"), "-"),
+}
+_DASHES = re.compile(r"\s*(?:[–—―]|-{2,3})\s*")
+_VARIATIONS = "\ufe0e\ufe0f"
 Files = dict[str, Path]
 """The files of one name by their ending in lower case: `.txt`, and those of sound files."""
 
@@ -71,7 +79,7 @@ class Library:
         self.problems = list(problems)
         self._complete = {utterance.name: utterance for utterance in complete}
         self._by_name = {utterance.name: utterance for utterance in partial} | self._complete
-        self._by_words = {_folded(utterance.transcript): utterance for utterance in self._complete.values()}
+        self._by_words = {folded(utterance.transcript): utterance for utterance in self._complete.values()}
 
     @classmethod
     def load(cls, folder: Path, rate: int) -> "Library":
@@ -122,11 +130,11 @@ class Library:
         return self._by_name.get(name) or placeholder.utterance(None, self.rate)
 
     def by_words(self, spoken: str) -> Utterance | None:
-        """Return the complete recording of this text, line breaks and runs of spaces aside, or None."""
+        """Return the complete recording of this text as `folded` compares them, or None."""
         # No transcript is longer, and a request may carry megabytes.
         if len(spoken) > MAX_TEXT_BYTES:
             return None
-        return self._by_words.get(_folded(spoken))
+        return self._by_words.get(folded(spoken))
 
 
 def find(folder: Path) -> dict[str, Files]:
@@ -252,6 +260,12 @@ def _check_inside(folder: Path, path: Path) -> None:
         raise _FileError(f"{path.name}: a link that leaves the folder")
 
 
-def _folded(text: str) -> str:
-    """Return a text without its line breaks and runs of spaces, for comparison."""
-    return " ".join(text.split())
+def folded(text: str) -> str:
+    """Return a text for comparison: what sounds alike is alike.
+
+    One form of accents and full-width characters (NFKC), of quotes, dashes and blanks; nothing invisible. Case counts.
+    """
+    text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf" and letter not in _VARIATIONS)
+    # NFC again: an accent may have been parted from its letter by what is gone now.
+    return " ".join(_DASHES.sub(" - ", unicodedata.normalize("NFC", text)).split())

@@ -6,13 +6,16 @@
 Two greenlets and the caller go at their own pace. The text is read as soon as it comes, a clause becomes sound when
 there is room for it (one clause ahead of what is heard), and the caller takes the sound as it can be sent. An error
 travels through the queues behind the sound of everything that came before it. `close` ends both greenlets at any point.
+
+A clause ends where the text goes on behind it. Where the text pauses instead, a timer ends it; where it breaks off, the
+error does. Clauses that turn out to be thoughts are taken out of the queue, unless they have become sound.
 """
 
 import contextlib
 import enum
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 import gevent
@@ -20,18 +23,19 @@ from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, checkpoint, outcome_of, result_of
-from parley.errors import AnswerCapped
+from parley.errors import AnswerCapped, ParleyError
 from parley.speech.pacing import chunk_bytes
-from parley.speech.speech_text import Clause, ClauseStream
+from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
+from parley.speech.speech_text import RETRACTION, STEP_CHARACTERS, Clause, ClauseStream, Retraction
 from parley.speech.synthesis import Timeline
 from parley.speech.utterance import AudioPiece
 
 AHEAD = 2
 """Limit on the clauses that are sound or become sound: one is heard, one waits."""
-MOST_CHARACTERS = 12_000
-"""Limit on the text of an answer, in characters: ten minutes of speech, like the limit on recordings."""
 MOST_SECONDS = 600
 """Limit on the sound of an answer, in seconds; a slow voice reaches it before the limit on the text."""
+SETTLE_SECONDS = 0.25
+"""Seconds without any text after which what looks like the end of a clause is taken for it."""
 
 
 class SayClause(Protocol):
@@ -67,11 +71,13 @@ class SpeechStream:
         english: bool,
         tick: float,
         waits: float = math.inf,
+        pronunciations: Pronunciations = NO_PRONUNCIATIONS,
+        is_whole: bool = False,
     ) -> None:
         self._text = text
         self._say = say
         self._rate = rate
-        self._clauses = ClauseStream(english=english)
+        self._clauses = ClauseStream(english=english, pronunciations=pronunciations)
         self._tick = tick
         self._most_seconds = MOST_SECONDS + waits
         self._room = Semaphore(AHEAD)
@@ -79,12 +85,14 @@ class SpeechStream:
         self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
         # While a clause is being said it counts as failed, and for good if it raises.
         self.voice_failed = False
+        self._is_whole = is_whole
+        self._settling: gevent.Greenlet | None = None
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
     def pieces(self) -> Iterator[AudioPiece | Silence]:
         """Yield the answer's sound and words, timed from its start.
 
-        Raises AnswerCapped behind `MOST_CHARACTERS` or `MOST_SECONDS`, and where text or voice take too long in all.
+        Raises AnswerCapped behind the limit on its text or `MOST_SECONDS`, and where text or voice take too long.
         """
         ends_at = time.monotonic() + self._most_seconds
         timeline = Timeline(self._rate)
@@ -107,6 +115,7 @@ class SpeechStream:
 
     def close(self) -> None:
         """End the reading and the synthesis without waiting for them: a turn that is ended must not be held up."""
+        self._stop_settling()
         while self._greenlets:
             # Not kept: a greenlet that was ended holds the traceback of that, whose frames hold this stream.
             self._greenlets.pop().kill(block=False)
@@ -124,36 +133,65 @@ class SpeechStream:
         self._written.put(outcome_of(self._read_to_the_end))
 
     def _read_to_the_end(self) -> _End:
-        size = 0
-        # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
-        with contextlib.closing(self._text):
-            for piece in self._text:
-                if piece is SILENCE:
-                    self._said.put(SILENCE)
-                    continue
-                # A broadcast comes in one piece: what has room is said.
-                for clause in self._clauses.feed(piece[: MOST_CHARACTERS - size]):
-                    checkpoint()
-                    self._written.put(clause)
-                size += len(piece)
-                if size > MOST_CHARACTERS:
-                    raise AnswerCapped
-        for clause in self._clauses.flush():
-            self._written.put(clause)
+        if self._is_whole:
+            # Nothing is said before all is read: a lone closing tag tells that what was before it is thought.
+            for clause in self._clauses.whole("".join(piece for piece in self._text if piece is not SILENCE)):
+                checkpoint()
+                self._written.put(clause)
+            return _End.TEXT
+        try:
+            # Closed by the greenlet that iterates it: a generator that is running can't be closed by another one.
+            with contextlib.closing(self._text):
+                for piece in self._text:
+                    if piece is SILENCE:
+                        self._said.put(SILENCE)
+                        continue
+                    self._stop_settling()
+                    for start in range(0, len(piece), STEP_CHARACTERS):
+                        checkpoint()
+                        self._write(self._clauses.feed(piece[start : start + STEP_CHARACTERS]))
+                    self._settling = gevent.spawn_later(SETTLE_SECONDS, self._settle)
+        except ParleyError:
+            self._settle()
+            raise
+        finally:
+            self._stop_settling()
+        self._write(self._clauses.flush())
         return _End.TEXT
+
+    def _write(self, clauses: Iterable[Clause | Retraction]) -> None:
+        """Put clauses into the queue; take out of it what turns out to have been thoughts."""
+        for clause in clauses:
+            if clause is not RETRACTION:
+                self._written.put(clause)
+                continue
+            while not self._written.empty():
+                self._written.get_nowait()
+
+    def _settle(self) -> None:
+        """Put what looks like a clause into the queue; never waits."""
+        self._write(self._clauses.settle())
+
+    def _stop_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.kill(block=False)
+            self._settling = None
 
     def _speak(self) -> None:
         """Put the sound of each clause into its queue, then the end or the error."""
         self._said.put(outcome_of(self._speak_to_the_end))
 
     def _speak_to_the_end(self) -> object:
-        while isinstance(clause := self._written.get(), Clause):
+        while True:
+            # Room first: a clause that waits in the queue can still be retracted.
             self._room.acquire()
+            clause = self._written.get()
             # With all other room free, no clause before this one is still to be heard.
             nothing_to_hear = self._room.counter == AHEAD - 1
+            if not isinstance(clause, Clause):
+                return clause
             self.voice_failed = True
             for piece in self._say(clause, urgent=nothing_to_hear):
                 self._said.put(piece)
             self.voice_failed = False
             self._said.put(_End.CLAUSE)
-        return clause

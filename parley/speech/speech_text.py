@@ -1,35 +1,53 @@
 """From what a model writes to what a voice says: clauses without markup, and how each of their words is read.
 
     pieces of text -> MarkupFilter -> ClauseSplitter -> to_clause -> Clause
-                      code, thoughts  cuts              links, Markdown, emoji; readings
+                      code, thoughts  cuts              links, Markdown, emoji; pronunciations; readings
 
-`ClauseStream` joins these steps for a text that streams. Nothing here makes sound.
+`ClauseStream` joins these steps for a text that streams; a complete text is a stream of one piece, so that both have
+the same clauses. Nothing here makes sound.
 """
 
+import enum
 import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from parley.concurrency import checkpoint
+from parley.errors import AnswerCapped
 from parley.speech import normalization
 from parley.speech.clause_splitting import ClauseSplitter
+from parley.speech.english import ENGLISH
+from parley.speech.markup_filter import ATTRIBUTES, MarkupFilter
+from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
 
-MARKERS = {"<think>": "</think>", "<thinking>": "</thinking>", "```": "```", "~~~": "~~~"}
-_OPENING = re.compile("|".join(map(re.escape, MARKERS)), re.IGNORECASE)
-_MAX_MARKER = max(map(len, MARKERS))
+MOST_CHARACTERS = 12_000
+"""Limit on the text of an answer, its thoughts aside, in characters: ten minutes of speech, as for recordings."""
+STEP_CHARACTERS = 4096
+"""Characters of a complete text that are looked at in one step: two milliseconds of work."""
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s[^)]*)?\)")
 _HALF_LINK = re.compile(r"\]\([^)]*\)?")
-_URL = re.compile(r"<?\b(?:https?|ftp)://[^\s>]*[^\s>.,;:!?)\]'\"]>?|<?\bwww\.[^\s>]*[^\s>.,;:!?)\]'\"]>?")
+_URL = re.compile(
+    r"<?\b(?:(?:https?|ftp)://(?:[^\s/@]*@)?)(?:www\.)?([^\s>/?#]+)((?:/[^\s>?#]*)?)[^\s>]*>?", re.IGNORECASE
+)
+_URL_END = re.compile(r"[.,;:!?)\]'\"*_`>]*\Z")
+_LONGEST_PATH = 40
+"""Limit on the path of a page's address that is said, in characters; of a longer one only the host is."""
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+# Attributes have values, so that "x <y and z> w" is no tag.
+_TAG = re.compile(rf"</?[A-Za-z][\w:.-]*{ATTRIBUTES}/?>|<!--[^<>]{{0,200}}-->")
+_MAIL = re.compile(r"<(?:mailto:)?([^\s<>@]+@[^\s<>]+)>")
 _FOOTNOTE = re.compile(r"\[\^?\d{1,3}\]")
 _LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+|\|)+")
 _RULE = re.compile(r"^[\s|:=*_-]+$")
 _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|~~|`+")
+# "2*3", and keys such as "*67" unless a star behind them closes an emphasis.
+_STARS = re.compile(r"(?<=\d)\*(?=\d)|(?<!\S)\*#?\d[\d*#]*(?![^\s.,;:!?])(?!.*\S\*(?!\d))")
+_KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A[\s,.;:!?…)]+(?!\d)|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "°©®™+=×÷%$€£¥₹&#@~<>|^"
+_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _MARKS = ".,;:!?…。！？，、；："
 
@@ -51,95 +69,114 @@ class Clause(NamedTuple):
         return spoken if spoken.rstrip("\"')]}”’").endswith(tuple(_MARKS)) else f"{spoken}."
 
 
-class ClauseStream:
-    """A streamed text as clauses, each as soon as it is complete."""
+class Retraction(enum.Enum):
+    """The type of RETRACTION."""
 
-    def __init__(self, *, english: bool) -> None:
+    RETRACTION = enum.auto()
+
+
+RETRACTION: Final = Retraction.RETRACTION
+"""Yielded in place of a clause: all clauses before were thoughts, and are not said if it is not too late."""
+
+
+class ClauseStream:
+    """A streamed text as clauses, each as soon as it is complete.
+
+    `feed` and `flush` raise AnswerCapped above `MOST_CHARACTERS`, behind the clauses before that.
+    """
+
+    def __init__(
+        self,
+        *,
+        english: bool,
+        pronunciations: Pronunciations = NO_PRONUNCIATIONS,
+    ) -> None:
         self._markup = MarkupFilter()
         self._splitter = ClauseSplitter()
         self._english = english
+        self._pronunciations = pronunciations
+        self._left = MOST_CHARACTERS
 
-    def feed(self, piece: str) -> Iterator[Clause]:
+    def feed(self, piece: str) -> Iterator[Clause | Retraction]:
         """Yield the clauses that this piece of text completes."""
-        yield from self._ready(self._splitter.feed(self._markup.feed(piece)))
+        yield from self._pass(self._markup.feed(piece))
 
-    def flush(self) -> Iterator[Clause]:
+    def settle(self) -> Iterator[Clause]:
+        """Yield what has come of the next clause if it looks complete: no more of the text has come for a while."""
+        yield from self._ready(self._splitter.settle())
+
+    def flush(self) -> Iterator[Clause | Retraction]:
         """Yield the remaining clauses at the end of the text."""
-        yield from self._ready(self._splitter.feed(self._markup.flush()))
+        yield from self._pass(self._markup.flush())
         yield from self._ready(self._splitter.flush())
+
+    def whole(self, text: str) -> Iterator[Clause]:
+        """Yield the clauses of a complete text, in place of `feed` and `flush`."""
+        passed: list[str] = []
+        for at in range(0, len(text) + 1, STEP_CHARACTERS):
+            checkpoint()
+            passed.append(self._markup.feed(text[at : at + STEP_CHARACTERS]))
+            del passed[: -1 if self._markup.retracted else 0]
+        passed.append(self._markup.flush())
+        del passed[: -1 if self._markup.retracted else 0]
+        yield from self._split("".join(passed))
+        yield from self._ready(self._splitter.flush())
+
+    def _pass(self, text: str) -> Iterator[Clause | Retraction]:
+        """Yield the clauses that a text without blocks completes."""
+        if self._markup.retracted:
+            self._splitter.retract()
+            self._left = MOST_CHARACTERS
+            yield RETRACTION
+        yield from self._split(text)
+
+    def _split(self, text: str) -> Iterator[Clause]:
+        yield from self._ready(self._splitter.feed(text[: self._left]))
+        self._left -= len(text)
+        if self._left < 0:
+            raise AnswerCapped
 
     def _ready(self, texts: Iterator[str]) -> Iterator[Clause]:
         """Yield the clauses with anything to say."""
         for text in texts:
-            if clause := to_clause(text, english=self._english):
+            if clause := to_clause(text, english=self._english, pronunciations=self._pronunciations):
                 yield clause
 
 
-def to_clauses(text: str, *, english: bool) -> Iterator[Clause]:
-    """Yield the clauses of a complete text."""
-    stream = ClauseStream(english=english)
-    yield from stream.feed(text)
-    yield from stream.flush()
+def to_clauses(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Iterator[Clause]:
+    """Yield the clauses of a complete text. Raises AnswerCapped as a stream does."""
+    return ClauseStream(english=english, pronunciations=pronunciations).whole(text)
 
 
-class MarkupFilter:
-    """Passes a streamed text on without its code blocks and thoughts, wherever the pieces are cut."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._closing: str | None = None
-
-    def feed(self, piece: str) -> str:
-        """Take the next piece, and return the text that is certain to be no part of a block."""
-        self._held += piece
-        passed = []
-        while True:
-            if self._closing is not None:
-                block, closing, behind = self._held.partition(self._closing)
-                if not closing:
-                    # The closing marker may have begun; of the block itself nothing more is needed.
-                    self._held = block[-_MAX_MARKER:]
-                    break
-                self._held, self._closing = behind, None
-            elif opening := _OPENING.search(self._held):
-                # The line break parts the text before a block from the text behind it.
-                passed += [self._held[: opening.start()], "\n"]
-                self._held, self._closing = self._held[opening.end() :], MARKERS[opening[0].lower()]
-            else:
-                tail = self._held[-_MAX_MARKER:].lower()
-                begun = (size for size in range(len(tail), 0, -1) if any(m.startswith(tail[-size:]) for m in MARKERS))
-                certain = len(self._held) - next(begun, 0)
-                passed.append(self._held[:certain])
-                self._held = self._held[certain:]
-                break
-        return "".join(passed)
-
-    def flush(self) -> str:
-        """Return the text held back at the end; a block that never ended stays unsaid."""
-        held, self._held = self._held, ""
-        return held if self._closing is None else ""
-
-
-def to_clause(text: str, *, english: bool) -> Clause | None:
+def to_clause(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Clause | None:
     """Return a text as one clause, or None if nothing of it can be said.
 
-    Words are read as English with `english`, else left to the voice.
+    Words are read as English with `english`, else left to the voice; pronunciations hold in any language.
     """
     words = plain(text).split()
     if not any(letter.isalnum() for word in words for letter in word):
         return None
-    return Clause(tuple(zip(words, normalization.normalize(words) if english else words, strict=True)))
+    if not english:
+        return Clause(pronunciations.applied(words, words))
+    return Clause(pronunciations.applied(words, normalization.normalize(words, ENGLISH), read_in_english))
+
+
+def read_in_english(text: str) -> str:
+    """Return the English reading of a text."""
+    return " ".join(normalization.normalize(text.split(), ENGLISH))
 
 
 def plain(text: str) -> str:
-    """Return a text without Markdown, HTML, addresses of pages, footnotes and emoji."""
+    """Return a text without Markdown, HTML, footnotes and emoji; of a page's address the host and a short path stay."""
     if _RULE.match(text):
         return ""
-    text = html.unescape(_TAG.sub(" ", _URL.sub("", _LINK.sub(r"\1", text))))
+    text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _MAIL.sub(r"\1", _LINK.sub(r"\1", text)))))
     # A clause may begin inside a link: then only its end is here.
     text = _EMPTY_BRACKETS.sub("", _FOOTNOTE.sub("", _HALF_LINK.sub("", text)))
+    text = _STARS.sub(lambda match: match[0].replace("*", _KEPT_STAR), text)
     text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
     text = text.replace("[", "").replace("]", "").replace("\n", " ")
+    text = text.replace(_KEPT_STAR, "*")
     # U+FE0F, which asks for the coloured form of a sign, is of category M like the accents that must stay.
     text = "".join(
         letter
@@ -148,3 +185,11 @@ def plain(text: str) -> str:
     )
     # Twice: a mark that is taken away may leave another one loose.
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))
+
+
+def _short_address(match: re.Match[str]) -> str:
+    """Return the part of a page's address that is said, and the marks behind it."""
+    end = _URL_END.search(match[0])
+    path = _URL_END.sub("", match[2])
+    path = path if len(path) <= _LONGEST_PATH and not re.search(r"[%=&;]|\d{5}", path) else ""
+    return _URL_END.sub("", match[1]) + path.rstrip("/") + (end[0].replace(">", "") if end else "")

@@ -1,6 +1,7 @@
 """The protocol of a synthesiser, the null object where no voice is installed, and the cache in front of a voice.
 
 The embedded voice is in `embedded_voice.py`, that of an API in `api_voice.py`. Nothing here knows where the text comes
+import contextlib
 from.
 """
 
@@ -8,8 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from parley.concurrency import checkpoint
+from parley.errors import AnswerCapped
 from parley.speech import placeholder
 from parley.speech.pacing import duration_ms
+from parley.speech.pronunciation import NO_PRONUNCIATIONS, PronunciationFile, Pronunciations
 from parley.speech.speech_text import Clause, to_clauses
 from parley.speech.utterance import AudioPiece, Utterance
 from parley.speech.word_timing import Word
@@ -94,13 +98,23 @@ class CachingSynthesiser:
     """A synthesiser that says recurring clauses from memory, the least recently used ones forgotten first.
 
     `phrases` are the texts that recur by themselves (waiting messages, the fallback text); a caller may mark others.
+    `pronunciation_file` tells how words are pronounced, where there is one.
     """
 
-    def __init__(self, voice: Synthesiser, phrases: Iterable[str] = (), max_bytes: int = MAX_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        voice: Synthesiser,
+        phrases: Iterable[str] = (),
+        max_bytes: int = MAX_CACHE_BYTES,
+        pronunciation_file: PronunciationFile | None = None,
+    ) -> None:
         self._voice = voice
+        self._pronunciation_file = pronunciation_file
         self.name, self.description = voice.name, voice.description
         self.rate, self.english = voice.rate, voice.english
-        self._phrases = {clause for phrase in phrases for clause in to_clauses(phrase, english=voice.english)}
+        self._phrases = tuple(phrases)
+        # By their text: a changed pronunciation makes other clauses of them.
+        self._recurring = {clause.text for phrase in self._phrases for clause in self._clauses(phrase)}
         self._max_bytes = max_bytes
         self._bytes = 0
         # Clauses, not texts, are the keys: a phrase recurs inside answers that differ.
@@ -113,7 +127,7 @@ class CachingSynthesiser:
             yield from self._cache[clause]
             return
         pieces: list[AudioPiece] = []
-        recurs = recurs or clause in self._phrases
+        recurs = recurs or clause.text in self._recurring
         for piece in self._voice.say(clause, urgent=urgent):
             if recurs:
                 pieces.append(piece)
@@ -137,25 +151,44 @@ class CachingSynthesiser:
     def rehearse(self) -> None:
         """Say each recurring phrase once, into the cache. Raises a ParleyError where the voice fails."""
         # A generator speaks only as far as it is iterated.
-        for clause in self._phrases:
-            for _ in self.say(clause):
-                pass
+        for phrase in self._phrases:
+            for clause in self._clauses(phrase):
+                for _ in self.say(clause):
+                    pass
+
+    @property
+    def pronunciations(self) -> Pronunciations:
+        """The operator's pronunciations that hold now."""
+        return self._pronunciation_file.current() if self._pronunciation_file else NO_PRONUNCIATIONS
+
+    def _clauses(self, text: str) -> Iterator[Clause]:
+        return to_clauses(text, english=self.english, pronunciations=self.pronunciations)
 
     def remembers(self, text: str) -> bool:
         """Return True if every clause of a text can be said from the cache."""
         return all(clause in self._cache for clause in to_clauses(text, english=self.english))
 
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
-        """Return a complete text as one utterance. Raises a ParleyError where the voice fails."""
-        # The transcript is the text as given; the clauses lack its markup.
+        """Return a complete text as one utterance; its transcript is what a stream of this text has as its transcript.
+
+        Raises a ParleyError where the voice fails.
+        """
         timeline = Timeline(self.rate)
         pieces = []
-        for clause in to_clauses(text, english=self.english):
-            pieces += [timeline.append(piece) for piece in self.say(clause, recurs=recurs)]
-            timeline.end_clause()
-        pcm = b"".join(piece.pcm for piece in pieces)
-        words = tuple(word for piece in pieces for word in piece.words)
-        return Utterance(self.name, text, pcm, self.rate, simulated=self.name == PlaceholderVoice.name, words=words)
+        # What has been said up to the cap is the answer, as in a stream.
+        with contextlib.suppress(AnswerCapped):
+            for clause in self._clauses(text):
+                checkpoint()
+                pieces += [timeline.append(piece) for piece in self.say(clause, recurs=recurs)]
+                timeline.end_clause()
+        return Utterance(
+            self.name,
+            "".join(piece.text for piece in pieces).strip(),
+            b"".join(piece.pcm for piece in pieces),
+            self.rate,
+            simulated=self.name == PlaceholderVoice.name,
+            words=tuple(word for piece in pieces for word in piece.words),
+        )
 
 
 def _size(pieces: Iterable[AudioPiece]) -> int:

@@ -6,6 +6,7 @@ Pure values. The sidecar of a recording, NAME.words.json, holds them as they go 
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -115,5 +116,6 @@ def _word(item: Any, where: str) -> Word:
 
 
 def _letters(text: str) -> str:
-    """Return the letters and digits of a text, without case."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    """Return the letters and digits of a text, without case, in one form of their accents."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(character for character in text if character.isalnum())

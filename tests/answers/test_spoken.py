@@ -2,16 +2,20 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from scripted_upstream import ScriptedUpstream, broadcast, chunk, context, deltas, last, services
 
 from parley.answers import spoken
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, NotFound, ParleyError, UpstreamBadResponse, UpstreamDisconnected
 from parley.services import Services
-from parley.speech import speech_stream
+from parley.speech import speech_stream, speech_text
+from parley.speech.markup_filter import MarkupFilter
 from parley.speech.speech_text import Clause
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
 from parley.speech.utterance import AudioPiece
@@ -145,7 +149,7 @@ def test_an_answer_in_one_piece_has_the_cap_of_a_stream(monkeypatch: pytest.Monk
 
 @pytest.mark.row("RF-20")
 def test_a_long_text_is_said_up_to_the_cap_of_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_stream, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(speech_text, "MOST_CHARACTERS", 100)
     batches = []
     with pytest.raises(AnswerCapped):
         for batch in spoken.stream_broadcast(broadcast("It goes on. " * 5000), within(ScriptedUpstream())):
@@ -198,3 +202,77 @@ def test_an_answer_in_one_piece_is_said_beside_its_tool_calls() -> None:
     answer = json.loads(spoken.whole(context(stream=False), within(upstream)))["choices"][0]["message"]
 
     assert answer["tool_calls"] == [TOOL] and answer["audio"]["transcript"].startswith("I look.")
+
+
+class BriefVoice(PlaceholderVoice):
+    """Says every clause in one sample, so that nothing is paced."""
+
+    def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
+        yield AudioPiece(b"\0\0", clause.text)
+
+
+def brief(upstream: ScriptedUpstream) -> Services:
+    made = within(upstream)
+    made.synthesis = CachingSynthesiser(BriefVoice(16000))
+    return made
+
+
+def transcript_of_whole(text: str) -> str:
+    body = spoken.whole(context(stream=False), brief(ScriptedUpstream(completion={"content": text})))
+    transcript: str = json.loads(body)["choices"][0]["message"]["audio"]["transcript"]
+    return transcript
+
+
+def transcript_of_stream(*pieces: str) -> str:
+    upstream = ScriptedUpstream(*([chunk(content=piece)] for piece in pieces), last())
+    return "".join(transcripts(list(spoken.stream(context(), brief(upstream))))).strip()
+
+
+PARTS = [
+    *("Certainly", ", ", ". ", ".", "! ", "?", '"', "(", ")", " ", "\n", "\n\n- ", "**", "_", "`", "```", "~~~\n"),
+    *("<think>", "</think>", "[THINK]hm[/THINK]", "<reasoning>", "</reasoning>", "<b>", "<flush />", "😀", "Node.js"),
+    *("$45.50", "1. ", "9-5", "Dr. ", "Sat. ", "https://example.com/a?b=1", "[a link](https://a.b)", "| a | b |"),
+    *("你好。", "# ", "[1]", "&amp;", "e.g. ", "U.S. ", "a long word " * 30, "—", ": ", "*67", "<|end|>", "no. 5"),
+]
+
+
+@pytest.mark.row("RB-02")
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=12), st.sampled_from([1, 2, 3, 5, 8, 13]))
+def test_whole_and_stream_have_one_transcript(parts: list[str], size: int) -> None:
+    text = "".join(parts)
+    # What stands before a lone closing of a thought may have been said in a stream: it has a test of its own.
+    markup = MarkupFilter()
+    markup.feed(text)
+    assume(not markup.retracted)
+    markup.flush()
+    assume(not markup.retracted)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+
+    assert transcript_of_stream(*pieces) == transcript_of_whole(text)
+
+
+@pytest.mark.row("RB-01", "RB-02")
+@pytest.mark.parametrize(
+    "text", ["<think>Hm.</think>Hello **there**.", "Hm. So.</think>Hello there.", "[THINK]x[/THINK]Hi."]
+)
+def test_no_thought_is_in_a_transcript(text: str) -> None:
+    assert transcript_of_whole(text) == transcript_of_stream(text)
+    assert "Hm" not in transcript_of_whole(text) and transcript_of_whole(text).startswith("H")
+
+
+@pytest.mark.row("RB-02")
+def test_a_json_answer_with_words_and_a_tool_call_has_both() -> None:
+    called = {"content": "I **look**.", "refusal": "No.", "tool_calls": [TOOL]}
+    (choice,) = json.loads(spoken.whole(context(stream=False), within(ScriptedUpstream(completion=called))))["choices"]
+
+    assert choice["message"]["audio"]["transcript"] == "I look.No." and choice["message"]["tool_calls"] == [TOOL]
+
+
+@pytest.mark.row("RB-02")
+def test_a_json_answer_is_capped_as_its_stream_is() -> None:
+    text = "One two three. " * 900
+    body = spoken.whole(context(stream=False), brief(ScriptedUpstream(completion={"content": text})))
+    (choice,) = json.loads(body)["choices"]
+
+    assert choice["finish_reason"] == "length" and len(choice["message"]["audio"]["transcript"]) < 12_000

@@ -379,3 +379,23 @@ def test_every_audio_chunk_decodes_alone_in_order(server: RunningServer, path: s
     ids = [delta["audio"].get("id") for delta in deltas if "audio" in delta]
     assert len(set(ids[:1] if "v1" in path else ids)) == 1 and ids[0]
     assert "v1" not in path or set(ids[1:]) == {None}
+
+
+@pytest.mark.row("RB-05")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "Bienvenue au Cafe\u0301 \u201cLe Nord\u201d. It\u2019s open.",
+        'Bienvenue  au Caf\u00e9\u00a0"Le Nord".\nIt\'s open.',
+    ],
+    ids=["NFD and curly", "NFC and straight"],
+)
+def test_a_greeting_is_found_in_any_form(
+    first: FakeUpstream, quick_servers: Servers, tmp_path: Path, sent: str
+) -> None:
+    add(tmp_path, "greeting", riff(HEAD, DATA), 'Bienvenue au Caf\u00e9 "Le Nord". It\'s open.')
+    server = quick_servers(AUDIO_DIR=str(tmp_path), AUDIO_LEAD_MS="5000")
+
+    heard = asyncio.run(Engine(server.url).greet(sent))
+
+    is_the_tone(bytes(heard.pcm))

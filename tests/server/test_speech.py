@@ -38,6 +38,7 @@ from fake_upstream import (
 )
 from fake_voice import PCM_HEAD, begins, by_text, says, tone
 from running_server import ROOT, RunningServer, held_by, running_server
+from waiting import wait_until
 
 pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
@@ -140,11 +141,11 @@ def test_the_answer_is_said_clause_by_clause(
 
     found = heard(ask(server))
 
-    assert inputs(voice) == ["Certainly,", "it costs forty-five dollars.", "See Shall I?"]
-    assert found.transcripts == ["Certainly, ", "it costs $45. ", "See Shall I? "]
+    assert inputs(voice) == ["Certainly,", "it costs forty-five dollars.", "See example dot com Shall I?"]
+    assert found.transcripts == ["Certainly, ", "it costs $45. ", "See example.com Shall I? "]
     assert near(found.pcm, 0.6) and found.finish_reason == "stop" and found.is_done
     assert [word["text"] for word in found.words] == [
-        *("Certainly", ",", "it", "costs", "$", "45", ".", "See", "Shall", "I", "?")
+        *("Certainly", ",", "it", "costs", "$", "45", ".", "See", "example.com", "Shall", "I", "?")
     ]
     edges = [edge for word in found.words for edge in (word["start_ts"], word["end_ts"])]
     assert edges == sorted(edges) and edges[-1] <= 1000 * len(found.pcm) / SECOND
@@ -799,3 +800,102 @@ def test_an_answer_in_the_other_form_is_said(
         heard(response).transcript if stream else response.json()["choices"][0]["message"]["audio"]["transcript"]
     )
     assert transcript.strip() == "Ten euros." and inputs(voice) == ["Ten euros."]
+
+
+# What is said of the upstream's text, and how.
+
+HIDDEN = {
+    "closing alone": "They ask for hours. So.\n</think>\n\nWe open at nine.",
+    "thought": "<thought>They ask.</thought>We open at nine.",
+    "capitals": "<THINKING>They ask.</THINKING>We open at nine.",
+    "Mistral": "[THINK]They ask.[/THINK]We open at nine.",
+    "harmony": "<|channel|>analysis<|message|>They ask.<|end|><|start|>assistant"
+    "<|channel|>final<|message|>We open at nine.",
+    "Kimi": "◁think▷They ask.◁/think▷We open at nine.",
+    "Cohere": "<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>We open at nine.<|END_RESPONSE|>",
+    "Gemma": "<|channel>thought\nThey ask.<channel|>We open at nine.",
+    "several": "<reasoning>They ask.</reasoning>We open <think>Hm?</think>at nine.",
+}
+
+
+@pytest.mark.row("RB-01", "RB-02")
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_thoughts_are_neither_said_nor_in_a_transcript(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, text: str
+) -> None:
+    upstream.script = completion(text)
+    said = ask(server, stream=False).json()["choices"][0]["message"]["audio"]["transcript"]
+    # A lone closing comes too late for what has been said by then: here all of it comes at once.
+    pieces = [text] if text.startswith("They") else [text[at : at + 3] for at in range(0, len(text), 3)]
+    upstream.script = [*events([*(text_chunk("a", piece) for piece in pieces), chunk({}, "stop")]), event(DONE), END]
+    found = heard(ask(server))
+
+    assert " ".join("".join(found.transcripts).split()) == said == "We open at nine."
+    assert not any("ask" in one or "think" in one.lower() or "Hm" in one for one in inputs(voice))
+
+
+@pytest.mark.row("RB-01")
+def test_behind_a_late_closing_all_is_said(server: RunningServer, upstream: FakeUpstream) -> None:
+    pieces = ["They ask for hours. ", "It is nine. ", "So</think>", "We open at nine. ", "Come in."]
+    upstream.script = [*events([text_chunk("a", piece) for piece in pieces], 0.4), event(DONE), END]
+
+    transcript = "".join(heard(ask(server)).transcripts)
+
+    assert transcript.endswith("We open at nine. Come in. ") and "think" not in transcript
+
+
+@pytest.mark.row("RB-03")
+@pytest.mark.parametrize("stream", [True, False])
+def test_ranges_reach_the_voice_as_words(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    text = "Psalm 78:65-72 and 2019-2021 for 100-200 people at $100-$200 10am-2pm in the '90s."
+    upstream.script = answer(text) if stream else completion(text)
+
+    response = ask(server, stream=stream)
+
+    (spoken,) = inputs(voice)
+    assert spoken == (
+        "Psalm seventy-eight, sixty-five to seventy-two and twenty nineteen to twenty twenty-one for one hundred to "
+        "two hundred people at one hundred to two hundred dollars ten AM to two PM in the nineties."
+    )
+    audio = response.json()["choices"][0]["message"]["audio"] if not stream else {}
+    assert (audio["transcript"] if not stream else "".join(heard(response).transcripts).strip()) == text
+
+
+@pytest.mark.row("RB-04")
+def test_markup_in_a_waiting_message_is_sent_and_not_said(
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream
+) -> None:
+    server = start(WAITING_MESSAGES="One moment. <flush />")
+    upstream.script = answer("It costs five.")
+    body = {"messages": HELLO}
+    written = requests.post(f"{server.url}/rag/chat/completions", json=body, timeout=20).content.split(b"\n\n")[0]
+    upstream.script = answer("It costs five.")
+
+    found = heard(ask(server, rag=True))
+
+    first = json.loads(written.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
+    assert first == "One moment. <flush /> " and found.transcripts == ["One moment. ", "It costs five. "]
+
+
+@pytest.mark.row("RC-06")
+def test_words_are_pronounced_as_told_and_written_as_they_are(
+    start: Servers, upstream: FakeUpstream, voice: FakeUpstream, tmp_path: Path
+) -> None:
+    path = tmp_path / "pronunciation.json"
+    path.write_text('{"Agora": "uh gora", "New Relic": "new rellick"}')
+    server = start(AUDIO_DIR=str(tmp_path))
+    upstream.script = answer("Agora uses New Relic for $5.")
+
+    found = heard(ask(server))
+
+    assert inputs(voice) == ["uh gora uses new rellick for five dollars."]
+    assert found.transcripts == ["Agora uses New Relic for $5. "]
+    assert [word["text"] for word in found.words] == ["Agora", "uses", "New", "Relic", "for", "$", "5", "."]
+    # A faulty file leaves the last good one in use; a mended one is read without a restart.
+    path.write_text('{"Agora": \n}')
+    wait_until(lambda: "pronunciation_fault" in (ask(server), server.output())[1], 10)
+    assert "line 2, column 1" in server.output() and inputs(voice)[-1] == inputs(voice)[0]
+    path.write_text('{"Agora": "agger rah"}')
+    wait_until(lambda: (ask(server), inputs(voice)[-1])[1].startswith("agger rah uses New Relic"), 10)

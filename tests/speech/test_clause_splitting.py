@@ -21,25 +21,56 @@ def fed(*pieces: str) -> list[str]:
 @pytest.mark.parametrize(
     ("pieces", "complete"),
     [
-        (["Certainly", ","], ["Certainly,"]),
-        (["We are open", "."], ["We are open."]),
-        (["Sure", "!"], ["Sure!"]),
-        (["Shall I", "?"], ["Shall I?"]),
-        (["你好", "。"], ["你好。"]),
+        (["Certainly", ",", " we"], ["Certainly,"]),
+        (["We are open", ".", " Come"], ["We are open."]),
+        (["Sure", "!", " "], ["Sure!"]),
+        (["Shall I", "?", " We"], ["Shall I?"]),
+        (["你好", "。", "我"], ["你好。"]),
+        (["Very good ", "😀", " We"], ["Very good 😀"]),
         (["Two items:", "\n"], ["Two items:"]),
         (["A heading", "\n"], ["A heading"]),
     ],
 )
-def test_a_clause_is_complete_with_the_token_that_ends_it(pieces: list[str], complete: list[str]) -> None:
+def test_a_clause_is_complete_with_the_token_behind_it(pieces: list[str], complete: list[str]) -> None:
     assert fed(*pieces) == complete
 
 
 @pytest.mark.parametrize(
     "text",
-    ["It costs 3.", "At 9:", "About 1,", "Ask Dr.", "See e.g.", "The U.", "Go to http:", "So it is"],
+    [
+        *("It costs 3.", "At 9:", "About 1,", "Ask Dr.", "See e.g.", "The U.", "Go to http:", "So it is", "See Node."),
+        *("Certainly,", 'He said "Sure!', "Open on Sat. ", "See no. ", "It is 3 p.m. "),
+    ],
 )
 def test_a_mark_that_may_go_on_waits_for_the_next_token(text: str) -> None:
     assert fed(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("We are open.", ["We are open."]),
+        ("Certainly,", ["Certainly,"]),
+        ("你好。", ["你好。"]),
+        ("It costs 3.", []),
+        ("Ask Dr.", []),
+        ("Go to http:", []),
+        ("So it is", []),
+    ],
+)
+def test_a_pause_ends_what_looks_like_a_clause(text: str, complete: list[str]) -> None:
+    splitter = ClauseSplitter()
+
+    assert [*splitter.feed(text)] == []
+    assert [*splitter.settle()] == complete
+
+
+def test_a_retracted_text_is_forgotten() -> None:
+    splitter = ClauseSplitter()
+    list(splitter.feed("Hm, the caller wants"))
+    splitter.retract()
+
+    assert [*splitter.feed("We open. "), *splitter.flush()] == ["We open."]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +83,9 @@ def test_a_mark_that_may_go_on_waits_for_the_next_token(text: str) -> None:
         "No. 5 is free.",
         "The E.U. is approx. as large.",
         "Mail info@example.com today.",
+        "We run Node.js and Amazon.com servers.",
+        "We open on Sat. 10 to 4 and on Sun. from 12.",
+        "See vol. 2 and no. 3 on p. 42.",
         "See https://example.com/a.b?c=d today.",
     ],
 )
@@ -90,6 +124,17 @@ def test_a_text_without_marks_is_cut_between_words() -> None:
 
 def test_a_word_without_end_is_cut_all_the_same() -> None:
     assert "".join(cut("x" * 1000)) == "x" * 1000
+
+
+@pytest.mark.row("RB-02")
+@given(
+    st.lists(st.sampled_from(["a", "Node", "No", "Sat", ".", ",", "!", '"', " ", "\n", "1", "。", "😀", "long" * 20])),
+    st.integers(1, 9),
+)
+def test_a_text_is_cut_alike_however_it_comes(parts: list[str], size: int) -> None:
+    text = "".join(parts)
+
+    assert cut(*(text[at : at + size] for at in range(0, len(text), size))) == cut(text)
 
 
 @given(st.lists(st.text(alphabet="aB1 .,!?\n:;-—。\"'()*", max_size=12), max_size=40))

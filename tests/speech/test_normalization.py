@@ -1,14 +1,12 @@
 """The readings of written English: each rule, and words that no rule concerns."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading import read
 
 from parley.speech import normalization
-
-
-def read(text: str) -> str:
-    return " ".join(normalization.normalize(text.split()))
+from parley.speech.english import ENGLISH
 
 
 @pytest.mark.parametrize(
@@ -21,7 +19,7 @@ def read(text: str) -> str:
         ("15€ or £3.05", "fifteen euros or three pounds and five pence"),
         ("about $3 million.", "about three million dollars."),
         ("$2k or $1.5m", "two thousand dollars or one point five million dollars"),
-        ("10 USD, EUR 5", "ten dollars, euros five"),
+        ("10 USD, EUR 5", "ten dollars, five euros"),
     ],
 )
 def test_money(written: str, said: str) -> None:
@@ -39,7 +37,7 @@ def test_money(written: str, said: str) -> None:
         ("7:00 p.m. sharp", "seven PM sharp"),
         ("9:00-17:30", "nine o'clock to seventeen thirty"),
         ("9-5 pm", "nine to five PM"),
-        ("25:99", "25:99"),
+        ("25:99", "twenty-five to ninety-nine"),
     ],
 )
 def test_times(written: str, said: str) -> None:
@@ -57,7 +55,7 @@ def test_times(written: str, said: str) -> None:
         ("2024-03-05", "March fifth, twenty twenty-four"),
         ("3/5/2024", "March fifth, twenty twenty-four"),
         ("31/12/99", "December thirty-first, nineteen ninety-nine"),
-        ("2024-13-05", "2024-13-05"),
+        ("2024-13-05", "two zero two four, one three, zero five"),
         ("in the 1990s", "in the nineteen nineties"),
         ("I may come", "I may come"),
     ],
@@ -106,13 +104,44 @@ def test_signs_and_abbreviations(written: str, said: str) -> None:
     assert read(written) == said
 
 
-@pytest.mark.parametrize("word", ["Hello", "don't", "co-op", "你好", "...", "—", "x²"])
+@pytest.mark.parametrize("word", ["Hello", "don't", "co-op", "你好", "...", "—"])
 def test_a_word_that_reads_itself_stays(word: str) -> None:
     assert read(word) == word
 
 
-@given(st.lists(st.text(alphabet="0123456789.,:/-$€%+#~ampkKstndrh°()'", min_size=1, max_size=12), max_size=6))
-def test_every_written_word_has_one_reading(words: list[str]) -> None:
-    said = normalization.normalize(words)
+ALPHABET = "0123456789.,:;/-–—$€%+#~ampkKstndrh°()'\"x×*=<>²½’A§@_&!?"
+TOKENS = ["2019", "-", "$", "100", "am", "'", "90s", "/", ":", "30", "kg", "Psalm", "78", "65", ".", "€", "EUR", "th"]
+TOKENS += ["No.", "²", "½", "007", "Jan", "Mon", "XIV", "@", "com", "…", "①", "٣", "12:30", "(", ")", "million", "call"]
+words_of_signs = st.text(alphabet=ALPHABET, min_size=1, max_size=12)
+words_of_tokens = st.lists(st.sampled_from(TOKENS), min_size=1, max_size=5).map("".join)
+PLAIN = ["apple", "Berlin", "guests", "zebra", "Quux"]
+NUMBERS = ["5", "10", "2019", "007", "3.5", "1,000", "12:30", "100", "½", "78:65-72"]
+JOINTS = ["-", "/", ":", ".", "–", "_", "+", "'", "&", "(", ")", ",", "%", "#", "@", "=", "x", ""]
 
-    assert len(said) == len(words) and all(said)
+
+@pytest.mark.row("RB-03")
+@settings(max_examples=500)
+@given(st.lists(words_of_signs | words_of_tokens, max_size=5))
+def test_every_written_word_has_a_reading_without_a_digit(words: list[str]) -> None:
+    words = [word for word in words if word.split() == [word]]
+    said = normalization.normalize(words, ENGLISH)
+
+    assert len(said) == len(words) and all(reading.strip() for reading in said)
+    assert not any("None" in reading or normalization.has_digits(reading) for reading in said)
+
+
+@pytest.mark.row("RB-03")
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from(PLAIN + NUMBERS), st.sampled_from(JOINTS)), min_size=1, max_size=4))
+def test_no_word_beside_a_number_is_lost(parts: list[tuple[str, str]]) -> None:
+    letters = "".join(filter(str.isalpha, read("".join(word + joint for word, joint in parts)).lower()))
+
+    assert all(word.lower() in letters for word, _ in parts if word in PLAIN)
+
+
+def test_another_language_is_one_value() -> None:
+    rules = normalization.Rules()
+    rules.add(r"\d")(lambda match, around: f"{around.read('und') or 'und'} eins" if match[0] == "1" else None)
+    german = normalization.Language(lambda words: {0: "Nummer"}, {"und": "sowie"}, rules, lambda text, read: "Zahl")
+
+    assert normalization.normalize(["Nr.", "1", "22", "und"], german) == ["Nummer", "sowie eins", "Zahl", "sowie"]

@@ -1,11 +1,14 @@
 """The recordings that are loaded, the problems of the others, and the choice of the one that answers."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parley.errors import InvalidRequest
-from parley.speech import placeholder, sound_file, wav
+from parley.speech import placeholder, recordings, sound_file, wav
 from parley.speech.recordings import Library
 
 SOUND = {"default": b"\1\0" * 200, "welcome": b"\2\0" * 300, "goodbye": b"\3\0" * 100}
@@ -299,3 +302,51 @@ def test_the_recordings_of_the_project_have_no_problems():
 
     assert library.problems == []
     assert {"default", "welcome"} <= set(library.names)
+
+
+@pytest.mark.row("RB-05")
+@pytest.mark.parametrize(
+    ("sent", "recorded"),
+    [
+        ("Cafe\u0301 Muller", "Caf\u00e9 Muller"),
+        ("It\u2019s \u201cours\u201d", 'It\'s "ours"'),
+        ("\u00abHallo\u00bb", '"Hallo"'),
+        ("\u201eHallo\u201c", '"Hallo"'),
+        ("Hello\u00a0there,\u3000friend\n", "Hello there, friend"),
+        ("Hello\u200b there\ufeff", "Hello there"),
+        ("Wait\u2026", "Wait..."),
+        ("\uff28ello\uff01", "Hello!"),
+        ("Hello\u2014friend", "Hello \u2013 friend"),
+        ("Hello -- friend", "Hello - friend"),
+        ("well\u2011known", "well-known"),
+        ("\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8"),
+    ],
+    ids=[
+        *("accents", "quotes", "guillemets", "low quotes", "blanks", "invisible", "ellipsis", "full width"),
+        *("dashes", "two hyphens", "hyphens", "jamo"),
+    ],
+)
+def test_a_broadcast_is_found_in_any_form_of_its_text(tmp_path: Path, sent: str, recorded: str):
+    add(tmp_path, "greeting", recorded.encode())
+    add(tmp_path, "other", b"Other words.")
+
+    for spoken, transcript in ((sent, recorded), (recorded, sent)):
+        (tmp_path / "greeting.txt").write_text(transcript)
+        found = Library.load(tmp_path, 16000).by_words(spoken)
+        assert found is not None and found.name == "greeting" and found.transcript == transcript.strip()
+
+
+@pytest.mark.row("RB-05")
+@pytest.mark.parametrize("sent", ["hello there", "Hello there!", "Hello, there", "Hello theres", "Hell o there"])
+def test_other_words_marks_or_capitals_are_another_text(tmp_path: Path, sent: str):
+    add(tmp_path, "greeting", b"Hello there")
+
+    assert Library.load(tmp_path, 16000).by_words(sent) is None
+
+
+@pytest.mark.row("RB-05")
+@given(st.text(max_size=30))
+def test_folding_is_stable_and_knows_no_form(text: str):
+    assert recordings.folded(recordings.folded(text)) == recordings.folded(text)
+    decomposed, composed = (unicodedata.normalize(form, text) for form in ("NFD", "NFC"))
+    assert recordings.folded(decomposed) == recordings.folded(composed)

@@ -12,8 +12,8 @@ from gevent.event import Event
 from parley.concurrency import SILENCE, Silence
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
 from parley.speech import speech_stream as speech_stream_module
-from parley.speech.speech_stream import MOST_CHARACTERS, SpeechStream
-from parley.speech.speech_text import Clause
+from parley.speech.speech_stream import SpeechStream
+from parley.speech.speech_text import MOST_CHARACTERS, Clause
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
 
@@ -91,6 +91,30 @@ def test_clauses_come_in_order_and_are_timed_from_the_start(speaker: Speaker) ->
 def test_the_first_clause_comes_while_the_text_is_written(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
         assert next(speech_stream(Writer("Yes. We", Event()), speaker).pieces()).text == "Yes. "
+
+
+def test_a_pause_ends_what_looks_like_a_clause(speaker: Speaker) -> None:
+    with gevent.Timeout(LIMIT):
+        assert next(speech_stream(Writer("Yes, we can.", Event()), speaker).pieces()).text == "Yes, we can. "
+
+
+def test_an_error_ends_what_looks_like_a_clause(speaker: Speaker) -> None:
+    pieces = speech_stream(Writer("We can. We open.", UpstreamDisconnected("lost")), speaker).pieces()
+
+    assert [next(pieces).text, next(pieces).text] == ["We can. ", "We open. "]
+    with pytest.raises(UpstreamDisconnected):
+        next(pieces)
+
+
+@pytest.mark.row("RB-01")
+def test_thoughts_that_wait_to_be_said_are_not_said(speaker: Speaker) -> None:
+    closing = Event()
+    writer = Writer("One. Two. Three. Four. ", closing, "Five</think>", "Six.")
+    pieces = speech_stream(writer, speaker, tick=0.001).pieces()
+    settle()
+    closing.set()
+
+    assert [piece.text for piece in pieces if piece is not SILENCE] == ["One. ", "Two. ", "Six. "]
 
 
 def test_one_clause_is_heard_and_one_waits_but_no_more(speaker: Speaker) -> None:

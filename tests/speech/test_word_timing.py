@@ -88,3 +88,10 @@ def test_a_sidecar_may_omit_punctuation_and_add_durations():
 )
 def test_words_that_can_not_be_right_are_refused(content: Any, said: str):
     assert said in refusal(content)
+
+
+@pytest.mark.row("RB-05")
+def test_a_sidecar_in_another_form_of_unicode_fits() -> None:
+    content = json.dumps([{"text": "Cafe\u0301", "start_ts": 0, "end_ts": 90}])
+
+    assert [word.start_ms for word in word_timing.from_json(content, "Caf\u00e9!", 100)] == [0]

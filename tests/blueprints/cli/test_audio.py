@@ -49,6 +49,21 @@ def test_a_good_recording_is_told_with_format_words_and_level(folder: Path) -> N
     assert report["problems"] == report["advice"] == [] and report["mend"] is None
 
 
+@pytest.mark.row("RC-06")
+def test_the_pronunciations_are_told(folder: Path) -> None:
+    assert "pronunciation.json" not in checked(folder)
+    path = folder / "pronunciation.json"
+    path.write_text('{"Agora": "uh gora", "SQL": "sequel"}')
+    good = checked(folder)["pronunciation.json"]
+    told = run(folder, "check").output
+    path.write_text('{"Agora": "uh gora",\n "SQL": 5}')
+    bad = checked(folder, exit_code=1)["pronunciation.json"]
+
+    assert (good["words"], good["problems"]) == ("2 pronounced as told", [])
+    assert "pronunciation.json\n  words       2 pronounced as told" in told
+    assert bad["problems"][0].startswith("pronunciation.json: line 2, column 9: 'SQL': expected a text")
+
+
 def test_the_same_for_a_person(folder: Path) -> None:
     result = run(folder, "check")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.speech import english
+from parley.speech.english import numbers as english
 
 
 @pytest.mark.parametrize(

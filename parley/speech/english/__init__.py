@@ -1,0 +1,30 @@
+"""English: its number words, its tables, and the rules by which written words are read.
+
+| modules | what they read |
+|---|---|
+| `numbers`, `tables` | number words; months, units, signs, abbreviations |
+| `times`, `ranges` | dates, times, decades, verses; "9-5", "$5-$10", "Mon-Fri" |
+| `amounts`, `codes` | money, units, fractions; phone numbers, versions, addresses, codes, and what remains |
+"""
+
+from parley.speech.english import amounts, codes, ranges, times
+from parley.speech.english.tables import WORDS
+from parley.speech.normalization import Language, Rules
+
+ENGLISH = Language(
+    codes.spans,
+    WORDS,
+    # A rule may rely on those before it having declined: a date is no range, a range no phone number.
+    Rules(
+        (
+            *amounts.money_rules,
+            *times.rules,
+            *ranges.rules,
+            *codes.numeric_rules,
+            *times.years,
+            *amounts.rules,
+            *codes.rules,
+        )
+    ),
+    codes.remainder,
+)

@@ -1,0 +1,182 @@
+"""Ranges: "9-5", "10am-2pm", "$5-$10", "2019-21", "Mon-Fri". A further kind of range is one row of `RANGES`.
+
+A row is a pattern of either end, and a function of the two matches that returns the reading, or None if they are no
+range: then they may be the groups of a phone number or a code.
+"""
+
+import re
+from collections.abc import Callable
+
+from parley.speech.english.amounts import CURRENCY, NUMBER, SCALE, counted, money, unit
+from parley.speech.english.numbers import cardinal, decimal, ordinal, year
+from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
+from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
+from parley.speech.normalization import Around, Rules
+
+Match = re.Match[str]
+ReadRange = Callable[[Match, Match, Around], str | None]
+CODING = frozenset(
+    """
+    phone call dial tel telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip account
+    serial part model order ref reference isbn id ticket case booking confirmation reservation tracking invoice
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words beside numbers that are read digit by digit."""
+_UNIT = rf"(?:{'|'.join(re.escape(symbol) for symbol in sorted(UNITS, key=len, reverse=True))})[²³]?"
+rules = Rules()
+
+
+def times(first: Match, second: Match, around: Around) -> str | None:
+    """Read "9:30-10:15", "10am-2pm" and "9-5pm"."""
+    is_meant = first[2] or second[2] or first[3] or second[3] or MIDDAY.fullmatch(around.after)
+    # Both ends are read alike: "9-5 pm" has no "o'clock".
+    alone = not (first[3] or second[3] or MIDDAY.fullmatch(around.after)) and bool(first[2] and second[2])
+    ends = [clock(*end.group(1, 2, 3), alone=alone) for end in (first, second)]
+    return " to ".join(end for end in ends if end) if is_meant and all(ends) else None
+
+
+def until(first: Match, second: Match, around: Around) -> str | None:
+    """Read "8am-noon", and the "am-9" of "6 am-9 pm"."""
+    if not (first[0][0].isalpha() or second[0].isalpha()):
+        return None
+    begin = around.read(first[0]) or (f"{first[0][0].upper()}M" if around.before[-1:].isdigit() else None)
+    return f"{begin} to {around.read(second[0]) or second[0]}" if begin else None
+
+
+def day_and_month(first: Match, second: Match, around: Around) -> str | None:
+    """Read the "30-July" of "June 30-July 4"."""
+    month = MONTH_OF.get(second[1].lower())
+    return f"{ordinal(int(first[0]))} to {month}" if month and around.before.lower() in MONTH_OF else None
+
+
+def dates(first: Match, second: Match, around: Around) -> str | None:
+    """Read "12/1-12/5", and "1/2-3/4" as fractions."""
+    if all(int(end[1]) < int(end[2]) <= 10 for end in (first, second)) and around.before.lower() not in DATING:
+        return f"{around.read(first[0])} to {around.read(second[0])}"
+    ends = [day_of_year(int(end[1]), int(end[2])) for end in (first, second)]
+    return " to ".join(end for end in ends if end) if all(ends) else None
+
+
+def years(first: Match, second: Match, around: Around) -> str | None:
+    """Read "2019-2021" and "2019-21"."""
+    if around.after in UNITS or (len(second[0]) == 2 and int(second[0]) <= int(first[0][2:])):
+        return None
+    return f"{year(int(first[0]))} to {year(int(second[0])) if len(second[0]) > 2 else cardinal(int(second[0]))}"
+
+
+def alike(first: Match, second: Match, around: Around) -> str | None:
+    """Read two ends that are read by themselves: ordinals, decades."""
+    return f"{around.read(first[0])} to {around.read(second[0])}"
+
+
+def names(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "Mon-Fri" and "January-March"."""
+    for table in (DAY_OF, MONTH_OF):
+        if first[1].lower() in table and second[1].lower() in table:
+            return f"{table[first[1].lower()]} to {table[second[1].lower()]}"
+    return None
+
+
+def numbered(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "Q1-Q3"."""
+    if first[1] != second[1]:
+        return None
+    return f"{first[1]} {cardinal(int(first[2]))} to {second[1]} {cardinal(int(second[2]))}"
+
+
+def compound(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "5-10-minute" and "40-50ish"."""
+    return f"{decimal(first[0])} to {decimal(second[1])} {second[2].replace('-', ' ')}"
+
+
+def letters(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "A-Z"."""
+    return f"{first[0]} to {second[0]}"
+
+
+def amounts(first: Match, second: Match, around: Around) -> str | None:
+    """Read "$5-$10", "$5-10", "5-10€" and "$1.5M-$2M"."""
+    signs = [end[1] or end[4] for end in (first, second)]
+    if not any(signs):
+        return None
+    sign = signs[1] or signs[0]
+    if around.after.lower() in SCALE_WORDS:
+        return f"{decimal(first[2])} to {decimal(second[2])}"
+    is_round = not re.search(r"\.\d\d\Z", first[2]) and (signs[0] or sign) == sign
+    scale = f" {SCALE_SUFFIXES[first[3].lower()]}" if first[3] else ""
+    begin = decimal(first[2]) + scale if is_round else money(signs[0] or sign, first[2], first[3] or "")
+    return f"{begin} to {money(sign, second[2], second[3] or '')}"
+
+
+def quantities(first: Match, second: Match, around: Around) -> str | None:
+    """Read "100-200", "5-10%", "5kg-10kg" and "-5--1"; decline what looks like the groups of a code."""
+    symbol = second[3] or ""
+    if not symbol and not first[3] and not _are_numbers(first[2], second[2], around):
+        return None
+    if first[0] == second[0] and not symbol:
+        # "50-50"
+        return f"{decimal(first[2])} {decimal(second[2])}"
+    minus = ["minus " if end[1] else "" for end in (first, second)]
+    begin = counted(first[2], unit(first[3]) or ("", "")) if first[3] not in (None, symbol) else decimal(first[2])
+    end = counted(second[2], unit(symbol) or ("", "")) if symbol else decimal(second[2])
+    return f"{minus[0]}{begin} to {minus[1]}{end}"
+
+
+def _are_numbers(first: str, second: str, around: Around) -> bool:
+    """Return True if two numbers are the ends of a range, not the groups of a phone number or a code."""
+    if not (first.isdecimal() and second.isdecimal()):
+        return True
+    if (len(first) > 1 and first[0] == "0") or (len(second) > 1 and second[0] == "0"):
+        return False
+    is_round = int(first) % 10 == 0 and int(second) % 10 == 0
+    is_short = len(first) < 3 or len(second) < 3
+    is_code = bool(around.sentence & CODING) or len(second) > 3
+    return is_short or is_round or not is_code
+
+
+TIME = r"(\d{1,2})(?:[:.](\d{2}))?((?i:[ap]\.?m\.?))?"
+YEAR = r"(?:1[1-9]|20)\d\d"
+DECADE = r"['’‘]?(?:(?:1[1-9]|20)?\d0)['’]?s"
+AMOUNT = rf"({CURRENCY})?({NUMBER})({SCALE})?([€$£¥₹₩])?"
+QUANTITY = rf"([-−])?({NUMBER})({_UNIT})?"
+RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
+    (re.compile(first), re.compile(second or first), read)
+    for first, second, read in (
+        (TIME, "", times),
+        (rf"{TIME}|(?i:[ap]\.?m\.?)", r"\d{1,2}(?::\d{2})?(?i:[ap]\.?m\.?)?|noon|midnight|midday|late", until),
+        (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
+        (r"(\d{1,2})/(\d{1,2})", "", dates),
+        (YEAR, rf"{YEAR}|\d\d", years),
+        (DECADE, "", alike),
+        (r"\d+(?i:st|nd|rd|th)", "", alike),
+        (r"([A-Za-z]{3,9})\.?", "", names),
+        (r"[A-Z]", "", letters),
+        (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
+        (AMOUNT, "", amounts),
+        (QUANTITY, "", quantities),
+        (NUMBER, rf"({NUMBER})-?([a-z]+(?:-[a-z]+)*)", compound),
+    )
+]
+
+
+@rules.add(r".+[-–—−].+", words=True)
+def read_range(match: re.Match[str], around: Around) -> str | None:
+    """Read a word whose dash stands for "to"."""
+    for dash in re.finditer(DASH, match[0][1:-1]):
+        begin, end = match[0][: dash.start() + 1], match[0][dash.end() + 1 :]
+        for first, second, read in RANGES:
+            ends = first.fullmatch(begin), second.fullmatch(end)
+            if ends[0] and ends[1] and (reading := read(ends[0], ends[1], around)):
+                # "between 5-10": a person says "and" there.
+                return reading.replace(" to ", " and ") if around.before.lower() == "between" else reading
+    return None
+
+
+@rules.add(r"[-–—−]+", words=True)
+def read_dash(_match: re.Match[str], around: Around) -> str | None:
+    """Read a dash that stands alone between two numbers or names: "to"; in a sum: "minus"."""
+    is_range = all(
+        re.search(r"\d", word) or MIDDAY.fullmatch(word) or word.lower() in DAY_OF or word.lower() in MONTH_OF
+        for word in (around.before, around.after)
+    )
+    return None if not is_range else "minus" if "=" in around.sentence else "to"

@@ -1,0 +1,72 @@
+"""Money, units, dimensions, fractions."""
+
+import pytest
+from reading import read
+
+from parley.speech.english import amounts
+
+pytestmark = pytest.mark.row("RB-03")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("-$45.10", "minus forty-five dollars and ten cents"),
+        ("$9.99/month", "nine dollars and ninety-nine cents per month"),
+        ("5k USD/yr", "five thousand dollars per year"),
+        ("EUR 45 or 45 EUR.", "forty-five euros or forty-five euros."),
+        ("US$5, $.99", "five US dollars, ninety-nine cents"),
+        ("£1.5bn", "one point five billion pounds"),
+        ("$100+", "one hundred dollars plus"),
+        ("50¢", "fifty cents"),
+        ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
+        ("5,50 €", "five point five zero euros"),
+    ],
+)
+def test_money(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("2.4 GHz at 60 fps", "two point four gigahertz at sixty frames per second"),
+        ("100 Mbit/s", "one hundred megabits per second"),
+        ("20x30 cm", "twenty by thirty centimeters"),
+        ("20 x 30", "twenty by thirty"),
+        ("5×3", "five times three"),
+        ("5'10\" tall", "five foot ten tall"),
+        ('a 12" screen', "a twelve inch screen"),
+        ('said 12"', 'said twelve"'),
+        ("25 m²", "twenty-five square meters"),
+        ("a 10-km run", "a ten kilometer run"),
+        ("3 million km", "three million kilometers"),
+        ("10+", "ten plus"),
+        (">5 kg", "more than five kilograms"),
+        ("1.234,56", "one thousand two hundred thirty-four point five six"),
+        ("1.000.000", "one million"),
+    ],
+)
+def test_units_and_dimensions(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("½ cup", "a half cup"),
+        ("1½", "one and a half"),
+        ("1 1/2 cups", "one and a half cups"),
+        ("2 3/4", "two and three quarters"),
+        ("5/8 and 1/16", "five eighths and one sixteenth"),
+        ("9/11", "nine eleven"),
+        ("120/80", "one hundred twenty over eighty"),
+    ],
+)
+def test_fractions(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+def test_what_is_measured_per_something() -> None:
+    assert amounts.unit("mg/dL") == ("milligram per deciliter", "milligrams per deciliter")
+    assert amounts.unit("words") is None

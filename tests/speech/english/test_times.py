@@ -1,0 +1,67 @@
+"""Times, dates, days, decades and verses."""
+
+import pytest
+from reading import read
+
+pytestmark = pytest.mark.row("RB-03")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("14:05:30", "fourteen oh five and thirty seconds"),
+        ("7.30pm", "seven thirty PM"),
+        ("14h30", "fourteen thirty"),
+        ("at 2026-11-22T14:05:00Z.", "at November twenty-second, twenty twenty-six, fourteen oh five."),
+        ("due 12/1.", "due December first."),
+        ("on 3/5", "on March fifth"),
+        ("24/7", "twenty-four seven"),
+        ("on 5.3.2024", "on March fifth, twenty twenty-four"),
+        ("Jan. 5", "January fifth"),
+        ("March 3-5", "March third to fifth"),
+        ("5–7 May", "the fifth to the seventh of May"),
+        ("on Sat. 10am, Tue.", "on Saturday ten AM, Tuesday"),
+        ("10.30 a.m.", "ten thirty AM"),
+        ("Mon, Wed and Fri, Tues/Thurs", "Monday, Wednesday and Friday, Tuesday and Thursday"),
+        ("There he Sat", "There he Sat"),
+    ],
+)
+def test_times_and_dates(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("in the '90s", "in the nineties"),
+        ("the ’60s and 80s", "the sixties and eighties"),
+        ("the '00s", "the two thousands"),
+        ("1990's", "nineteen nineties"),
+        ("the 1800s", "the eighteen hundreds"),
+        ("mid-1990s", "mid nineteen nineties"),
+        ("in '68, '05", "in sixty-eight, oh five"),
+        ("under 12s", "under twelves"),
+        ("after 5s", "after five seconds"),
+        ("1s and 0s", "ones and zeros"),
+        ("1960s-era", "nineteen sixties era"),
+        ("two 747s", "two seven hundred forty-sevens"),
+        ("'12'", "'twelve'"),
+    ],
+)
+def test_decades_short_years_and_plurals(written: str, said: str) -> None:
+    assert read(written) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Psalm 78:65-72", "Psalm seventy-eight, sixty-five to seventy-two"),
+        ("John 3:16", "John three sixteen"),
+        ("John 3:16-18", "John three, sixteen to eighteen"),
+        ("Gen. 1:1–2:3", "Gen. one, one to two, three"),
+        ("from 3:16-18", "from three sixteen to eighteen"),
+        ("The ratio is 16:9.", "The ratio is sixteen to nine."),
+    ],
+)
+def test_verses_and_ratios(written: str, said: str) -> None:
+    assert read(written) == said
