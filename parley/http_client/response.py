@@ -20,6 +20,7 @@ from collections.abc import Callable
 import gevent
 import httptools
 
+from parley import tcp
 from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamBadResponse,
@@ -51,15 +52,22 @@ class NoResponse(UpstreamUnreachable):
 class HttpResponse:
     """An upstream's response. Must be closed by its owner, in every case.
 
-    `keep` is called with the socket when the body has been read to its end and the upstream keeps the connection.
+    `keep` is called with the socket when the body has been read to its end and the upstream keeps the connection;
+    otherwise the socket is closed, and `dropped` is called.
     """
 
-    def __init__(self, connection: socket.socket, keep: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        keep: Callable[[socket.socket], None],
+        dropped: Callable[[], None] | None = None,
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._connection = connection
         self._read_waiter = ReadWaiter(connection.fileno())
         self._keep = keep
+        self._dropped = dropped
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = 0
@@ -73,24 +81,40 @@ class HttpResponse:
         """The content type without its parameters, in lower case; empty if the response names none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def has_begun(self) -> bool:
+        """True if the first byte of the response has come."""
+        return self._head_bytes > 0
+
     def read_head(self, timeout: float) -> None:
         """Read the status and the headers, waiting at most `timeout` seconds at a time.
 
         Raises NoResponse, UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse.
         """
+        if not self.reads_head_within(timeout):
+            raise UpstreamTimeout("the upstream did not answer in time")
+
+    def reads_head_within(self, seconds: float) -> bool:
+        """Read the status and the headers; return False if nothing came for `seconds`. May be called again then.
+
+        Raises NoResponse, UpstreamDisconnected, UpstreamBadResponse.
+        """
         self._connection.settimeout(0)
         while not self._head_complete:
-            received = self._receive(time.monotonic() + timeout)
+            received = self._receive(time.monotonic() + seconds)
             if received is None:
-                raise UpstreamTimeout("the upstream did not answer in time")
+                return False
             if not received:
                 raise self._broken()
             self._head_bytes += len(received)
             self._feed(received)
+            if not self._pieces and not self._complete:
+                tcp.acknowledge_at_once(self._connection)
             if not self._head_complete and self._head_bytes > MAX_HEAD_BYTES:
                 raise UpstreamBadResponse("the head of the upstream's answer is too large")
         if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UpstreamBadResponse("the upstream's answer is compressed, which was not asked for")
+        return True
 
     def receive(self, timeout: float) -> bytes | None:
         """Return the next bytes of the body; b"" at its end, None if none came within `timeout` seconds.
@@ -104,6 +128,9 @@ class HttpResponse:
                 return None
             if received:
                 self._feed(received)
+                if not self._pieces and not self._complete:
+                    # The rest of a piece that the upstream wrote in parts may wait for it.
+                    tcp.acknowledge_at_once(self._connection)
             elif "content-length" in self.headers or "transfer-encoding" in self.headers:
                 raise self._broken()
             else:
@@ -147,6 +174,8 @@ class HttpResponse:
             self._keep(self._connection)
         else:
             self._connection.close()
+            if self._dropped:
+                self._dropped()
 
     def drain_and_close(self) -> None:
         """Close a response whose last event has been read, without keeping the caller waiting.

@@ -23,6 +23,7 @@ class EmbeddedUpstream(ChatApi):
     """The embedded model's server. A request that comes before it is ready waits, as long as for a first content."""
 
     prompt_form: PromptForm = "extractive"
+    suspects_silence = False
 
     def __init__(self, server: ModelProcess, timeouts: Timeouts, *, max_idle: int) -> None:
         super().__init__("embedded", server.base_url, server.key, MODEL, timeouts, max_idle=max_idle)
