@@ -11,12 +11,12 @@ An idle connection may be dead without a sign: a firewall has forgotten it, and 
 whose request gets no byte of an answer is suspected, all idle ones are closed, and the request is sent once more on a
 fresh connection beside it; the answer that comes first is used. It is suspected
 
-    unacknowledged   the upstream's system has not acknowledged the request, which then has not arrived
+    unacknowledged   the upstream's system has not acknowledged the request, which then has hardly arrived
     silent           for longer than the caller of `request` names, and than twice the slowest of the latest answers
 
 A request may be repeated as long as no byte of its answer has come: a chat completion, an embedding and a list of
 models change nothing at the upstream, and a second one costs tokens at most. So silence alone needs leave
-(`may_repeat`); where the first request can't have arrived, none is needed.
+(`may_repeat`); for a request that has not been acknowledged none is needed.
 
 A plain `http://` upstream may be a small server whose few threads each serve one connection from its accept to its
 close. An idle connection to it holds a thread and saves less than a millisecond, so it is closed after a second, and at
