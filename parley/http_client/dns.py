@@ -43,7 +43,7 @@ def addresses(host: str, port: int) -> list[Address]:
     expires, known = _cache.get((host, port), (0.0, []))
     if time.monotonic() < expires:
         return known
-    lookup = _lookups.get((host, port)) or _look_up(host, port)
+    lookup = _lookups.get((host, port)) or look_up(host, port)
     lookup.wait(KNOWN_SECONDS if known else None)
     # An upstream moves rarely, resolvers fail often; no new expiry, so that the next call asks again.
     if known and (not lookup.ready() or isinstance(lookup.value, Failure)):
@@ -62,7 +62,7 @@ def _threads() -> ThreadPool:
     return ThreadPool(THREADS)
 
 
-def _look_up(host: str, port: int) -> "AsyncResult[list[Address] | Failure]":
+def look_up(host: str, port: int) -> "AsyncResult[list[Address] | Failure]":
     """Begin to look a name up; its result goes into the cache, whether somebody still waits for it or not."""
 
     def store(done: "AsyncResult[list[Address] | Failure]") -> None:
@@ -70,12 +70,12 @@ def _look_up(host: str, port: int) -> "AsyncResult[list[Address] | Failure]":
         if not isinstance(done.value, Failure):
             _cache[host, port] = (time.monotonic() + CACHE_SECONDS, done.value)
 
-    lookup = _lookups[host, port] = _threads().spawn(outcome_of, _resolve, host, port)
+    lookup = _lookups[host, port] = _threads().spawn(outcome_of, resolve, host, port)
     lookup.rawlink(store)
     return lookup
 
 
-def _resolve(host: str, port: int) -> list[Address]:
+def resolve(host: str, port: int) -> list[Address]:
     """Return the addresses that the resolver gives. Runs in a thread."""
     resolved = _getaddrinfo(host, port, type=socket.SOCK_STREAM)
     # An IPv6 address comes with flow and scope, which connecting to a global address does not need.

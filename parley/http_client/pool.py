@@ -42,7 +42,7 @@ from parley.http_client.response import HttpResponse, NoResponse
 IDLE_SECONDS = 300.0
 """Seconds after which an idle connection is closed; after a burst, that is most of them."""
 PLAIN_IDLE_SECONDS = 1.0
-"""The same for a connection without TLS."""
+"""Seconds after which an idle connection without TLS is closed."""
 LOOK_SECONDS = 0.2
 """Seconds between two looks at a request that has no answer yet."""
 STEP_SECONDS = 0.01
@@ -115,7 +115,7 @@ class ConnectionPool:
         del body  # part of the request now, and perhaps large
         kind = headers.get("accept", "")
         started = time.monotonic()
-        kept = self._take()
+        kept = self.take_idle()
         try:
             if kept:
                 due = max(suspect_after, 2 * self._slowest.get(kind, 0.0))
@@ -130,7 +130,7 @@ class ConnectionPool:
 
     def open_ahead(self) -> None:
         """Open a connection for a later request. Raises UpstreamError."""
-        self._add_idle(self._connect())
+        self.add_idle(self._connect())
 
     def missing(self, wanted: int) -> int:
         """Return how many idle connections have to be opened to have `wanted` of them, `max_idle` at most.
@@ -151,9 +151,9 @@ class ConnectionPool:
     def close(self) -> None:
         """Close the idle connections, and each further one as soon as it is given back."""
         self._max_idle = 0
-        self._close_idle()
+        self.close_idle()
 
-    def _take(self) -> socket.socket | None:
+    def take_idle(self) -> socket.socket | None:
         """Return the idle connection that was used last and is still open, or None."""
         while self._idle:
             connection, _ = self._idle.pop()
@@ -170,14 +170,19 @@ class ConnectionPool:
 
         With `suspect_after` the connection is a kept one, which is suspected after so many seconds of silence.
         """
-        response = HttpResponse(connection, self._keep, self._dropped)
+        response = HttpResponse(connection, self._keep, self.dropped)
         try:
-            connection.settimeout(timeout)
+            # Half of the time, so that the other half is left for a fresh connection if this one is dead.
+            connection.settimeout(timeout if suspect_after is None else timeout / 2)
             try:
                 sent = connection.send(request)
                 if sent < len(request):
-                    self._send_rest(connection, memoryview(request)[sent:], timeout, suspect_after)
+                    connection.sendall(memoryview(request)[sent:])
             except TimeoutError as exc:
+                if suspect_after is not None:
+                    # Nothing has been answered to half a request: the whole one may go elsewhere.
+                    self.suspect()
+                    raise NoResponse("the upstream does not read its request") from exc
                 raise UpstreamUnreachable("the upstream does not read its request") from exc
             except OSError as exc:
                 raise NoResponse("the upstream closed the connection without an answer") from exc
@@ -185,39 +190,17 @@ class ConnectionPool:
             if response.reads_head_within(min(timeout, LOOK_SECONDS)):
                 return response
             if suspect_after is None:
-                return self._wait_on_fresh(response, timeout - LOOK_SECONDS)
-            return self._wait_on_kept(response, connection, request, timeout - LOOK_SECONDS, suspect_after)
+                return self.wait_on_fresh(response, timeout - LOOK_SECONDS)
+            return self.wait_on_kept(response, connection, request, timeout - LOOK_SECONDS, suspect_after)
         except BaseException:
             response.close()
             raise
 
-    def _send_rest(
-        self, connection: socket.socket, rest: memoryview, timeout: float, suspect_after: float | None
-    ) -> None:
-        """Send what did not fit into the system's buffer. Raises TimeoutError, and NoResponse for a dead connection."""
-        if suspect_after is None:
-            connection.sendall(rest)
-            return
-        moved_at = time.monotonic()
-        connection.settimeout(LOOK_SECONDS)
-        while rest:
-            try:
-                rest = rest[connection.send(rest) :]
-                moved_at = time.monotonic()
-            except TimeoutError:
-                silent = time.monotonic() - moved_at
-                if silent >= suspect_after or tcp.is_unacknowledged(connection):
-                    # Nothing has been answered to half a request: the whole one may go elsewhere.
-                    self._suspect()
-                    raise NoResponse("the upstream does not read its request") from None
-                if silent >= timeout:
-                    raise
-
-    def _wait_on_fresh(self, response: HttpResponse, timeout: float) -> HttpResponse:
+    def wait_on_fresh(self, response: HttpResponse, timeout: float) -> HttpResponse:
         """Return the response of a fresh connection, whose head is late. Raises UpstreamTimeout."""
         if self._is_plain:
             self._late += 1
-            self._close_idle()
+            self.close_idle()
         try:
             response.read_head(max(0.0, timeout))
         finally:
@@ -225,7 +208,7 @@ class ConnectionPool:
                 self._late -= 1
         return response
 
-    def _wait_on_kept(
+    def wait_on_kept(
         self, kept: HttpResponse, connection: socket.socket, request: bytes, timeout: float, suspect_after: float
     ) -> HttpResponse:
         """Return the response of a kept connection, whose head is late, or of a fresh one. Raises UpstreamTimeout."""
@@ -233,16 +216,16 @@ class ConnectionPool:
         suspect_at = time.monotonic() + suspect_after - LOOK_SECONDS
         while not kept.has_begun and (now := time.monotonic()) < due:
             if tcp.is_unacknowledged(connection) or (now >= suspect_at and self.may_repeat()):
-                return self._ask_beside(kept, request, due)
+                return self.ask_beside(kept, request, due)
             if kept.reads_head_within(min(LOOK_SECONDS, due - now)):
                 return kept
         kept.read_head(timeout if kept.has_begun else 0.0)
         return kept
 
-    def _ask_beside(self, kept: HttpResponse, request: bytes, due: float) -> HttpResponse:
+    def ask_beside(self, kept: HttpResponse, request: bytes, due: float) -> HttpResponse:
         """Send the request again on a fresh connection; return the response that begins first, and close the other."""
-        self._suspect()
-        fresh = gevent.spawn(outcome_of, self._ask_fresh, request, due - time.monotonic())
+        self.suspect()
+        fresh = gevent.spawn(outcome_of, self.ask_fresh, request, due - time.monotonic())
         winner: HttpResponse | None = None
         try:
             # Not of UpstreamError: the limit of the whole attempt may end this wait with an UpstreamTimeout.
@@ -261,32 +244,35 @@ class ConnectionPool:
                 kept.close()
             if winner is kept or winner is None:
                 # Close also a response that comes while the greenlet is being ended.
-                fresh.rawlink(_close_value)
+                fresh.rawlink(close_late_answer)
                 fresh.kill(block=False)
 
-    def _ask_fresh(self, request: bytes, timeout: float) -> HttpResponse:
+    def ask_fresh(self, request: bytes, timeout: float) -> HttpResponse:
+        """Return the response to a request that is sent on a new connection. Raises UpstreamError."""
         return self._exchange(self._connect(), request, timeout)
 
-    def _suspect(self) -> None:
+    def suspect(self) -> None:
         """Close the idle connections, which went the same way as one that is suspected."""
-        self._close_idle()
+        self.close_idle()
         if self.on_suspicion:
             self.on_suspicion()
 
     def _connect(self) -> socket.socket:
         return connect(self._route, self._connect_timeout, self._session)
 
-    def _dropped(self) -> None:
+    def dropped(self) -> None:
+        """Note that a connection was closed by a response."""
         if self.on_change:
             self.on_change(False)
 
     def _keep(self, connection: socket.socket) -> None:
         """Keep the connection of an answer for a later request, or close it if it can't be of use."""
-        self._add_idle(connection)
+        self.add_idle(connection)
         if self.on_change:
             self.on_change(True)
 
-    def _add_idle(self, connection: socket.socket) -> None:
+    def add_idle(self, connection: socket.socket) -> None:
+        """Keep a connection until it is needed or expires, or close it if it can't be of use."""
         # Taken here, not after the handshake: TLS 1.3 sends the session behind the handshake.
         if isinstance(connection, ssl.SSLSocket):
             self._session = connection.session
@@ -296,23 +282,24 @@ class ConnectionPool:
         self._idle.append((connection, time.monotonic()))
         if not self._expiry_planned:
             self._expiry_planned = True
-            gevent.spawn_later(self._idle_seconds, self._close_expired)
+            gevent.spawn_later(self._idle_seconds, self.close_expired)
 
-    def _close_expired(self) -> None:
+    def close_expired(self) -> None:
         """Close the connections that have been idle for too long, now and again when the next one will have been."""
         limit = time.monotonic() - self._idle_seconds
         while self._idle and self._idle[0][1] <= limit:
             self._idle.popleft()[0].close()
         self._expiry_planned = bool(self._idle)
         if self._idle:
-            gevent.spawn_later(max(0.01, self._idle[0][1] - limit), self._close_expired)
+            gevent.spawn_later(max(0.01, self._idle[0][1] - limit), self.close_expired)
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close all idle connections."""
         while self._idle:
             self._idle.pop()[0].close()
 
 
-def _close_value(attempt: "gevent.Greenlet[..., HttpResponse | Failure]") -> None:
+def close_late_answer(attempt: "gevent.Greenlet[..., HttpResponse | Failure]") -> None:
     """Close the response of an attempt that nobody waits for any more. Runs in the event loop."""
     if isinstance(attempt.value, HttpResponse):
         attempt.value.close()

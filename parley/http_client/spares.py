@@ -13,6 +13,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
+from parley.concurrency import outcome_of, result_of
 from parley.errors import ParleyError, UpstreamUnreachable
 from parley.http_client.pool import ConnectionPool
 
@@ -53,67 +54,49 @@ class SpareConnections:
 
     def keep(self, paused: Callable[[], bool]) -> None:
         """Keep the connections open, for ever; open none while `paused` returns True. To be run in a greenlet."""
-        self._pool.on_change = self._on_change
+        self._pool.on_change = self.on_change
         wait = FIRST_WAIT_SECONDS / 2
         while True:
             stood, lost = self._stands, self._pool.lost
             if not paused():
-                self._fill()
+                self.fill()
             if not self._stands:
                 wait = FIRST_WAIT_SECONDS if stood else min(2 * wait, LONGEST_WAIT_SECONDS)
             elif not stood or self._pool.lost == lost:
                 wait = LOOK_SECONDS
             else:
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            # Woken by `on_change` before the time is over, if there is a reason.
             self._wake.wait(wait)
             self._wake.clear()
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Open the missing connections, one before the others, and note whether they stand."""
         missing = self._pool.missing(self._count)
-        if not missing:
-            self._stands, self.fault = True, ""
-            return
         try:
-            self._pool.open_ahead()
-            if not self._stands:
-                self._prove()
+            if missing:
+                self._pool.open_ahead()
+            if missing and not self._stands:
+                lost = self._pool.lost
+                gevent.sleep(STANDS_SECONDS)
+                self._pool.missing(self._count)
+                self._closed_at_once = self._pool.lost > lost
+                if self._closed_at_once:
+                    raise UpstreamUnreachable("the upstream closes connections before a request is sent")
             # All at once: behind a round trip of 40 ms each takes two more for TCP and TLS (docs/performance.md).
-            opening = [gevent.spawn(self._open) for _ in range(missing - 1)]
-            gevent.joinall(opening)
-            for opened in opening:
-                if opened.value:
-                    raise opened.value
+            opening = [gevent.spawn(outcome_of, self._pool.open_ahead) for _ in range(missing - 1)]
+            for opened in gevent.joinall(opening):
+                result_of(opened.value)
         except ParleyError as error:
-            self._failed(error)
+            self._stands, self.fault = False, reason_of(error)
+            # Without an end to the failures the log would be full of them.
+            if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+                self._reported_at = time.monotonic()
+                self._report(self.fault)
         else:
-            self._stands, self._closed_at_once, self.fault = True, False, ""
+            self._stands, self.fault = True, ""
 
-    def _prove(self) -> None:
-        """Raise UpstreamUnreachable if the connection that was just opened is soon closed by the upstream."""
-        lost = self._pool.lost
-        gevent.sleep(STANDS_SECONDS)
-        self._pool.missing(self._count)
-        self._closed_at_once = self._pool.lost > lost
-        if self._closed_at_once:
-            raise UpstreamUnreachable("the upstream closes connections before a request is sent")
-
-    def _open(self) -> ParleyError | None:
-        """Open a connection; return the error if it fails."""
-        try:
-            self._pool.open_ahead()
-        except ParleyError as error:
-            return error.with_traceback(None)
-        return None
-
-    def _failed(self, error: ParleyError) -> None:
-        self._stands = False
-        self.fault = reason_of(error)
-        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
-            self._reported_at = time.monotonic()
-            self._report(self.fault)
-
-    def _on_change(self, kept: bool) -> None:
+    def on_change(self, kept: bool) -> None:
         """Wake the greenlet: a connection was used up, or an answer proves that the upstream is there again."""
         used_up = self._stands and not kept
         is_there_again = kept and not self._stands and not self._closed_at_once

@@ -81,7 +81,7 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
     def reload(self) -> None:
         """Read the configuration, and start new workers beside the old ones. A faulty configuration is refused."""
         self._stats["reloads"] += 1
-        config, environment = self.app.cfg, dict(os.environ)
+        config = self.app.cfg
         try:
             self.app.reload()
             self.setup(self.app)
@@ -90,8 +90,6 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             # gunicorn has printed what is wrong with a file that can't be run, and exits with a bare 1.
             told = "the configuration file can't be run" if fault.args == (1,) else str(fault)
             log.error("reload_refused", fault=told, hint="nothing has changed; the workers go on")
-            os.environ.clear()
-            os.environ.update(environment)
             self.app.cfg = config
             self.setup(self.app)
             return
@@ -106,56 +104,56 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
 
     def reap_workers(self) -> None:
         """Note which processes have ended. One that could not boot ends the server only if no other worker serves."""
-        self._look_at_model()
+        self.look_at_model()
         before = dict(self.WORKERS)
         try:
             super().reap_workers()
         except HaltServer:
-            if not self._anyone_serves():
+            # Of those that are to stop, too: their calls would be cut.
+            if not any(self.boot_pipes[pid].has_booted for pid in self.WORKERS):
                 raise
             for pid in before.keys() - self.WORKERS.keys():
                 # What gunicorn leaves out where it is about to end.
                 before[pid].tmp.close()
                 self.cfg.child_exit(self, before[pid])
-            self._clean_up(before)
+            self.clean_up(before)
             self.reap_workers()
-        self._clean_up(before)
+        self.clean_up(before)
 
     def manage_workers(self) -> None:
         """Settle a reload, start the workers that are missing, and stop those that are too many."""
-        self._look_at_model()
-        if self.replaced is not None and not self._settle(self.replaced):
+        self.look_at_model()
+        if self.replaced is not None and not self.settle(self.replaced):
             return
+        # gunicorn's own version counts those that are leaving, and signals them again and again.
         self.leaving &= set(self.WORKERS)
         staying = sorted(set(self.WORKERS) - self.leaving, key=lambda pid: self.WORKERS[pid].age)
+        # Not at once: code that can't be loaded would keep a core busy.
         if time.monotonic() >= self.boot_again_at:
             for _ in range(self.num_workers - len(staying)):
                 self.spawn_worker()
-        self._stop_workers(staying[: max(0, len(staying) - self.num_workers)])
+        self.stop_workers(staying[: max(0, len(staying) - self.num_workers)])
 
-    def _settle(self, old: set[int]) -> bool:
+    def settle(self, old: set[int]) -> bool:
         """Return True if a reload is over: stop the old workers, or leave them if no new one lives."""
         new = set(self.WORKERS) - old - self.leaving
         if not all(self.boot_pipes[pid].has_booted for pid in new):
             return False
         self.replaced = None
         if new:
-            self._stop_workers(sorted(old & set(self.WORKERS)))
+            self.stop_workers(sorted(old & set(self.WORKERS)))
             log.info("reloaded", workers=len(new))
         else:
             log.error("reload_failed", fault="the new workers could not start", hint="the old workers go on")
         return True
 
-    def _stop_workers(self, pids: list[int]) -> None:
+    def stop_workers(self, pids: list[int]) -> None:
         """Tell workers to stop, once: each further signal would have them begin anew."""
         for pid in pids:
             self.leaving.add(pid)
             self.kill_worker(pid, signal.SIGTERM)
 
-    def _anyone_serves(self) -> bool:
-        return any(self.boot_pipes[pid].has_booted for pid in self.WORKERS)
-
-    def _clean_up(self, before: dict[int, Any]) -> None:
+    def clean_up(self, before: dict[int, Any]) -> None:
         """Release what is kept for workers that have ended; put off the next start if one of them had not booted."""
         for pid in before.keys() - self.WORKERS.keys():
             pipe = self.boot_pipes.pop(pid, None)
@@ -168,7 +166,8 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
         if any(self.boot_pipes[pid].has_booted for pid in self.WORKERS.keys() - before.keys()):
             self.boot_pause = 0.0
 
-    def _look_at_model(self) -> None:
+    def look_at_model(self) -> None:
+        """Have the embedded model's process replaced if it has ended."""
         # Without listeners the server is stopping.
         if self.LISTENERS:
             self.model_watch.look()

@@ -138,9 +138,9 @@ class ChatApi:
         self._pool = ConnectionPool(
             base_url, max_idle=max_idle, connect_timeout=timeouts.connect, keeps_spares=spares > 0
         )
-        self._pool.on_suspicion = self._report_suspicion
+        self._pool.on_suspicion = self.report_suspicion
         self._suspicion_reported_at = -math.inf
-        self._spares = SpareConnections(self._pool, spares, self._report_spares) if spares else None
+        self._spares = SpareConnections(self._pool, spares, self.report_fault) if spares else None
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
         """Ask for a stream and read it up to its commit point, within `seconds` and the limit for the first content.
@@ -222,10 +222,13 @@ class ChatApi:
         """Take from the retry budget, by `spend`, what is sent a second time because a connection may be dead."""
         self._pool.may_repeat = spend
 
-    def _report_spares(self, reason: str) -> None:
+    def report_fault(self, reason: str) -> None:
+        """Log why spare connections can't be opened."""
+        # Masked as all that comes from outside: a proxy's name may be part of it.
         log.warning("spare_connections_failed", upstream=self.name, reason=self._own_redactor.redact(reason))
 
-    def _report_suspicion(self) -> None:
+    def report_suspicion(self) -> None:
+        """Log, once a minute, that a kept connection gave nothing."""
         if time.monotonic() - self._suspicion_reported_at >= REPORT_SECONDS:
             self._suspicion_reported_at = time.monotonic()
             hint = "a firewall or proxy on the way may forget idle connections; new ones are used"
@@ -251,7 +254,7 @@ class ChatApi:
             headers=headers,
             body=run_for_size(chat.size, self._request_body, chat),
             timeout=timeout,
-            suspect_after=self._suspect_after(chat),
+            suspect_after=self.suspect_after(chat),
         )
         if 200 <= response.status < 300:
             return response
@@ -264,8 +267,9 @@ class ChatApi:
                 own_key=not self._forward_token,
             )
 
-    def _suspect_after(self, chat: ChatRequest) -> float:
+    def suspect_after(self, chat: ChatRequest) -> float:
         """Return the seconds of silence on a kept connection after which the request is sent on another as well."""
+        # On this machine no connection dies without a sign, and a small model may be slow.
         if not self.suspects_silence:
             return math.inf
         # The head of a whole answer comes with its end.

@@ -51,13 +51,13 @@ class EmbeddedUpstream(ChatApi):
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
         """Ask for a stream, see `ChatApi.open`. Raises WarmingUp if the model does not load in time."""
-        return self._when_ready(
+        return self.when_ready(
             lambda left: super(EmbeddedUpstream, self).open(chat, envelope, seconds=left, tick=tick), seconds
         )
 
     def complete(self, chat: ChatRequest, *, seconds: float) -> Completion:
         """Return the whole answer, see `ChatApi.complete`. Raises WarmingUp if the model does not load in time."""
-        return self._when_ready(lambda left: super(EmbeddedUpstream, self).complete(chat, seconds=left), seconds)
+        return self.when_ready(lambda left: super(EmbeddedUpstream, self).complete(chat, seconds=left), seconds)
 
     def models(self) -> list[dict[str, Any]]:
         """Return the one model, labelled as a demonstration."""
@@ -65,10 +65,11 @@ class EmbeddedUpstream(ChatApi):
 
     def unavailable_reason(self) -> ParleyError | None:
         """Return WarmingUp unless the server reports now that it is healthy."""
-        self._ask_for_health()
+        self.ask_for_health()
         return None if self._ready else WarmingUp(LOADING)
 
-    def _ask_for_health(self) -> None:
+    def ask_for_health(self) -> None:
+        """Note whether the server is healthy; one that does not answer in time is as before."""
         try:
             response = self._health.request("GET", "/health", headers={}, timeout=HEALTH_SECONDS)
             with contextlib.closing(response):
@@ -81,7 +82,7 @@ class EmbeddedUpstream(ChatApi):
         except UpstreamError:
             self._ready = False
 
-    def _when_ready(self, ask: Callable[[float], Answer], seconds: float) -> Answer:
+    def when_ready(self, ask: Callable[[float], Answer], seconds: float) -> Answer:
         """Return what `ask` returns, which gets the seconds that are left; ask again if the process was gone.
 
         Raises WarmingUp if the server does not become ready in time.
@@ -94,13 +95,13 @@ class EmbeddedUpstream(ChatApi):
                 return ask(ends - time.monotonic())
             except (UpstreamUnreachable, UpstreamDisconnected):
                 # No word has been said. The health tells whether the process is gone, or only this answer failed.
-                self._ask_for_health()
+                self.ask_for_health()
                 if self._ready:
                     raise
 
     def _wait_until_ready(self, due: float) -> None:
         while not self._ready:
-            self._ask_for_health()
+            self.ask_for_health()
             if self._ready:
                 return
             if time.monotonic() > due:

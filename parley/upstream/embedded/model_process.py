@@ -67,11 +67,12 @@ def start(model: Path) -> ModelProcess:
     holder.detach()
     key = secrets.token_urlsafe(24)
     command = (sys.executable, str(SERVER), str(port), str(model), MODEL)
-    running = ModelProcess(f"http://127.0.0.1:{port}/v1", key, _child(command, key), command)
+    running = ModelProcess(f"http://127.0.0.1:{port}/v1", key, start_child(command, key), command)
     return running
 
 
-def _child(command: tuple[str, ...], key: str) -> subprocess.Popen[bytes]:
+def start_child(command: tuple[str, ...], key: str) -> subprocess.Popen[bytes]:
+    """Start the server's process, and give it the key."""
     # A session of its own: Ctrl-C in the terminal must not end it before gunicorn has finished the calls.
     child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert child.stdin is not None
@@ -110,7 +111,7 @@ class Watch:
         elif self._due is not None and now >= self._due:
             self._due, self._started_at = None, now
             disown()
-            running = dataclasses.replace(running, child=_child(running.command, running.key))
+            running = dataclasses.replace(running, child=start_child(running.command, running.key))
             from parley.telemetry.logs import log
 
             log.info("embedded_model_restarted", pid=running.child.pid)

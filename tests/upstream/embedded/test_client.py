@@ -77,7 +77,7 @@ def test_a_busy_server_stays_ready(
 
 @pytest.mark.row("RF-14")
 @pytest.mark.parametrize("whole_answer", [False, True])
-def test_a_request_that_finds_the_process_gone_waits_for_the_next(server: FakeUpstream, whole_answer: bool) -> None:
+def test_a_request_that_finds_the_process_gone_waits(server: FakeUpstream, whole_answer: bool) -> None:
     with client_of(server) as upstream:
         server.enqueue(HEALTHY)
         assert upstream.unavailable_reason() is None
@@ -101,9 +101,7 @@ def test_a_request_that_finds_the_process_gone_waits_for_the_next(server: FakeUp
 
 
 @pytest.mark.row("RF-14")
-def test_an_answer_that_fails_while_the_process_lives_is_not_asked_again(
-    upstream: EmbeddedUpstream, server: FakeUpstream
-) -> None:
+def test_an_answer_that_fails_in_good_health_is_not_repeated(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:
     server.enqueue(HEALTHY, [head(), http_chunk(b"x"), close], HEALTHY)
     with pytest.raises(UpstreamDisconnected):
         upstream.open(chat_request(), Envelope.new("m"), seconds=2, tick=1)

@@ -68,7 +68,7 @@ def end(process: ModelProcess) -> None:
 
 @pytest.mark.slow
 @pytest.mark.row("RF-14")
-def test_one_that_has_ended_is_replaced_under_its_address_and_key(started: ModelProcess) -> None:
+def test_one_that_has_ended_is_replaced_where_it_was(started: ModelProcess) -> None:
     clock = Clock()
     watch = model_process.Watch(clock)
     watch.look()
