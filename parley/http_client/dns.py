@@ -13,7 +13,7 @@ from gevent import monkey
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
-from parley.concurrency import Failure, outcome_of, result_of
+from parley.concurrency import Failure, outcome_of
 
 CACHE_SECONDS = 60.0
 """Seconds for which a lookup is used without asking the resolver again."""
@@ -48,7 +48,11 @@ def addresses(host: str, port: int) -> list[Address]:
     # An upstream moves rarely, resolvers fail often; no new expiry, so that the next call asks again.
     if known and (not lookup.ready() or isinstance(lookup.value, Failure)):
         return known
-    return result_of(lookup.value)
+    outcome: list[Address] | Failure = lookup.value
+    if isinstance(outcome, Failure):
+        # Another error for each who waits: a shared one would collect the frames of all of them.
+        raise type(outcome.error)(*outcome.error.args)
+    return outcome
 
 
 def forget(host: str, port: int) -> None:

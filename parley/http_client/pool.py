@@ -246,6 +246,8 @@ class ConnectionPool:
                 # Close also a response that comes while the greenlet is being ended.
                 fresh.rawlink(close_late_answer)
                 fresh.kill(block=False)
+            # Break the cycle error -> traceback -> this frame -> greenlet -> outcome -> error.
+            del fresh
 
     def ask_fresh(self, request: bytes, timeout: float) -> HttpResponse:
         """Return the response to a request that is sent on a new connection. Raises UpstreamError."""

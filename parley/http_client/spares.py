@@ -13,7 +13,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
-from parley.concurrency import outcome_of, result_of
+from parley.concurrency import Failure, outcome_of
 from parley.errors import ParleyError, UpstreamUnreachable
 from parley.http_client.pool import ConnectionPool
 
@@ -77,16 +77,12 @@ class SpareConnections:
             if missing:
                 self._pool.open_ahead()
             if missing and not self._stands:
-                lost = self._pool.lost
-                gevent.sleep(STANDS_SECONDS)
-                self._pool.missing(self._count)
-                self._closed_at_once = self._pool.lost > lost
-                if self._closed_at_once:
-                    raise UpstreamUnreachable("the upstream closes connections before a request is sent")
+                self.prove()
             # All at once: behind a round trip of 40 ms each takes two more for TCP and TLS (docs/performance.md).
             opening = [gevent.spawn(outcome_of, self._pool.open_ahead) for _ in range(missing - 1)]
             for opened in gevent.joinall(opening):
-                result_of(opened.value)
+                if isinstance(opened.value, Failure):
+                    raise UpstreamUnreachable(f"not all connections could be opened: {opened.value.error}")
         except ParleyError as error:
             self._stands, self.fault = False, reason_of(error)
             # Without an end to the failures the log would be full of them.
@@ -95,6 +91,15 @@ class SpareConnections:
                 self._report(self.fault)
         else:
             self._stands, self.fault = True, ""
+
+    def prove(self) -> None:
+        """Raise UpstreamUnreachable if the upstream soon closes the connection that was just opened."""
+        lost = self._pool.lost
+        gevent.sleep(STANDS_SECONDS)
+        self._pool.missing(self._count)
+        self._closed_at_once = self._pool.lost > lost
+        if self._closed_at_once:
+            raise UpstreamUnreachable("the upstream closes connections before a request is sent")
 
     def on_change(self, kept: bool) -> None:
         """Wake the greenlet: a connection was used up, or an answer proves that the upstream is there again."""

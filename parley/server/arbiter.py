@@ -132,6 +132,12 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
         if time.monotonic() >= self.boot_again_at:
             for _ in range(self.num_workers - len(staying)):
                 self.spawn_worker()
+        if (
+            self.boot_pause
+            and all(self.boot_pipes[pid].has_booted for pid in staying)
+            and len(staying) >= self.num_workers
+        ):
+            self.boot_pause = 0.0
         self.stop_workers(staying[: max(0, len(staying) - self.num_workers)])
 
     def settle(self, old: set[int]) -> bool:
@@ -163,8 +169,6 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
                 self.boot_pause = min(max(FIRST_PAUSE_SECONDS, 2 * self.boot_pause), LONGEST_PAUSE_SECONDS)
                 self.boot_again_at = time.monotonic() + self.boot_pause
             pipe.close()
-        if any(self.boot_pipes[pid].has_booted for pid in self.WORKERS.keys() - before.keys()):
-            self.boot_pause = 0.0
 
     def look_at_model(self) -> None:
         """Have the embedded model's process replaced if it has ended."""

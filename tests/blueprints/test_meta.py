@@ -1,7 +1,8 @@
 """The server's endpoints about itself: alive, ready or why not, models, metrics, the API's description."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -30,9 +31,9 @@ class Upstream:
     def unavailable_reason(self) -> ParleyError | None:
         return self.unavailable
 
-    faults: dict[str, str] = {}
+    faults: Mapping[str, str] = MappingProxyType({})
 
-    def connection_faults(self) -> dict[str, str]:
+    def connection_faults(self) -> Mapping[str, str]:
         return self.faults
 
     def breaker_states(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent import get_hub
 
-from parley.concurrency import LARGE_BYTES, run_for_size
+from parley.concurrency import LARGE_BYTES, outcome_of, run_for_size
 from parley.http_client import dns
 
 HERE = (socket.AF_INET, ("127.0.0.1", 80))
@@ -99,6 +99,15 @@ def test_a_hanging_resolver_leaves_the_last_addresses(hanging: threading.Event) 
     dns._cache["slow.test", 80] = (0.0, [HERE])
     with gevent.Timeout(5):
         assert [dns.addresses("slow.test", 80) for _ in range(3)] == [[HERE]] * 3
+
+
+@pytest.mark.row("RF-26")
+@pytest.mark.parametrize("host", ["nosuch.invalid", f"{'x' * 70}.invalid"])
+def test_each_who_waits_gets_an_error_of_its_own(host: str) -> None:
+    asking = [gevent.spawn(outcome_of, dns.addresses, host, 80) for _ in range(3)]
+    errors = [each.get(timeout=20).error for each in asking]
+    assert len({id(error) for error in errors}) == 3
+    assert all(isinstance(error, OSError | UnicodeError) for error in errors)
 
 
 @pytest.mark.row("RF-26")

@@ -191,6 +191,13 @@ def test_warming_reaches_every_upstream(route: Route, fake: FakeUpstream, other:
     assert upstream.connection_faults() == {}
 
 
+@pytest.mark.row("RF-22")
+def test_repeats_for_silence_come_out_of_the_retry_budget(route: Route, fake: FakeUpstream) -> None:
+    (candidate,) = route(fake).candidates
+    leave = [candidate.upstream._pool.may_repeat() for _ in range(12)]
+    assert leave == [True] * 10 + [False] * 2
+
+
 def test_model_and_health_are_the_first_upstreams(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
     upstream = route(fake, other)
     assert (upstream.model, upstream.prompt_form, upstream.unavailable_reason()) == ("big", "reference", None)
