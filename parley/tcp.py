@@ -32,12 +32,13 @@ def tune(connection: socket.socket, send_seconds: float | None = None) -> None:
 
 
 def acknowledge_at_once(connection: socket.socket) -> None:
-    """Have what arrives next acknowledged without delay, where the system can.
+    """Have what has arrived, and what arrives next, acknowledged without delay, where the system can.
 
     A server that writes head and body apart, under Nagle's algorithm, sends the body only when the head is
-    acknowledged, and the system delays that by 40 ms on a connection that has served before. To be called again for
-    each request: the system goes back to delays by itself.
+    acknowledged, and the system delays that by 40 ms on a connection that has served before. To be called for each
+    receive that may be the first part of more: the system goes back to delays by itself.
     """
+    # perf: saves 4 µs a request (S0): behind each send it would cost an acknowledgement that nobody waits for.
     if hasattr(socket, "TCP_QUICKACK"):
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

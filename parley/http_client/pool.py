@@ -186,7 +186,6 @@ class ConnectionPool:
                 raise UpstreamUnreachable("the upstream does not read its request") from exc
             except OSError as exc:
                 raise NoResponse("the upstream closed the connection without an answer") from exc
-            tcp.acknowledge_at_once(connection)
             if response.reads_head_within(min(timeout, LOOK_SECONDS)):
                 return response
             if suspect_after is None:

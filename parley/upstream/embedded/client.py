@@ -30,6 +30,8 @@ POLL_SECONDS = 0.05
 """Seconds between two looks at a model that is loading."""
 HEALTH_SECONDS = 1.0
 """Seconds for which the server's health is waited for."""
+KEPT_SECONDS = 0.25
+"""Seconds for which a good report is believed."""
 LOADING = "warming up: the embedded model is still loading"
 
 Answer = TypeVar("Answer")
@@ -48,6 +50,7 @@ class EmbeddedUpstream(ChatApi):
         self._health = ConnectionPool(root, max_idle=1, connect_timeout=timeouts.connect)
         self._load_seconds = timeouts.first_content
         self._ready = False
+        self._asked_at = 0.0
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
         """Ask for a stream, see `ChatApi.open`. Raises WarmingUp if the model does not load in time."""
@@ -64,12 +67,15 @@ class EmbeddedUpstream(ChatApi):
         return [{"id": MODEL, "object": "model", "created": 0, "owned_by": "parley (demonstration model)"}]
 
     def unavailable_reason(self) -> ParleyError | None:
-        """Return WarmingUp unless the server reports now that it is healthy."""
-        self.ask_for_health()
+        """Return WarmingUp unless the server reports now, or did a moment ago, that it is healthy."""
+        # Everybody may ask for /ready, and as often as they like.
+        if not self._ready or time.monotonic() - self._asked_at >= KEPT_SECONDS:
+            self.ask_for_health()
         return None if self._ready else WarmingUp(LOADING)
 
     def ask_for_health(self) -> None:
         """Note whether the server is healthy; one that does not answer in time is as before."""
+        self._asked_at = time.monotonic()
         try:
             response = self._health.request("GET", "/health", headers={}, timeout=HEALTH_SECONDS)
             with contextlib.closing(response):

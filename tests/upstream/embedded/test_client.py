@@ -59,10 +59,13 @@ def test_a_model_that_does_not_load_in_time_is_warming_up(server: FakeUpstream) 
     assert {call.path for call in server.calls} == {"/health"}
 
 
-def test_the_reason_is_what_the_health_says_now(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:
-    server.enqueue(LOADING, HEALTHY, HEALTHY)
-    reasons = [upstream.unavailable_reason() for _ in range(3)]
-    assert isinstance(reasons[0], WarmingUp) and reasons[1:] == [None, None]
+def test_the_reason_is_what_the_health_says_now(
+    upstream: EmbeddedUpstream, server: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.enqueue(LOADING, HEALTHY)
+    reasons = [upstream.unavailable_reason() for _ in range(5)]
+    assert isinstance(reasons[0], WarmingUp) and reasons[1:] == [None] * 4 and len(server.calls) == 2
+    monkeypatch.setattr(client, "KEPT_SECONDS", 0.0)
     server.stop()
     assert isinstance(upstream.unavailable_reason(), WarmingUp)
 
@@ -71,6 +74,7 @@ def test_a_busy_server_stays_ready(
     upstream: EmbeddedUpstream, server: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "HEALTH_SECONDS", 0.05)
+    monkeypatch.setattr(client, "KEPT_SECONDS", 0.0)
     server.enqueue(HEALTHY, [HANG])
     assert [upstream.unavailable_reason() for _ in range(2)] == [None, None]
 
