@@ -38,7 +38,7 @@ def acknowledge_at_once(connection: socket.socket) -> None:
     acknowledged, and the system delays that by 40 ms on a connection that has served before. To be called for each
     receive that may be the first part of more: the system goes back to delays by itself.
     """
-    # perf: saves 4 µs a request (S0): behind each send it would cost an acknowledgement that nobody waits for.
+    # Not behind each send: that costs an acknowledgement, 4 µs of a request, that nobody waits for as a rule.
     if hasattr(socket, "TCP_QUICKACK"):
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
