@@ -280,3 +280,20 @@ def test_a_start_that_can_not_work_still_ends(upstream: FakeUpstream, own: Path)
     ):
         pass
     assert raised.value.returncode == 3
+
+
+@pytest.mark.row("RF-21")
+def test_reloads_in_a_row_and_a_stop_between_do_not_wait(upstream: FakeUpstream, own: Path) -> None:
+    with running_server({"LLM_BASE_URL": upstream.base_url, "GRACEFUL_TIMEOUT": "3"}, cwd=own) as server:
+        before = set(server.worker_pids())
+        for _ in range(3):
+            server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.worker_pids()) == 1 and before.isdisjoint(server.worker_pids()))
+        assert ask(server) == 200
+        meta = own / "blueprints" / "meta.py"
+        meta.write_text(meta.read_text() + "\nimport time\ntime.sleep(30)\n")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.worker_pids()) == 2)
+        assert ask(server) == 200
+        server.signal(signal.SIGTERM)
+        assert server.wait_for_exit(15) == 0
