@@ -122,8 +122,11 @@ class ConnectionPool:
                 response = self._exchange(kept, request, timeout, due)
             else:
                 response = self._exchange(self._connect(), request, timeout)
-        except NoResponse:
+        except NoResponse as error:
             # The upstream may have closed the connection just when the request left (RFC 9112, section 9.3.1).
+            if isinstance(error.__cause__, TimeoutError):
+                # Not closed: half a request was not read, or the system has given up sending it.
+                self.suspect()
             response = self._exchange(self._connect(), request, timeout)
         self._slowest[kind] = max(time.monotonic() - started, 0.8 * self._slowest.get(kind, 0.0))
         return response
@@ -179,11 +182,9 @@ class ConnectionPool:
                 if sent < len(request):
                     connection.sendall(memoryview(request)[sent:])
             except TimeoutError as exc:
-                if suspect_after is not None:
-                    # Nothing has been answered to half a request: the whole one may go elsewhere.
-                    self.suspect()
-                    raise NoResponse("the upstream does not read its request") from exc
-                raise UpstreamUnreachable("the upstream does not read its request") from exc
+                # Nothing has been answered to half a request: the whole one may go elsewhere.
+                fault = UpstreamUnreachable if suspect_after is None else NoResponse
+                raise fault("the upstream does not read its request") from exc
             except OSError as exc:
                 raise NoResponse("the upstream closed the connection without an answer") from exc
             if response.reads_head_within(min(timeout, LOOK_SECONDS)):

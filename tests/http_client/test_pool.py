@@ -288,8 +288,8 @@ def test_the_kept_connection_may_answer_after_all(
     pool: ConnectionPool, upstream: FakeUpstream, fresh: list[Step]
 ) -> None:
     ask(pool)
-    upstream.enqueue([1.0, *HELLO])
-    upstream.script = fresh or [1.5, *whole(b"late")]
+    upstream.enqueue([1.5, *HELLO])
+    upstream.script = fresh or [2.5, *whole(b"late")]
     with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
         assert answer_.read(TIMEOUT) == b"hello"
     gevent.sleep(0.05)
@@ -330,7 +330,7 @@ def test_an_answer_that_has_begun_is_not_suspected(pool: ConnectionPool, upstrea
 def test_an_interruption_ends_both_requests(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
     upstream.script = [HANG]
-    with gevent.Timeout(0.7, False):
+    with gevent.Timeout(1.5, False):
         asked(pool, suspect_after=0.3)
     gevent.sleep(0.05)
     assert numbers(upstream) == [1, 1, 2]
@@ -411,10 +411,13 @@ def test_a_request_that_waits_for_a_thread_gets_one(pool: ConnectionPool, upstre
     upstream.script = one_thread
     first = asked(pool)
     second = gevent.spawn(ask, pool)
-    gevent.sleep(0.3)
-    assert first.read(TIMEOUT) == b"hello"
-    first.close()
-    upstream.wait_until(lambda: len(upstream.open_connections) == 1)
+    with gevent.Timeout(10):
+        while not pool._late:
+            gevent.sleep(0.01)
+        assert first.read(TIMEOUT) == b"hello"
+        first.close()
+        while len(upstream.open_connections) != 1:
+            gevent.sleep(0.01)
     free.set()
     assert second.get() == b"hello" and numbers(upstream) == [1, 2]
 

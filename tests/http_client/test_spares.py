@@ -82,13 +82,20 @@ def test_the_number_is_the_operators_or_the_schemes(base_url: str, wanted: int |
 
 
 @pytest.mark.row("RE-02")
-def test_one_is_opened_and_then_the_others(keep: Keep, upstream: FakeUpstream, reports: list[str]) -> None:
+def test_one_is_opened_and_then_the_others(
+    keep: Keep, upstream: FakeUpstream, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_at_proof: list[int] = []
+    prove = SpareConnections.prove
+
+    def proving(kept: SpareConnections) -> None:
+        open_at_proof.append(len(kept._pool._idle))
+        prove(kept)
+
+    monkeypatch.setattr(SpareConnections, "prove", proving)
     kept = keep(upstream.base_url)
-    eventually(lambda: upstream.connections == 1)
-    gevent.sleep(spares.STANDS_SECONDS / 3)
-    assert upstream.connections == 1
     eventually(lambda: upstream.connections == 3)
-    assert (kept.fault, reports) == ("", [])
+    assert (open_at_proof, kept.fault, reports) == ([1], "", [])
 
 
 @pytest.mark.row("RE-02")

@@ -17,7 +17,7 @@ from fake_upstream import DONE, END, chunks, event, head
 from running_server import free_port
 from waiting import wait_until
 
-KEEP_ALIVE = 5.0
+KEEP_ALIVE = 12.0
 ANSWER = b"".join([head(), *map(event, chunks("Hello there")), event(DONE), END])
 SYNC_APP = """
 def app(environ, start_response):
