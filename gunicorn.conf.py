@@ -40,9 +40,19 @@ def when_ready(server):
     master.announce(server, settings)
 
 
+def pre_fork(server, worker):
+    """Prepare the pipe in which a worker tells that it has booted."""
+    from parley.server import arbiter  # here, because a start that is refused must not wait for it
+
+    arbiter.before_fork(worker)
+
+
 def post_fork(server, worker):
-    """Close the worker's copy of the pipe that ends the embedded model with the master."""
+    """Close the worker's copies of the master's ends of pipes, one of which ends the embedded model with the master."""
     model_process.disown()
+    from parley.server import arbiter
+
+    arbiter.after_fork(server, worker)
 
 
 def post_worker_init(worker):
@@ -50,6 +60,7 @@ def post_worker_init(worker):
     from parley.server import worker as parley_worker  # here, because it imports gevent, which the master must not
 
     parley_worker.prepare(worker, streams)
+    worker.boot_pipe.tell()
 
 
 def child_exit(server, worker):

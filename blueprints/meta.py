@@ -44,6 +44,7 @@ def ready() -> Response:
             "auth": "off" if within.keyring.is_open else "on",
             "streams": len(within.admission.running),
             "upstreams": within.upstream.breaker_states(),
+            **({"connection_faults": faults} if (faults := within.upstream.connection_faults()) else {}),
             "kb": within.knowledge.bases.state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),

@@ -40,9 +40,6 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
-WARM_SECONDS = 20.0
-"""Seconds between two renewals of the spare connections, which an upstream closes if they are idle for long."""
-
 
 class Services:
     """Everything that the answers share."""
@@ -102,7 +99,7 @@ class Services:
 
     def warm(self) -> None:
         """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
-        gevent.spawn(self._keep_warm)
+        self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
         if self.has_voice:
@@ -115,12 +112,6 @@ class Services:
         # The voice has logged its failure; the phrases are said when they are needed.
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
-
-    def _keep_warm(self) -> None:
-        """Renew the spare connections until the worker drains: an upstream closes those that are idle for long."""
-        while not self.draining:
-            self.upstream.warm()
-            gevent.sleep(WARM_SECONDS)
 
     def waiting_message(self) -> str:
         """Return a phrase for the time of a lookup, never the same twice running.

@@ -185,10 +185,13 @@ class Settings:
     precommit_timeout: float = row(
         types.seconds(300), "9", "Maximum seconds until the first content, all attempts together."
     )
-    spare_connections: int = row(
-        types.integer(1, 1000),
-        "8",
-        "Idle connections kept open to each upstream, so that this many calls at once need no handshake.",
+    spare_connections: int | None = row(
+        types.integer(0, 1000),
+        None,
+        "Idle connections kept open to each upstream, so that this many calls at once need no TLS handshake. By "
+        "default there are none to an `http://` upstream: they would save next to nothing, and each may hold one of "
+        "the few threads of a small server.",
+        shown="8 for `https://`, none for `http://`",
     )
     idle_timeout: float = row(types.seconds(600), "15", "Maximum seconds of silence inside an upstream's answer.")
     stream_timeout: float = row(

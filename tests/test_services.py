@@ -164,10 +164,16 @@ def test_warming_without_any_connection_prints_nothing(
         raise ServerOverloaded("the server has no file left for a connection to the upstream")
 
     monkeypatch.setattr(pool, "connect", full)
-    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k"))
+    spare = {"SPARE_CONNECTIONS": "2"}
+    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k", **spare))
 
-    upstream.warm()
+    with capture_logs() as logged, gevent.Timeout(10):
+        upstream.warm(lambda: False)
+        while not logged:
+            gevent.sleep(0.005)
 
+    assert [line["event"] for line in logged] == ["spare_connections_failed"]
+    assert "no file left" in upstream.connection_faults()["primary"]
     assert upstream.models() == []
     assert "Traceback" not in capsys.readouterr().err
 

@@ -138,7 +138,7 @@ BAD = [
     ("RAG_TIMEOUT", "seconds above 0, at most 60", ["0", "61"]),
     ("KB_POLL", "seconds above 0, at most 3600, or 0 for none", ["-1", "3601"]),
     ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),
-    ("SPARE_CONNECTIONS", "a whole number from 1 to 1000", ["0", "1001"]),
+    ("SPARE_CONNECTIONS", "a whole number from 0 to 1000", ["-1", "1001"]),
     ("STREAM_TIMEOUT", "seconds above 0, at most 3600", ["3601"]),
     ("MAX_STREAMS_PER_KEY", "a whole number from 1 to 100000", ["0"]),
     ("RATE_LIMIT", "a rate such as 60/minute or 5/second", ["60", "0/minute", "60 per minute", "60/minutes", "1/week"]),

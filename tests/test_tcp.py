@@ -1,5 +1,6 @@
 """A tuned connection sends at once and notices a dead peer."""
 
+import contextlib
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,32 @@ def test_unacknowledged_data_breaks_the_connection_if_asked(
     tcp.tune(connection, send_seconds)
 
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == ms
+
+
+@pytest.mark.row("RE-03")
+def test_what_has_arrived_is_acknowledged_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+        near = stack.enter_context(socket.create_connection(listener.getsockname()))
+        far = stack.enter_context(listener.accept()[0])
+        for _ in range(20):  # until acknowledgements are delayed
+            near.sendall(b"question")
+            far.recv(99)
+            far.sendall(b"head")
+            near.recv(99)
+        tcp.acknowledge_at_once(near)
+        assert not tcp.is_unacknowledged(far)
+        assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+
+
+@pytest.mark.row("RF-22")
+def test_where_the_system_tells_nothing_nothing_is_lost(
+    connection: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not tcp.is_unacknowledged(connection)
+    monkeypatch.delattr(socket, "TCP_INFO")
+    monkeypatch.delattr(socket, "TCP_QUICKACK")
+    tcp.acknowledge_at_once(connection)
+    assert not tcp.is_unacknowledged(connection)
 
 
 def test_an_accepted_connection_inherits_the_listeners_options() -> None:

@@ -302,9 +302,11 @@ GROUPS = (
                 "Raise it if requests carry images or recordings.",
             ),
             "SPARE_CONNECTIONS": Advice(
-                "Idle connections that are kept open to each upstream, so that as many simultaneous calls need no "
-                "handshake.",
-                "Raise it to the number of calls that start in the same second.",
+                "Idle connections that are kept open to each upstream, fallbacks included, so that as many "
+                "simultaneous calls need no TLS handshake. Unset: 8 for `https://`, none for `http://`, where they "
+                "save next to nothing and may hold the few threads of a small server; a number counts for both.",
+                "Raise it to the number of calls that start in the same second; set 0 for an upstream that does not "
+                "like idle connections.",
             ),
         },
     ),

@@ -74,7 +74,7 @@ def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None)
     with contextlib.ExitStack() as on_error, _upstream_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
         connection = _connect_tcp(*route.first_hop, timeout)
         on_error.callback(connection.close)
-        tcp.tune(connection)
+        tcp.tune(connection, tcp.UPSTREAM_SECONDS)
         if route.scheme == "https":
             if route.proxy:
                 proxies.open_tunnel(connection, route.proxy, route.host, route.port)

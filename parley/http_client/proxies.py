@@ -75,5 +75,7 @@ def open_tunnel(connection: socket.socket, proxy: SplitResult, host: str, port: 
         if not received or len(head) > MAX_TUNNEL_HEAD_BYTES:
             raise UpstreamUnreachable("the proxy did not open a tunnel to the upstream")
     # Nothing can follow the head: in TLS the client speaks first, and it has not spoken yet.
-    if head.split(b" ", 2)[1:2] != [b"200"]:
-        raise UpstreamUnreachable("the proxy refused a tunnel to the upstream")
+    status = head.split(None, 2)[1:2]
+    if status != [b"200"]:
+        reason = f" (status {int(status[0])})" if status and status[0].isdigit() else ""
+        raise UpstreamUnreachable(f"the proxy refused a tunnel to the upstream{reason}")

@@ -22,6 +22,7 @@ import gevent
 import gevent.socket
 import httptools
 
+from parley import tcp
 from parley.concurrency import checkpoint
 from parley.errors import (
     UpstreamBadResponse,
@@ -57,15 +58,22 @@ class NoResponse(UpstreamUnreachable):
 class HttpResponse:
     """An upstream's response. Must be closed by its owner, in every case.
 
-    `keep` is called with the socket when the body has been read to its end and the upstream keeps the connection.
+    `keep` is called with the socket when the body has been read to its end and the upstream keeps the connection;
+    otherwise the socket is closed, and `dropped` is called.
     """
 
-    def __init__(self, connection: socket.socket, keep: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        keep: Callable[[socket.socket], None],
+        dropped: Callable[[], None] | None = None,
+    ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._connection = connection
         self._read_waiter = ReadWaiter(connection.fileno())
         self._keep = keep
+        self._dropped = dropped
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = 0
@@ -119,19 +127,35 @@ class HttpResponse:
         finally:
             ready.close()
 
+    @property
+    def has_begun(self) -> bool:
+        """True if the first byte of the response has come."""
+        return self._head_bytes > 0
+
     def read_head(self, timeout: float) -> None:
         """Read the status and the headers, waiting at most `timeout` seconds at a time.
 
         Raises NoResponse, UpstreamTimeout, UpstreamDisconnected, UpstreamBadResponse.
         """
+        if not self.reads_head_within(timeout):
+            raise UpstreamTimeout("the upstream did not answer in time")
+
+    def reads_head_within(self, seconds: float) -> bool:
+        """Read the status and the headers; return False if nothing came for `seconds`. May be called again then.
+
+        Raises NoResponse, UpstreamDisconnected, UpstreamBadResponse.
+        """
         self._connection.settimeout(0)
         while not self._head_complete:
-            received = self._receive(time.monotonic() + timeout)
+            received = self._receive(time.monotonic() + seconds)
             if received is None:
-                raise UpstreamTimeout("the upstream did not answer in time")
+                return False
             if not received:
                 raise self._broken()
             self._feed_head(received)
+            if not self._pieces and not self._complete:
+                tcp.acknowledge_at_once(self._connection)
+        return True
 
     def _feed_head(self, received: bytes) -> bool:
         """Parse bytes of the head; return true if it is complete."""
@@ -153,6 +177,9 @@ class HttpResponse:
                 return None
             if received:
                 self._feed(received)
+                if not self._pieces and not self._complete:
+                    # The rest of a piece that the upstream wrote in parts may wait for it.
+                    tcp.acknowledge_at_once(self._connection)
             elif self.status < 400 and ("content-length" in self.headers or "transfer-encoding" in self.headers):
                 raise self._broken()
             else:
@@ -205,6 +232,8 @@ class HttpResponse:
             self._keep(self._connection)
         else:
             self._connection.close()
+            if self._dropped:
+                self._dropped()
 
     def drain_and_close(self) -> None:
         """Close a response whose last event has been read, without keeping the caller waiting.

@@ -36,7 +36,9 @@ class EmbeddingsApi:
         """Return a vector for each text, as rows. `timeout` is the longest silence in seconds. Raises UpstreamError."""
         body = json.dumps({"model": self._model, "input": list(texts), "encoding_format": "float"}).encode()
         with contextlib.closing(
-            self._pool.request("POST", "/embeddings", headers=self._headers, body=body, timeout=timeout)
+            self._pool.request(
+                "POST", "/embeddings", headers=self._headers, body=body, timeout=timeout, suspect_after=timeout / 2
+            )
         ) as response:
             # Without the API's own words: an error's text may quote the key.
             if response.status != 200:

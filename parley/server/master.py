@@ -107,9 +107,10 @@ def create_metrics_folder(server: Any) -> None:
 def announce(server: Any, settings: Settings) -> None:
     """Start the embedded model if no upstream is set, then print where the server listens and how to call it."""
     # perf: saves 0.1 s (a refused start): structlog and msgspec are slow to load.
-    from parley.server import banner
+    from parley.server import arbiter, banner
     from parley.telemetry import logs
 
+    arbiter.take_over(server)
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)

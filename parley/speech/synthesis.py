@@ -5,6 +5,7 @@ import contextlib
 from.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Protocol

@@ -7,8 +7,10 @@ of a status in `status_errors.py`.
 import contextlib
 import dataclasses
 import json
+import math
 import re
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ from parley.errors import (
 )
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import MAX_WHOLE_BYTES, HttpResponse
+from parley.http_client.spares import SpareConnections, number_for
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.upstream.status_errors import error_for_report, error_for_status
@@ -40,6 +43,12 @@ from parley.wire.sse import Batch
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
+SUSPECT_SECONDS = 1.0
+"""Least seconds without a byte after which a kept connection is suspected to be dead."""
+SUSPECT_SHARE = 0.25
+"""Share of the limit for the first content after which the connection of a stream is suspected."""
+REPORT_SECONDS = 60.0
+"""Least seconds between two log lines about connections that died without a sign."""
 MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
 STREAM_LABELS = ("text/event-stream", "")
@@ -111,12 +120,14 @@ class ChatApi:
     - `model` for requests that name none; `fixed_model` for all requests
     - `forward_fields`: further fields of a request that are passed on
     - `secrets` masked in everything that the upstream says, beside its key and its address
-    - `spare` connections opened ahead, `max_idle` kept at most
+    - `spare` connections opened ahead (None: by the scheme, see `spares.number_for`), `max_idle` kept at most
     """
 
     prompt_form: PromptForm = "reference"
     one_envelope = False
     """True if the chunks of one stream differ in id, time or model, and shall not."""
+    suspects_silence = True
+    """True if a kept connection that is silent may be dead: there is a network between."""
 
     def __init__(
         self,
@@ -131,13 +142,12 @@ class ChatApi:
         forward_token: bool = False,
         fixed_model: str | None = None,
         secrets: Collection[str] = (),
-        spare: int = 1,
+        spare: int | None = None,
     ) -> None:
         self.name = name
         self.model = model
         self._fixed_model = fixed_model
         self._logged_fields: set[str] = set()
-        self._spare = spare
         self._base_url = base_url
         self._key = key
         self._timeouts = timeouts
@@ -147,7 +157,13 @@ class ChatApi:
         # Built once, not for each request: it compiles its patterns.
         self._hosts = [urlsplit(base_url).hostname or ""]
         self._own_redactor = Redactor(self._secrets, hosts=self._hosts)
-        self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=timeouts.connect)
+        spares = number_for(base_url, spare)
+        self._pool = ConnectionPool(
+            base_url, max_idle=max_idle, connect_timeout=timeouts.connect, keeps_spares=spares > 0
+        )
+        self._pool.on_suspicion = self.report_suspicion
+        self._suspicion_reported_at = -math.inf
+        self._spares = SpareConnections(self._pool, spares, self.report_fault) if spares else None
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
         """Ask for a stream and read it up to its commit point, within `seconds` and the limit for the first content.
@@ -244,7 +260,9 @@ class ChatApi:
             with (
                 gevent.Timeout(MODELS_TIMEOUT, UpstreamTimeout("the upstream did not list its models in time")),
                 contextlib.closing(
-                    self._pool.request("GET", "/models", headers=headers, timeout=MODELS_TIMEOUT)
+                    self._pool.request(
+                        "GET", "/models", headers=headers, timeout=MODELS_TIMEOUT, suspect_after=MODELS_TIMEOUT / 2
+                    )
                 ) as response,
             ):
                 listed = json.loads(response.read(MODELS_TIMEOUT))["data"] if response.status == 200 else []
@@ -253,16 +271,31 @@ class ChatApi:
         except (ParleyError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def warm(self) -> None:
-        """Open connections ahead of the next requests, as many as are missing. Failures are left to those requests."""
-        missing = self._pool.missing(self._spare)
-        # All at once: behind a round trip of 40 ms each takes two more for TCP and TLS (docs/performance.md).
-        gevent.joinall([gevent.spawn(self._open_ahead) for _ in range(missing)])
+    @property
+    def connection_fault(self) -> str:
+        """The reason why no connection can be opened ahead; empty if none is known."""
+        return self._spares.fault if self._spares else ""
 
-    def _open_ahead(self) -> None:
-        # Not UpstreamError alone: without a file descriptor it is ServerOverloaded.
-        with contextlib.suppress(ParleyError):
-            self._pool.open_ahead()
+    def warm(self, paused: Callable[[], bool]) -> None:
+        """Keep connections open ahead of requests, from now on and in the background, while `paused` returns False."""
+        if self._spares:
+            gevent.spawn(self._spares.keep, paused)
+
+    def repeat_within(self, spend: Callable[[], bool]) -> None:
+        """Take from the retry budget, by `spend`, what is sent a second time because a connection may be dead."""
+        self._pool.may_repeat = spend
+
+    def report_fault(self, reason: str) -> None:
+        """Log why spare connections can't be opened."""
+        # Masked as all that comes from outside: a proxy's name may be part of it.
+        log.warning("spare_connections_failed", upstream=self.name, reason=self._own_redactor.redact(reason))
+
+    def report_suspicion(self) -> None:
+        """Log, once a minute, that a kept connection gave nothing."""
+        if time.monotonic() - self._suspicion_reported_at >= REPORT_SECONDS:
+            self._suspicion_reported_at = time.monotonic()
+            hint = "a firewall or proxy on the way may forget idle connections; new ones are used"
+            log.warning("kept_connection_silent", upstream=self.name, hint=hint)
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
         """Send the request; return the response if its status is a success. Raises the error for its status."""
@@ -284,6 +317,7 @@ class ChatApi:
             headers=headers,
             body=run_for_size(chat.size, self._request_body, chat),
             timeout=timeout,
+            suspect_after=self.suspect_after(chat),
         )
         if 200 <= response.status < 300:
             return response
@@ -302,6 +336,15 @@ class ChatApi:
         return error_for_report(
             error, self._redactor(chat), own_key=not self._forward_token, begun=False, said=last_words(chat)
         )
+
+    def suspect_after(self, chat: ChatRequest) -> float:
+        """Return the seconds of silence on a kept connection after which the request is sent on another as well."""
+        # On this machine no connection dies without a sign, and a small model may be slow.
+        if not self.suspects_silence:
+            return math.inf
+        # The head of a whole answer comes with its end.
+        share = SUSPECT_SHARE if chat.stream else 1.0
+        return max(SUSPECT_SECONDS, share * self._timeouts.first_content)
 
     def _request_body(self, chat: ChatRequest) -> bytes:
         """Return the body for the upstream. Runs in a thread if the request is large."""

@@ -64,8 +64,12 @@ class Upstream(Protocol):
         """Return the reason why the upstream cannot answer now, or None if none is known."""
         ...
 
-    def warm(self) -> None:
-        """Prepare for the next requests."""
+    def warm(self, paused: Callable[[], bool]) -> None:
+        """Prepare for requests, from now on and in the background, while `paused` returns False."""
+        ...
+
+    def connection_faults(self) -> dict[str, str]:
+        """Return the reason, for each upstream by name, why no connection to it can be opened ahead."""
         ...
 
     def breaker_states(self) -> dict[str, str]:
@@ -100,8 +104,12 @@ class NoUpstream:
             "or install the embedded demonstration model (see README.md)"
         )
 
-    def warm(self) -> None:
+    def warm(self, paused: Callable[[], bool]) -> None:
         """Do nothing."""
+
+    def connection_faults(self) -> dict[str, str]:
+        """Return no upstreams."""
+        return {}
 
     def breaker_states(self) -> dict[str, str]:
         """Return no upstreams."""
@@ -125,6 +133,8 @@ class UpstreamRouter:
         self._tick = tick
         self._hedge_after = hedge_after
         self._retry_budget = RetryBudget()
+        for upstream in upstreams:
+            upstream.repeat_within(self._retry_budget.spend)
         self._models: list[dict[str, Any]] = []
         self._models_until = 0.0
 
@@ -168,10 +178,15 @@ class UpstreamRouter:
         record.upstream_request_id = completion.request_id
         return completion.body
 
-    def warm(self) -> None:
-        """Open connections to each upstream ahead of the next requests."""
+    def warm(self, paused: Callable[[], bool]) -> None:
+        """Keep connections to each upstream open ahead of requests, each in a greenlet of its own."""
         for candidate in self.candidates:
-            candidate.upstream.warm()
+            candidate.upstream.warm(paused)
+
+    def connection_faults(self) -> dict[str, str]:
+        """Return the reason, for each upstream by name, why no connection to it can be opened ahead."""
+        upstreams = [candidate.upstream for candidate in self.candidates]
+        return {upstream.name: upstream.connection_fault for upstream in upstreams if upstream.connection_fault}
 
     def models(self) -> list[dict[str, Any]]:
         """Return the first upstream's list of models, kept for a minute. Never raises.

@@ -1,7 +1,8 @@
 """The server's endpoints about itself: alive, ready or why not, models, metrics, the API's description."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -29,6 +30,11 @@ class Upstream:
 
     def unavailable_reason(self) -> ParleyError | None:
         return self.unavailable
+
+    faults: Mapping[str, str] = MappingProxyType({})
+
+    def connection_faults(self) -> Mapping[str, str]:
+        return self.faults
 
     def breaker_states(self) -> dict[str, str]:
         return {"primary": "closed"}
@@ -78,6 +84,17 @@ def test_ready_gives_details_to_callers_with_a_key(client: FlaskClient) -> None:
 
     assert details["model"] == "named" and details["auth"] == "on" and details["streams"] == 0
     assert details["upstreams"] == {"primary": "closed"} and "voice" not in details
+
+
+@pytest.mark.row("RE-02")
+def test_ready_tells_which_upstreams_take_no_connection(client: FlaskClient, services: Services) -> None:
+    def details() -> Any:
+        return client.get("/ready", headers={"x-api-key": KEY}).json["details"]
+
+    upstream: Any = services.upstream
+    assert "connection_faults" not in details()
+    upstream.faults = {"primary": "the upstream can't be reached: Connection refused"}
+    assert details()["connection_faults"] == upstream.faults
 
 
 def test_ready_tells_why_the_upstream_can_not_answer(client: FlaskClient, services: Services) -> None:

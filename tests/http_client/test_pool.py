@@ -1,11 +1,17 @@
 """Kept connections: the one that serves next, the replacement of a stale one, and the bytes of a request."""
 
 import contextlib
+import json
+import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import gevent
 import pytest
 from early_upstream import MANNERS, EarlyUpstream
 from fake_tls_upstream import Certificates
@@ -249,6 +255,175 @@ def test_a_head_that_breaks_off_is_not_requested_again(pool: ConnectionPool, ups
     with pytest.raises(UpstreamDisconnected):
         ask(pool)
     assert len(upstream.calls) == 1
+
+
+# --- kept connections that died without a sign ---
+
+
+def silent_on(numbers_: set[int]) -> Callable[[Call], list[Step]]:
+    """Return a script that answers nothing on these connections, and on others at once."""
+    return lambda call: [HANG] if call.connection_number in numbers_ else HELLO  # type: ignore[return-value]
+
+
+def keep_four(pool: ConnectionPool) -> None:
+    """Leave four idle connections, numbers 1 to 4, in the pool."""
+    answers = [asked(pool) for _ in range(4)]
+    for answer_ in answers:
+        answer_.read(TIMEOUT)
+        answer_.close()
+
+
+@pytest.mark.row("RF-22")
+def test_a_silent_kept_connection_is_replaced_beside(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    keep_four(pool)
+    upstream.script = silent_on({1, 2, 3, 4})
+    suspected: list[int] = []
+    pool.on_suspicion = lambda: suspected.append(len(pool._idle))
+    with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
+        assert answer_.read(TIMEOUT) == b"hello"
+    assert numbers(upstream)[4:] == [4, 5] and suspected == [0]
+    assert [ask(pool) for _ in range(3)] == [b"hello"] * 3 and numbers(upstream)[6:] == [5, 5, 5]
+    upstream.wait_until(lambda: len(upstream.open_connections) == 1)
+
+
+@pytest.mark.row("RF-22")
+@pytest.mark.parametrize("fresh", [[HANG], [close], [b"SSH-2.0\r\n"], []], ids=["silent", "closing", "junk", "slow"])
+def test_the_kept_connection_may_answer_after_all(
+    pool: ConnectionPool, upstream: FakeUpstream, fresh: list[Step]
+) -> None:
+    ask(pool)
+    upstream.enqueue([1.5, *HELLO])
+    upstream.script = fresh or [2.5, *whole(b"late")]
+    with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
+        assert answer_.read(TIMEOUT) == b"hello"
+    gevent.sleep(0.05)
+    assert numbers(upstream)[:2] == [1, 1] and set(numbers(upstream)[2:]) >= {2}
+    assert all(call.finished.wait(TIMEOUT) for call in upstream.calls)
+    upstream.wait_until(lambda: len(upstream.open_connections) <= 1)
+
+
+@pytest.mark.row("RF-22")
+def test_without_leave_nothing_is_sent_twice(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    pool.may_repeat = lambda: False
+    upstream.script = [0.7, *HELLO]
+    with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
+        assert answer_.read(TIMEOUT) == b"hello"
+    assert numbers(upstream) == [1, 1]
+
+
+@pytest.mark.row("RF-22")
+def test_an_upstream_that_is_always_slow_is_not_suspected(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    upstream.script = [0.5, *HELLO]
+    for _ in range(3):
+        with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
+            answer_.read(TIMEOUT)
+    assert numbers(upstream) == [1, 1, 1]
+
+
+@pytest.mark.row("RF-22")
+def test_an_answer_that_has_begun_is_not_suspected(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    upstream.script = [b"HTTP/1.1 200 OK\r\n", 0.8, b"content-length: 2\r\n\r\nhi"]
+    with contextlib.closing(asked(pool, suspect_after=0.3)) as answer_:
+        assert answer_.read(TIMEOUT) == b"hi"
+    assert numbers(upstream) == [1, 1]
+
+
+@pytest.mark.row("RF-22")
+def test_an_interruption_ends_both_requests(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    upstream.script = [HANG]
+    with gevent.Timeout(1.5, False):
+        asked(pool, suspect_after=0.3)
+    gevent.sleep(0.05)
+    assert numbers(upstream) == [1, 1, 2]
+    upstream.wait_until(lambda: not upstream.open_connections)
+
+
+@pytest.mark.row("RF-22")
+def test_both_silent_is_a_timeout(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    upstream.script = [HANG]
+    with pytest.raises(UpstreamTimeout):
+        asked(pool, timeout=0.8, suspect_after=0.3)
+    upstream.wait_until(lambda: not upstream.open_connections)
+
+
+@pytest.mark.row("RF-22")
+def test_half_a_request_that_is_not_read_goes_elsewhere(connect: Callable[..., ConnectionPool]) -> None:
+    body = b"x" * (16 << 20)
+    received = []
+
+    def serve() -> None:
+        first, _ = listener.accept()
+        first.recv(1 << 16)
+        first.sendall(b"".join(HELLO))  # type: ignore[arg-type]
+        second, _ = listener.accept()
+        with first, second:
+            size = 0
+            while size < len(body):
+                size += len(second.recv(1 << 20))
+            second.sendall(b"".join(HELLO))  # type: ignore[arg-type]
+            received.append(size)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        pool = connect(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert ask(pool) == b"hello"
+        with contextlib.closing(asked(pool, body=body, suspect_after=0.3, timeout=9)) as answer_:
+            assert answer_.read(TIMEOUT) == b"hello"
+        serving.join()
+    assert received[0] > len(body)
+
+
+@pytest.mark.row("RF-22")
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [10, 1_900_000])
+def test_packets_that_vanish_cost_a_second_and_no_second_request(size: int) -> None:
+    script = Path(__file__).parents[1] / "support" / "vanishing_packets.py"
+    command = ["unshare", "-rn", sys.executable, str(script), str(size)]
+    if subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode or not shutil.which("ip"):
+        pytest.skip("no network namespace of its own may be made here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert max(seen["took"]) < 4 and seen["next"] < 0.5 and seen["requests"] == 4 + 4 + 1
+
+
+# --- upstreams with few threads ---
+
+
+@pytest.mark.row("RE-01")
+def test_an_idle_plain_connection_is_closed_after_a_moment(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    with gevent.Timeout(10):
+        while upstream.open_connections:
+            gevent.sleep(0.02)
+    assert ask(pool) == b"hello" and numbers(upstream) == [1, 2]
+
+
+@pytest.mark.row("RE-01")
+def test_a_request_that_waits_for_a_thread_gets_one(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    """An upstream of one thread serves the second connection when the first is closed."""
+    free = threading.Event()
+
+    def one_thread(call: Call) -> list[Step]:
+        return [0.1, *HELLO] if call.connection_number == 1 else [free, *HELLO]
+
+    upstream.script = one_thread
+    first = asked(pool)
+    second = gevent.spawn(ask, pool)
+    with gevent.Timeout(10):
+        while not pool._late:
+            gevent.sleep(0.01)
+        assert first.read(TIMEOUT) == b"hello"
+        first.close()
+        while len(upstream.open_connections) != 1:
+            gevent.sleep(0.01)
+    free.set()
+    assert second.get() == b"hello" and numbers(upstream) == [1, 2]
 
 
 def test_silence_is_a_timeout_and_not_requested_again(pool: ConnectionPool, upstream: FakeUpstream) -> None:

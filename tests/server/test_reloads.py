@@ -21,7 +21,7 @@ from fake_upstream import (
     answer,
 )
 from open_streams import MESSAGES, begin, hear_all, until
-from running_server import ROOT, RunningServer, running_server
+from running_server import ROOT, RunningServer, ServerDidNotStart, running_server, setting_names
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -167,3 +167,133 @@ def test_streams_that_outlive_a_reloads_grace_are_told(upstream: FakeUpstream) -
         assert ask(server) == 200
     for end in ends:
         assert b'"code":"server_shutting_down"' in end and b"[DONE]" not in end and end.endswith(b"\r\n0\r\n\r\n")
+
+
+def worked_on(own: Path) -> dict[str, tuple[Path, str]]:
+    """Return files of the project with what a bad deploy may put at their ends or in their place."""
+    meta, conf = own / "blueprints" / "meta.py", own / "gunicorn.conf.py"
+    return {
+        "syntax error": (meta, meta.read_text() + "\ndef broken(:\n"),
+        "missing package": (meta, "import no_such_package\n" + meta.read_text()),
+        "raises at import": (meta, meta.read_text() + "\nraise RuntimeError('half deployed')\n"),
+        "exits at import": (meta, meta.read_text() + "\nraise SystemExit('go away')\n"),
+        "killed at import": (meta, meta.read_text() + "\nimport os\nos.kill(os.getpid(), 9)\n"),
+        "no app": (own / "app.py", "application = None\n"),
+        "faulty configuration": (conf, conf.read_text() + "\nworkers = 'many'\n"),
+        "configuration that does not run": (conf, conf.read_text() + "\nimport no_such_package\n"),
+    }
+
+
+BAD_DEPLOYS = (
+    "syntax error",
+    "missing package",
+    "raises at import",
+    "exits at import",
+    "killed at import",
+    "no app",
+    "faulty configuration",
+    "configuration that does not run",
+)
+
+
+@pytest.mark.row("RF-21")
+@pytest.mark.parametrize("deploy", BAD_DEPLOYS)
+def test_a_reload_that_can_not_work_costs_no_call(upstream: FakeUpstream, own: Path, deploy: str) -> None:
+    stop = threading.Event()
+    upstream.script = until(stop)
+    with (
+        running_server({"LLM_BASE_URL": upstream.base_url}, cwd=own) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        streams = begin(server, stack, 10)
+        before = server.worker_pids()
+        file, faulty = worked_on(own)[deploy]
+        good = file.read_text() if file.exists() else ""
+        file.write_text(faulty)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "reload_failed" in server.output() or "reload_refused" in server.output())
+        assert server.worker_pids() == before and upstream.open_calls == 10
+        upstream.script = answer("Hello there")
+        assert [ask(server) for _ in range(3)] == [200] * 3
+        file.write_text(good)
+        reload(server)
+        wait_until(lambda: '"reloaded"' in server.output())
+        assert ask(server) == 200 and upstream.open_calls == 10
+        stop.set()
+        assert all(end.count(DONE_EVENT) == 1 for end in hear_all(streams))
+
+
+@pytest.mark.row("RF-21")
+def test_a_faulty_setting_waits_for_the_next_start(upstream: FakeUpstream, own: Path) -> None:
+    """Settings are read once, in the master."""
+    blank = [name for name in setting_names() if name != "HEARTBEAT"]
+    with running_server({"LLM_BASE_URL": upstream.base_url}, cwd=own, blank=blank) as server:
+        (own / ".env").write_text("HEARTBEAT=now and then\n")
+        reload(server)
+        assert ask(server) == 200
+
+
+@pytest.mark.row("RF-21")
+def test_old_workers_accept_until_the_new_ones_have_booted(upstream: FakeUpstream, own: Path) -> None:
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
+    with running_server(settings, cwd=own) as server:
+        wait_until(lambda: server.output().count("recordings_loaded") == 2)
+        meta = own / "blueprints" / "meta.py"
+        meta.write_text(meta.read_text() + "\nimport time\ntime.sleep(2)\n")
+        before = set(server.worker_pids())
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.worker_pids()) == 4)
+        assert starting(server) >= before
+        started = time.monotonic()
+        assert [ask(server) for _ in range(5)] == [200] * 5
+        assert time.monotonic() - started < 2
+        wait_until(lambda: len(server.worker_pids()) == 2 and before.isdisjoint(server.worker_pids()))
+        assert ask(server) == 200
+    assert "reload_failed" not in server.output()
+
+
+@pytest.mark.row("RF-21")
+def test_a_worker_that_can_not_start_again_ends_no_other(upstream: FakeUpstream, own: Path) -> None:
+    """The code on the disk has changed for the worse without a reload, and a worker dies."""
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
+    with running_server(settings, cwd=own) as server:
+        wait_until(lambda: server.output().count("recordings_loaded") == 2)
+        file, faulty = worked_on(own)["missing package"]
+        good = file.read_text()
+        file.write_text(faulty)
+        victim, other = server.worker_pids()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: server.output().count("no_such_package") >= 2)
+        assert other in server.worker_pids() and ask(server) == 200
+        file.write_text(good)
+        wait_until(lambda: server.output().count("recordings_loaded") == 3)
+        assert ask(server) == 200
+
+
+@pytest.mark.row("RF-21")
+def test_a_start_that_can_not_work_still_ends(upstream: FakeUpstream, own: Path) -> None:
+    file, faulty = worked_on(own)["missing package"]
+    file.write_text(faulty)
+    with (
+        pytest.raises(ServerDidNotStart) as raised,
+        running_server({"LLM_BASE_URL": upstream.base_url}, cwd=own),
+    ):
+        pass
+    assert raised.value.returncode == 3
+
+
+@pytest.mark.row("RF-21")
+def test_reloads_in_a_row_and_a_stop_between_do_not_wait(upstream: FakeUpstream, own: Path) -> None:
+    with running_server({"LLM_BASE_URL": upstream.base_url, "GRACEFUL_TIMEOUT": "3"}, cwd=own) as server:
+        before = set(server.worker_pids())
+        for _ in range(3):
+            server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.worker_pids()) == 1 and before.isdisjoint(server.worker_pids()))
+        assert ask(server) == 200
+        meta = own / "blueprints" / "meta.py"
+        meta.write_text(meta.read_text() + "\nimport time\ntime.sleep(30)\n")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: len(server.worker_pids()) == 2)
+        assert ask(server) == 200
+        server.signal(signal.SIGTERM)
+        assert server.wait_for_exit(15) == 0

@@ -1,6 +1,7 @@
 """Upstreams that can't be reached, whose names or certificates are wrong, or whose connections close."""
 
 import itertools
+import json
 import socket
 import threading
 import time
@@ -103,7 +104,8 @@ def with_hanging_dns(
 ) -> RunningServer:
     """A server whose first upstream's name can't be resolved in ten seconds, and whose second is in good health."""
     (tmp_path / "sitecustomize.py").write_text(HANGING_RESOLVER)
-    settings = {"LLM_BASE_URL": "http://hangs.invalid/v1", "LLM_FALLBACKS": fallback_to(second)}
+    by_name = json.dumps([{"base_url": f"http://localhost:{second.port}/v1", "api_key": "k"}])
+    settings = {"LLM_BASE_URL": "http://hangs.invalid/v1", "LLM_FALLBACKS": by_name}
     return quick_servers(alone=request.node.name, **settings, CONNECT_TIMEOUT="0.4", PYTHONPATH=str(tmp_path))
 
 
@@ -121,6 +123,20 @@ def test_hanging_dns_costs_the_connect_timeout_and_no_stream(
         heard.answered("From the second")
         assert heard.end["attempts"] == 2 and 400 <= heard.end["ms"] < 1500
         assert max(flowing.result()) < 0.3
+
+
+@pytest.mark.row("RF-26")
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_calls_of_any_size_wait_for_no_hanging_lookup(
+    with_hanging_dns: RunningServer, second: FakeUpstream, size: int
+) -> None:
+    """The second upstream's name is looked up for the first time while a dozen lookups of the first one hang."""
+    second.script = says("From the second")
+    long = [{"role": "user", "content": "x" * size}]
+    with ThreadPoolExecutor(12) as pool:
+        for heard in pool.map(lambda _: ask(with_hanging_dns, messages=long), range(12)):
+            heard.answered("From the second")
+            assert heard.end["ms"] < 3000
 
 
 def gaps_of_a_stream(server: RunningServer) -> list[float]:

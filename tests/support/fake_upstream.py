@@ -198,7 +198,8 @@ def models(names: Iterable[str], headers: Mapping[str, str] | None = None) -> li
 class FakeUpstream:
     """The server, for the length of a `with` block; a `port` is for one that comes back."""
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port = port
         self.script: Script = answer("Hello there")
         self.models_script: Script = models(["fake-model"])
@@ -211,9 +212,9 @@ class FakeUpstream:
         self._stopping = False
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listener = socket.create_server((self.host, self.port), backlog=1024)
         self.port = self._listener.getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.base_url = f"http://{self.host}:{self.port}/v1"
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -240,7 +241,7 @@ class FakeUpstream:
             self._stopping = True
         # Closing a listener wakes no thread that waits in accept(); one more connection does, if none came just now.
         with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", self.port)).close()
+            socket.create_connection((self.host, self.port)).close()
         self.hang_up()
         self.wait_until(lambda: self._listener.fileno() == -1)
 

@@ -199,7 +199,7 @@ def hooked(directory: Path, code: str) -> tuple[str, str]:
     return ("-c", str(file))
 
 
-QUICK = {"RAG_TIER": "lexical", "SPARE_CONNECTIONS": "1"}
+QUICK = {"RAG_TIER": "lexical"}
 """The embedded encoder would be loaded by every server; tests that want it ask for it."""
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 from chat_requests import TIMEOUTS, chat_request
 from fake_upstream import (
@@ -318,12 +319,25 @@ def test_a_callers_token_lists_no_models(connect: Connect, fake: FakeUpstream) -
     assert connect(None, forward_token=True).models() == [] and fake.calls == []
 
 
+def eventually(holds: Callable[[], object]) -> None:
+    """Let greenlets run until it holds."""
+    with gevent.Timeout(10):
+        while not holds():
+            gevent.sleep(0.005)
+
+
 def test_warming_opens_the_spare_connections(connect: Connect, fake: FakeUpstream) -> None:
-    connect(spare=3).warm()
-    fake.wait_until(lambda: fake.connections == 3)
+    connect(spare=3).warm(lambda: False)
+    eventually(lambda: fake.connections == 3)
 
 
-def test_warming_an_unreachable_upstream_raises_nothing(api: ChatApi, fake: FakeUpstream) -> None:
+def test_warming_an_unreachable_upstream_raises_nothing(connect: Connect, fake: FakeUpstream) -> None:
     fake.stop()
-    api.warm()
+    api = connect(spare=2)
+    with capture_logs() as logged:
+        api.warm(lambda: False)
+        eventually(lambda: api.connection_fault)
     assert api.models() == [] and api.unavailable_reason() is None
+    (line,) = logged
+    assert (line["event"], line["log_level"], line["upstream"]) == ("spare_connections_failed", "warning", api.name)
+    assert "refused" in line["reason"]

@@ -27,6 +27,7 @@ from fake_upstream import (
 
 from parley.concurrency import SILENCE
 from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
+from parley.http_client.spares import SpareConnections
 from parley.turn_record import TurnRecord
 from parley.upstream import router
 from parley.upstream.chat_api import ChatApi
@@ -180,9 +181,21 @@ def test_a_list_of_models_is_kept_but_not_a_failure(
 
 
 def test_warming_reaches_every_upstream(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
-    route(fake, other).warm()
-    for upstream in (fake, other):
-        upstream.wait_until(lambda upstream=upstream: upstream.connections == 1)
+    upstream = route(fake, other)
+    for candidate in upstream.candidates:
+        candidate.upstream._spares = SpareConnections(candidate.upstream._pool, 1, str)
+    upstream.warm(lambda: False)
+    with gevent.Timeout(10):
+        while (fake.connections, other.connections) != (1, 1):
+            gevent.sleep(0.005)
+    assert upstream.connection_faults() == {}
+
+
+@pytest.mark.row("RF-22")
+def test_repeats_for_silence_come_out_of_the_retry_budget(route: Route, fake: FakeUpstream) -> None:
+    (candidate,) = route(fake).candidates
+    leave = [candidate.upstream._pool.may_repeat() for _ in range(12)]
+    assert leave == [True] * 10 + [False] * 2
 
 
 def test_model_and_health_are_the_first_upstreams(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:

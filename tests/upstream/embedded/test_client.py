@@ -4,13 +4,30 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
 from chat_requests import TIMEOUTS, chat_request
-from fake_upstream import DONE, END, FakeUpstream, answer, chunk, completion, event, events, refusal, whole
+from fake_upstream import (
+    DONE,
+    END,
+    HANG,
+    FakeUpstream,
+    answer,
+    chunk,
+    close,
+    completion,
+    event,
+    events,
+    head,
+    http_chunk,
+    refusal,
+    whole,
+)
 
-from parley.errors import WarmingUp
+from parley.errors import UpstreamDisconnected, WarmingUp
+from parley.upstream.embedded import client
 from parley.upstream.embedded.client import EmbeddedUpstream
 from parley.upstream.embedded.model_process import ModelProcess
 from parley.wire.chunks import Envelope
@@ -59,11 +76,57 @@ def test_a_model_that_does_not_load_in_time_is_warming_up(server: FakeUpstream) 
     assert {call.path for call in server.calls} == {"/health"}
 
 
-def test_health_is_asked_for_until_it_is_good_once(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:
+def test_the_reason_is_what_the_health_says_now(
+    upstream: EmbeddedUpstream, server: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.enqueue(LOADING, HEALTHY)
-    reasons = [upstream.unavailable_reason() for _ in range(3)]
-    assert isinstance(reasons[0], WarmingUp) and reasons[1:] == [None, None]
-    assert len(server.calls) == 2
+    reasons = [upstream.unavailable_reason() for _ in range(5)]
+    assert isinstance(reasons[0], WarmingUp) and reasons[1:] == [None] * 4 and len(server.calls) == 2
+    monkeypatch.setattr(client, "KEPT_SECONDS", 0.0)
+    server.stop()
+    assert isinstance(upstream.unavailable_reason(), WarmingUp)
+
+
+def test_a_busy_server_stays_ready(
+    upstream: EmbeddedUpstream, server: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HEALTH_SECONDS", 0.05)
+    monkeypatch.setattr(client, "KEPT_SECONDS", 0.0)
+    server.enqueue(HEALTHY, [HANG])
+    assert [upstream.unavailable_reason() for _ in range(2)] == [None, None]
+
+
+@pytest.mark.row("RF-14")
+@pytest.mark.parametrize("whole_answer", [False, True])
+def test_a_request_that_finds_the_process_gone_waits(server: FakeUpstream, whole_answer: bool) -> None:
+    with client_of(server) as upstream:
+        server.enqueue(HEALTHY)
+        assert upstream.unavailable_reason() is None
+        server.stop()
+        script = completion("Hello") if whole_answer else answer("Hello")
+
+        def start_again() -> None:
+            again.script = script
+            again.enqueue(LOADING, HEALTHY)
+            again.__enter__()
+
+        again = FakeUpstream(port=server.port)
+        starting = threading.Timer(0.4, start_again)
+        starting.start()
+        if whole_answer:
+            assert b"Hello" in upstream.complete(chat_request(stream=False), seconds=2).body
+        else:
+            upstream.open(chat_request(), Envelope.new("m"), seconds=2, tick=1).close()
+        starting.join()
+        again.stop()
+
+
+@pytest.mark.row("RF-14")
+def test_an_answer_that_fails_in_good_health_is_not_repeated(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:
+    server.enqueue(HEALTHY, [head(), http_chunk(b"x"), close], HEALTHY)
+    with pytest.raises(UpstreamDisconnected):
+        upstream.open(chat_request(), Envelope.new("m"), seconds=2, tick=1)
+    assert [call.path for call in server.calls] == ["/health", "/v1/chat/completions", "/health"]
 
 
 def test_a_server_that_is_not_there_yet_is_warming_up(upstream: EmbeddedUpstream, server: FakeUpstream) -> None:

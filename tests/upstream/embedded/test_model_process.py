@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.model_process import ModelProcess
@@ -48,6 +49,56 @@ def test_its_port_cannot_be_taken_by_another(started: ModelProcess) -> None:
     port = int(started.base_url.removesuffix("/v1").rpartition(":")[2])
     with socket.socket() as other, pytest.raises(OSError):
         other.bind(("127.0.0.1", port))
+
+
+class Clock:
+    """The time, which a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def end(process: ModelProcess) -> None:
+    process.child.kill()
+    process.child.wait(10)
+
+
+@pytest.mark.slow
+@pytest.mark.row("RF-14")
+def test_one_that_has_ended_is_replaced_where_it_was(started: ModelProcess) -> None:
+    clock = Clock()
+    watch = model_process.Watch(clock)
+    watch.look()
+    assert model_process.running is started
+    with capture_logs() as logged:
+        pauses = []
+        for _ in range(7):
+            assert model_process.running
+            end(model_process.running)
+            ended = clock.now
+            watch.look()
+            while model_process.running.child.poll() is not None:
+                clock.now += 0.5
+                watch.look()
+            pauses.append(clock.now - ended)
+        assert model_process.running
+        assert (model_process.running.base_url, model_process.running.key) == (started.base_url, started.key)
+        clock.now += model_process.STEADY_SECONDS
+        end(model_process.running)
+        watch.look()
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert logged[-1]["event"] == "embedded_model_ended" and logged[-1]["seconds_until_restart"] == 1
+    assert {line["status"] for line in logged if "status" in line} == {-9}
+
+
+@pytest.mark.row("RF-14")
+def test_without_a_process_there_is_nothing_to_replace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_process, "running", None)
+    model_process.Watch().look()
+    assert model_process.running is None
 
 
 @pytest.mark.slow

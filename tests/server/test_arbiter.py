@@ -1,0 +1,50 @@
+"""The pipe in which a worker tells that it has booted; reloads are tried in test_reloads.py on the real server."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from parley.server import arbiter
+from parley.server.arbiter import BootPipe, ParleyArbiter
+
+pytestmark = pytest.mark.row("RF-21")
+
+
+def test_a_worker_has_booted_when_it_has_told_so() -> None:
+    pipe = BootPipe()
+    assert not pipe.has_booted
+    pipe.tell()
+    assert pipe.has_booted and pipe.has_booted
+    pipe.close()
+
+
+def test_a_worker_that_ends_before_has_not_booted() -> None:
+    pipe = BootPipe()
+    pipe.keep_reading()  # the only end for writing, as if the worker had taken its copy along
+    assert not pipe.has_booted and not pipe.has_booted
+    pipe.close()
+
+
+def test_a_worker_closes_the_masters_ends() -> None:
+    older, worker = BootPipe(), SimpleNamespace()
+    arbiter.before_fork(worker)
+    arbiter.after_fork(SimpleNamespace(boot_pipes={1: older}), worker)
+    for closed in (older._read, worker.boot_pipe._read):
+        with pytest.raises(OSError):
+            os.fstat(closed)
+    worker.boot_pipe.keep_reading()
+    older.keep_reading()
+
+
+def test_an_arbiter_that_is_taken_over_waits_for_no_reload() -> None:
+    class Started:
+        pass
+
+    server = Started()
+    # Python lets an object change to a class of the same layout, as gunicorn's and ours have.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arbiter, "ParleyArbiter", type("Taken", (Started,), {}))
+        arbiter.take_over(server)
+    assert (server.replaced, server.leaving, server.boot_pipes) == (None, set(), {})  # type: ignore[attr-defined]
+    assert issubclass(ParleyArbiter, arbiter.Arbiter)
