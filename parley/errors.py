@@ -28,6 +28,7 @@ written in `parley/wire/chunks.py`.
         ├── UpstreamRedirect        502   never followed
         ├── UpstreamBadResponse     502   not a chat completion (HTML, broken JSON, an event above its cap)
         ├── UpstreamEmptyResponse   502   a success without content
+        │   └── UpstreamWordless    502   a whole answer of which a caller hears nothing
         ├── UpstreamDisconnected    502   the connection broke inside the answer
         ├── UpstreamIncomplete      502   the answer ended without `[DONE]` and without a finish_reason
         ├── UpstreamStalled         504   silence inside the answer
@@ -42,7 +43,10 @@ from typing import Any, Self
 
 
 class ParleyError(Exception):
-    """A request that is not answered with success. `message` is shown to the caller and holds no secrets."""
+    """A request that is not answered with success. `message` is shown to the caller and holds no secrets.
+
+    `reason` tells the operator more, in the log line alone, such as the setting whose time limit was reached.
+    """
 
     status = 500
     type = "server_error"
@@ -66,10 +70,12 @@ class ParleyError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.reason = reason
         self.headers = dict(headers or {})
         if status is not None:
             self.status = status
@@ -278,6 +284,10 @@ class UpstreamEmptyResponse(UpstreamError):
 
     code = "upstream_empty_response"
     most_attempts = 2
+
+
+class UpstreamWordless(UpstreamEmptyResponse):
+    """The upstream's answer is whole, but holds no word, no sound and no tool call: thoughts at most."""
 
 
 class UpstreamDisconnected(UpstreamError):

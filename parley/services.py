@@ -184,6 +184,8 @@ def upstream_of(settings: Settings) -> Upstream:
         timeouts,
         tick=settings.heartbeat or settings.idle_timeout,
         hedge_after=settings.hedge_after / 1000 if settings.hedge_after else None,
+        # FALLBACK_TEXT is spoken in place of an answer without a word.
+        passes_wordless=not settings.fallback_text,
     )
 
 

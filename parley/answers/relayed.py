@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from parley.answers import text
 from parley.answers.playback import Player, sound_for
 from parley.concurrency import SILENCE, checkpoint
 from parley.services import Services
@@ -49,7 +50,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
 
 def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
-    body = services.upstream.complete(in_audio(context.chat), context.record)
+    body = text.complete(in_audio(context.chat), context, services)
     completion: dict[str, Any] = msgspec.json.decode(body)
     message = completion["choices"][0].get("message") or {}
     said = audio.spoken(message)

@@ -71,7 +71,8 @@ def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None)
     The TLS `session` of an earlier connection shortens the handshake: no certificate is sent and verified again.
     Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded if no file can be opened.
     """
-    with contextlib.ExitStack() as on_error, _upstream_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
+    late = UpstreamTimeout(TOO_LONG, reason=f"CONNECT_TIMEOUT of {timeout:g} s was reached")
+    with contextlib.ExitStack() as on_error, _upstream_errors(), gevent.Timeout(timeout, late):
         connection = _connect_tcp(*route.first_hop, timeout)
         on_error.callback(connection.close)
         tcp.tune(connection)

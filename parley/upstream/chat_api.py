@@ -16,7 +16,7 @@ import gevent
 import msgspec
 
 from parley.concurrency import SILENCE, run_for_size
-from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
+from parley.errors import AnswerCapped, ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.telemetry.logs import log
@@ -47,10 +47,16 @@ class Completion:
 
     body: bytes
     request_id: str | None
+    is_wordless: bool = False
 
 
 class OpenStream:
-    """A stream that has reached its commit point or its end; `held` is everything up to there.
+    """A stream that has reached its commit point or its end; `held` are the payloads to be sent next.
+
+        opened       `held` is everything up to the first content
+        thoughts     `sent_unheard` yields them as they come, or `hold_until_heard` adds them to `held`
+        heard        `held` is the batch with the first word; `rest` follows
+        wordless     the stream has ended, or reached a cap, before anything was heard; `held` is its end
 
     Must be closed. `request_id` is the upstream's id of the request, or None if it gave none that can be logged.
     """
@@ -61,22 +67,79 @@ class OpenStream:
         self._response = response
         self._reader = reader
         self._batches = batches
+        self._is_over = self._is_closed = False
         self.request_id = _request_id(response, redactor)
         self.held: list[bytes] = []
-        while not reader.committed and (batch := next(batches, None)) is not None:
-            if batch is not SILENCE:
-                self.held += batch
-                if isinstance(batch, sse.LastBatch):
-                    self.held = sse.LastBatch(self.held)
+        while not (reader.committed or self._is_over):
+            self._hold()
+
+    @property
+    def is_heard(self) -> bool:
+        """True if something has come that a caller hears or acts on."""
+        return self._reader.is_heard
+
+    @property
+    def is_wordless(self) -> bool:
+        """True if the whole answer has come, and a caller hears nothing of it."""
+        return self._is_over and not (self._reader.is_heard or self._reader.is_withheld)
+
+    def hold_until_heard(self) -> None:
+        """Hold back thoughts, too. Closes the stream if that fails; raises UpstreamError."""
+        try:
+            while not (self.is_heard or self._is_over):
+                self._hold()
+        except BaseException:
+            self.close()
+            raise
+
+    def sent_unheard(self, wake_at: float) -> Iterator[Batch]:
+        """Yield what comes before the first batch that is heard, with SILENCE at the moment `wake_at`, too.
+
+        A chunk that ends the answer, and all behind it, is kept in `held`: another attempt may speak in its place.
+        Raises UpstreamError.
+        """
+        self._reader.wake_at = wake_at
+        while not (self.is_heard or self._is_over):
+            if self.held and not self._reader.any_finished:
+                yield self.held
+                self.held = []
+            if self._hold() is SILENCE:
+                yield SILENCE
+
+    def _hold(self) -> Batch | None:
+        """Wait for the next batch, and hold it; return it, or None at the end or at a cap before anything is heard."""
+        try:
+            batch = next(self._batches, None)
+        except AnswerCapped:
+            if self.is_heard:
+                raise
+            self._is_over = True
+            self.held = sse.LastBatch([*self.held, self._reader.envelope.finish("length")])
+            return None
+        if batch is None:
+            self._is_over = True
+        elif batch is not SILENCE:
+            self.held += batch
+            if isinstance(batch, sse.LastBatch):
+                self._is_over = True
+                self.held = sse.LastBatch(self.held)
+        return batch
+
+    def join(self, envelope: Envelope) -> None:
+        """Go on under the answer's envelope."""
+        envelope.follow(self._reader.envelope)
+        self._reader.envelope = envelope
 
     def rest(self, envelope: Envelope) -> Iterator[Batch]:
         """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
-        envelope.follow(self._reader.envelope)
-        self._reader.envelope = envelope
+        self.join(envelope)
         return self._batches
 
     def close(self) -> None:
         """Keep the connection if the answer was read to its end, else close it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._reader.done:
             self._response.drain_and_close()
         else:
@@ -137,8 +200,10 @@ class ChatApi:
         if chat.wants_audio:
             timeouts, max_bytes = timeouts.for_audio(), MAX_AUDIO_ANSWER_BYTES
         reader = StreamReader(dataclasses.replace(envelope, used=False), timeouts, tick=tick, max_bytes=max_bytes)
+        limit = "first_content" if timeouts.first_content <= seconds else "precommit"
         seconds = min(seconds, timeouts.first_content)
-        with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
+        late = UpstreamTimeout("the upstream said nothing in time", reason=timeouts.reason(limit))
+        with gevent.Timeout(seconds, late):
             response = self._ask(chat, timeout=seconds)
             # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
@@ -156,14 +221,15 @@ class ChatApi:
         Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
         seconds = min(seconds, self._timeouts.total)
+        late = UpstreamTimeout("the upstream did not finish in time", reason=self._timeouts.reason("total"))
         # A timer beside the limit of `read`, which begins anew with each receive: an upstream may send drop by drop.
         with (
-            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
+            gevent.Timeout(seconds, late),
             contextlib.closing(self._ask(chat, timeout=seconds)) as response,
         ):
             body = response.read(seconds)
         chunks.check_completion(body)
-        return Completion(body, _request_id(response, self._redactor(chat)))
+        return Completion(body, _request_id(response, self._redactor(chat)), chunks.is_wordless(body))
 
     def unavailable_reason(self) -> ParleyError | None:
         """Return None: an API counts as able to answer until an attempt fails."""

@@ -5,12 +5,13 @@ nothing is repeated, because a caller may have heard it.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from parley.concurrency import Silence, checkpoint
-from parley.errors import NotConfigured, ParleyError, UpstreamError
+from parley.concurrency import SILENCE, checkpoint
+from parley.errors import NotConfigured, ParleyError, UpstreamError, UpstreamWordless
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
@@ -108,12 +109,21 @@ class NoUpstream:
 class UpstreamRouter:
     """The upstreams in the order of preference.
 
-    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream without content after so
-    many seconds is asked for a second time, beside.
+    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream of which nothing has been heard
+    after so many seconds is asked for a second time, beside, and thoughts are held back: another attempt may win.
+
+    An answer without a word is asked for once more. The last one is passed on as it came with `passes_wordless`; else
+    UpstreamWordless is raised in its place.
     """
 
     def __init__(
-        self, upstreams: Sequence[ChatApi], timeouts: Timeouts, *, tick: float, hedge_after: float | None = None
+        self,
+        upstreams: Sequence[ChatApi],
+        timeouts: Timeouts,
+        *,
+        tick: float,
+        hedge_after: float | None = None,
+        passes_wordless: bool = True,
     ) -> None:
         self.candidates = [UpstreamHealth(upstream) for upstream in upstreams]
         self.model = upstreams[0].model
@@ -121,6 +131,7 @@ class UpstreamRouter:
         self._timeouts = timeouts
         self._tick = tick
         self._hedge_after = hedge_after
+        self._passes_wordless = passes_wordless
         self._retry_budget = RetryBudget()
         self._models: list[dict[str, Any]] = []
         self._models_until = 0.0
@@ -129,17 +140,20 @@ class UpstreamRouter:
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Generator[Batch, None, None]:
         """Yield the answer's payloads in batches; see `Upstream.stream`."""
-        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after)
+        winner, stream, is_second = yield from self._open_stream(chat, envelope, record, wake_after)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
         del chat
         with contextlib.closing(stream):
-            # To open a stream is to read it up to its first content.
-            record.ttft_ms = record.elapsed_ms
             record.upstream_request_id = stream.request_id
+            if stream.is_heard:
+                record.ttft_ms = record.elapsed_ms
+            elif stream.is_wordless:
+                self._pass_wordless(record)
             rest = stream.rest(envelope)
-            yield from _in_steps(stream.held)
+            held = _in_steps(stream.held)
             try:
-                yield from rest
+                yield from _restamped(held, envelope) if is_second else held
+                yield from _restamped(rest, envelope) if is_second else rest
             except UpstreamError as error:
                 # It counts against the upstream's health, though no retry can help this call.
                 winner.failed(error)
@@ -152,7 +166,7 @@ class UpstreamRouter:
             return upstream.complete(chat, seconds=seconds)
 
         # No hedge: the first byte of a whole answer comes with its end, so that nearly every request would be doubled.
-        attempts = self._attempts(record, ask, None, self._timeouts.total)
+        attempts = self._attempts(record, ask, None, "total", is_wordless=lambda completion: completion.is_wordless)
         with contextlib.closing(attempts):
             # Nothing can be sent to the caller before the status of a JSON answer, so that ticks would be of no use.
             waiting = attempts.run(heartbeats=False)
@@ -162,6 +176,8 @@ class UpstreamRouter:
             except StopIteration as stop:
                 completion: Completion = stop.value[1]
         record.upstream_request_id = completion.request_id
+        if completion.is_wordless:
+            self._pass_wordless(record)
         return completion.body
 
     def warm(self) -> None:
@@ -191,8 +207,10 @@ class UpstreamRouter:
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None
-    ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
-        """Return the upstream that answered, and its stream; yield SILENCE while it waits.
+    ) -> Generator[Batch, None, tuple[UpstreamHealth, OpenStream, bool]]:
+        """Return the upstream that answered, and its stream, which is heard or over; yield what is sent before.
+
+        True as the third value tells that thoughts of an earlier attempt have been sent.
 
         A function of its own, whose frame and closure end here and release the request.
         """
@@ -200,23 +218,48 @@ class UpstreamRouter:
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
             return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
 
+        wake_at = math.inf if wake_after is None else time.monotonic() + wake_after
         attempts = self._attempts(
-            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after
+            record,
+            ask,
+            OpenStream.close,
+            "precommit",
+            is_wordless=lambda stream: stream.is_wordless,
+            hedge_after=self._hedge_after,
+            wake_after=wake_after,
+            hold=OpenStream.hold_until_heard if self._hedge_after else None,
         )
         with contextlib.closing(attempts):
-            # Heartbeats are needed only once the response has begun, that is after a waiting message.
-            return (yield from attempts.run(heartbeats=envelope.used))
+            is_second = False
+            while True:
+                # Heartbeats are needed only once the response has begun, that is after a waiting message.
+                winner, stream = yield from attempts.run(heartbeats=envelope.used)
+                stream.join(envelope)
+                unheard = _pass_unheard(winner, stream, wake_at)
+                yield from _restamped(unheard, envelope) if is_second else unheard
+                if not stream.is_wordless or not attempts.ask_again(winner, stream):
+                    return winner, stream, is_second
+                # The thoughts that were sent, and the answer in their place, are one answer.
+                envelope.used = is_second = True
+
+    def _pass_wordless(self, record: TurnRecord) -> None:
+        """Note in the record that the answer holds no word. Raises UpstreamWordless unless it is passed on."""
+        if not self._passes_wordless:
+            raise UpstreamWordless("the upstream's answer holds no word")
+        record.outcome, record.code = "empty", UpstreamWordless.code
 
     def _attempts(
         self,
         record: TurnRecord,
         ask: Callable[[ChatApi, float], Answer],
         discard: Callable[[Answer], None] | None,
-        seconds: float,
-        hedge_after: float | None = None,
-        wake_after: float | None = None,
+        limit: str,
+        **options: Any,
     ) -> Attempts[Answer]:
-        """Return the attempts at one request, which adds its share to the retry budget."""
+        """Return the attempts at one request, which adds its share to the retry budget.
+
+        `limit` is the name of the time limit of all attempts together; `options` are those of `Attempts`.
+        """
         self._retry_budget.deposit()
         return Attempts(
             self.candidates,
@@ -224,11 +267,11 @@ class UpstreamRouter:
             discard,
             record,
             self._retry_budget,
-            seconds=seconds,
+            seconds=getattr(self._timeouts, limit),
             retry_within=self._timeouts.precommit,
             tick=self._tick,
-            hedge_after=hedge_after,
-            wake_after=wake_after,
+            time_limit=self._timeouts.reason(limit),
+            **options,
         )
 
 
@@ -241,3 +284,26 @@ def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
         checkpoint()
     rest = held[last:]
     yield sse.LastBatch(rest) if isinstance(held, sse.LastBatch) else rest
+
+
+def _pass_unheard(winner: UpstreamHealth, stream: OpenStream, wake_at: float) -> Generator[Batch, None, None]:
+    """Yield what an upstream sends before it is heard. Closes the stream on failure; raises UpstreamError."""
+    try:
+        for batch in stream.sent_unheard(wake_at):
+            if batch is SILENCE:
+                yield batch
+            else:
+                yield from _in_steps(batch)
+    except BaseException as error:
+        stream.close()
+        if isinstance(error, UpstreamError):
+            winner.failed(error)
+        raise
+
+
+def _restamped(batches: Iterable[Batch], envelope: Envelope) -> Generator[Batch, None, None]:
+    """Yield the batches of a second attempt as a continuation of the first, of which thoughts have been sent."""
+    for batch in batches:
+        if batch is not SILENCE:
+            batch[:] = map(envelope.restamp, batch)
+        yield batch

@@ -2,7 +2,8 @@
 
     empty       no chunk with a choice has come
     begun       a first chunk gave the envelope (id, created, model)
-    committed   content has come, which a caller may hear: no retry any more, and silence counts as a stall
+    committed   content has come, if only thoughts: the upstream lives, and silence counts as a stall
+    heard       content has come that a caller hears or acts on
     finished    each choice has its finish_reason: only the usage and DONE may follow, and a break no longer matters
     done        DONE was received
 
@@ -45,10 +46,10 @@ Receive = Callable[[float], bytes | None]
 
 
 class StreamReader:
-    """Reads one stream. `committed` turns true with the first content.
+    """Reads one stream. `committed` turns true with the first content, `is_heard` with the first that is heard.
 
-    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent. `timeouts.idle`
-    and `timeouts.total` limit its time, `max_bytes` its size.
+    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent, and once at the moment
+    `wake_at` of the clock. `timeouts.idle` and `timeouts.total` limit its time, `max_bytes` its size.
     """
 
     def __init__(
@@ -68,8 +69,11 @@ class StreamReader:
         self._decoder = sse.Decoder()
         self._empty = True
         self._unfinished: frozenset[object] = frozenset()
-        self._any_finished = False
+        self.any_finished = False
         self.committed = False
+        self.is_heard = False
+        self.is_withheld = False
+        self.wake_at = math.inf
         self.done = False
 
     def batches(self, receive: Receive) -> Iterator[Batch]:
@@ -91,10 +95,10 @@ class StreamReader:
         """Yield batches until DONE or the end of the bytes."""
         size = 0
         timeouts = self._timeouts
-        # Silence is counted from `heard` for a stall, and from `ticked` for SILENCE.
-        started = heard = ticked = now = self._clock()
+        # Silence is counted from `alive` for a stall, and from `ticked` for SILENCE.
+        started = alive = ticked = now = self._clock()
         while not self.done:
-            moments = (ticked + self._tick, heard + self._idle(), started + timeouts.total)
+            moments = (ticked + self._tick, alive + self._idle(), started + timeouts.total, self.wake_at)
             received = receive(max(0.0, min(moments) - now))
             if received == b"":
                 return
@@ -102,17 +106,19 @@ class StreamReader:
             piece = received or b""
             size += len(piece)
             for batch in self._batch(self._decoder.feed(piece)) if len(piece) <= STEP_BYTES else self._steps(piece):
-                heard = ticked = now
+                alive = ticked = now
                 yield batch
             # A part of a long event is no silence. A comment is: servers send them while they hang.
-            if piece and heard != now and self._decoder.is_inside_event:
-                heard = now
+            if piece and alive != now and self._decoder.is_inside_event:
+                alive = now
             if size > self._max_bytes or now - started >= timeouts.total:
                 raise AnswerCapped
-            if now - heard >= self._idle():
-                raise UpstreamStalled("the upstream fell silent inside its answer")
-            if now - ticked >= self._tick:
+            if now - alive >= self._idle():
+                reason = timeouts.reason("idle")
+                raise UpstreamStalled("the upstream fell silent inside its answer", reason=reason)
+            if now - ticked >= self._tick or now >= self.wake_at:
                 ticked = now
+                self.wake_at = math.inf
                 yield SILENCE
 
     def _steps(self, received: bytes) -> Iterator[Batch]:
@@ -165,7 +171,7 @@ class StreamReader:
             checkpoint()
         view = chunks.look(payload)
         # Nearly all chunks do no more than go on.
-        if self.committed and view.goes_on(self._unfinished):
+        if self.is_heard and view.goes_on(self._unfinished):
             return
         view.raise_for_failure()
         if self._empty and view.choices:
@@ -173,15 +179,17 @@ class StreamReader:
             self._empty = False
         self.envelope.calls_tool = self.envelope.calls_tool or view.calls_tool
         self._unfinished = view.unfinished(self._unfinished)
-        self._any_finished = self._any_finished or view.finishes
+        self.any_finished = self.any_finished or view.finishes
         self.committed = self.committed or view.commits
+        self.is_heard = self.is_heard or view.is_heard
+        self.is_withheld = self.is_withheld or view.is_withheld
 
     def _ending(self) -> list[bytes]:
         """Return the finish chunk if the upstream left it out (Ollama may). Raises UpstreamError if truncated."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
         # After DONE one finish_reason is enough: some choices of several may have come without.
-        if self._is_finished or (self.done and self._any_finished):
+        if self._is_finished or (self.done and self.any_finished):
             return []
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
