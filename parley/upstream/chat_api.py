@@ -204,7 +204,7 @@ class ChatApi:
         seconds = min(seconds, timeouts.first_content)
         late = UpstreamTimeout("the upstream said nothing in time", reason=timeouts.reason(limit))
         with gevent.Timeout(seconds, late):
-            response = self._ask(chat, timeout=seconds)
+            response = self._ask(chat, timeout=seconds + 1)
             # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
                 return OpenStream(
@@ -225,9 +225,9 @@ class ChatApi:
         # A timer beside the limit of `read`, which begins anew with each receive: an upstream may send drop by drop.
         with (
             gevent.Timeout(seconds, late),
-            contextlib.closing(self._ask(chat, timeout=seconds)) as response,
+            contextlib.closing(self._ask(chat, timeout=seconds + 1)) as response,
         ):
-            body = response.read(seconds)
+            body = response.read(seconds + 1)
         chunks.check_completion(body)
         return Completion(body, _request_id(response, self._redactor(chat)), chunks.is_wordless(body))
 
@@ -268,7 +268,10 @@ class ChatApi:
             self._pool.open_ahead()
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
-        """Send the request; return the response if its status is a success. Raises the error for its status."""
+        """Send the request; return the response if its status is a success. Raises the error for its status.
+
+        `timeout` limits each silence, in seconds: a little more than the caller's own limit, whose error names it.
+        """
         # Once for each field: the operator may wonder why it has no effect.
         for name in chat.held_back(self._forward_fields) - self._logged_fields - PRIVATE_FIELDS - OUR_FIELDS:
             if len(self._logged_fields) < MAX_LOGGED_FIELDS:

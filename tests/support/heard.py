@@ -27,6 +27,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "rag": ("/rag/chat/completions", {"stream": True, "waiting": "off"}),
     "waited": ("/rag/chat/completions", {"stream": True}),
     "json": ("/chat/completions", {"stream": False}),
+    "audio": ("/audio/chat/completions", {"stream": True}),
 }
 STREAMS = ("chat", "waited")
 """The ways that stream, and differ in how a failure is told."""
