@@ -201,13 +201,17 @@ def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
+                headers=settings.llm_headers,
+                params=settings.llm_params,
                 # A key of ours is never sent upstream: tokens are forwarded only while the server is open.
-                forward_token=not settings.llm_api_key and not settings.api_keys,
+                forward_token=not settings.authenticates and not settings.api_keys,
                 secrets=settings.secrets,
             )
         ]
     if model_process.running:
-        return [EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams)]
+        return [
+            EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams, params=settings.llm_params)
+        ]
     return []
 
 
@@ -222,6 +226,8 @@ def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
+            headers=fallback.headers,
+            params=fallback.params,
             spare=settings.spare_connections,
             secrets=settings.secrets,
         )

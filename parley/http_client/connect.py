@@ -33,6 +33,7 @@ class Route:
     port: int
     path: str
     proxy: SplitResult | None = None
+    query: str = ""
 
     @classmethod
     def to(cls, base_url: str) -> "Route":
@@ -40,7 +41,7 @@ class Route:
         parts = urlsplit(base_url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return cls(parts.scheme, host, port, parts.path.rstrip("/"), proxies.proxy_for(base_url))
+        return cls(parts.scheme, host, port, parts.path.rstrip("/"), proxies.proxy_for(base_url), parts.query)
 
     @property
     def host_header(self) -> str:
@@ -59,10 +60,10 @@ class Route:
         return proxies.credentials(self.proxy) if self.proxy and self.scheme == "http" else {}
 
     def target(self, path: str) -> str:
-        """Return the request line's target for a path below the base URL."""
+        """Return the request line's target for a path below the base URL, whose query goes behind it."""
         # A proxy of plain HTTP needs the absolute form (RFC 9112, section 3.2.2).
         origin = f"{self.scheme}://{self.host_header}" if self.proxy and self.scheme == "http" else ""
-        return f"{origin}{self.path}{path}"
+        return f"{origin}{self.path}{path}" + (f"?{self.query}" if self.query else "")
 
 
 def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None) -> socket.socket:

@@ -7,143 +7,39 @@ of a status in `status_errors.py`.
 import contextlib
 import dataclasses
 import json
-import re
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 
-from parley.concurrency import SILENCE, run_for_size
-from parley.errors import AnswerCapped, ParleyError, UpstreamBadResponse, UpstreamTimeout
+from parley.concurrency import run_for_size
+from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.upstream.open_stream import Completion, OpenStream, clean_request_id
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import chunks, sse
+from parley.wire import chunks
 from parley.wire.chunks import Envelope
-from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest
-from parley.wire.sse import Batch
+from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, Origin
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
 MAX_ERROR_BYTES = 1 << 16
 """Bytes of an error's body that are read; a longer one counts as none."""
+ONE_OF = (frozenset({"max_tokens", "max_completion_tokens"}),)
+"""Fields of a request that exclude each other."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
-_CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
 PromptForm = Literal["reference", "extractive"]
 """The form in which a model is best given passages; `parley/knowledge/prompt.py` has the forms."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Completion:
-    """A whole answer: a `chat.completion` object as the upstream wrote it. `request_id` as for `OpenStream`."""
-
-    body: bytes
-    request_id: str | None
-    is_wordless: bool = False
-
-
-class OpenStream:
-    """A stream that has reached its commit point or its end; `held` are the payloads to be sent next.
-
-        opened       `held` is everything up to the first content
-        thoughts     `sent_unheard` yields them as they come, or `hold_until_heard` adds them to `held`
-        heard        `held` is the batch with the first word; `rest` follows
-        wordless     the stream has ended, or reached a cap, before anything was heard; `held` is its end
-
-    Must be closed. `request_id` is the upstream's id of the request, or None if it gave none that can be logged.
-    """
-
-    def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
-    ) -> None:
-        self._response = response
-        self._reader = reader
-        self._batches = batches
-        self._is_over = self._is_closed = False
-        self.request_id = _request_id(response, redactor)
-        self.held: list[bytes] = []
-        while not (reader.committed or self._is_over):
-            self._hold()
-
-    @property
-    def is_heard(self) -> bool:
-        """True if something has come that a caller hears or acts on."""
-        return self._reader.is_heard
-
-    @property
-    def is_wordless(self) -> bool:
-        """True if the whole answer has come, and a caller hears nothing of it."""
-        return self._is_over and not (self._reader.is_heard or self._reader.is_withheld)
-
-    def hold_until_heard(self) -> None:
-        """Hold back thoughts, too. Closes the stream if that fails; raises UpstreamError."""
-        try:
-            while not (self.is_heard or self._is_over):
-                self._hold()
-        except BaseException:
-            self.close()
-            raise
-
-    def sent_unheard(self, wake_at: float) -> Iterator[Batch]:
-        """Yield what comes before the first batch that is heard, with SILENCE at the moment `wake_at`, too.
-
-        A chunk that ends the answer, and all behind it, is kept in `held`: another attempt may speak in its place.
-        Raises UpstreamError.
-        """
-        self._reader.wake_at = wake_at
-        while not (self.is_heard or self._is_over):
-            if self.held and not self._reader.any_finished:
-                yield self.held
-                self.held = []
-            if self._hold() is SILENCE:
-                yield SILENCE
-
-    def _hold(self) -> Batch | None:
-        """Wait for the next batch, and hold it; return it, or None at the end or at a cap before anything is heard."""
-        try:
-            batch = next(self._batches, None)
-        except AnswerCapped:
-            if self.is_heard:
-                raise
-            self._is_over = True
-            self.held = sse.LastBatch([*self.held, self._reader.envelope.finish("length")])
-            return None
-        if batch is None:
-            self._is_over = True
-        elif batch is not SILENCE:
-            self.held += batch
-            if isinstance(batch, sse.LastBatch):
-                self._is_over = True
-                self.held = sse.LastBatch(self.held)
-        return batch
-
-    def join(self, envelope: Envelope) -> None:
-        """Go on under the answer's envelope."""
-        envelope.follow(self._reader.envelope)
-        self._reader.envelope = envelope
-
-    def rest(self, envelope: Envelope) -> Iterator[Batch]:
-        """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
-        self.join(envelope)
-        return self._batches
-
-    def close(self) -> None:
-        """Keep the connection if the answer was read to its end, else close it."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._reader.done:
-            self._response.drain_and_close()
-        else:
-            self._response.close()
 
 
 class ChatApi:
@@ -152,6 +48,8 @@ class ChatApi:
     - `name` in logs and metrics
     - `key` sent with each request, if any; with `forward_token` the caller's own token is sent instead
     - `model` for requests that name none; `fixed_model` for all requests
+    - `headers` sent with each request, in small letters; one of them may replace that of the key
+    - `params`: fields of a request where it leaves them out
     - `forward_fields`: further fields of a request that are passed on
     - `secrets` masked in everything that the upstream says, beside its key and its address
     - `spare` connections opened ahead, `max_idle` kept at most
@@ -168,6 +66,8 @@ class ChatApi:
         timeouts: Timeouts,
         *,
         max_idle: int,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        params: Mapping[str, Any] = MappingProxyType({}),
         forward_fields: frozenset[str] = frozenset(),
         forward_token: bool = False,
         fixed_model: str | None = None,
@@ -181,10 +81,12 @@ class ChatApi:
         self._spare = spare
         self._base_url = base_url
         self._key = key
+        self._headers = headers
+        self._params = params
         self._timeouts = timeouts
         self._forward_fields = forward_fields
         self._forward_token = forward_token
-        self._secrets = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
+        self._secrets = [base_url.partition("?")[0], urlsplit(base_url).netloc, *([key] if key else []), *secrets]
         # Built once, not for each request: it compiles its patterns.
         self._own_redactor = Redactor(self._secrets)
         self._pool = ConnectionPool(base_url, max_idle=max_idle, connect_timeout=timeouts.connect)
@@ -229,7 +131,16 @@ class ChatApi:
         ):
             body = response.read(seconds + 1)
         chunks.check_completion(body)
-        return Completion(body, _request_id(response, self._redactor(chat)), chunks.is_wordless(body))
+        return Completion(body, clean_request_id(response, self._redactor(chat)), chunks.is_wordless(body))
+
+    def load_model(self) -> None:
+        """Ask for an answer of one token, so that a server that loads its models on demand has loaded this one.
+
+        Raises ParleyError.
+        """
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        # For as long as a whole answer may take: a server may give up loading as soon as its client leaves.
+        self.complete(ChatRequest(body, stream=False, origin=Origin("load-model", v1=True)), seconds=math.inf)
 
     def unavailable_reason(self) -> ParleyError | None:
         """Return None: an API counts as able to answer until an attempt fails."""
@@ -307,6 +218,11 @@ class ChatApi:
         fields = chat.for_upstream(self.model, self._forward_fields)
         if self._fixed_model:
             fields["model"] = self._fixed_model
+        for name, value in self._params.items():
+            # OpenAI refuses both of a pair, and `stream_options` without a stream.
+            is_given = name in fields or any(name in pair and pair & fields.keys() for pair in ONE_OF)
+            if not is_given and (chat.stream or name != "stream_options"):
+                fields[name] = value
         return msgspec.json.encode(fields)
 
     def _redactor(self, chat: ChatRequest) -> Redactor:
@@ -316,9 +232,11 @@ class ChatApi:
         return Redactor([*self._secrets, chat.origin.token])
 
     def _authorization(self, token: str | None) -> dict[str, str]:
-        """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""
+        """Return the headers that name the sender: the server's key or the caller's token, never one for lack of the
+        other, and what the operator adds to them.
+        """
         key = token if self._forward_token else self._key
-        return {"authorization": f"Bearer {key}"} if key else {}
+        return {**({"authorization": f"Bearer {key}"} if key else {}), **self._headers}
 
 
 def _event_stream(response: HttpResponse, timeout: float) -> Receive:
@@ -334,9 +252,3 @@ def _event_stream(response: HttpResponse, timeout: float) -> Receive:
         raise UpstreamBadResponse("the upstream answered with something other than an event stream")
     converted = iter([chunks.completion_as_stream(response.read(timeout))])
     return lambda _timeout: next(converted, b"")
-
-
-def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:
-    # Redacted, because it goes into the log and into a header for the caller.
-    request_id = redactor.redact(response.headers.get("x-request-id", ""))
-    return request_id if _CLEAN_ID.fullmatch(request_id) else None

@@ -14,7 +14,8 @@ from parley.concurrency import SILENCE, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError, UpstreamWordless
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
-from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
+from parley.upstream.chat_api import ChatApi, PromptForm
+from parley.upstream.open_stream import Completion, OpenStream
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
@@ -66,6 +67,10 @@ class Upstream(Protocol):
         """Prepare for the next requests."""
         ...
 
+    def load_model(self) -> None:
+        """Have the first upstream load its model. Raises ParleyError."""
+        ...
+
     def breaker_states(self) -> dict[str, str]:
         """Return the state of each upstream's breaker by name: closed, half_open, or open."""
         ...
@@ -100,6 +105,10 @@ class NoUpstream:
 
     def warm(self) -> None:
         """Do nothing."""
+
+    def load_model(self) -> None:
+        """Raise NotConfigured."""
+        raise self.unavailable_reason()
 
     def breaker_states(self) -> dict[str, str]:
         """Return no upstreams."""
@@ -184,6 +193,10 @@ class UpstreamRouter:
         """Open connections to each upstream ahead of the next requests."""
         for candidate in self.candidates:
             candidate.upstream.warm()
+
+    def load_model(self) -> None:
+        """Have the first upstream load its model; see `Upstream.load_model`."""
+        self.candidates[0].upstream.load_model()
 
     def models(self) -> list[dict[str, Any]]:
         """Return the first upstream's list of models, kept for a minute. Never raises.

@@ -38,7 +38,8 @@ from parley.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from parley.upstream.chat_api import ChatApi, OpenStream
+from parley.upstream.chat_api import ChatApi
+from parley.upstream.open_stream import OpenStream
 from parley.wire.chunks import Envelope
 
 Connect = Callable[..., ChatApi]
