@@ -43,10 +43,7 @@ from typing import Any, Self
 
 
 class ParleyError(Exception):
-    """A request that is not answered with success. `message` is shown to the caller and holds no secrets.
-
-    `reason` tells the operator more, in the log line alone, such as the setting whose time limit was reached.
-    """
+    """A request that is not answered with success. `message` is shown to the caller and holds no secrets."""
 
     status = 500
     type = "server_error"
@@ -70,12 +67,10 @@ class ParleyError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
-        reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
-        self.reason = reason
         self.headers = dict(headers or {})
         if status is not None:
             self.status = status
@@ -216,7 +211,8 @@ class UpstreamError(ParleyError):
     """The upstream answered with a server error, or sent one inside the stream.
 
     `upstream_code` is the code that the upstream gave. `retryable` decides for this error, in place of its class,
-    whether another attempt at this or another upstream may succeed.
+    whether another attempt at this or another upstream may succeed. `reason` tells the operator more, in the log alone,
+    such as the setting whose time limit was reached.
     """
 
     status = 502
@@ -225,10 +221,17 @@ class UpstreamError(ParleyError):
     speakable = True
 
     def __init__(
-        self, message: str, *, upstream_code: str | None = None, retryable: bool | None = None, **others: Any
+        self,
+        message: str,
+        *,
+        upstream_code: str | None = None,
+        retryable: bool | None = None,
+        reason: str | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(message, **others)
         self.upstream_code = upstream_code
+        self.reason = reason or message
         if retryable is not None:
             self.retryable = self.may_fail_over = retryable
 

@@ -44,6 +44,7 @@ class Services:
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
+        # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
             Bases(settings.kb_dir, index_factory_of(settings).build, in_background),
@@ -109,6 +110,7 @@ class Services:
 
         It ends in a sentence mark and a space, so that speech starts at once and the answer does not stick to it.
         """
+        # A single phrase has no others, and is repeated.
         phrases = self.settings.waiting_messages
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)
@@ -198,6 +200,7 @@ def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
                 settings.llm_api_key,
                 settings.llm_model,
                 timeouts,
+                # Each turn may need a connection, and each that it leaves behind saves the next one a handshake.
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
@@ -208,6 +211,7 @@ def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
                 secrets=settings.secrets,
             )
         ]
+    # For `flask` commands there is no master that could have started it.
     if model_process.running:
         return [
             EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams, params=settings.llm_params)
@@ -226,6 +230,7 @@ def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
+            # Its own alone: LLM_HEADERS may hold a key of the first upstream, and LLM_PARAMS what only that one knows.
             headers=fallback.headers,
             params=fallback.params,
             spare=settings.spare_connections,

@@ -29,7 +29,7 @@ from gevent import get_hub, getcurrent
 from parley.admission import Admission
 from parley.client_connection import ClientWatcher
 from parley.concurrency import SILENCE
-from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown
+from parley.errors import AnswerCapped, ClientGone, InternalError, ParleyError, ServerShuttingDown, UpstreamError
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -263,7 +263,8 @@ class Turn:
 
     def _record_failure(self, error: ParleyError, outcome: str) -> None:
         self.record.code = error.code
-        self.record.reason = error.reason
+        if isinstance(error, UpstreamError):
+            self.record.reason = error.reason
         self.record.outcome = "shutdown" if isinstance(error, ServerShuttingDown) else outcome
 
     def _deliver(self) -> None:

@@ -14,9 +14,10 @@ class TurnRecord:
     """The fields of a request's log line. Times are milliseconds since the request arrived.
 
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
-    ("proxy") gave it. `reason` tells the operator more of an error. `first_ms` is the time of the first byte, a waiting
-    message included; `ttft_ms` that of the upstream's first content that is heard, not thought. `passages` is the
-    number of passages given to the model, found in `lookup_ms`.
+    ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
+    upstream's first content that is heard, not thought. `reason` is what the upstream's last failure was: without
+    secrets and private addresses, on one line. `passages` is the number of passages given to the model, found in
+    `lookup_ms`.
     """
 
     endpoint: str

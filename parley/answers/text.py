@@ -23,6 +23,7 @@ from parley.services import Services
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.heard import HeardDetector
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -105,6 +106,7 @@ class WaitingMessage:
         delay_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
         self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
         self._is_first = True
+        self._heard = HeardDetector()
 
     @property
     def seconds_left(self) -> float | None:
@@ -126,7 +128,7 @@ class WaitingMessage:
                 except StopIteration as stop:
                     value: Value = stop.value
                     return value
-                if batch is not SILENCE and _decides(batch):
+                if batch is not SILENCE and self._ends_the_wait(batch):
                     self._due = math.inf
                 is_due = time.monotonic() >= self._due
                 if batch is not SILENCE or not is_due:
@@ -136,11 +138,10 @@ class WaitingMessage:
                 yield from self.if_due()
             return (yield from batches)
 
-
-def _decides(batch: list[bytes]) -> bool:
-    """Return True if anything of a batch is heard, or ends the answer: a waiting message would come too late."""
-    views = [chunks.look(payload) for payload in batch if not isinstance(payload, sse.Comment)]
-    return any(view.is_heard or view.finishes for view in views)
+    def _ends_the_wait(self, batch: list[bytes]) -> bool:
+        """Return True if anything of a batch is heard, or ends the answer: the message would come too late."""
+        views = [chunks.look(payload) for payload in batch if not isinstance(payload, sse.Comment)]
+        return any([self._heard.feed(view) or view.finishes for view in views])
 
 
 def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_citations: bool) -> Batches:

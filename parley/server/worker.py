@@ -107,7 +107,7 @@ def load_model(once: OncePerServer, services: Services) -> None:
             try:
                 services.upstream.load_model()
             except ParleyError as error:
-                reason = error.reason or error.message
+                reason = getattr(error, "reason", error.message)
                 log.warning("model_not_loaded", code=error.code, reason=reason, again_after_s=LOAD_AGAIN_SECONDS)
             else:
                 once.done()

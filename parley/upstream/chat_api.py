@@ -26,7 +26,7 @@ from parley.upstream.open_stream import Completion, OpenStream, clean_request_id
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, Receive, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import chunks
+from parley.wire import chunks, heard
 from parley.wire.chunks import Envelope
 from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, Origin
 
@@ -131,7 +131,7 @@ class ChatApi:
         ):
             body = response.read(seconds + 1)
         chunks.check_completion(body)
-        return Completion(body, clean_request_id(response, self._redactor(chat)), chunks.is_wordless(body))
+        return Completion(body, clean_request_id(response, self._redactor(chat)), heard.is_wordless(body))
 
     def load_model(self) -> None:
         """Ask for an answer of one token, so that a server that loads its models on demand has loaded this one.

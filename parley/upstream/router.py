@@ -154,6 +154,7 @@ class UpstreamRouter:
         del chat
         with contextlib.closing(stream):
             record.upstream_request_id = stream.request_id
+            # Not for thoughts, nor for an answer that a filter withheld: the caller hears neither.
             if stream.is_heard:
                 record.ttft_ms = record.elapsed_ms
             elif stream.is_wordless:
@@ -243,6 +244,7 @@ class UpstreamRouter:
             hold=OpenStream.hold_until_heard if self._hedge_after else None,
         )
         with contextlib.closing(attempts):
+            # A second attempt where nothing has been sent is the business of `Attempts`: it needs no common envelope.
             is_second = False
             while True:
                 # Heartbeats are needed only once the response has begun, that is after a waiting message.

@@ -27,6 +27,7 @@ from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, Up
 from parley.upstream.timeouts import Timeouts
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.heard import HeardDetector, is_withheld
 from parley.wire.sse import Batch
 
 MAX_ANSWER_BYTES = 4 << 20
@@ -69,8 +70,9 @@ class StreamReader:
         self._decoder = sse.Decoder()
         self._empty = True
         self._unfinished: frozenset[object] = frozenset()
-        self.any_finished = False
+        self._any_finished = False
         self.committed = False
+        self._heard = HeardDetector()
         self.is_heard = False
         self.is_withheld = False
         self.wake_at = math.inf
@@ -90,6 +92,11 @@ class StreamReader:
             # All that was to be said has been said: the failure came behind it.
             if not self._is_finished:
                 raise
+
+    @property
+    def any_finished(self) -> bool:
+        """True if a choice has its finish_reason."""
+        return self._any_finished
 
     def _until_done(self, receive: Receive) -> Iterator[Batch]:
         """Yield batches until DONE or the end of the bytes."""
@@ -179,17 +186,17 @@ class StreamReader:
             self._empty = False
         self.envelope.calls_tool = self.envelope.calls_tool or view.calls_tool
         self._unfinished = view.unfinished(self._unfinished)
-        self.any_finished = self.any_finished or view.finishes
+        self._any_finished = self._any_finished or view.finishes
         self.committed = self.committed or view.commits
-        self.is_heard = self.is_heard or view.is_heard
-        self.is_withheld = self.is_withheld or view.is_withheld
+        self.is_heard = self.is_heard or self._heard.feed(view)
+        self.is_withheld = self.is_withheld or any(is_withheld(choice.finish_reason) for choice in view.choices or ())
 
     def _ending(self) -> list[bytes]:
         """Return the finish chunk if the upstream left it out (Ollama may). Raises UpstreamError if truncated."""
         if self._empty:
             raise UpstreamEmptyResponse("the upstream's answer is empty")
         # After DONE one finish_reason is enough: some choices of several may have come without.
-        if self._is_finished or (self.done and self.any_finished):
+        if self._is_finished or (self.done and self._any_finished):
             return []
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -101,56 +101,6 @@ _CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{
 """Form of an upstream's error code that is passed on: words and short numbers, which no key is."""
 
 
-_UNSPOKEN = re.compile(r"[\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*")
-"""White space and the marks of Unicode that have no sound: text of these alone is no word."""
-_THOUGHT_PART = re.compile(r"think|thought|reason", re.IGNORECASE)
-"""Matches the type of a part of a content that holds thoughts (Mistral: "thinking")."""
-
-
-def has_words(content: Any) -> bool:
-    """Return True if a content, or one of its parts, holds a word that is meant for the caller."""
-    if isinstance(content, str):
-        return not _UNSPOKEN.fullmatch(content)
-    if isinstance(content, dict):
-        is_thought = content.get("thought") is True or _THOUGHT_PART.search(str(content.get("type")))
-        return not is_thought and any(map(has_words, (content.get("text"), content.get("refusal"))))
-    return isinstance(content, list) and any(map(has_words, content))
-
-
-def has_sound(audio: Any) -> bool:
-    """Return True if a field `audio` holds sound or a transcript, not its id or its end alone."""
-    return isinstance(audio, dict) and (bool(audio.get("data")) or has_words(audio.get("transcript")))
-
-
-HEARD_FIELDS: Mapping[str, Callable[[Any], bool]] = {
-    "content": has_words,
-    "refusal": has_words,
-    "audio": has_sound,
-    "tool_calls": bool,
-    "function_call": bool,
-}
-"""Fields of a delta or a message that a caller hears or acts on, each with its test for something in it.
-
-Everything else is sent, but not heard: thoughts in their many fields (`reasoning_content`, `reasoning`,
-`reasoning_details`, `thinking`, `thinking_blocks`), annotations, signatures.
-"""
-WITHHELD_REASONS = frozenset(
-    {"blocklist", "content_filter", "guardrail_intervened", "prohibited_content", "refusal", "safety", "sensitive"}
-)
-"""Finish reasons, in small letters, of an answer that was withheld on purpose: it need not hold a word."""
-
-
-def is_heard(fields: Mapping[str, Any] | None) -> bool:
-    """Return True if a caller hears anything of a delta or a message."""
-    # Gemini writes thoughts into the content, and marks them: {"google": {"thought": true}}.
-    marks = (fields or {}).get("extra_content")
-    if isinstance(marks, dict) and any(
-        isinstance(mark, dict) and mark.get("thought") is True for mark in marks.values()
-    ):
-        return False
-    return any(value and HEARD_FIELDS[name](value) for name, value in (fields or {}).items() if name in HEARD_FIELDS)
-
-
 class _Choice(msgspec.Struct):
     index: int | float | str | None = 0
     delta: dict[str, Any] | None = None
@@ -193,16 +143,6 @@ class ChunkView(msgspec.Struct):
         return any(
             value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
         )
-
-    @property
-    def is_heard(self) -> bool:
-        """True if the chunk holds anything that a caller hears or acts on."""
-        return any(is_heard(choice.delta) for choice in self.choices or ())
-
-    @property
-    def is_withheld(self) -> bool:
-        """True if a choice ends because its words were withheld on purpose."""
-        return any(str(choice.finish_reason).lower() in WITHHELD_REASONS for choice in self.choices or ())
 
     @property
     def delta(self) -> dict[str, Any]:
@@ -265,22 +205,6 @@ def check_completion(body: bytes) -> None:
     view.raise_for_failure()
     if not view.choices:
         raise UpstreamBadResponse("the upstream's answer has no choices")
-
-
-class _WholeChoice(msgspec.Struct):
-    message: dict[str, Any] | None = None
-    finish_reason: Any = None
-
-
-class _Whole(msgspec.Struct):
-    choices: list[_WholeChoice]
-
-
-def is_wordless(body: bytes) -> bool:
-    """Return True if nothing is heard of a whole answer that was not withheld on purpose either."""
-    choices = msgspec.json.decode(body, type=_Whole).choices
-    withheld = any(str(choice.finish_reason).lower() in WITHHELD_REASONS for choice in choices)
-    return not withheld and not any(is_heard(choice.message) for choice in choices)
 
 
 def with_field(payload: bytes, name: str, value: Any) -> bytes:

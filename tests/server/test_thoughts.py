@@ -165,6 +165,7 @@ EMPTY: dict[str, list[Step]] = {
     "white space": unheard({"content": " "}, {"content": "\n\u200b"}),
     "thoughts": unheard({"reasoning_content": "Hmm"}, {"reasoning_content": "so"}, reason="length"),
     "empty content": unheard({"content": "", "reasoning": "Hmm"}, {"content": "", "reasoning": "so"}),
+    "marked thoughts": unheard({"content": "<think>Hmm"}, {"content": " so"}, reason="length"),
     "tools named but not called": unheard({"tool_calls": []}, reason="tool_calls"),
     "usage": [*events([ROLE, chunk({}, "length"), chunk({}, choices=[], usage=USAGE)]), event(DONE), END],
     "one piece": message(content="  "),
@@ -181,7 +182,7 @@ def test_an_answer_without_a_word_is_asked_for_again(
     rested(single, first)
     first.script = in_turn(empty, says("Now then"))
     heard = ask(single, way)
-    assert heard.text.strip(" \n\u200b") == "Now then" and heard.finish_reasons == ["stop"]
+    assert heard.text.replace("<think>Hmm so", "").strip(" \n\u200b") == "Now then" and heard.finish_reasons == ["stop"]
     assert len(first.calls) == heard.end["attempts"] == 2 and heard.end["outcome"] == "ok"
     assert len({chunk["id"] for chunk in heard.chunks}) == 1 and heard.body.count(b'"role"') <= 1
     assert heard.payloads.count(DONE) == 1
@@ -286,6 +287,15 @@ def test_a_time_cap_inside_thoughts_is_empty(first: FakeUpstream, quick_servers:
     heard = ask(server)
     assert heard.text.strip() == text and heard.payloads[-1] == DONE
     assert heard.end["outcome"] == ("spoken_fallback" if text else "empty") and len(first.calls) == 1
+
+
+@pytest.mark.row("RA-05")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_relayed_voice_without_sound(first: FakeUpstream, quick_servers: Servers, stream: bool) -> None:
+    server = rested(quick_servers(AUDIO_MODE="relay"), first)
+    first.script = in_turn(wordless, says("In words"))
+    heard = ask(server, "audio", stream=stream)
+    assert b"In" in heard.body and (len(first.calls), heard.end["outcome"]) == (2, "ok")
 
 
 @pytest.mark.row("RA-05")
