@@ -31,6 +31,7 @@ TIMEOUT = 2.0
         ("http://a.example:443/x/y/", ("a.example", 443), "a.example:443", "/x/y/models"),
         ("https://a.example:443", ("a.example", 443), "a.example", "/models"),
         ("http://[::1]:8080/v1", ("::1", 8080), "[::1]:8080", "/v1/models"),
+        ("http://a.example/x?api-version=7&b", ("a.example", 80), "a.example", "/x/models?api-version=7&b"),
         ("http://[2001:db8::1]", ("2001:db8::1", 80), "[2001:db8::1]", "/models"),
     ],
 )

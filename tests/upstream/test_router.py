@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -26,7 +27,7 @@ from fake_upstream import (
 )
 
 from parley.concurrency import SILENCE
-from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
+from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused, UpstreamWordless
 from parley.turn_record import TurnRecord
 from parley.upstream import router
 from parley.upstream.chat_api import ChatApi
@@ -150,6 +151,46 @@ def test_a_late_stream_is_hedged(route: Route, fake: FakeUpstream, other: FakeUp
     assert b"other" in said and (kept.upstream, kept.attempts) == ("up-1", 2)
 
 
+THOUGHT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","reasoning":"Hmm"}}]}'
+CUT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
+THINKS = [*events([THOUGHT, CUT]), event(DONE), END]
+
+
+@pytest.mark.row("RA-05")
+def test_thoughts_and_the_answer_after_them_are_one(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    fake.script = THINKS
+    kept = record()
+    batches = list(route(fake, other).stream(chat_request(), Envelope.new("m"), kept))
+    payloads = [json.loads(payload) for batch in batches if batch is not SILENCE for payload in batch]
+    deltas = [payload["choices"][0]["delta"] for payload in payloads]
+    assert {payload["id"] for payload in payloads} == {"up"} and isinstance(batches[-1], LastBatch)
+    assert [delta.get("content") for delta in deltas] == [None, "", "From", " the", " other", None]
+    assert [delta.get("role") for delta in deltas] == ["assistant", *[None] * 5]
+    assert (kept.upstream, kept.attempts, kept.outcome) == ("up-1", 2, None) and kept.ttft_ms is not None
+
+
+@pytest.mark.row("RA-05")
+def test_an_answer_that_stays_wordless_is_told_in_the_record(route: Route, fake: FakeUpstream) -> None:
+    fake.script = THINKS
+    kept = record()
+    came = text(route(fake).stream(chat_request(), Envelope.new("m"), kept))
+    assert came.count(b"Hmm") == 2 and came.count(b'"length"') == 1 and came.count(b'"role"') == 1
+    assert (kept.outcome, kept.code, kept.ttft_ms) == ("empty", "upstream_empty_response", None)
+
+
+@pytest.mark.row("RA-05")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_wordless_answer_may_be_an_error(route: Route, fake: FakeUpstream, stream: bool) -> None:
+    fake.script = THINKS if stream else completion(" ")
+    upstream = route(fake, passes_wordless=False)
+    with pytest.raises(UpstreamWordless):
+        if stream:
+            text(upstream.stream(chat_request(), Envelope.new("m"), record()))
+        else:
+            upstream.complete(chat_request(stream=False), record())
+    assert len(fake.calls) == 2 and upstream.breaker_states() == {"up-0": "closed"}
+
+
 def test_a_whole_answer_is_retried_and_returned_as_it_came(route: Route, fake: FakeUpstream) -> None:
     fake.enqueue(refusal(503, {"message": "no"}, SOON))
     fake.script = completion("Hello", {"x-request-id": "up-7"})
@@ -201,6 +242,8 @@ def test_without_an_upstream_requests_name_the_settings() -> None:
             ask()
         assert (raised.value.status, raised.value.code) == (503, "not_configured")
         assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
+    with pytest.raises(NotConfigured):
+        upstream.load_model()
     assert isinstance(upstream.unavailable_reason(), NotConfigured) and upstream.models() == []
 
 
