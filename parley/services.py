@@ -192,11 +192,11 @@ def upstream_of(settings: Settings) -> Upstream:
 
 
 def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
-    if settings.llm_base_url or settings.llm_api_key:
+    if settings.model_url:
         return [
             ChatApi(
                 "primary",
-                settings.llm_base_url or OPENAI_BASE_URL,
+                settings.model_url,
                 settings.llm_api_key,
                 settings.llm_model,
                 timeouts,

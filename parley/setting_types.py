@@ -145,14 +145,14 @@ def parse_text(value: str) -> str:
 
 
 def split_route(url: str) -> tuple[str, str]:
-    """Return a URL without its query, last slashes and route, and the route with its slash; empty if there is none."""
-    url = url.partition("?")[0].rstrip("/")
-    route = _ROUTE.search(url)
+    """Return a URL without its query, last slashes and routes, and the routes with their slashes, often none."""
+    base = url = url.partition("?")[0].rstrip("/")
     host = urlsplit(url).hostname or ""
-    is_kept = route and any(host.endswith(end) and route[1] == kept for end, kept in KEPT_ROUTES.items())
-    if not route or is_kept:
-        return url, ""
-    return url[: route.start()].rstrip("/"), route[0]
+    while (route := _ROUTE.search(base)) and not any(
+        host.endswith(end) and route[1] == kept for end, kept in KEPT_ROUTES.items()
+    ):
+        base = base[: route.start()].rstrip("/")
+    return base, url[len(base) :]
 
 
 def parse_url(value: str) -> str:

@@ -294,11 +294,10 @@ class Settings:
     @property
     def named_base_urls(self) -> list[tuple[str, str]]:
         """The base URL of each upstream (models, embeddings, voice), and the setting that gives it."""
-        model = self.llm_base_url or (OPENAI_BASE_URL if self.llm_api_key else None)
         voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
         fallbacks = [("LLM_FALLBACKS", fallback.base_url) for fallback in self.llm_fallbacks]
-        embeddings = self.embeddings_base_url
-        named = [("LLM_BASE_URL", model), *fallbacks, ("EMBEDDINGS_BASE_URL", embeddings), ("TTS_BASE_URL", voice)]
+        others = [("EMBEDDINGS_BASE_URL", self.embeddings_base_url), ("TTS_BASE_URL", voice)]
+        named = [("LLM_BASE_URL", self.model_url), *fallbacks, *others]
         return [(name, url) for name, url in named if url]
 
     @property
@@ -316,6 +315,11 @@ class Settings:
         values += [value.rpartition(" ")[2] for value in values]
         hidden = [value for url in self.base_urls for value in secret_query(url).values()]
         return list(dict.fromkeys(key for key in (*keys, *values, *hidden) if key))
+
+    @property
+    def model_url(self) -> str | None:
+        """Base URL of the first upstream; None if no API is set, so that the embedded model answers."""
+        return self.llm_base_url or (OPENAI_BASE_URL if self.authenticates else None)
 
     @property
     def authenticates(self) -> bool:

@@ -40,6 +40,12 @@ def run(code: str, cwd: Path) -> str:
         ("LLM_BASE_URL", "http://host/v1/chat/completions/", "http://host/v1"),
         ("LLM_BASE_URL", '"http://host/v1/models"', "http://host/v1"),
         ("LLM_BASE_URL", "http://host/v1//Chat//Completions", "http://host/v1"),
+        ("LLM_BASE_URL", "http://host/v1/chat/completions/chat/completions", "http://host/v1"),
+        (
+            "LLM_BASE_URL",
+            "https://n.services.ai.azure.com/models/chat/completions?api-version=7",
+            "https://n.services.ai.azure.com/models?api-version=7",
+        ),
         ("LLM_BASE_URL", "https://n.services.ai.azure.com/models", "https://n.services.ai.azure.com/models"),
         (
             "LLM_BASE_URL",
@@ -351,6 +357,21 @@ def test_values_of_headers_and_queries_are_secrets() -> None:
 )
 def test_a_key_in_any_place_authenticates(environ: dict[str, str], authenticates: bool) -> None:
     assert Settings.from_environ(environ).authenticates == authenticates
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, None),
+        ({"LLM_API_KEY": "k"}, "https://api.openai.com/v1"),
+        ({"LLM_HEADERS": '{"authorization": "Bearer k"}'}, "https://api.openai.com/v1"),
+        ({"LLM_HEADERS": '{"x-title": "Shop"}'}, None),
+        ({"LLM_BASE_URL": "http://a/v1"}, "http://a/v1"),
+    ],
+    ids=str,
+)
+def test_a_key_without_a_url_is_for_openai(environ: dict[str, str], url: str | None) -> None:
+    assert Settings.from_environ(environ).model_url == url
 
 
 def test_routes_that_were_cut_are_told_by_variable() -> None:

@@ -61,7 +61,7 @@ def announce(settings: Settings, addresses: list[str]) -> None:
 
 def describe_model(settings: Settings) -> str:
     """Return the model that answers, and where it runs."""
-    if settings.llm_base_url or settings.llm_api_key:
+    if settings.model_url:
         # Without its query, which may hold a key.
         return f"{settings.llm_model} at {(settings.llm_base_url or 'OpenAI').partition('?')[0]}"
     if model_process.running:

@@ -123,8 +123,7 @@ def announce(server: Any, settings: Settings) -> None:
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)
-    wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
-    if wants_embedded and (model := model_process.model_file()):
+    if not settings.model_url and (model := model_process.model_file()):
         model_process.start(model)
     banner.announce(settings, [str(listener) for listener in server.LISTENERS])
 

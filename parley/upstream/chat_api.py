@@ -104,8 +104,10 @@ class ChatApi:
         reader = StreamReader(dataclasses.replace(envelope, used=False), timeouts, tick=tick, max_bytes=max_bytes)
         limit = "first_content" if timeouts.first_content <= seconds else "precommit"
         seconds = min(seconds, timeouts.first_content)
-        late = UpstreamTimeout("the upstream said nothing in time", reason=timeouts.reason(limit))
-        with gevent.Timeout(seconds, late):
+        # The error is in no variable: it would form a cycle with its traceback, which holds this frame and the request.
+        with gevent.Timeout(
+            seconds, UpstreamTimeout("the upstream said nothing in time", reason=timeouts.reason(limit))
+        ):
             response = self._ask(chat, timeout=seconds + 1)
             # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
@@ -123,10 +125,10 @@ class ChatApi:
         Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
         seconds = min(seconds, self._timeouts.total)
-        late = UpstreamTimeout("the upstream did not finish in time", reason=self._timeouts.reason("total"))
+        reason = self._timeouts.reason("total")
         # A timer beside the limit of `read`, which begins anew with each receive: an upstream may send drop by drop.
         with (
-            gevent.Timeout(seconds, late),
+            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time", reason=reason)),
             contextlib.closing(self._ask(chat, timeout=seconds + 1)) as response,
         ):
             body = response.read(seconds + 1)

@@ -71,8 +71,9 @@ def test_a_peer_that_does_not_answer_in_time_is_a_timeout(
 ) -> None:
     with peer() as port:
         started = time.monotonic()
-        with pytest.raises(UpstreamTimeout):
+        with pytest.raises(UpstreamTimeout) as raised:
             connect(Route.to(f"{scheme}://127.0.0.1:{port}"), 0.05)
+        assert raised.value.reason == "CONNECT_TIMEOUT of 0.05 s was reached"
         assert time.monotonic() - started < 1
 
 

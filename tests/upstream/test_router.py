@@ -153,7 +153,8 @@ def test_a_late_stream_is_hedged(route: Route, fake: FakeUpstream, other: FakeUp
 
 THOUGHT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","reasoning":"Hmm"}}]}'
 CUT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
-THINKS = [*events([THOUGHT, CUT]), event(DONE), END]
+# Apart, so that the thought has been sent when the end comes.
+THINKS = [*events([THOUGHT, CUT], 0.05), event(DONE), END]
 
 
 @pytest.mark.row("RA-05")
