@@ -1,10 +1,14 @@
 """Addresses that look wrong, and what to write instead: each remedy looks right itself."""
 
+import io
 import re
+from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from parley.server.base_urls import API_PATHS, advice
+from parley.settings import Settings
 
 WRONG = {
     "https://api.example.com": "https://api.example.com/v1",
@@ -46,3 +50,16 @@ def test_what_to_write_instead_is_told(url: str, remedy: str) -> None:
 @pytest.mark.parametrize("url", RIGHT)
 def test_a_usual_address_is_not_doubted(url: str) -> None:
     assert advice(url) is None
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "deploying.md").read_text()
+EXAMPLES = re.findall(r"```sh\n(# .+?)```", PAGE.partition("## Upstreams that need more than a key")[2], re.DOTALL)
+
+
+@pytest.mark.row("RA-11")
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.splitlines()[0] for example in EXAMPLES])
+def test_the_examples_of_upstreams_are_good_settings(example: str) -> None:
+    environ = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(example)).items()}
+    settings = Settings.from_environ(environ)
+    assert len(environ) >= 2 and [advice(url) for url in settings.base_urls] == [None] * len(settings.base_urls)
+    assert settings.authenticates or "gpu" in example
