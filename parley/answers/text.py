@@ -45,7 +45,8 @@ def complete(chat: ChatRequest, context: TurnContext, services: Services) -> byt
     try:
         return services.upstream.complete(chat, context.record)
     except UpstreamWordless as error:
-        context.record.outcome, context.record.code = "spoken_fallback", error.code
+        record = context.record
+        record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
         message = {"role": "assistant", "content": services.settings.fallback_text}
         return json.dumps(context.envelope.completion(message)).encode()
 

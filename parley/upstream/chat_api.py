@@ -133,7 +133,8 @@ class ChatApi:
         ):
             body = response.read(seconds + 1)
         chunks.check_completion(body)
-        return Completion(body, clean_request_id(response, self._redactor(chat)), heard.is_wordless(body))
+        is_wordless = run_for_size(len(body), heard.is_wordless, body)
+        return Completion(body, clean_request_id(response, self._redactor(chat)), is_wordless)
 
     def load_model(self) -> None:
         """Ask for an answer of one token, so that a server that loads its models on demand has loaded this one.

@@ -126,7 +126,7 @@ def without_thoughts(content: str) -> str:
 
 
 class _Choice(msgspec.Struct):
-    message: dict[str, Any] | None = None
+    message: Any = None
     finish_reason: Any = None
 
 
@@ -135,14 +135,24 @@ class _Completion(msgspec.Struct):
 
 
 def is_wordless(completion: bytes) -> bool:
-    """Return True if nothing is heard of a whole answer, and it was not withheld on purpose either."""
-    choices = msgspec.json.decode(completion, type=_Completion).choices
-    if any(is_withheld(choice.finish_reason) for choice in choices):
+    """Return True if nothing is heard of a whole answer, and it was not withheld on purpose either.
+
+    False as well for an answer of another form, which others judge.
+    """
+    try:
+        choices = msgspec.json.decode(completion, type=_Completion).choices
+    except msgspec.DecodeError:
         return False
-    messages = [choice.message or {} for choice in choices]
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            content = without_thoughts(content)
-            message["content"] = None if content.startswith(tuple(THOUGHT_TAGS)) else content
-    return not any(map(is_heard, messages))
+    return not any(is_withheld(choice.finish_reason) or _is_message_heard(choice.message) for choice in choices)
+
+
+def _is_message_heard(message: Any) -> bool:
+    """Return True if a caller hears anything of a message, or if it has a form that is not known here."""
+    if not isinstance(message, dict):
+        return message is not None
+    content = message.get("content")
+    if not isinstance(content, str):
+        return is_heard(message)
+    content = without_thoughts(content)
+    # Only thoughts that have not ended keep their mark.
+    return is_heard({**message, "content": None if content.startswith(tuple(THOUGHT_TAGS)) else content})

@@ -134,8 +134,17 @@ def test_filters_withhold(reason: str) -> None:
         ({"content": None, "reasoning_content": "Hmm"}, "length", True),
         ({"content": ""}, "content_filter", False),
         (None, "stop", True),
+        ("text", "stop", False),
+        ({"content": ["\ud83d"]}, "stop", False),
     ],
 )
-def test_a_whole_answer_is_judged_alike(message: dict[str, Any] | None, reason: str, wordless: bool) -> None:
+def test_a_whole_answer_is_judged_alike(message: Any, reason: str, wordless: bool) -> None:
     choice = {"index": 0, "message": message, "finish_reason": reason}
     assert is_wordless(json.dumps({"choices": [choice]}).encode()) == wordless
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"choices":["x"]}', b'{"choices":[{"message":{"content":"\\ud83d"}}]}']
+)
+def test_an_answer_of_another_form_is_not_judged(body: bytes) -> None:
+    assert not is_wordless(body)
