@@ -139,7 +139,7 @@ class ChunkView(msgspec.Struct):
 
     @property
     def commits(self) -> bool:
-        """True if the chunk holds anything besides the role: the upstream lives, and what is sent can't be unsent."""
+        """True if the chunk holds anything that a caller may hear or act on: the commit point."""
         return any(
             value and name != "role" for choice in self.choices or () for name, value in (choice.delta or {}).items()
         )
