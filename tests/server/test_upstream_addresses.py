@@ -122,10 +122,9 @@ def test_an_azure_deployment_gets_its_key_and_version(
     else:
         ask(server, way, {"authorization": "Bearer caller"})
     route = "models" if way == "models" else "chat/completions"
-    if way != "audio":
-        (call,) = upstream.calls
-        assert call.path == f"/openai/deployments/d/{route}?api-version=2024-10-21"
-        assert call.headers["api-key"] == KEY and "authorization" not in call.headers
+    (call,) = upstream.calls
+    assert call.path == f"/openai/deployments/d/{route}?api-version=2024-10-21"
+    assert call.headers["api-key"] == KEY and "authorization" not in call.headers
     assert KEY not in server.output()
 
 
