@@ -14,7 +14,9 @@ from fake_upstream import (
     DONE,
     END,
     HANG,
+    Call,
     FakeUpstream,
+    Step,
     answer,
     chunks,
     close,
@@ -153,18 +155,37 @@ def test_a_late_stream_is_hedged(route: Route, fake: FakeUpstream, other: FakeUp
 
 THOUGHT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","reasoning":"Hmm"}}]}'
 CUT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
-# Apart, so that the thought has been sent when the end comes.
-THINKS = [*events([THOUGHT, CUT], 0.05), event(DONE), END]
+THINKS = [*events([THOUGHT, CUT]), event(DONE), END]
+
+
+def thinks(*seen: threading.Event) -> Callable[[Call], Iterator[Step]]:
+    """Return the script of an upstream that ends its thoughts when they have been seen; one event for each call."""
+    left = list(seen)
+
+    def script(_call: Call) -> Iterator[Step]:
+        yield from [*events([THOUGHT]), left.pop(0), event(CUT), event(DONE), END]
+
+    return script
+
+
+def seeing(batches: Iterable[Batch], *seen: threading.Event) -> Iterator[bytes]:
+    """Yield the payloads; let the upstream go on at each thought."""
+    left = list(seen)
+    for payload in itertools.chain(*(batch for batch in batches if batch is not SILENCE)):
+        if b"Hmm" in payload:
+            left.pop(0).set()
+        yield payload
 
 
 @pytest.mark.row("RA-05")
 def test_thoughts_and_the_answer_after_them_are_one(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
-    fake.script = THINKS
+    seen = threading.Event()
+    fake.script = thinks(seen)
     kept = record()
-    batches = list(route(fake, other).stream(chat_request(), Envelope.new("m"), kept))
-    payloads = [json.loads(payload) for batch in batches if batch is not SILENCE for payload in batch]
+    batches = route(fake, other).stream(chat_request(), Envelope.new("m"), kept)
+    payloads = [json.loads(payload) for payload in seeing(batches, seen)]
     deltas = [payload["choices"][0]["delta"] for payload in payloads]
-    assert {payload["id"] for payload in payloads} == {"up"} and isinstance(batches[-1], LastBatch)
+    assert {payload["id"] for payload in payloads} == {"up"}
     assert [delta.get("content") for delta in deltas] == [None, "", "From", " the", " other", None]
     assert [delta.get("role") for delta in deltas] == ["assistant", *[None] * 5]
     assert (kept.upstream, kept.attempts, kept.outcome) == ("up-1", 2, None) and kept.ttft_ms is not None
@@ -172,9 +193,10 @@ def test_thoughts_and_the_answer_after_them_are_one(route: Route, fake: FakeUpst
 
 @pytest.mark.row("RA-05")
 def test_an_answer_that_stays_wordless_is_told_in_the_record(route: Route, fake: FakeUpstream) -> None:
-    fake.script = THINKS
+    seen = threading.Event(), threading.Event()
+    fake.script = thinks(*seen)
     kept = record()
-    came = text(route(fake).stream(chat_request(), Envelope.new("m"), kept))
+    came = b"".join(seeing(route(fake).stream(chat_request(), Envelope.new("m"), kept), *seen))
     assert came.count(b"Hmm") == 2 and came.count(b'"length"') == 1 and came.count(b'"role"') == 1
     assert (kept.outcome, kept.code, kept.ttft_ms) == ("empty", "upstream_empty_response", None)
 
