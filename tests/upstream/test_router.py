@@ -171,7 +171,7 @@ def thinks(*seen: threading.Event) -> Callable[[Call], Iterator[Step]]:
 def seeing(batches: Iterable[Batch], *seen: threading.Event) -> Iterator[bytes]:
     """Yield the payloads; let the upstream go on at each thought."""
     left = list(seen)
-    for payload in itertools.chain(*(batch for batch in batches if batch is not SILENCE)):
+    for payload in itertools.chain.from_iterable(batch for batch in batches if batch is not SILENCE):
         if b"Hmm" in payload:
             left.pop(0).set()
         yield payload
