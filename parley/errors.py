@@ -28,6 +28,7 @@ written in `parley/wire/chunks.py`.
         ├── UpstreamRedirect        502   never followed
         ├── UpstreamBadResponse     502   not a chat completion (HTML, broken JSON, an event above its cap)
         ├── UpstreamEmptyResponse   502   a success without content
+        │   └── UpstreamWordless    502   a whole answer of which a caller hears nothing
         ├── UpstreamDisconnected    502   the connection broke inside the answer
         ├── UpstreamIncomplete      502   the answer ended without `[DONE]` and without a finish_reason
         ├── UpstreamStalled         504   silence inside the answer
@@ -326,6 +327,10 @@ class UpstreamEmptyResponse(UpstreamError):
 
     code = "upstream_empty_response"
     most_attempts = 2
+
+
+class UpstreamWordless(UpstreamEmptyResponse):
+    """The upstream's answer is whole, but holds no word, no sound and no tool call: thoughts at most."""
 
 
 class UpstreamDisconnected(UpstreamError):

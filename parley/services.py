@@ -50,6 +50,7 @@ class Services:
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
+        # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
             Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
@@ -118,6 +119,7 @@ class Services:
 
         It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
         """
+        # A single phrase has no others, and is repeated.
         phrases = self.settings.waiting_messages
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)
@@ -209,28 +211,36 @@ def upstream_of(settings: Settings) -> Upstream:
         timeouts,
         tick=settings.heartbeat or settings.idle_timeout,
         hedge_after=settings.hedge_after / 1000 if settings.hedge_after else None,
+        # FALLBACK_TEXT is spoken in place of an answer without a word.
+        passes_wordless=not settings.fallback_text,
     )
 
 
 def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
-    if settings.llm_base_url or settings.llm_api_key:
+    if settings.model_url:
         return [
             ChatApi(
                 "primary",
-                settings.llm_base_url or OPENAI_BASE_URL,
+                settings.model_url,
                 settings.llm_api_key,
                 settings.llm_model,
                 timeouts,
+                # Each turn may need a connection, and each that it leaves behind saves the next one a handshake.
                 max_idle=settings.max_streams,
                 forward_fields=settings.llm_forward_fields,
                 spare=settings.spare_connections,
+                headers=settings.llm_headers,
+                params=settings.llm_params,
                 # A key of ours is never sent upstream: tokens are forwarded only while the server is open.
-                forward_token=not settings.llm_api_key and not settings.api_keys,
+                forward_token=not settings.authenticates and not settings.api_keys,
                 secrets=settings.secrets,
             )
         ]
+    # For `flask` commands there is no master that could have started it.
     if model_process.running:
-        return [EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams)]
+        return [
+            EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams, params=settings.llm_params)
+        ]
     return []
 
 
@@ -245,6 +255,9 @@ def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
             max_idle=settings.max_streams,
             forward_fields=settings.llm_forward_fields,
             fixed_model=fallback.model,
+            # Its own alone: LLM_HEADERS may hold a key of the first upstream, and LLM_PARAMS what only that one knows.
+            headers=fallback.headers,
+            params=fallback.params,
             spare=settings.spare_connections,
             secrets=settings.secrets,
         )

@@ -3,13 +3,32 @@
 Used by `settings.py` alone, and like it limited to the standard library.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
+"""Quotes, by their opening form, that may be left around a value."""
+_ROUTE = re.compile(
+    r"/+(chat/+completions|completions|models|embeddings|audio/+speech|responses|messages)$", re.IGNORECASE
+)
+"""Matches the route at the end of a URL that was copied from an example; Parley appends the routes itself."""
+KEPT_ROUTES = {".ai.azure.com": "models"}
+"""Ends of host names whose base URL itself ends in what elsewhere is a route."""
+RESERVED_HEADERS = frozenset(
+    """
+    accept accept-encoding connection content-encoding content-length content-type expect host keep-alive
+    proxy-authorization proxy-connection te traceparent trailer transfer-encoding upgrade x-request-id
+    """.split()  # noqa: SIM905 - easier to read than quoted names
+)
+"""Headers of a request to an upstream that Parley alone can write: they frame the message, or change with each call."""
+RESERVED_PARAMS = frozenset({"messages", "model", "stream"})
+"""Fields of a request that have another setting, or are the caller's alone."""
 
 
 class SettingType(NamedTuple):
@@ -23,9 +42,22 @@ class SettingType(NamedTuple):
 class UpstreamSetting:
     """One entry of `LLM_FALLBACKS`. An upstream without a model is asked for the model that the request names."""
 
-    base_url: str
+    base_url: str = dataclasses.field(repr=False)
     key: str | None = dataclasses.field(repr=False)
     model: str | None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def unquoted(value: str) -> str:
+    """Return a value without the white space and the one pair of quotes around it, which `docker --env-file` keeps."""
+    value = value.strip()
+    inside = value[1:-1].strip()
+    if len(value) < 2 or QUOTES.get(value[0]) != value[-1]:
+        return value
+    # Several items, each in quotes of its own; in JSON the quotes inside are those of its strings.
+    are_items = re.search(rf"{value[-1]}\s*[,|]\s*{value[0]}", inside) and inside[:1] not in ("[", "{")
+    return value if are_items else inside
 
 
 def matching(pattern: str, accepted: str, convert: Callable[[str], Any] = str) -> SettingType:
@@ -97,7 +129,7 @@ def separated(
     """Return the type of items that a mark separates, without empty and repeated ones, as a tuple or a frozenset."""
 
     def parse(value: str) -> Any:
-        items = dict.fromkeys(parse_item(part.strip()) for part in value.split(mark) if part.strip())
+        items = dict.fromkeys(parse_item(part) for part in map(unquoted, value.split(mark)) if part)
         if not items and not may_be_empty:
             raise ValueError
         return into(items)
@@ -112,33 +144,96 @@ def parse_text(value: str) -> str:
     return value
 
 
+def split_route(url: str) -> tuple[str, str]:
+    """Return a URL without its query, last slashes and routes, and the routes with their slashes, often none."""
+    base = url = url.partition("?")[0].rstrip("/")
+    host = urlsplit(url).hostname or ""
+    while (route := _ROUTE.search(base)) and not any(
+        host.endswith(end) and route[1] == kept for end, kept in KEPT_ROUTES.items()
+    ):
+        base = base[: route.start()].rstrip("/")
+    return base, url[len(base) :]
+
+
 def parse_url(value: str) -> str:
-    """Return a base URL without its last slashes; it has neither user nor query."""
+    """Return a base URL without its last slashes and its route; it has neither user nor query."""
+    # A path is appended to it.
+    if "?" in value:
+        raise ValueError
+    return parse_model_url(value)
+
+
+def parse_model_url(value: str) -> str:
+    """Return a base URL as `parse_url` does, with the query that each request shall bear, if any."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise ValueError
-    # A path is appended to it, and the start prints it: that rules out a query and a password.
-    if "@" in parts.netloc or "?" in value or "#" in value:
+    # The start prints the address, which rules out a password.
+    if "@" in parts.netloc or "#" in value:
         raise ValueError
     parts.port  # noqa: B018 - it raises ValueError for a port that is not a number below 65536
-    return value.rstrip("/")
+    base, _ = split_route(value)
+    return f"{base}?{parts.query}" if parts.query else base
+
+
+def parse_json(value: str) -> Any:
+    """Return a JSON value in which no name occurs twice and every number is finite."""
+    if '\\"' in value:
+        # Quotes that were escaped for a shell which the value never met.
+        with contextlib.suppress(ValueError):
+            value = json.loads(f'"{value}"')
+    # int() refuses the constants, NaN and Infinity.
+    return json.loads(value, object_pairs_hook=_unambiguous, parse_constant=int)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+def parse_headers(value: Any) -> dict[str, str]:
+    """Return headers, a JSON object of texts or what was read from one, with their names in small letters."""
+    headers = parse_json(value) if isinstance(value, str) else value
+    if not isinstance(headers, dict):
+        raise ValueError
+    for name, text in headers.items():
+        # A line break in a value would let it add headers.
+        if not isinstance(text, str) or not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,8000}[\x21-\x7e])?", text):
+            raise ValueError
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name) or name.lower() in RESERVED_HEADERS:
+            raise ValueError
+    return _unambiguous([(name.lower(), text) for name, text in headers.items()])
+
+
+def parse_params(value: Any) -> dict[str, Any]:
+    """Return fields of a request, a JSON object or what was read from one."""
+    params = parse_json(value) if isinstance(value, str) else value
+    if not isinstance(params, dict) or RESERVED_PARAMS & params.keys():
+        raise ValueError
+    return params
 
 
 def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
     """Return the entries of a JSON list of upstreams."""
-    entries = json.loads(value)
+    entries = parse_json(value)
     if not isinstance(entries, list):
         raise ValueError
     upstreams = []
     for entry in entries:
-        if not isinstance(entry, dict) or not {"base_url"} <= entry.keys() <= {"base_url", "api_key", "model"}:
+        known = {"base_url", "api_key", "model", "headers", "params"}
+        if not isinstance(entry, dict) or not {"base_url"} <= entry.keys() <= known:
             raise ValueError
-        if not all(isinstance(part, str) for part in entry.values()):
+        url, key, model = entry["base_url"], entry.get("api_key", ""), entry.get("model", "")
+        if not all(isinstance(part, str) for part in (url, key, model)):
             raise ValueError
-        key, model = entry.get("api_key"), entry.get("model")
         upstreams.append(
             UpstreamSetting(
-                parse_url(entry["base_url"]), KEY.parse(key) if key else None, parse_text(model) if model else None
+                parse_model_url(unquoted(url)),
+                KEY.parse(key) if key else None,
+                parse_text(model) if model else None,
+                parse_headers(entry.get("headers", {})),
+                parse_params(entry.get("params", {})),
             )
         )
     return tuple(upstreams)
@@ -150,6 +245,15 @@ KEY = matching(r"[\x21-\x7e]+", "a key of printable ASCII characters without spa
 KEYS = separated(",", KEY.parse, "keys of printable ASCII characters without spaces, separated by commas")
 NAMES = separated(",", str, "field names separated by commas, or *", into=frozenset, may_be_empty=True)
 URL = SettingType(parse_url, "a base URL such as https://api.openai.com/v1")
+MODEL_URL = SettingType(parse_model_url, URL.accepted)
+HEADERS = SettingType(
+    parse_headers,
+    'a JSON object of texts such as {"api-key": "..."}, without Host, Content-Length and others that Parley writes',
+)
+PARAMS = SettingType(
+    parse_params, 'a JSON object such as {"temperature": 0.2}, without `model`, `messages` and `stream`'
+)
+SWITCH = matching("on|off", "on or off", lambda value: value == "on")
 FOLDER = SettingType(Path, "a path")
 PHRASES = separated("|", parse_text, "phrases separated by |")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)

@@ -8,14 +8,20 @@ imported at module level: gunicorn's master reads its settings before anything h
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from parley import setting_types as types
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
+PUBLIC_QUERY = frozenset({"api-version"})
+"""Names in the query of a base URL whose values are no secrets."""
+_CREDENTIAL = re.compile(r"auth|key|token|secret")
+"""Matches the name of a header, or of a parameter, with which an upstream knows the operator."""
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 """Variables, in either case, that name a proxy for outgoing connections."""
 
@@ -40,6 +46,8 @@ def row(
     """
     value = None if default is None else kind.parse(default)
     metadata = {"kind": kind, "default": default, "meaning": meaning, "aliases": aliases, "shown": shown}
+    if isinstance(value, dict):
+        return dataclasses.field(default_factory=dict, repr=not secret, metadata=metadata)
     return dataclasses.field(default=value, repr=not secret, metadata=metadata)
 
 
@@ -51,24 +59,39 @@ class Settings:
         types.KEY, None, "API key for the upstream.", aliases=("OPENAI_API_KEY", "YOUR_LLM_API_KEY"), secret=True
     )
     llm_base_url: str | None = row(
-        types.URL,
+        types.MODEL_URL,
         None,
         "Base URL of the upstream, an OpenAI-compatible API.",
         aliases=("OPENAI_BASE_URL",),
+        secret=True,
         shown="OpenAI's if a key is set, else the embedded model",
     )
     llm_model: str = row(types.TEXT, "gpt-4o-mini", "Model to use when the request names none.")
     llm_fallbacks: tuple[types.UpstreamSetting, ...] = row(
         types.UPSTREAMS,
         "[]",
-        'Further upstreams, a JSON list of `{"base_url","api_key","model"}`. They are tried in this order, '
-        "until the first word is sent.",
+        'Further upstreams, a JSON list of `{"base_url","api_key","model","headers","params"}`. They are tried in this '
+        "order, until the first word is sent.",
         secret=True,
+    )
+    llm_headers: Mapping[str, str] = row(
+        types.HEADERS,
+        "{}",
+        'Further headers of each request to the upstream, a JSON object such as `{"api-key":"..."}`.',
+        secret=True,
+    )
+    llm_params: Mapping[str, Any] = row(
+        types.PARAMS,
+        "{}",
+        'Fields for the upstream where a request leaves them out, a JSON object such as `{"temperature":0.2}`.',
+    )
+    warm_model: bool = row(
+        types.SWITCH, "off", "With `on`, ask the upstream for one tiny answer at the start, so that it loads its model."
     )
     hedge_after: int | None = row(
         types.OPTIONAL_MS,
         "off",
-        "Milliseconds without content after which the next upstream is asked as well as the first. This costs tokens.",
+        "Milliseconds without a word after which the next upstream is asked as well as the first. This costs tokens.",
     )
     llm_forward_fields: frozenset[str] = row(
         types.NAMES, "", "Further request fields to forward upstream, separated by commas; `*` forwards all."
@@ -98,7 +121,7 @@ class Settings:
     waiting: int | None = row(
         types.WAITING,
         "always",
-        "When /rag speaks a waiting message: `always`, `off`, or after so many milliseconds without content. "
+        "When /rag speaks a waiting message: `always`, `off`, or after so many milliseconds without a word. "
         "A request can override it with `waiting` in its body.",
     )
     waiting_messages: tuple[str, ...] = row(
@@ -150,7 +173,9 @@ class Settings:
     )
     embeddings_cache: Path = row(types.FOLDER, ".cache", "Folder in which the passages' embeddings are cached.")
     fallback_text: str | None = row(
-        types.TEXT, None, "Text that is spoken when the server or the upstream fails during a stream."
+        types.TEXT,
+        None,
+        "Text that is spoken when the server or the upstream fails during a stream, or when an answer holds no word.",
     )
     audio_mode: str = row(
         types.choice("assets", "speech", "relay"),
@@ -181,7 +206,9 @@ class Settings:
         "with any other language they are left to the voice.",
     )
     connect_timeout: float = row(types.seconds(60), "2", "Maximum seconds to connect to the upstream.")
-    ttft_timeout: float = row(types.seconds(300), "6", "Maximum seconds until the first content of one attempt.")
+    ttft_timeout: float = row(
+        types.seconds(300), "6", "Maximum seconds until the first content of one attempt, a thought included."
+    )
     precommit_timeout: float = row(
         types.seconds(300), "9", "Maximum seconds until the first content, all attempts together."
     )
@@ -257,31 +284,76 @@ class Settings:
         values = {}
         for field in dataclasses.fields(cls):
             kind: types.SettingType = field.metadata["kind"]
-            names = (field.name.upper(), *field.metadata["aliases"])
-            name = next((name for name in names if environ.get(name, "").strip()), None)
-            if name is None:
+            name, value = given(field, environ)
+            if not value:
                 continue
             try:
-                values[field.name] = kind.parse(environ[name].strip())
+                values[field.name] = kind.parse(value)
             except ValueError:
                 # Without its cause, which may quote the value.
                 raise SettingsError(f"{name}: expected {kind.accepted}") from None
         return cls(**values)
 
     @property
+    def named_base_urls(self) -> list[tuple[str, str]]:
+        """The base URL of each upstream (models, embeddings, voice), and the setting that gives it."""
+        voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
+        fallbacks = [("LLM_FALLBACKS", fallback.base_url) for fallback in self.llm_fallbacks]
+        others = [("EMBEDDINGS_BASE_URL", self.embeddings_base_url), ("TTS_BASE_URL", voice)]
+        named = [("LLM_BASE_URL", self.model_url), *fallbacks, *others]
+        return [(name, url) for name, url in named if url]
+
+    @property
     def base_urls(self) -> list[str]:
         """Base URLs of all upstreams: models, embeddings, voice."""
-        model = self.llm_base_url or (OPENAI_BASE_URL if self.llm_api_key else None)
-        voice = self.tts_base_url or (OPENAI_BASE_URL if self.tts_api_key else None)
-        fallbacks = [fallback.base_url for fallback in self.llm_fallbacks]
-        return [url for url in (model, *fallbacks, self.embeddings_base_url, voice) if url]
+        return [url for _, url in self.named_base_urls]
 
     @property
     def secrets(self) -> list[str]:
-        """All keys, which must never leave the process."""
-        fallbacks = [fallback.key for fallback in self.llm_fallbacks]
-        ours = (self.llm_api_key, self.embeddings_api_key, self.tts_api_key)
-        return [key for key in (*ours, *fallbacks, *(self.api_keys or ())) if key]
+        """All keys, values of headers and values in queries of URLs, which must never leave the process."""
+        keys = [self.llm_api_key, self.embeddings_api_key, self.tts_api_key, *(self.api_keys or ())]
+        keys += [fallback.key for fallback in self.llm_fallbacks]
+        values = [*self.llm_headers.values(), *(text for one in self.llm_fallbacks for text in one.headers.values())]
+        # "Bearer KEY": the key alone is a secret, too.
+        values += [value.rpartition(" ")[2] for value in values]
+        hidden = [value for url in self.base_urls for value in secret_query(url).values()]
+        return list(dict.fromkeys(key for key in (*keys, *values, *hidden) if key))
+
+    @property
+    def model_url(self) -> str | None:
+        """Base URL of the first upstream; None if no API is set, so that the embedded model answers."""
+        return self.llm_base_url or (OPENAI_BASE_URL if self.authenticates else None)
+
+    @property
+    def authenticates(self) -> bool:
+        """True if requests to the first upstream bear a key of the operator's, in whatever header or query."""
+        names = [*self.llm_headers, *secret_query(self.llm_base_url or "")]
+        return bool(self.llm_api_key) or any(_CREDENTIAL.search(name) for name in names)
+
+
+def secret_query(base_url: str) -> dict[str, str]:
+    """Return the parameters of a base URL whose values are not to be shown."""
+    return {name: value for name, value in parse_qsl(urlsplit(base_url).query) if name not in PUBLIC_QUERY}
+
+
+def given(field: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the first variable that gives a setting, and its value; an empty value if there is none."""
+    names = (field.name.upper(), *field.metadata["aliases"])
+    values = [(name, types.unquoted(environ.get(name, ""))) for name in names]
+    return next((pair for pair in values if pair[1]), (names[0], ""))
+
+
+def cut_routes(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """Return each variable with a base URL whose route was cut off, and that route. To be called with good settings."""
+    found = []
+    for field in dataclasses.fields(Settings):
+        name, value = given(field, environ)
+        kind = field.metadata["kind"]
+        urls = [value] if kind in (types.URL, types.MODEL_URL) else []
+        if kind is types.UPSTREAMS and value:
+            urls = [types.unquoted(entry["base_url"]) for entry in types.parse_json(value)]
+        found += [(name, route) for url in urls if (route := types.split_route(url)[1])]
+    return found
 
 
 @functools.cache
@@ -298,9 +370,9 @@ def load() -> Settings:
     return Settings.from_environ(os.environ)
 
 
-def names_proxies() -> bool:
-    """Return whether the environment names a proxy for outgoing connections."""
-    return any(name.lower() in PROXY_VARIABLES for name, value in os.environ.items() if value)
+def named_proxies() -> dict[str, str]:
+    """Return the environment's proxies for outgoing connections by the name of their variable."""
+    return {name: value for name, value in os.environ.items() if name.lower() in PROXY_VARIABLES and value}
 
 
 def share_metrics(folder: str) -> None:

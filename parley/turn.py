@@ -7,6 +7,7 @@ The endings of a turn, what the client sees of each, and the `outcome` in the lo
     failed, nothing sent    HTTP status and error object                                error_before
     failed, words are out   a chunk with finish_reason "error", a bare error, no DONE   error_mid
     either, FALLBACK_TEXT   the text, finish chunk, a comment with the code, DONE       spoken_fallback
+    nothing said, twice     the upstream's own finish chunk, DONE                       empty
     a cap reached           finish_reason "length", DONE                                capped
     client gone             nothing; the upstream call or the search is ended           client_closed
     server stops            as "failed, words are out"                                  shutdown
@@ -156,7 +157,7 @@ class Turn:
         with self.interruptible():
             body = answer()
         self.record.first_ms = self.record.elapsed_ms
-        self.record.outcome = "ok"
+        self.record.outcome = self.record.outcome or "ok"
         self.close()
         return body
 
@@ -199,7 +200,7 @@ class Turn:
                         yield sse.frames(batch)
                     elif self._heartbeat_is_due():
                         yield sse.KEEP_ALIVE
-                self.record.outcome = "ok"
+                self.record.outcome = self.record.outcome or "ok"
                 # perf: saves a packet a turn: DONE leaves with the last batch.
                 yield sse.frames(batch) + sse.DONE
             except AnswerCapped:

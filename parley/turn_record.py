@@ -16,9 +16,10 @@ class TurnRecord:
 
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
     ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
-    upstream's first content. `reason` is what an upstream said of its last failure, or what its failure was: without
-    secrets and private addresses, on one line. `passages` is the number of passages given to the model, found in
-    `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as pictures.
+    upstream's first content that is heard, not thought. `reason` is what an upstream said of its last failure, or what
+    its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
+    the model, found in `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as
+    pictures.
     """
 
     endpoint: str

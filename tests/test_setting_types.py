@@ -70,3 +70,23 @@ def test_an_upstreams_key_does_not_show_in_its_repr() -> None:
     (upstream,) = types.UPSTREAMS.parse('[{"base_url": "http://b", "api_key": "hunter2"}]')
 
     assert upstream.key == "hunter2" and "hunter2" not in repr(upstream)
+
+
+@pytest.mark.parametrize(
+    ("value", "inside"),
+    [
+        ('"a"', "a"),
+        ("' a '", "a"),
+        ("`a`", "a"),
+        ("‘a’", "a"),
+        ('""', ""),
+        ("'\"a\"'", '"a"'),
+        ("Don't", "Don't"),
+        ("'", "'"),
+        ("\"a'", "\"a'"),
+        ('"a", "b"', '"a", "b"'),
+        ('"[{"a": "b", "c": "d"}]"', '[{"a": "b", "c": "d"}]'),
+    ],
+)
+def test_one_pair_of_quotes_around_the_whole_is_dropped(value: str, inside: str) -> None:
+    assert types.unquoted(value) == inside

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parley.setting_types import UpstreamSetting
-from parley.settings import Settings, SettingsError
+from parley.settings import Settings, SettingsError, cut_routes
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2"
@@ -37,6 +37,36 @@ def run(code: str, cwd: Path) -> str:
         ("LLM_BASE_URL", "http://localhost:8000/v1/", "http://localhost:8000/v1"),
         ("LLM_BASE_URL", "HTTPS://[::1]:65535", "HTTPS://[::1]:65535"),
         ("LLM_BASE_URL", " https://api.example.com/openai//  ", "https://api.example.com/openai"),
+        ("LLM_BASE_URL", "http://host/v1/chat/completions/", "http://host/v1"),
+        ("LLM_BASE_URL", '"http://host/v1/models"', "http://host/v1"),
+        ("LLM_BASE_URL", "http://host/v1//Chat//Completions", "http://host/v1"),
+        ("LLM_BASE_URL", "http://host/v1/chat/completions/chat/completions", "http://host/v1"),
+        (
+            "LLM_BASE_URL",
+            "https://n.services.ai.azure.com/models/chat/completions?api-version=7",
+            "https://n.services.ai.azure.com/models?api-version=7",
+        ),
+        ("LLM_BASE_URL", "https://n.services.ai.azure.com/models", "https://n.services.ai.azure.com/models"),
+        (
+            "LLM_BASE_URL",
+            "https://n.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+            "https://n.openai.azure.com/openai/deployments/d?api-version=2024-10-21",
+        ),
+        ("LLM_BASE_URL", "http://host/v1/?", "http://host/v1"),
+        ("EMBEDDINGS_BASE_URL", "'http://host/v1/embeddings'", "http://host/v1"),
+        ("TTS_BASE_URL", "http://host/v1/audio/speech", "http://host/v1"),
+        ("LLM_API_KEY", '"sk-0123"', "sk-0123"),
+        ("LLM_API_KEY", "“sk-0123”", "sk-0123"),
+        ("API_KEYS", "'one,two'", ("one", "two")),
+        ("API_KEYS", '"one", "two"', ("one", "two")),
+        ("WAITING_MESSAGES", '"One moment."|"Let me see."', ("One moment.", "Let me see.")),
+        ("FALLBACK_TEXT", "'Don't hang up.'", "Don't hang up."),
+        ("RAG_TOP_K", '" 7 "', 7),
+        ("LLM_HEADERS", '{"api-key": "k", "X-Title": "a b"}', {"api-key": "k", "x-title": "a b"}),
+        ("LLM_HEADERS", '\'{"Authorization": "Basic eDp5"}\'', {"authorization": "Basic eDp5"}),
+        ("LLM_PARAMS", '{"temperature": 0.2, "a": {"b": null}}', {"temperature": 0.2, "a": {"b": None}}),
+        ("LLM_PARAMS", '"{\\"top_k\\": 3}"', {"top_k": 3}),
+        ("WARM_MODEL", "on", True),
         ("LLM_MODEL", "org/model é 7", "org/model é 7"),
         ("LLM_FORWARD_FIELDS", " metadata, tenant ,,", frozenset({"metadata", "tenant"})),
         ("LLM_FORWARD_FIELDS", "*", frozenset({"*"})),
@@ -62,6 +92,11 @@ def run(code: str, cwd: Path) -> str:
         ("HEARTBEAT", "0", 0.0),
         ("HEDGE_AFTER", "off", None),
         ("HEDGE_AFTER", "300", 300),
+        (
+            "LLM_FALLBACKS",
+            '[{"base_url": "http://b/v1/models?key=k", "headers": {"Api-Key": "x"}, "params": {"n": 1}}]',
+            (UpstreamSetting("http://b/v1?key=k", None, None, {"api-key": "x"}, {"n": 1}),),
+        ),
         (
             "LLM_FALLBACKS",
             '[{"base_url": "http://b/v1/", "api_key": "k", "model": "m"}, {"base_url": "http://c"}]',
@@ -101,7 +136,40 @@ BAD = [
     ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
     ("RAG_MIN_COVERAGE", "a number from 0 to 1 such as 0.25", ["-0.1", "1.1", "2", ".5", "nan", "0,5"]),
     ("RAG_MIN_COSINE", "a number from 0 to 1 such as 0.25", ["1.01", "1e-1"]),
-    ("EMBEDDINGS_BASE_URL", URL_FORM, ["api.example.com", "ftp://x", "http://a@b"]),
+    ("EMBEDDINGS_BASE_URL", URL_FORM, ["api.example.com", "ftp://x", "http://a@b", "http://a?b=c"]),
+    (
+        "LLM_HEADERS",
+        'a JSON object of texts such as {"api-key": "..."}, without Host, Content-Length and others that Parley writes',
+        [
+            "[]",
+            "api-key: x",
+            '{"api-key": 7}',
+            '{"api-key": ""}',
+            '{"api-key": "a\\r\\nx: y"}',
+            '{"api-key": "é"}',
+            '{"api key": "x"}',
+            '{"": "x"}',
+            '{"Host": "x"}',
+            '{"content-length": "0"}',
+            '{"Transfer-Encoding": "chunked"}',
+            '{"a": "x", "A": "y"}',
+            '{"a": "x", "a": "y"}',
+        ],
+    ),
+    (
+        "LLM_PARAMS",
+        'a JSON object such as {"temperature": 0.2}, without `model`, `messages` and `stream`',
+        [
+            "[]",
+            "temperature=0",
+            '{"a": NaN}',
+            '{"messages": []}',
+            '{"model": "m"}',
+            '{"stream": true}',
+            '{"a": 1, "a": 2}',
+        ],
+    ),
+    ("WARM_MODEL", "on or off", ["yes", "1", "true"]),
     ("EMBEDDINGS_API_KEY", KEY_FORM, ["a b"]),
     ("EMBEDDINGS_MODEL", "text on one line", ["a\nb"]),
     ("EMBEDDINGS_TIMEOUT", "seconds above 0, at most 10", ["0", "11", "400ms"]),
@@ -133,6 +201,9 @@ BAD = [
             '[{"base_url": "http://b", "api_key": "a b"}]',
             '[{"base_url": "http://b", "key": "x"}]',
             '[{"base_url": 7}]',
+            '[{"base_url": "http://b", "headers": {"host": "x"}}]',
+            '[{"base_url": "http://b", "params": {"stream": true}}]',
+            '[{"base_url": "http://b", "base_url": "http://c"}]',
         ],
     ),
     ("RAG_TIMEOUT", "seconds above 0, at most 60", ["0", "61"]),
@@ -171,8 +242,8 @@ BAD = [
             "http://höst/v1",
             "http://user:pw@host/v1",
             "http://user@host/v1",
-            "http://host/v1?key=x",
             "http://host/v1#x",
+            "http://host/v1?a#x",
             "http://host/\nv1",
         ],
     ),
@@ -256,6 +327,60 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (settings.stream_timeout, settings.graceful_timeout, settings.rag_top_k) == (300, 25, 4)
     assert (settings.max_streams, settings.max_body) == (1000, 2 << 20)
     assert (settings.log_level, settings.log_format) == ("info", None)
+
+
+def test_values_of_headers_and_queries_are_secrets() -> None:
+    settings = Settings.from_environ(
+        {
+            "LLM_BASE_URL": f"http://a?key={SECRET}&api-version=2024-10-21",
+            "LLM_HEADERS": '{"authorization": "Bearer of-a-header"}',
+            "LLM_FALLBACKS": '[{"base_url": "http://b?code=of-a-query", "headers": {"api-key": "of-a-fallback"}}]',
+        }
+    )
+    for secret in (SECRET, "of-a-header", "of-a-query", "of-a-fallback"):
+        assert secret in settings.secrets and secret not in repr(settings)
+    assert "2024-10-21" not in settings.secrets
+
+
+@pytest.mark.parametrize(
+    ("environ", "authenticates"),
+    [
+        ({}, False),
+        ({"LLM_API_KEY": "k"}, True),
+        ({"LLM_HEADERS": '{"X-Title": "Shop", "HTTP-Referer": "https://a"}'}, False),
+        ({"LLM_HEADERS": '{"Api-Key": "k"}'}, True),
+        ({"LLM_HEADERS": '{"cf-aig-authorization": "k"}'}, True),
+        ({"LLM_BASE_URL": "http://a?key=k"}, True),
+        ({"LLM_BASE_URL": "http://a?api-version=7"}, False),
+    ],
+    ids=str,
+)
+def test_a_key_in_any_place_authenticates(environ: dict[str, str], authenticates: bool) -> None:
+    assert Settings.from_environ(environ).authenticates == authenticates
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, None),
+        ({"LLM_API_KEY": "k"}, "https://api.openai.com/v1"),
+        ({"LLM_HEADERS": '{"authorization": "Bearer k"}'}, "https://api.openai.com/v1"),
+        ({"LLM_HEADERS": '{"x-title": "Shop"}'}, None),
+        ({"LLM_BASE_URL": "http://a/v1"}, "http://a/v1"),
+    ],
+    ids=str,
+)
+def test_a_key_without_a_url_is_for_openai(environ: dict[str, str], url: str | None) -> None:
+    assert Settings.from_environ(environ).model_url == url
+
+
+def test_routes_that_were_cut_are_told_by_variable() -> None:
+    environ = {
+        "OPENAI_BASE_URL": "'http://a/v1/chat/completions/'",
+        "EMBEDDINGS_BASE_URL": "http://a/v1",
+        "LLM_FALLBACKS": '[{"base_url": "http://b/models?key=k"}, {"base_url": "http://c/v1"}]',
+    }
+    assert cut_routes(environ) == [("OPENAI_BASE_URL", "/chat/completions"), ("LLM_FALLBACKS", "/models")]
 
 
 def test_variables_of_others_are_passed_over() -> None:

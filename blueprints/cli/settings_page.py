@@ -61,9 +61,28 @@ GROUPS = (
                 "model answers, if it is installed.",
             ),
             "LLM_BASE_URL": Advice(
-                "Base URL of the upstream's API, without `/chat/completions`.",
+                "Base URL of the upstream's API. A route at its end, such as `/chat/completions`, is cut off; a query "
+                "is kept and sent with each request.",
                 "Set it for any API other than OpenAI's, such as `https://api.groq.com/openai/v1` or a server of your "
-                "own. A local server may need no key.",
+                "own. A local server may need no key. At the start the log names an address that looks incomplete.",
+            ),
+            "LLM_HEADERS": Advice(
+                "Headers that are sent to `LLM_BASE_URL` with each request, as a JSON object of texts. "
+                "`Authorization` replaces that of `LLM_API_KEY`. Their values appear in no log and in no answer.",
+                "Set it for an upstream that needs more than a key: "
+                "[deploying.md](deploying.md#upstreams-that-need-more-than-a-key).",
+            ),
+            "LLM_PARAMS": Advice(
+                "Fields that are added to each request for `LLM_BASE_URL` which leaves them out, as a JSON object. A "
+                "field that the caller sends is never changed.",
+                'Set it for what all callers should get, such as `{"temperature": 0.2, "max_tokens": 300}` or '
+                '`{"chat_template_kwargs": {"enable_thinking": false}}`.',
+            ),
+            "WARM_MODEL": Advice(
+                "With `on`, one worker asks `LLM_BASE_URL` for an answer of one token at the start, and again every 20 "
+                "seconds until it succeeds. It waits for `STREAM_TIMEOUT`, and delays no call.",
+                "Set it for a server that loads its model when it is first asked and gives up when the client leaves: "
+                "otherwise every call ends at `TTFT_TIMEOUT`.",
             ),
             "LLM_MODEL": Advice(
                 "Name of the model that is asked for where a request names none.",
@@ -71,12 +90,14 @@ GROUPS = (
             ),
             "LLM_FALLBACKS": Advice(
                 "Further upstreams, which are asked in this order when an attempt fails before the first word. Each "
-                "entry has a `base_url`, and optionally an `api_key` and a `model`.",
+                "entry has a `base_url`, and optionally an `api_key`, a `model`, `headers` and `params`; the last two "
+                "are what `LLM_HEADERS` and `LLM_PARAMS` are for `LLM_BASE_URL`.",
                 "Set it where a call must be answered although your first provider is down.",
             ),
             "HEDGE_AFTER": Advice(
-                "Milliseconds without content after which the next upstream (or the same one again) is asked in "
-                "parallel; the first to answer is used. In the long run at most a fifth of the requests are doubled.",
+                "Milliseconds without a word after which the next upstream (or the same one again) is asked in "
+                "parallel; the first to be heard is used. Thoughts of a model are held back until then. In the long "
+                "run at most a fifth of the requests are doubled.",
                 "Set it to about the 95th percentile of your model's time to first token, if rare slow answers matter "
                 "more to you than the tokens of the second request.",
             ),
@@ -87,8 +108,8 @@ GROUPS = (
                 "that were held back.",
             ),
             "FALLBACK_TEXT": Advice(
-                "Text that is sent in place of an error when the server or the upstream fails, so that the caller "
-                "hears a sentence and not silence.",
+                "Text that is sent in place of an error when the server or the upstream fails, and in place of an "
+                "answer without a word, so that the caller hears a sentence and not silence.",
                 "Set it in production to something short, such as `Sorry, please say that again.` Leave it unset while "
                 "you test, in order to see the errors.",
             ),
@@ -132,7 +153,7 @@ GROUPS = (
             ),
             "WAITING": Advice(
                 "When `/rag` speaks a waiting message: `always` (at once), `off`, or only after this many milliseconds "
-                "without content. A request may override it with the field `waiting`.",
+                "without a word; thoughts of a model are none. A request may override it with the field `waiting`.",
                 "Set it to `off` if your platform speaks filler words of its own, or to a few hundred milliseconds if "
                 "your model is usually faster than that.",
             ),
@@ -252,9 +273,11 @@ GROUPS = (
                 "Raise it for a very distant upstream.",
             ),
             "TTFT_TIMEOUT": Advice(
-                "Time to the first content of one attempt, and to the first sound of a clause at a speech API.",
-                "Raise it for models that think before they speak, and for voices that send a clause only when it is "
-                "complete.",
+                "Time to the first content of one attempt, to which a model's thoughts count, and to the first sound "
+                "of a clause at a speech API.",
+                "Raise it for models that think before they speak and hide their thoughts, and for voices that send "
+                "a clause only when it is complete; for a model that is slow to load, see `WARM_MODEL`. The log line "
+                "of a call that it ended names it.",
             ),
             "PRECOMMIT_TIMEOUT": Advice(
                 "Time to the first content over all attempts together.",

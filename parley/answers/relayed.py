@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+from parley.answers import text
 from parley.answers.playback import Player, message_of, sound_for
 from parley.concurrency import SILENCE, checkpoint
 from parley.services import Services
@@ -48,7 +49,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
 
 def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
-    body = services.upstream.complete(in_audio(context.chat), context.record)
+    body = text.complete(in_audio(context.chat), context, services)
     completion: dict[str, Any] = upstream_json.decode(body)
     message = message_of(completion["choices"][0])
     said = audio.spoken(message, checkpoint)

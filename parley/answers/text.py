@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from parley.answers.query_rewriting import rewrite_query
 from parley.concurrency import SILENCE
+from parley.errors import UpstreamWordless
 from parley.knowledge import prompt
 from parley.knowledge.index import Query
 from parley.knowledge.retriever import Grounding
@@ -22,6 +23,7 @@ from parley.services import Services
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.heard import HeardDetector
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -35,7 +37,18 @@ def chat(context: TurnContext, services: Services) -> Batches:
 
 def chat_json(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, byte for byte."""
-    return services.upstream.complete(context.chat, context.record)
+    return complete(context.chat, context, services)
+
+
+def complete(chat: ChatRequest, context: TurnContext, services: Services) -> bytes:
+    """Return the upstream's whole answer to `chat`, byte for byte; FALLBACK_TEXT in place of one without a word."""
+    try:
+        return services.upstream.complete(chat, context.record)
+    except UpstreamWordless as error:
+        record = context.record
+        record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
+        message = {"role": "assistant", "content": services.settings.fallback_text}
+        return json.dumps(context.envelope.completion(message)).encode()
 
 
 def rag(context: TurnContext, services: Services) -> Batches:
@@ -57,7 +70,7 @@ def rag_json(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, with the passages that the model was given as `citations`."""
     services.knowledge.require(context.chat.kb)
     found = services.knowledge.ground(*_lookup(context, services), context.record)
-    completion = services.upstream.complete(_grounded_question(context, found, services), context.record)
+    completion = complete(_grounded_question(context, found, services), context, services)
     return chunks.with_field(completion, "citations", found.citations)
 
 
@@ -82,7 +95,7 @@ def _grounded_question(context: TurnContext, found: Grounding, services: Service
 
 
 class WaitingMessage:
-    """A phrase for a caller who hears nothing yet, spoken at most once, before any content.
+    """A phrase for a caller who hears nothing yet, spoken at most once, before anything else is heard.
 
     Due so many milliseconds after the request (`waiting`, or the setting WAITING), or never.
     """
@@ -93,6 +106,8 @@ class WaitingMessage:
         # After a tool result or a broadcast nobody waits for an answer to a question.
         delay_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
         self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
+        self._is_first = True
+        self._heard = HeardDetector()
 
     @property
     def seconds_left(self) -> float | None:
@@ -103,10 +118,10 @@ class WaitingMessage:
         """Yield the message if its time has come."""
         if time.monotonic() >= self._due:
             self._due = math.inf
-            yield [self._envelope.text(self._services.waiting_message(), first=True)]
+            yield [self._envelope.text(self._services.waiting_message(), first=self._is_first)]
 
     def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:
-        """Yield all batches, the message in place of the first silence after its time; return their value."""
+        """Yield all batches, the message behind the first silence or thought after its time; return their value."""
         with contextlib.closing(batches):
             while self._due < math.inf:
                 try:
@@ -114,14 +129,20 @@ class WaitingMessage:
                 except StopIteration as stop:
                     value: Value = stop.value
                     return value
-                if batch is not SILENCE:
+                if batch is not SILENCE and self._ends_the_wait(batch):
                     self._due = math.inf
+                is_due = time.monotonic() >= self._due
+                if batch is not SILENCE or not is_due:
                     yield batch
-                elif time.monotonic() >= self._due:
-                    yield from self.if_due()
-                else:
-                    yield batch
+                # Thoughts have given the role.
+                self._is_first = self._is_first and batch is SILENCE
+                yield from self.if_due()
             return (yield from batches)
+
+    def _ends_the_wait(self, batch: list[bytes]) -> bool:
+        """Return True if anything of a batch is heard, or ends the answer: the message would come too late."""
+        views = [chunks.look(payload) for payload in batch if not isinstance(payload, sse.Comment)]
+        return any([self._heard.feed(view) or view.finishes for view in views])
 
 
 def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_citations: bool) -> Batches:

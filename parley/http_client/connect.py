@@ -21,7 +21,6 @@ from parley.http_client import dns, proxies
 
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 """Error numbers of a process, or a machine, that can open no more files."""
-TOO_LONG = "connecting to the upstream took too long"
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Route:
     port: int
     path: str
     proxy: SplitResult | None = None
+    query: str = ""
 
     @classmethod
     def to(cls, base_url: str) -> "Route":
@@ -40,7 +40,7 @@ class Route:
         parts = urlsplit(base_url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return cls(parts.scheme, host, port, parts.path.rstrip("/"), proxies.proxy_for(base_url))
+        return cls(parts.scheme, host, port, parts.path.rstrip("/"), proxies.proxy_for(base_url), parts.query)
 
     @property
     def host_header(self) -> str:
@@ -59,10 +59,10 @@ class Route:
         return proxies.credentials(self.proxy) if self.proxy and self.scheme == "http" else {}
 
     def target(self, path: str) -> str:
-        """Return the request line's target for a path below the base URL."""
+        """Return the request line's target for a path below the base URL, whose query goes behind it."""
         # A proxy of plain HTTP needs the absolute form (RFC 9112, section 3.2.2).
         origin = f"{self.scheme}://{self.host_header}" if self.proxy and self.scheme == "http" else ""
-        return f"{origin}{self.path}{path}"
+        return f"{origin}{self.path}{path}" + (f"?{self.query}" if self.query else "")
 
 
 def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None) -> socket.socket:
@@ -71,7 +71,7 @@ def connect(route: Route, timeout: float, session: ssl.SSLSession | None = None)
     The TLS `session` of an earlier connection shortens the handshake: no certificate is sent and verified again.
     Raises UpstreamUnreachable, UpstreamTimeout, UpstreamTlsError, and ServerOverloaded if no file can be opened.
     """
-    with contextlib.ExitStack() as on_error, _upstream_errors(), gevent.Timeout(timeout, UpstreamTimeout(TOO_LONG)):
+    with contextlib.ExitStack() as on_error, _upstream_errors(timeout), gevent.Timeout(timeout, too_late(timeout)):
         connection = _connect_tcp(*route.first_hop, timeout)
         on_error.callback(connection.close)
         tcp.tune(connection, tcp.UPSTREAM_SECONDS)
@@ -112,8 +112,14 @@ def _connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
     raise OSError("the name has no address")
 
 
+def too_late(seconds: float) -> UpstreamTimeout:
+    """Return the error for a connection that did not stand within so many seconds."""
+    reason = f"CONNECT_TIMEOUT of {seconds:g} s was reached"
+    return UpstreamTimeout("connecting to the upstream took too long", reason=reason)
+
+
 @contextlib.contextmanager
-def _upstream_errors() -> Iterator[None]:
+def _upstream_errors(timeout: float) -> Iterator[None]:
     """Translate the errors of sockets into upstream errors; a certificate's fault names the reason."""
     try:
         yield
@@ -122,7 +128,7 @@ def _upstream_errors() -> Iterator[None]:
     except ssl.SSLError as exc:
         raise UpstreamTlsError("the TLS handshake with the upstream failed") from exc
     except TimeoutError as exc:
-        raise UpstreamTimeout(TOO_LONG) from exc
+        raise too_late(timeout) from exc
     except UnicodeError as exc:  # IDNA cannot encode the name
         raise UpstreamUnreachable("the upstream can't be reached") from exc
     except OSError as exc:

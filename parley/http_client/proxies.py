@@ -43,8 +43,10 @@ def parse_proxy(url: str, variable: str) -> SplitResult:
     """Return the parts of a proxy's URL, whose scheme may be missing. Raises BadProxy, which names the variable."""
     try:
         proxy = urlsplit(url if "://" in url else f"http://{url}")
+        # A path is the rest of a scheme that was mistyped, such as `http//proxy`.
+        is_address = url.isascii() and url.isprintable() and " " not in url and proxy.path in ("", "/")
         # `port` raises ValueError for anything but a port number; 0 is one, but nothing can listen there.
-        if proxy.scheme == "http" and proxy.hostname and proxy.port != 0:
+        if is_address and proxy.scheme == "http" and proxy.hostname and proxy.port != 0:
             return proxy
     except ValueError:
         pass

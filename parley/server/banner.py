@@ -4,7 +4,8 @@ import ipaddress
 import shlex
 from urllib.parse import urlsplit
 
-from parley.settings import Settings
+from parley.server import base_urls
+from parley.settings import Settings, cut_routes
 from parley.speech import voice_package as embedded_speech
 from parley.telemetry import logs
 from parley.telemetry.logs import log
@@ -38,13 +39,19 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         print(BANNER.format(**facts), flush=True)
     else:
         log.info("listening", **facts)
+    for name, route in cut_routes():
+        log.warning("base_url_cut", setting=name, fault=f"{route} was cut off its end: Parley appends the route itself")
+    for name, url in settings.named_base_urls:
+        if hint := base_urls.advice(url):
+            log.warning("base_url_doubtful", setting=name, hint=hint)
     if settings.api_keys is not None:
         return
     # Only a loopback address and a Unix socket are out of the reach of other machines.
     hosts = [urlsplit(address).hostname or "" for address in addresses if not address.startswith(UNIX)]
     is_public = not all(ipaddress.ip_address(host).is_loopback for host in hosts)
-    if is_public and settings.llm_api_key:
-        log.error("open_to_everybody", fault="API_KEYS is not set: anybody on the network can spend LLM_API_KEY")
+    if is_public and settings.authenticates:
+        spent = "LLM_API_KEY" if settings.llm_api_key else "the key in LLM_HEADERS or LLM_BASE_URL"
+        log.error("open_to_everybody", fault=f"API_KEYS is not set: anybody on the network can spend {spent}")
     else:
         log.warning("open_to_everybody", fault="API_KEYS is not set: anybody who reaches the port can call")
     if "*" in (settings.cors_origins or ()):
@@ -54,8 +61,9 @@ def announce(settings: Settings, addresses: list[str]) -> None:
 
 def describe_model(settings: Settings) -> str:
     """Return the model that answers, and where it runs."""
-    if settings.llm_base_url or settings.llm_api_key:
-        return f"{settings.llm_model} at {settings.llm_base_url or 'OpenAI'}"
+    if settings.model_url:
+        # Without its query, which may hold a key.
+        return f"{settings.llm_model} at {(settings.llm_base_url or 'OpenAI').partition('?')[0]}"
     if model_process.running:
         return f"{model_process.MODEL}, a small embedded demonstration model, often wrong; for a real one set {WANTED}"
     return f"none yet; set {WANTED}"

@@ -13,7 +13,8 @@ from typing import Any
 
 from parley import tcp
 from parley.server import open_files
-from parley.settings import Settings, SettingsError, load, names_proxies, share_metrics
+from parley.server.once import OncePerServer
+from parley.settings import Settings, SettingsError, load, named_proxies, share_metrics
 from parley.upstream.embedded import model_process
 
 MAX_PORT = 65_535
@@ -21,6 +22,8 @@ MAX_PORT = 65_535
 METRICS_BYTES = 1 << 20
 """Bytes of shared memory that a worker's metrics may need."""
 MEMORY_FOLDER = "/dev/shm"
+model_load: OncePerServer | None = None
+"""The loading of the upstream's model, for all workers, with WARM_MODEL."""
 
 
 def load_settings() -> Settings:
@@ -77,7 +80,8 @@ def config_fault(cfg: Any) -> str | None:
 
 def proxy_fault(settings: Settings) -> str | None:
     """Return the fault of a proxy through which an upstream would be reached, or None."""
-    if not names_proxies():
+    named = named_proxies()
+    if not named:
         return None
     # perf: saves 25 ms (a start without a proxy): the module loads the standard library's HTTP client.
     from parley.http_client import proxies
@@ -85,6 +89,9 @@ def proxy_fault(settings: Settings) -> str | None:
     try:
         for url in settings.base_urls:
             proxies.proxy_for(url)
+        # The voice's client reads all of the variables, also those that it does not need.
+        for variable, url in named.items() if settings.tts_base_url or settings.tts_api_key else ():
+            proxies.parse_proxy(url, variable.upper())
     except proxies.BadProxy as fault:
         return str(fault)
     return None
@@ -106,6 +113,9 @@ def create_metrics_folder(server: Any) -> None:
 
 def announce(server: Any, settings: Settings) -> None:
     """Start the embedded model if no upstream is set, then print where the server listens and how to call it."""
+    global model_load
+    if settings.warm_model:
+        model_load = OncePerServer(server.cfg.worker_tmp_dir)
     # perf: saves 0.1 s (a refused start): structlog and msgspec are slow to load.
     from parley.server import arbiter, banner
     from parley.telemetry import logs
@@ -114,8 +124,7 @@ def announce(server: Any, settings: Settings) -> None:
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)
-    wants_embedded = not (settings.llm_base_url or settings.llm_api_key)
-    if wants_embedded and (model := model_process.model_file()):
+    if not settings.model_url and (model := model_process.model_file()):
         model_process.start(model)
     banner.announce(settings, [str(listener) for listener in server.LISTENERS])
 

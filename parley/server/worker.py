@@ -19,15 +19,20 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from parley import client_connection
 from parley.concurrency import checkpoint
-from parley.errors import ServerShuttingDown
+from parley.errors import ParleyError, ServerShuttingDown
+from parley.server import master
 from parley.server.connections import ConnectionTable
+from parley.server.once import OncePerServer
 from parley.services import Services
 from parley.telemetry import logs, metrics
+from parley.telemetry.logs import log
 
 POLL_SECONDS = 0.05
 """Seconds between two looks at gunicorn's stop signal, so also the delay until /ready says no."""
 MEASURE_SECONDS = 0.5
 """Seconds between two measurements of the event loop's lag."""
+LOAD_AGAIN_SECONDS = 20
+"""Seconds after which WARM_MODEL asks again where it failed."""
 LEAD_SECONDS = 2.0
 """Seconds by which Parley's own ending of a turn precedes gunicorn's cut."""
 IDLE_SECONDS = 0.5
@@ -76,6 +81,8 @@ def prepare(worker: Any, streams: int) -> None:
     if worker.cfg.worker_class_str == "gevent":
         take_over(worker, services)
         services.warm()
+        if master.model_load:
+            gevent.spawn(load_model, master.model_load, services)
     # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
     # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()
@@ -90,6 +97,23 @@ def take_over(worker: Any, services: Services) -> None:
     worker.connections = ConnectionTable(worker.worker_connections, worker.cfg.keepalive)
     gevent.spawn(drain_at_stop, worker, services)
     gevent.spawn(measure, worker.connections, services)
+
+
+def load_model(once: OncePerServer, services: Services) -> None:
+    """Have the upstream load its model, unless another worker does; repeat it until it has been done."""
+    while not (once.is_done or services.draining):
+        if once.begin():
+            started = time.monotonic()
+            try:
+                services.upstream.load_model()
+            except ParleyError as error:
+                reason = getattr(error, "reason", error.message)
+                log.warning("model_not_loaded", code=error.code, reason=reason, again_after_s=LOAD_AGAIN_SECONDS)
+            else:
+                once.done()
+                log.info("model_loaded", ms=round((time.monotonic() - started) * 1000))
+                return
+        gevent.sleep(LOAD_AGAIN_SECONDS)
 
 
 def measure(connections: ConnectionTable, services: Services) -> None:

@@ -2,12 +2,13 @@
 
     begin ──► running ──► answered              the first answer wins, and the other attempts are ended
                  │
+                 ├──► wordless            once: as failed; again, or with none left: answered
                  └──► failed ─┬─ another upstream may succeed, and one is untried ───► begin there, at once
                               ├─ the same may succeed, and time and budgets allow ───► planned ──► begin, after a pause
                               └─ neither: raise the error, unless another attempt is running or planned
 
     no answer after `hedge_after` seconds ──► begin one more attempt beside
-    no answer after `seconds` seconds     ──► UpstreamTimeout
+    no answer after `seconds` seconds     ──► UpstreamTimeout, unless an attempt lives: its upstream thinks
     closed                                ──► end the running attempts, discard an answer that comes all the same
 
 Attempts run in greenlets of their own, so that two can race and the turn that waits for them can be interrupted at any
@@ -26,7 +27,7 @@ import gevent
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, outcome_of
-from parley.errors import Fault, ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from parley.errors import Fault, ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, UpstreamWordless
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -66,6 +67,11 @@ class UpstreamHealth:
         """Count an attempt that was given up."""
         self.breaker.released()
         self._count("given_up")
+
+    def wordless(self) -> None:
+        """Count an answer without a word. The breaker ignores it, because one caller's request may be the reason."""
+        self.breaker.released()
+        self._count(UpstreamWordless.code)
 
     def failed(self, error: ParleyError, cause: Cause | None = None, *, excused: bool = False) -> None:
         """Count a failure. One that is `excused` had its reason in the request, and says nothing of the upstream.
@@ -111,11 +117,13 @@ class Attempts(Generic[Answer]):
     """The attempts at one request. Must be closed, which ends those that still run.
 
     `ask` makes one attempt at an upstream, in at most the given seconds, and blocks until it is answered. `discard`
-    releases an answer that nobody took; None if an answer holds nothing open.
+    releases an answer that nobody took; None if an answer holds nothing open. `hold` goes on with an answer that has
+    begun, until it may win; from its begin on its upstream lives. An answer that `is_wordless` is asked for once more.
 
-    `seconds` limits all attempts together; no retry begins later than `retry_within` seconds. After `hedge_after`
-    seconds without an answer one more attempt is begun beside. While it waits, `run` yields every `tick` seconds, and
-    once after `wake_after` seconds. `cause` stands for the request in the breakers.
+    `seconds` limits all attempts together, and `time_limit` is then the error's reason; no retry begins later than
+    `retry_within` seconds. After `hedge_after` seconds without an answer one more attempt is begun beside. While it
+    waits, `run` yields every `tick` seconds, and once after `wake_after` seconds. `cause` stands for the request in
+    the breakers.
     """
 
     def __init__(
@@ -129,19 +137,25 @@ class Attempts(Generic[Answer]):
         seconds: float,
         retry_within: float,
         tick: float,
+        time_limit: str | None = None,
         hedge_after: float | None = None,
         wake_after: float | None = None,
         cause: Cause | None = None,
+        hold: Callable[[Answer], None] | None = None,
+        is_wordless: Callable[[Answer], bool] = lambda _answer: False,
     ) -> None:
         self._candidates = candidates
         self._cause = cause
         self._ask = ask
         self._discard = discard
+        self._hold = hold
+        self._is_wordless = is_wordless
         self._record = record
         self._budget = budget
         self._tick = tick
+        self._time_limit = time_limit
         started = time.monotonic()
-        self._deadline = started + seconds
+        self._deadline = self._give_up_at = started + seconds
         self._last_retry_at = started + min(retry_within, seconds)
         self._hedge_at = math.inf if hedge_after is None else started + hedge_after
         self._wake_at = math.inf if wake_after is None else started + wake_after
@@ -152,15 +166,18 @@ class Attempts(Generic[Answer]):
         self._repeatable: tuple[UpstreamHealth, ParleyError] | None = None
         self._bad_answers: list[tuple[UpstreamHealth, ParleyError]] = []
         self._fails_everywhere = False
+        self._wordless: tuple[UpstreamHealth, Answer] | None = None
         self._final_error: Exception | None = None
         self._closed = False
 
     def run(self, *, heartbeats: bool) -> Generator[Silence, None, tuple[UpstreamHealth, Answer]]:
         """Yield SILENCE for each tick of waiting; return the upstream that answered, and its answer.
 
-        Without `heartbeats` the first attempt may be waited for without ticks. Raises the last attempt's error, with
-        the number of attempts in its headers.
+        Without `heartbeats` the first attempt may be waited for without ticks. Behind `ask_again`, wait for the attempt
+        that it began. Raises the last attempt's error, with the number of attempts in its headers.
         """
+        if self._tried:
+            return (yield from self._race())
         first = self._untried()[0]
         if heartbeats or min(self._hedge_at, self._wake_at) < math.inf:
             self._start(first)
@@ -184,26 +201,32 @@ class Attempts(Generic[Answer]):
         while True:
             self._raise_final_error()
             planned_at = self._planned[0] if self._planned else math.inf
-            due = min(self._deadline, self._hedge_at, self._wake_at, planned_at)
+            due = min(self._give_up_at, self._hedge_at, self._wake_at, planned_at)
             attempt: gevent.Greenlet | None = None
             with contextlib.suppress(Empty):
                 attempt = self._finished.get(timeout=max(0.0, min(self._tick, due - time.monotonic())))
             if attempt is not None:
-                candidate = self._running.pop(attempt)
-                try:
-                    winner = self._settle(candidate, attempt.get())
-                except BaseException:
-                    candidate.released()
-                    raise
+                winner = self._settle_ended(attempt)
                 attempt = None  # which holds the error that may be raised
                 if winner:
                     return winner
-            elif time.monotonic() >= self._deadline:
-                raise self._with_attempts(UpstreamTimeout("the upstream said nothing in time"))
+            elif time.monotonic() >= self._give_up_at:
+                if self._wordless:
+                    return self._wordless
+                raise self._with_attempts(UpstreamTimeout("the upstream said nothing in time", reason=self._time_limit))
             elif not self._start_due():
                 if time.monotonic() >= self._wake_at:
                     self._wake_at = math.inf
                 yield SILENCE
+
+    def _settle_ended(self, attempt: gevent.Greenlet) -> tuple[UpstreamHealth, Answer] | None:
+        """Settle an attempt that ran in a greenlet of its own; a breaker's probe is given back whatever ended it."""
+        candidate = self._running.pop(attempt)
+        try:
+            return self._settle(candidate, attempt.get())
+        except BaseException:
+            candidate.released()
+            raise
 
     def close(self) -> None:
         """End the attempts that still run. Never waits, because nothing here may be interrupted."""
@@ -220,12 +243,27 @@ class Attempts(Generic[Answer]):
         # would otherwise live until the next full collection.
         self._finished = SimpleQueue()
 
+    def ask_again(self, candidate: UpstreamHealth, answer: Answer) -> bool:
+        """Ask for another answer in place of one without a word, once; return False if there is none to wait for."""
+        is_first = self._wordless is None
+        self._wordless = candidate, answer
+        if self._discard is not None:
+            self._discard(answer)
+        if is_first:
+            error = UpstreamWordless("the upstream's answer holds no word")
+            self._repeatable = candidate, error
+            self._ask_next(error)
+        return bool(self._running or self._planned)
+
     def _settle(self, candidate: UpstreamHealth, outcome: Answer | Failure) -> tuple[UpstreamHealth, Answer] | None:
         """Return the winner, or begin or plan the next attempt; keep the error if there is none left to wait for."""
+        self._record.upstream = candidate.upstream.name
         if not isinstance(outcome, Failure):
+            if self._is_wordless(outcome):
+                candidate.wordless()
+                return None if self.ask_again(candidate, outcome) else self._wordless
             self._count_bad_answers()
             candidate.succeeded(self._cause)
-            self._record.upstream = candidate.upstream.name
             return candidate, outcome
         error = outcome.error
         if not isinstance(error, ParleyError):
@@ -234,19 +272,21 @@ class Attempts(Generic[Answer]):
             self._final_error = error
             return None
         self._count_failure(candidate, error)
-        self._record.upstream = candidate.upstream.name
         self._record.reason = getattr(error, "reason", None)
         if error.retryable:
             # Kept where a fallback fails for good, by its own key or model: without it this one would be asked again.
             self._repeatable = candidate, error
-        if len(self._tried) < MAX_ATTEMPTS and time.monotonic() < self._deadline:
-            self._ask_next(error)
-        if not self._running and self._planned is None:
+        self._ask_next(error)
+        if self._running or self._planned is not None:
+            return None
+        if self._wordless is None:
             self._final_error = self._with_attempts(error)
-        return None
+        return self._wordless
 
     def _ask_next(self, error: ParleyError) -> None:
-        """Begin an attempt at the next upstream, or plan a retry, if either may succeed."""
+        """Begin an attempt at the next upstream, or plan a retry, if either may succeed and time and budgets allow."""
+        if len(self._tried) >= MAX_ATTEMPTS or time.monotonic() >= self._deadline:
+            return
         untried = self._untried()
         # Elsewhere at once, without the budget: the upstreams are few, and each is tried but once that way.
         if error.may_fail_over and untried:
@@ -328,6 +368,11 @@ class Attempts(Generic[Answer]):
         # An error is handed over, not raised: gevent prints the traceback of a greenlet that raises. No time limit,
         # because `run` watches the deadline.
         outcome = outcome_of(self._ask, upstream, math.inf)
+        if self._hold is not None and not isinstance(outcome, Failure):
+            # It has begun, so its own limits end it; another attempt would not be further.
+            self._give_up_at = math.inf
+            if isinstance(failure := outcome_of(self._hold, outcome), Failure):
+                outcome = failure
         if self._closed:
             self._drop(outcome)
             return None

@@ -8,9 +8,9 @@ import contextlib
 import dataclasses
 import json
 import math
-import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -31,15 +31,15 @@ from parley.http_client.response import MAX_WHOLE_BYTES, HttpResponse
 from parley.http_client.spares import SpareConnections, number_for
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.upstream.open_stream import Completion, OpenStream, clean_request_id
 from parley.upstream.status_errors import error_for_report, error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import body_form, chunks, sse
+from parley.wire import body_form, chunks, heard
 from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
-from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, text_of
-from parley.wire.sse import Batch
+from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, Origin, text_of
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""
@@ -55,61 +55,14 @@ STREAM_LABELS = ("text/event-stream", "")
 """Media types under which a body that shows no form by its first bytes counts as an event stream."""
 ERROR_SECONDS = 1.0
 """Seconds of silence after which the body of an error is given up; its status counts all the same."""
+ONE_OF = (frozenset({"max_tokens", "max_completion_tokens"}),)
+"""Fields of a request that exclude each other."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 QUOTED_MESSAGES = 4
 """Messages at the end of a conversation whose words are taken out of the log."""
-_CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
 PromptForm = Literal["reference", "extractive"]
 """The form in which a model is best given passages; `parley/knowledge/prompt.py` has the forms."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Completion:
-    """A whole answer: a `chat.completion` object as the upstream wrote it. `request_id` as for `OpenStream`."""
-
-    body: bytes
-    request_id: str | None
-
-
-class OpenStream:
-    """A stream that has reached its commit point or its end; `held` is everything up to there.
-
-    Must be closed. `request_id` is the upstream's id of the request, or None if it gave none that can be logged.
-    """
-
-    def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
-    ) -> None:
-        self._response = response
-        self._redactor = redactor
-        self._reader = reader
-        self._batches = batches
-        self.request_id = _request_id(response, redactor)
-        self.held: list[bytes] = []
-        while not reader.committed and (batch := next(batches, None)) is not None:
-            if batch is not SILENCE:
-                self.held += batch
-                if isinstance(batch, sse.LastBatch):
-                    self.held = sse.LastBatch(self.held)
-
-    def rest(self, envelope: Envelope) -> Iterator[Batch]:
-        """Return the batches behind `held`, under the answer's envelope. They raise UpstreamError and AnswerCapped."""
-        envelope.follow(self._reader.envelope)
-        self._reader.envelope = envelope
-        return self._batches
-
-    def explained(self, error: UpstreamError) -> UpstreamError:
-        """Return an error of `rest` with the upstream's words as its reason, cleaned for the log."""
-        return error_for_report(error, self._redactor, own_key=True, begun=True)
-
-    def close(self) -> None:
-        """Keep the connection if the answer was read to its end, else close it."""
-        if self._reader.done:
-            self._response.drain_and_close()
-        else:
-            self._response.close()
 
 
 class ChatApi:
@@ -118,6 +71,8 @@ class ChatApi:
     - `name` in logs and metrics
     - `key` sent with each request, if any; with `forward_token` the caller's own token is sent instead
     - `model` for requests that name none; `fixed_model` for all requests
+    - `headers` sent with each request, in small letters; one of them may replace that of the key
+    - `params`: fields of a request where it leaves them out
     - `forward_fields`: further fields of a request that are passed on
     - `secrets` masked in everything that the upstream says, beside its key and its address
     - `spare` connections opened ahead (None: by the scheme, see `spares.number_for`), `max_idle` kept at most
@@ -138,6 +93,8 @@ class ChatApi:
         timeouts: Timeouts,
         *,
         max_idle: int,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        params: Mapping[str, Any] = MappingProxyType({}),
         forward_fields: frozenset[str] = frozenset(),
         forward_token: bool = False,
         fixed_model: str | None = None,
@@ -150,10 +107,12 @@ class ChatApi:
         self._logged_fields: set[str] = set()
         self._base_url = base_url
         self._key = key
+        self._headers = headers
+        self._params = params
         self._timeouts = timeouts
         self._forward_fields = forward_fields
         self._forward_token = forward_token
-        self._secrets = [base_url, urlsplit(base_url).netloc, *([key] if key else []), *secrets]
+        self._secrets = [base_url.partition("?")[0], urlsplit(base_url).netloc, *([key] if key else []), *secrets]
         # Built once, not for each request: it compiles its patterns.
         self._hosts = [urlsplit(base_url).hostname or ""]
         self._own_redactor = Redactor(self._secrets, hosts=self._hosts)
@@ -175,9 +134,13 @@ class ChatApi:
         timeouts, max_bytes = self._timeouts, MAX_ANSWER_BYTES
         if chat.wants_audio:
             timeouts, max_bytes = timeouts.for_audio(), MAX_AUDIO_ANSWER_BYTES
+        limit = "first_content" if timeouts.first_content <= seconds else "precommit"
         seconds = min(seconds, timeouts.first_content)
-        with gevent.Timeout(seconds, UpstreamTimeout("the upstream said nothing in time")):
-            response = self._ask(chat, timeout=seconds)
+        # The error is in no variable: it would form a cycle with its traceback, which holds this frame and the request.
+        with gevent.Timeout(
+            seconds, UpstreamTimeout("the upstream said nothing in time", reason=timeouts.reason(limit))
+        ):
+            response = self._ask(chat, timeout=seconds + 1)
             # Of BaseException: neither gevent's Timeout nor GreenletExit, which ends a losing attempt, is an Exception.
             try:
                 reader = StreamReader(
@@ -205,16 +168,28 @@ class ChatApi:
         Raises UpstreamError, which is UpstreamRefused for the upstream's own 4xx.
         """
         seconds = min(seconds, self._timeouts.total)
+        reason = self._timeouts.reason("total")
         # A timer beside the limit of `read`, which begins anew with each receive: an upstream may send drop by drop.
         with (
-            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time")),
-            contextlib.closing(self._ask(chat, timeout=seconds)) as response,
+            gevent.Timeout(seconds, UpstreamTimeout("the upstream did not finish in time", reason=reason)),
+            contextlib.closing(self._ask(chat, timeout=seconds + 1)) as response,
         ):
             try:
-                body = self._whole_body(response, Envelope.new(self._fixed_model or chat.model or self.model), seconds)
+                envelope = Envelope.new(self._fixed_model or chat.model or self.model)
+                body = self._whole_body(response, envelope, seconds + 1)
             except UpstreamError as error:
                 raise self._explained(error, chat) from None
-        return Completion(body, _request_id(response, self._redactor(chat)))
+        is_wordless = run_for_size(len(body), heard.is_wordless, body)
+        return Completion(body, clean_request_id(response, self._redactor(chat)), is_wordless)
+
+    def load_model(self) -> None:
+        """Ask for an answer of one token, so that a server that loads its models on demand has loaded this one.
+
+        Raises ParleyError.
+        """
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        # For as long as a whole answer may take: a server may give up loading as soon as its client leaves.
+        self.complete(ChatRequest(body, stream=False, origin=Origin("load-model", v1=True)), seconds=math.inf)
 
     def _whole_body(self, response: HttpResponse, envelope: Envelope, seconds: float) -> bytes:
         """Return the body of a whole answer; a stream in its place is put together. Raises UpstreamError."""
@@ -298,7 +273,10 @@ class ChatApi:
             log.warning("kept_connection_silent", upstream=self.name, hint=hint)
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
-        """Send the request; return the response if its status is a success. Raises the error for its status."""
+        """Send the request; return the response if its status is a success. Raises the error for its status.
+
+        `timeout` limits each silence, in seconds: a little more than the caller's own limit, whose error names it.
+        """
         # Once for each field: the operator may wonder why it has no effect.
         for name in chat.held_back(self._forward_fields) - self._logged_fields - PRIVATE_FIELDS - OUR_FIELDS:
             if len(self._logged_fields) < MAX_LOGGED_FIELDS:
@@ -351,6 +329,11 @@ class ChatApi:
         fields = chat.for_upstream(self.model, self._forward_fields)
         if self._fixed_model:
             fields["model"] = self._fixed_model
+        for name, value in self._params.items():
+            # OpenAI refuses both of a pair, and `stream_options` without a stream.
+            is_given = name in fields or any(name in pair and pair & fields.keys() for pair in ONE_OF)
+            if not is_given and (chat.stream or name != "stream_options"):
+                fields[name] = value
         return msgspec.json.encode(fields)
 
     def _redactor(self, chat: ChatRequest) -> Redactor:
@@ -360,9 +343,11 @@ class ChatApi:
         return Redactor([*self._secrets, chat.origin.token], hosts=self._hosts)
 
     def _authorization(self, token: str | None) -> dict[str, str]:
-        """Return the Authorization header: the server's key or the caller's token, never one for lack of the other."""
+        """Return the headers that name the sender: the server's key or the caller's token, never one for lack of the
+        other, and what the operator adds to them.
+        """
         key = token if self._forward_token else self._key
-        return {"authorization": f"Bearer {key}"} if key else {}
+        return {**({"authorization": f"Bearer {key}"} if key else {}), **self._headers}
 
 
 def last_words(chat: ChatRequest) -> list[str]:
@@ -393,9 +378,3 @@ def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[st
     if form in (Form.EVENTS, Form.OBJECTS):
         return form
     raise UpstreamBadResponse("the upstream answered with something other than a completion or a stream of chunks")
-
-
-def _request_id(response: HttpResponse, redactor: Redactor) -> str | None:
-    # Redacted, because it goes into the log and into a header for the caller.
-    request_id = redactor.redact_keys(response.headers.get("x-request-id", ""))
-    return request_id if _CLEAN_ID.fullmatch(request_id) else None

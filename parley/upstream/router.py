@@ -5,16 +5,18 @@ nothing is repeated, because a caller may have heard it.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from parley.concurrency import Silence, checkpoint
-from parley.errors import NotConfigured, ParleyError, UpstreamError
+from parley.concurrency import SILENCE, checkpoint
+from parley.errors import NotConfigured, ParleyError, UpstreamError, UpstreamWordless
 from parley.turn_record import TurnRecord
 from parley.upstream.attempts import Attempts, UpstreamHealth
 from parley.upstream.breaker import Cause
-from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
+from parley.upstream.chat_api import ChatApi, PromptForm
+from parley.upstream.open_stream import Completion, OpenStream
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
@@ -72,6 +74,10 @@ class Upstream(Protocol):
         """Return the reason, for each upstream by name, why no connection to it can be opened ahead."""
         ...
 
+    def load_model(self) -> None:
+        """Have the first upstream load its model. Raises ParleyError."""
+        ...
+
     def breaker_states(self) -> dict[str, str]:
         """Return the state of each upstream's breaker by name: closed, half_open, or open."""
         ...
@@ -111,6 +117,10 @@ class NoUpstream:
         """Return no upstreams."""
         return {}
 
+    def load_model(self) -> None:
+        """Raise NotConfigured."""
+        raise self.unavailable_reason()
+
     def breaker_states(self) -> dict[str, str]:
         """Return no upstreams."""
         return {}
@@ -119,12 +129,21 @@ class NoUpstream:
 class UpstreamRouter:
     """The upstreams in the order of preference.
 
-    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream without content after so
-    many seconds is asked for a second time, beside.
+    A silent stream yields SILENCE every `tick` seconds. With `hedge_after`, a stream of which nothing has been heard
+    after so many seconds is asked for a second time, beside, and thoughts are held back: another attempt may win.
+
+    An answer without a word is asked for once more. The last one is passed on as it came with `passes_wordless`; else
+    UpstreamWordless is raised in its place.
     """
 
     def __init__(
-        self, upstreams: Sequence[ChatApi], timeouts: Timeouts, *, tick: float, hedge_after: float | None = None
+        self,
+        upstreams: Sequence[ChatApi],
+        timeouts: Timeouts,
+        *,
+        tick: float,
+        hedge_after: float | None = None,
+        passes_wordless: bool = True,
     ) -> None:
         self.candidates = [UpstreamHealth(upstream) for upstream in upstreams]
         self.model = upstreams[0].model
@@ -132,6 +151,7 @@ class UpstreamRouter:
         self._timeouts = timeouts
         self._tick = tick
         self._hedge_after = hedge_after
+        self._passes_wordless = passes_wordless
         self._retry_budget = RetryBudget()
         for upstream in upstreams:
             upstream.repeat_within(self._retry_budget.spend)
@@ -143,17 +163,21 @@ class UpstreamRouter:
     ) -> Generator[Batch, None, None]:
         """Yield the answer's payloads in batches; see `Upstream.stream`."""
         cause = cause_of(chat, record)
-        winner, stream = yield from self._open_stream(chat, envelope, record, wake_after, cause)
+        winner, stream, is_second = yield from self._open_stream(chat, envelope, record, wake_after, cause)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
         del chat
         with contextlib.closing(stream):
-            # To open a stream is to read it up to its first content.
-            record.ttft_ms = record.elapsed_ms
             record.upstream_request_id = stream.request_id
+            # Not for thoughts, nor for an answer that a filter withheld: the caller hears neither.
+            if stream.is_heard:
+                record.ttft_ms = record.elapsed_ms
+            elif stream.is_wordless:
+                self._pass_wordless(record)
             rest = stream.rest(envelope)
-            yield from _in_steps(stream.held)
+            held = _in_steps(stream.held)
             try:
-                yield from rest
+                yield from _restamped(held, envelope) if is_second else held
+                yield from _restamped(rest, envelope) if is_second else rest
             except UpstreamError as error:
                 # It counts against the upstream's health, though no retry can help this call.
                 winner.failed(error, cause)
@@ -166,7 +190,14 @@ class UpstreamRouter:
             return upstream.complete(chat, seconds=seconds)
 
         # No hedge: the first byte of a whole answer comes with its end, so that nearly every request would be doubled.
-        attempts = self._attempts(record, ask, None, self._timeouts.total, cause=cause_of(chat, record))
+        attempts = self._attempts(
+            record,
+            ask,
+            None,
+            "total",
+            is_wordless=lambda completion: completion.is_wordless,
+            cause=cause_of(chat, record),
+        )
         with contextlib.closing(attempts):
             # Nothing can be sent to the caller before the status of a JSON answer, so that ticks would be of no use.
             waiting = attempts.run(heartbeats=False)
@@ -176,6 +207,8 @@ class UpstreamRouter:
             except StopIteration as stop:
                 completion: Completion = stop.value[1]
         record.upstream_request_id = completion.request_id
+        if completion.is_wordless:
+            self._pass_wordless(record)
         return completion.body
 
     def warm(self, paused: Callable[[], bool]) -> None:
@@ -187,6 +220,10 @@ class UpstreamRouter:
         """Return the reason, for each upstream by name, why no connection to it can be opened ahead."""
         upstreams = [candidate.upstream for candidate in self.candidates]
         return {upstream.name: upstream.connection_fault for upstream in upstreams if upstream.connection_fault}
+
+    def load_model(self) -> None:
+        """Have the first upstream load its model; see `Upstream.load_model`."""
+        self.candidates[0].upstream.load_model()
 
     def models(self) -> list[dict[str, Any]]:
         """Return the first upstream's list of models, kept for a minute. Never raises.
@@ -210,8 +247,10 @@ class UpstreamRouter:
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None, cause: Cause
-    ) -> Generator[Silence, None, tuple[UpstreamHealth, OpenStream]]:
-        """Return the upstream that answered, and its stream; yield SILENCE while it waits.
+    ) -> Generator[Batch, None, tuple[UpstreamHealth, OpenStream, bool]]:
+        """Return the upstream that answered, and its stream, which is heard or over; yield what is sent before.
+
+        True as the third value tells that thoughts of an earlier attempt have been sent.
 
         A function of its own, whose frame and closure end here and release the request.
         """
@@ -219,25 +258,50 @@ class UpstreamRouter:
         def ask(upstream: ChatApi, seconds: float) -> OpenStream:
             return upstream.open(chat, envelope, seconds=seconds, tick=self._tick)
 
+        wake_at = math.inf if wake_after is None else time.monotonic() + wake_after
         attempts = self._attempts(
-            record, ask, OpenStream.close, self._timeouts.precommit, self._hedge_after, wake_after, cause=cause
+            record,
+            ask,
+            OpenStream.close,
+            "precommit",
+            is_wordless=lambda stream: stream.is_wordless,
+            hedge_after=self._hedge_after,
+            wake_after=wake_after,
+            hold=OpenStream.hold_until_heard if self._hedge_after else None,
+            cause=cause,
         )
         with contextlib.closing(attempts):
-            # Heartbeats are needed only once the response has begun, that is after a waiting message.
-            return (yield from attempts.run(heartbeats=envelope.used))
+            # A second attempt where nothing has been sent is the business of `Attempts`: it needs no common envelope.
+            is_second = False
+            while True:
+                # Heartbeats are needed only once the response has begun, that is after a waiting message.
+                winner, stream = yield from attempts.run(heartbeats=envelope.used)
+                stream.join(envelope)
+                unheard = _pass_unheard(winner, stream, wake_at, cause)
+                yield from _restamped(unheard, envelope) if is_second else unheard
+                if not stream.is_wordless or not attempts.ask_again(winner, stream):
+                    return winner, stream, is_second
+                # The thoughts that were sent, and the answer in their place, are one answer.
+                envelope.used = is_second = True
+
+    def _pass_wordless(self, record: TurnRecord) -> None:
+        """Note in the record that the answer holds no word. Raises UpstreamWordless unless it is passed on."""
+        if not self._passes_wordless:
+            raise UpstreamWordless("the upstream's answer holds no word")
+        record.outcome, record.code = "empty", UpstreamWordless.code
 
     def _attempts(
         self,
         record: TurnRecord,
         ask: Callable[[ChatApi, float], Answer],
         discard: Callable[[Answer], None] | None,
-        seconds: float,
-        hedge_after: float | None = None,
-        wake_after: float | None = None,
-        *,
-        cause: Cause,
+        limit: str,
+        **options: Any,
     ) -> Attempts[Answer]:
-        """Return the attempts at one request, which adds its share to the retry budget."""
+        """Return the attempts at one request, which adds its share to the retry budget.
+
+        `limit` is the name of the time limit of all attempts together; `options` are those of `Attempts`.
+        """
         self._retry_budget.deposit()
         return Attempts(
             self.candidates,
@@ -245,12 +309,11 @@ class UpstreamRouter:
             discard,
             record,
             self._retry_budget,
-            seconds=seconds,
+            seconds=getattr(self._timeouts, limit),
             retry_within=self._timeouts.precommit,
             tick=self._tick,
-            hedge_after=hedge_after,
-            wake_after=wake_after,
-            cause=cause,
+            time_limit=self._timeouts.reason(limit),
+            **options,
         )
 
 
@@ -270,3 +333,29 @@ def _in_steps(held: list[bytes]) -> Generator[list[bytes], None, None]:
         checkpoint()
     rest = held[last:]
     yield sse.LastBatch(rest) if isinstance(held, sse.LastBatch) else rest
+
+
+def _pass_unheard(
+    winner: UpstreamHealth, stream: OpenStream, wake_at: float, cause: Cause
+) -> Generator[Batch, None, None]:
+    """Yield what an upstream sends before it is heard. Closes the stream on failure; raises UpstreamError."""
+    try:
+        for batch in stream.sent_unheard(wake_at):
+            if batch is SILENCE:
+                yield batch
+            else:
+                yield from _in_steps(batch)
+    except BaseException as error:
+        stream.close()
+        if isinstance(error, UpstreamError):
+            winner.failed(error, cause)
+            raise stream.explained(error) from error.__cause__
+        raise
+
+
+def _restamped(batches: Iterable[Batch], envelope: Envelope) -> Generator[Batch, None, None]:
+    """Yield the batches of a second attempt as a continuation of the first, of which thoughts have been sent."""
+    for batch in batches:
+        if batch is not SILENCE:
+            batch[:] = map(envelope.restamp, batch)
+        yield batch

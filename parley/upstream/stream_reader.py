@@ -2,7 +2,8 @@
 
     empty       no chunk with a choice has come
     begun       a first chunk gave the envelope (id, created, model)
-    committed   content has come, which a caller may hear: no retry any more, and silence counts as a stall
+    committed   content has come, if only thoughts: the upstream lives, and silence counts as a stall
+    heard       content has come that a caller hears or acts on
     finished    each choice has its finish_reason, and no content came behind it: a break no longer matters
     done        DONE was received
 
@@ -28,6 +29,7 @@ from parley.upstream.timeouts import Timeouts
 from parley.wire import assembly, chunks, sse
 from parley.wire.chunks import ChunkView, Envelope
 from parley.wire.endings import Endings
+from parley.wire.heard import HeardDetector, is_withheld
 from parley.wire.repairs import Repairs
 from parley.wire.sse import Batch
 
@@ -49,10 +51,10 @@ Receive = Callable[[float], bytes | None]
 
 
 class StreamReader:
-    """Reads one stream. `committed` turns true with the first content.
+    """Reads one stream. `committed` turns true with the first content, `is_heard` with the first that is heard.
 
-    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent. `timeouts.idle`
-    and `timeouts.total` limit its time, `max_bytes` its size.
+    After `tick` seconds without a payload SILENCE is yielded, so that a heartbeat can be sent, and once at the moment
+    `wake_at` of the clock. `timeouts.idle` and `timeouts.total` limit its time, `max_bytes` its size.
 
     With `bare` the stream consists of JSON objects without the form of events; with `one_envelope` all chunks get the
     id, the time and the model of the first. `completion` is the whole answer that came in place of chunks, if one did;
@@ -84,6 +86,10 @@ class StreamReader:
         self._repairs = Repairs()
         self.completion: bytes | None = None
         self.committed = False
+        self._heard = HeardDetector()
+        self.is_heard = False
+        self.is_withheld = False
+        self.wake_at = math.inf
         self.done = False
 
     def batches(self, receive: Receive) -> Iterator[Batch]:
@@ -101,14 +107,19 @@ class StreamReader:
             if not self._endings.all_ended:
                 raise
 
+    @property
+    def any_finished(self) -> bool:
+        """True if a choice has its finish_reason."""
+        return bool(self._endings.ended)
+
     def _until_done(self, receive: Receive) -> Iterator[Batch]:
         """Yield batches until DONE or the end of the bytes."""
         size = 0
         timeouts = self._timeouts
-        # Silence is counted from `heard` for a stall, and from `ticked` for SILENCE.
-        started = heard = ticked = now = self._clock()
+        # Silence is counted from `alive` for a stall, and from `ticked` for SILENCE.
+        started = alive = ticked = now = self._clock()
         while not self.done:
-            moments = (ticked + self._tick, heard + self._idle(), started + timeouts.total)
+            moments = (ticked + self._tick, alive + self._idle(), started + timeouts.total, self.wake_at)
             received = receive(max(0.0, min(moments) - now))
             if received == b"":
                 return
@@ -116,17 +127,19 @@ class StreamReader:
             piece = received or b""
             size += len(piece)
             for batch in self._batch(self._decoder.feed(piece)) if len(piece) <= STEP_BYTES else self._steps(piece):
-                heard = ticked = now
+                alive = ticked = now
                 yield batch
             # A part of a long event is no silence. A comment is: servers send them while they hang.
-            if piece and heard != now and self._decoder.is_inside_event:
-                heard = now
+            if piece and alive != now and self._decoder.is_inside_event:
+                alive = now
             if size > self._max_bytes or now - started >= timeouts.total:
                 raise AnswerCapped
-            if now - heard >= self._idle():
-                raise UpstreamStalled("the upstream fell silent inside its answer")
-            if now - ticked >= self._tick:
+            if now - alive >= self._idle():
+                reason = timeouts.reason("idle")
+                raise UpstreamStalled("the upstream fell silent inside its answer", reason=reason)
+            if now - ticked >= self._tick or now >= self.wake_at:
                 ticked = now
+                self.wake_at = math.inf
                 yield SILENCE
 
     def _steps(self, received: bytes) -> Iterator[Batch]:
@@ -183,7 +196,7 @@ class StreamReader:
             checkpoint()
         view = chunks.look(payload)
         # Nearly all chunks do no more than go on.
-        if self.committed and view.goes_on(self._endings.unfinished):
+        if self.is_heard and view.goes_on(self._endings.unfinished):
             return [self.envelope.restamp(payload)] if self._one_envelope else None
         view.raise_for_failure(payload)
         if view.is_completion and not self.committed:
@@ -207,6 +220,8 @@ class StreamReader:
         self.envelope.calls_tool = self.envelope.calls_tool or view.calls_tool
         self._endings.take(view.choices or ())
         self.committed = self.committed or view.commits
+        self.is_heard = self.is_heard or self._heard.feed(view)
+        self.is_withheld = self.is_withheld or any(is_withheld(choice.finish_reason) for choice in view.choices or ())
 
     def _ending(self) -> list[bytes]:
         """Return the finish chunk if the upstream left it out (Ollama may). Raises UpstreamError if truncated."""

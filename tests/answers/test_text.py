@@ -10,8 +10,10 @@ from scripted_upstream import FINISH, ScriptedUpstream, chunk, context, deltas, 
 from parley.answers import chat, chat_json, rag, rag_json
 from parley.answers.text import WaitingMessage
 from parley.concurrency import SILENCE
-from parley.errors import NotFound
+from parley.errors import NotFound, UpstreamWordless
 from parley.services import Services
+from parley.turn_record import TurnRecord
+from parley.wire.request import ChatRequest
 from parley.wire.sse import Comment, LastBatch
 
 WORD = chunk(role="assistant", content="By mail.")
@@ -162,6 +164,49 @@ def test_content_in_time_makes_a_waiting_message_needless(
     assert next(batches) == [WORD] and message.seconds_left is None
     clock.now += 1
     assert list(batches) == [SILENCE]
+
+
+@pytest.mark.row("RA-04")
+def test_a_waiting_message_comes_between_thoughts(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    message = waiting(tmp_path, upstream, waiting=500)
+    thought = chunk(role="assistant", content="", reasoning="Hmm")
+
+    def answer() -> Any:
+        yield [thought]
+        clock.now += 0.6
+        yield [chunk(content="<thi"), chunk(content="nk>")]
+        yield [WORD]
+
+    said = [delta.get("content") for delta in deltas(list(message.during(answer())))]
+
+    assert said == ["", "<thi", "nk>", "One moment. ", "By mail."]
+
+
+@pytest.mark.row("RA-04")
+@pytest.mark.parametrize("end", [[FINISH], last()], ids=["a batch", "the last batch"])
+def test_no_waiting_message_follows_an_end(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    clock = Clock(monkeypatch)
+    message = waiting(tmp_path, upstream, waiting=500)
+    batches = message.during(iter_of(end))
+    clock.now += 1
+    assert list(batches) == [end]
+
+
+@pytest.mark.row("RA-05")
+def test_the_fallback_text_is_a_whole_answer() -> None:
+    class Wordless(ScriptedUpstream):
+        def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
+            raise UpstreamWordless("-")
+
+    asked = context(stream=False)
+    body = json.loads(chat_json(asked, services(Wordless(), FALLBACK_TEXT="Sorry?")))
+    assert body["choices"][0]["message"] == {"role": "assistant", "content": "Sorry?"}
+    assert (body["object"], asked.record.outcome) == ("chat.completion", "spoken_fallback")
 
 
 def iter_of(*batches: Any) -> Any:

@@ -31,6 +31,7 @@ TIMEOUT = 2.0
         ("http://a.example:443/x/y/", ("a.example", 443), "a.example:443", "/x/y/models"),
         ("https://a.example:443", ("a.example", 443), "a.example", "/models"),
         ("http://[::1]:8080/v1", ("::1", 8080), "[::1]:8080", "/v1/models"),
+        ("http://a.example/x?api-version=7&b", ("a.example", 80), "a.example", "/x/models?api-version=7&b"),
         ("http://[2001:db8::1]", ("2001:db8::1", 80), "[2001:db8::1]", "/models"),
     ],
 )
@@ -70,8 +71,9 @@ def test_a_peer_that_does_not_answer_in_time_is_a_timeout(
 ) -> None:
     with peer() as port:
         started = time.monotonic()
-        with pytest.raises(UpstreamTimeout):
+        with pytest.raises(UpstreamTimeout) as raised:
             connect(Route.to(f"{scheme}://127.0.0.1:{port}"), 0.05)
+        assert raised.value.reason == "CONNECT_TIMEOUT of 0.05 s was reached"
         assert time.monotonic() - started < 1
 
 

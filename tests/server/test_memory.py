@@ -124,6 +124,9 @@ UPSTREAM: dict[str, Script] = {
     "says DONE at once": [head(), event(DONE), END],
     "sends a page": whole(b"<html>", 200, {"content-type": "text/html"}),
     "reports an error": [*PART, event(b'{"error":{"message":"no"}}'), END],
+    "says no word": [*events([chunk({}, "stop")]), event(DONE), END],
+    "thinks alone": [*events([chunk({"reasoning": "Hmm"}), chunk({}, "length")]), event(DONE), END],
+    "breaks off inside thoughts": [*events([chunk({"reasoning": "Hmm"})]), close],
     "sends no JSON": [*PART, event(b'{"cho'), END],
 }
 
@@ -140,6 +143,14 @@ def text_endings(name: str, path: str, fields: dict[str, Any], outcomes: Iterabl
     yield f"{name}: fallback text", Ending(ERROR, asks(path, said(**fields)), FALLBACK)
     yield f"{name}: fallback text inside", Ending([*PART, close], asks(path, said(**fields)), FALLBACK)
     spare = {"LLM_FALLBACKS": "second", "HEDGE_AFTER": "50"}
+    yield (
+        f"{name}: thoughts, then fallback text",
+        Ending(UPSTREAM["thinks alone"], asks(path, said(**fields)), FALLBACK),
+    )
+    thinking = [*events([chunk({"reasoning": "Hmm"})]), HANG]
+    yield f"{name}: left inside thoughts", Ending(thinking, leaves(path, said(**fields), b"Hmm"))
+    yield f"{name}: held thoughts lost", Ending(thinking, asks(path, said(**fields)), spare, GOOD)
+    yield f"{name}: held thoughts stall", Ending(thinking, asks(path, said(**fields)), spare, thinking)
     yield f"{name}: hedge lost", Ending([0.1, *GOOD], asks(path, said(**fields)), spare, [0.3, *GOOD])
     yield f"{name}: hedge won", Ending([0.3, *GOOD], asks(path, said(**fields)), spare, GOOD)
     yield f"{name}: both fail", Ending([0.1, *ERROR], asks(path, said(**fields)), spare, ERROR)
@@ -148,7 +159,12 @@ def text_endings(name: str, path: str, fields: dict[str, Any], outcomes: Iterabl
 
 def json_endings(path: str) -> Iterator[tuple[str, Ending]]:
     """The endings of an answer in one piece."""
-    for outcome, script in {"answers": completion("Hi"), "500": ERROR, "says nothing": [HANG]}.items():
+    for outcome, script in {
+        "answers": completion("Hi"),
+        "500": ERROR,
+        "says nothing": [HANG],
+        "says no word": completion(""),
+    }.items():
         yield f"{path}: in one piece: upstream {outcome}", Ending(script, asks(path, said(stream=False)))
     yield f"{path}: in one piece: left", Ending([HANG], leaves(path, large(stream=False)))
 

@@ -54,6 +54,11 @@ class Stream:
     steps: collections.deque[Step | None] = dataclasses.field(default_factory=collections.deque)
     words: int = 0
 
+    def end(self) -> None:
+        """Let the upstream end its answer; one without a word is withheld, or it would be asked for once more."""
+        finish = chunks("", finish_reason="stop" if self.words else "content_filter")[-1]
+        self.steps.extend([b"" if self.words else head(), event(finish), event(DONE), END, None])
+
     def rest(self) -> bytes:
         received = receive_until(self.connection, b"no such bytes")
         self.connection.close()
@@ -127,7 +132,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         stream = self._pick(data)
-        stream.steps.extend([b"" if stream.words else head(), event(chunks("")[-1]), event(DONE), END, None])
+        stream.end()
         assert stream.rest().count(DONE_EVENT) == 1
         self._end(stream, "ok")
 
@@ -281,7 +286,7 @@ class Deployments(Conversations):
     def _end_well(self) -> None:
         """The streams that are left end, and then the server."""
         for stream in list(self.open):
-            stream.steps.extend([b"" if stream.words else head(), event(chunks("")[-1]), event(DONE), END, None])
+            stream.end()
             assert stream.rest().count(DONE_EVENT) == 1
             self._end(stream, "ok")
         self._check_log()

@@ -28,6 +28,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "waited": ("/rag/chat/completions", {"stream": True}),
     "json": ("/chat/completions", {"stream": False}),
 }
+AUDIO = ("/audio/chat/completions", {"stream": True})
 STREAMS = ("chat", "waited")
 """The ways that stream, and differ in how a failure is told."""
 DIFFERENT = (*STREAMS, "json")
@@ -142,7 +143,7 @@ class Heard:
 
 def ask(server: RunningServer, way: str = "chat", headers: Mapping[str, str] | None = None, **fields: Any) -> Heard:
     """Ask in one of the `WAYS`, and listen to the end."""
-    path, asked = WAYS[way]
+    path, asked = AUDIO if way == "audio" else WAYS[way]
     id = uuid.uuid4().hex
     body = {"messages": [{"role": "user", "content": "What does a tune-up cost?"}], **asked, **fields}
     sent = {"x-request-id": id, **(headers or {})}

@@ -91,14 +91,19 @@ class Asking:
 
     def run(self) -> tuple[UpstreamHealth, FakeStream]:
         """Return the upstream that answered and its answer."""
+        try:
+            return self.run_open()
+        finally:
+            self.close()
+
+    def run_open(self) -> tuple[UpstreamHealth, FakeStream]:
+        """Return the same, and leave the attempts open."""
         ticks = self.attempts.run(heartbeats=self.heartbeats)
         try:
             while True:
                 assert next(ticks) is SILENCE
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-        finally:
-            self.close()
 
     def close(self) -> None:
         """Close the attempts, and let those that still run end."""
@@ -254,6 +259,74 @@ def test_a_defect_of_ours_is_raised_with_its_traceback() -> None:
     assert beside.asked == alone.asked == ["a"]
 
 
+# --- answers without a word ---
+
+
+def wordless(**others: Any) -> dict[str, Any]:
+    """Return the settings of attempts at answers that are wordless where their upstream's name is in capitals."""
+    return {"is_wordless": lambda stream: stream.by.isupper(), **others}
+
+
+@pytest.mark.row("RA-05")
+def test_a_wordless_answer_gives_way_to_the_next_upstream() -> None:
+    asking = Asking({"A": [OK], "b": [OK]}, settings=wordless())
+    assert asking.run()[1].by == "b" and asking.asked == ["A", "b"]
+    assert [stream.closed for stream in asking.streams] == [1, 0]
+
+
+@pytest.mark.row("RA-05")
+@pytest.mark.parametrize("names", ["A", "AB", "ABC"])
+def test_wordless_answers_are_asked_for_twice_at_most(names: str) -> None:
+    asking = Asking({name: [OK] for name in names}, settings=wordless())
+    assert asking.run()[1].by == names[:2][-1] and len(asking.asked) == 2
+    assert not any(candidate.breaker._recent for candidate in asking.candidates)
+
+
+@pytest.mark.row("RA-05")
+@pytest.mark.parametrize("second", [UpstreamTlsError, UpstreamTimeout, never()], ids=["fails", "is late", "hangs"])
+def test_a_wordless_answer_is_better_than_a_failure(second: Any) -> None:
+    asking = Asking({"A": [OK], "b": [second]}, settings=wordless(seconds=0.05))
+    assert asking.run()[1].by == "A" and asking.asked[:2] == ["A", "b"]
+
+
+@pytest.mark.row("RA-05")
+def test_without_a_budget_a_wordless_answer_stays() -> None:
+    budget = RetryBudget()
+    while budget.spend():
+        pass
+    asking = Asking({"A": [OK]}, budget, settings=wordless())
+    assert asking.run()[1].by == "A" and asking.asked == ["A"]
+
+
+@pytest.mark.row("RA-05")
+def test_a_winner_may_turn_out_wordless_later() -> None:
+    asking = Asking({"A": [OK], "b": [OK]})
+    candidate, stream = asking.run_open()
+    assert asking.attempts.ask_again(candidate, stream) and stream.closed == 1
+    candidate, stream = asking.run_open()
+    assert stream.by == "b" and not asking.attempts.ask_again(candidate, stream)
+    asking.close()
+
+
+@pytest.mark.row("RA-04")
+def test_an_attempt_that_lives_outlasts_the_deadline() -> None:
+    heard = Event()
+    settings = {"seconds": 0.03, "hedge_after": 0.01, "hold": lambda _stream: heard.wait()}
+    asking = Asking({"a": [OK], "b": [never()]}, settings=settings)
+    gevent.spawn_later(0.1, heard.set)
+    assert asking.run()[1].by == "a" and asking.asked == ["a", "b"] and asking.gone == ["b"]
+
+
+@pytest.mark.row("RA-04")
+def test_an_attempt_that_is_held_may_fail() -> None:
+    def stalls(_stream: FakeStream) -> None:
+        raise UpstreamError("", headers=SOON)
+
+    asking = Asking({"a": [OK], "b": [UpstreamTlsError]}, settings={"hedge_after": 0.5, "hold": stalls})
+    asking.fails(UpstreamTlsError)
+    assert asking.asked == ["a", "b"]
+
+
 # --- limits in time ---
 
 
@@ -302,13 +375,16 @@ def test_waiting_yields_once_at_the_wake_up_time() -> None:
         {"a": Event},
         {"a": Event, "b": OK},
         {"a": Event, "b": UpstreamTlsError},
+        {"A": OK},
+        {"A": OK, "B": OK},
+        {"A": OK, "b": UpstreamTlsError},
         {"a": AnswerCapped},
         {"a": ZeroDivisionError},
     ],
     ids=str,
 )
 def test_closed_attempts_are_in_no_cycle(no_collections: None, scripts: dict[str, Any], heartbeats: bool) -> None:
-    chosen = {"seconds": 0.1, "hedge_after": 0.002 if heartbeats else None}
+    chosen = wordless(seconds=0.1, hedge_after=0.002 if heartbeats else None)
     asking = Asking({name: [never() if step is Event else step] for name, step in scripts.items()}, settings=chosen)
     asking.heartbeats = heartbeats
     with contextlib.suppress(ParleyError, AnswerCapped, ZeroDivisionError):

@@ -41,7 +41,8 @@ from parley.errors import (
     UpstreamStalled,
     UpstreamTimeout,
 )
-from parley.upstream.chat_api import STREAM_LABELS, ChatApi, OpenStream, form_of
+from parley.upstream.chat_api import STREAM_LABELS, ChatApi, form_of
+from parley.upstream.open_stream import OpenStream
 from parley.upstream.stream_reader import StreamReader
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
@@ -93,6 +94,25 @@ def test_a_request_bears_the_key_its_id_and_its_fields(api: ChatApi, fake: FakeU
 def test_the_fixed_model_replaces_the_requests(connect: Connect, fake: FakeUpstream) -> None:
     open_stream(connect(fixed_model="small"), model="huge").close()
     assert fake.calls[0].json["model"] == "small"
+
+
+@pytest.mark.row("RA-11")
+def test_the_operators_headers_and_params_are_added(connect: Connect, fake: FakeUpstream) -> None:
+    headers = {"api-key": "other", "authorization": "Basic x", "user-agent": "shop"}
+    params = {"seed": 7, "top_k": 3, "max_tokens": 5, "stream_options": {"include_usage": True}}
+    api = connect(headers=headers, params=params)
+    open_stream(api, seed=None, max_completion_tokens=9).close()
+    (call,) = fake.calls
+    assert {name: call.headers[name] for name in headers} == headers
+    sent = {"seed": None, "top_k": 3, "max_completion_tokens": 9, "stream_options": {"include_usage": True}}
+    assert call.json.items() >= sent.items() and "max_tokens" not in call.json
+
+
+@pytest.mark.row("RA-11")
+def test_stream_options_are_no_default_of_a_whole_answer(connect: Connect, fake: FakeUpstream) -> None:
+    fake.script = completion("Hello")
+    connect(params={"stream_options": {}, "seed": 7}).complete(chat_request(stream=False), seconds=2)
+    assert fake.calls[0].json["seed"] == 7 and "stream_options" not in fake.calls[0].json
 
 
 @pytest.mark.parametrize(
@@ -341,3 +361,13 @@ def test_warming_an_unreachable_upstream_raises_nothing(connect: Connect, fake: 
     (line,) = logged
     assert (line["event"], line["log_level"], line["upstream"]) == ("spare_connections_failed", "warning", api.name)
     assert "refused" in line["reason"]
+
+
+@pytest.mark.row("RA-12")
+def test_a_model_is_loaded_by_an_answer_of_one_token(api: ChatApi, fake: FakeUpstream) -> None:
+    fake.script = completion("")
+    api.load_model()
+    assert (fake.calls[0].json["max_tokens"], fake.calls[0].json["stream"]) == (1, False)
+    fake.script = refusal(500, {"message": "no"})
+    with pytest.raises(UpstreamError):
+        api.load_model()

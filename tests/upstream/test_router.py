@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ from fake_upstream import (
     DONE,
     END,
     HANG,
+    Call,
     FakeUpstream,
+    Step,
     answer,
     chunks,
     close,
@@ -26,7 +29,7 @@ from fake_upstream import (
 )
 
 from parley.concurrency import SILENCE
-from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
+from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused, UpstreamWordless
 from parley.http_client.spares import SpareConnections
 from parley.turn_record import TurnRecord
 from parley.upstream import router
@@ -151,6 +154,67 @@ def test_a_late_stream_is_hedged(route: Route, fake: FakeUpstream, other: FakeUp
     assert b"other" in said and (kept.upstream, kept.attempts) == ("up-1", 2)
 
 
+THOUGHT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","reasoning":"Hmm"}}]}'
+CUT = b'{"id":"up","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
+THINKS = [*events([THOUGHT, CUT]), event(DONE), END]
+
+
+def thinks(*seen: threading.Event) -> Callable[[Call], Iterator[Step]]:
+    """Return the script of an upstream that ends its thoughts when they have been seen; one event for each call."""
+    left = list(seen)
+
+    def script(_call: Call) -> Iterator[Step]:
+        yield from [*events([THOUGHT]), left.pop(0), event(CUT), event(DONE), END]
+
+    return script
+
+
+def seeing(batches: Iterable[Batch], *seen: threading.Event) -> Iterator[bytes]:
+    """Yield the payloads; let the upstream go on at each thought."""
+    left = list(seen)
+    for payload in itertools.chain.from_iterable(batch for batch in batches if batch is not SILENCE):
+        if b"Hmm" in payload:
+            left.pop(0).set()
+        yield payload
+
+
+@pytest.mark.row("RA-05")
+def test_thoughts_and_the_answer_after_them_are_one(route: Route, fake: FakeUpstream, other: FakeUpstream) -> None:
+    seen = threading.Event()
+    fake.script = thinks(seen)
+    kept = record()
+    batches = route(fake, other).stream(chat_request(), Envelope.new("m"), kept)
+    payloads = [json.loads(payload) for payload in seeing(batches, seen)]
+    deltas = [payload["choices"][0]["delta"] for payload in payloads]
+    assert {payload["id"] for payload in payloads} == {"up"}
+    assert [delta.get("content") for delta in deltas] == [None, "", "From", " the", " other", None]
+    assert [delta.get("role") for delta in deltas] == ["assistant", *[None] * 5]
+    assert (kept.upstream, kept.attempts, kept.outcome) == ("up-1", 2, None) and kept.ttft_ms is not None
+
+
+@pytest.mark.row("RA-05")
+def test_an_answer_that_stays_wordless_is_told_in_the_record(route: Route, fake: FakeUpstream) -> None:
+    seen = threading.Event(), threading.Event()
+    fake.script = thinks(*seen)
+    kept = record()
+    came = b"".join(seeing(route(fake).stream(chat_request(), Envelope.new("m"), kept), *seen))
+    assert came.count(b"Hmm") == 2 and came.count(b'"length"') == 1 and came.count(b'"role"') == 1
+    assert (kept.outcome, kept.code, kept.ttft_ms) == ("empty", "upstream_empty_response", None)
+
+
+@pytest.mark.row("RA-05")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_wordless_answer_may_be_an_error(route: Route, fake: FakeUpstream, stream: bool) -> None:
+    fake.script = THINKS if stream else completion(" ")
+    upstream = route(fake, passes_wordless=False)
+    with pytest.raises(UpstreamWordless):
+        if stream:
+            text(upstream.stream(chat_request(), Envelope.new("m"), record()))
+        else:
+            upstream.complete(chat_request(stream=False), record())
+    assert len(fake.calls) == 2 and upstream.breaker_states() == {"up-0": "closed"}
+
+
 def test_a_whole_answer_is_retried_and_returned_as_it_came(route: Route, fake: FakeUpstream) -> None:
     fake.enqueue(refusal(503, {"message": "no"}, SOON))
     fake.script = completion("Hello", {"x-request-id": "up-7"})
@@ -214,6 +278,8 @@ def test_without_an_upstream_requests_name_the_settings() -> None:
             ask()
         assert (raised.value.status, raised.value.code) == (503, "not_configured")
         assert "LLM_API_KEY" in raised.value.message and "LLM_BASE_URL" in raised.value.message
+    with pytest.raises(NotConfigured):
+        upstream.load_model()
     assert isinstance(upstream.unavailable_reason(), NotConfigured) and upstream.models() == []
 
 

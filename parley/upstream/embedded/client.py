@@ -8,7 +8,7 @@ Requests wait while it loads, as long as for a first content. One that found the
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from parley.errors import (
@@ -20,8 +20,9 @@ from parley.errors import (
     WarmingUp,
 )
 from parley.http_client.pool import ConnectionPool
-from parley.upstream.chat_api import ChatApi, Completion, OpenStream, PromptForm
+from parley.upstream.chat_api import ChatApi, PromptForm
 from parley.upstream.embedded.model_process import MODEL, ModelProcess
+from parley.upstream.open_stream import Completion, OpenStream
 from parley.upstream.timeouts import Timeouts
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
@@ -45,8 +46,12 @@ class EmbeddedUpstream(ChatApi):
     one_envelope = True
     suspects_silence = False
 
-    def __init__(self, server: ModelProcess, timeouts: Timeouts, *, max_idle: int) -> None:
-        super().__init__("embedded", server.base_url, server.key, MODEL, timeouts, max_idle=max_idle)
+    def __init__(
+        self, server: ModelProcess, timeouts: Timeouts, *, max_idle: int, params: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(
+            "embedded", server.base_url, server.key, MODEL, timeouts, max_idle=max_idle, params=params or {}
+        )
         # llama.cpp has its health check beside /v1, not below it.
         root = server.base_url.removesuffix("/v1")
         self._health = ConnectionPool(root, max_idle=1, connect_timeout=timeouts.connect)
