@@ -6,10 +6,21 @@ Used by `settings.py` alone, and like it limited to the standard library.
 import dataclasses
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
+"""White space as Unicode has it; Python alone counts four separators of the ASCII table as well."""
+
+
+class BadCharacter(ValueError):
+    """A text holds a character that it may not hold; the message names that one and its position, counted from 0."""
+
+    def __init__(self, text: str, position: int) -> None:
+        super().__init__(f"U+{ord(text[position]):04X} at {position}")
 
 
 class SettingType(NamedTuple):
@@ -106,10 +117,29 @@ def separated(
 
 
 def parse_text(value: str) -> str:
-    """Return text without control characters and line breaks."""
-    if not value.isprintable():
-        raise ValueError
+    """Return the text of a name. Raises BadCharacter for a control character, a line break and an invisible one."""
+    for position, mark in enumerate(value):
+        if not mark.isprintable():
+            raise BadCharacter(value, position)
     return value
+
+
+def parse_spoken(value: str) -> str:
+    """Return a text in any language that is to be said, its white space of any kind as single spaces.
+
+    Raises BadCharacter for other control characters, and for bytes of the environment that are not UTF-8 (surrogates).
+    """
+    for position, mark in enumerate(value):
+        # Marks of direction and joiners belong to the text: Persian, Hindi and Hebrew are not written without them.
+        if unicodedata.category(mark) in ("Cc", "Cs") and not _SPACE.match(mark):
+            raise BadCharacter(value, position)
+    return _SPACE.sub(" ", value).strip()
+
+
+def parse_phrases(value: str) -> tuple[str, ...]:
+    """Return spoken texts that | separates, without empty and repeated ones."""
+    phrases: tuple[str, ...] = separated("|", str, "").parse(parse_spoken(value))
+    return phrases
 
 
 def parse_url(value: str) -> str:
@@ -151,7 +181,8 @@ KEYS = separated(",", KEY.parse, "keys of printable ASCII characters without spa
 NAMES = separated(",", str, "field names separated by commas, or *", into=frozenset, may_be_empty=True)
 URL = SettingType(parse_url, "a base URL such as https://api.openai.com/v1")
 FOLDER = SettingType(Path, "a path")
-PHRASES = separated("|", parse_text, "phrases separated by |")
+SPOKEN_TEXT = SettingType(parse_spoken, "text without control characters")
+PHRASES = SettingType(parse_phrases, "phrases separated by |, without control characters")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)
 RATE = matching(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", "a rate such as 60/minute or 5/second")
 ORIGINS = separated(

@@ -7,15 +7,20 @@ imported at module level: gunicorn's master reads its settings before anything h
 
 import dataclasses
 import functools
+import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from parley import setting_types as types
+from parley.environment import env_file, misspelled
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
+ENV_FILE = ".env"
+"""File in the working folder that adds to the environment."""
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 """Variables, in either case, that name a proxy for outgoing connections."""
 
@@ -150,7 +155,7 @@ class Settings:
     )
     embeddings_cache: Path = row(types.FOLDER, ".cache", "Folder in which the passages' embeddings are cached.")
     fallback_text: str | None = row(
-        types.TEXT, None, "Text that is spoken when the server or the upstream fails during a stream."
+        types.SPOKEN_TEXT, None, "Text that is spoken when the server or the upstream fails during a stream."
     )
     audio_mode: str = row(
         types.choice("assets", "speech", "relay"),
@@ -260,6 +265,8 @@ class Settings:
                 continue
             try:
                 values[field.name] = kind.parse(environ[name].strip())
+            except types.BadCharacter as fault:
+                raise SettingsError(f"{name}: expected {kind.accepted}; it has {fault}") from None
             except ValueError:
                 # Without its cause, which may quote the value.
                 raise SettingsError(f"{name}: expected {kind.accepted}") from None
@@ -281,6 +288,11 @@ class Settings:
         return [key for key in (*ours, *fallbacks, *(self.api_keys or ())) if key]
 
 
+def names() -> list[str]:
+    """Return the variables of all settings, other names of theirs included."""
+    return [name for field in dataclasses.fields(Settings) for name in (field.name.upper(), *field.metadata["aliases"])]
+
+
 @functools.cache
 def load() -> Settings:
     """Return the process's settings: the environment, and what `.env` in the working folder adds to it.
@@ -288,11 +300,53 @@ def load() -> Settings:
     They are read once. gunicorn's workers inherit them from the master, so that a reload (SIGHUP) can't start workers
     with settings that the master has not checked. Raises SettingsError.
     """
+    _load_env_file()
+    # Without any key, a name that looks like one is taken for it: the operator believes the door to be shut.
+    if not os.environ.get(misspelled.DOOR, "").strip():
+        for wanted, fault in _ignored():
+            if wanted == misspelled.DOOR:
+                raise SettingsError(f"{fault} Without API_KEYS the server would be open to everybody")
+    return Settings.from_environ(os.environ)
+
+
+def ignored() -> list[str]:
+    """Return a sentence for each variable and each line of `.env` that is no setting and seems to be meant as one."""
+    return [fault for wanted, fault in _ignored() if not os.environ.get(wanted or "", "").strip()]
+
+
+def _ignored() -> list[tuple[str | None, str]]:
+    """Return the settings that may have been meant, None for an unreadable line, each with what is wrong."""
+    found: list[tuple[str | None, str]] = []
+    known = names()
+    for name, value in os.environ.items():
+        if value.strip() and (wanted := misspelled.meant(name, known)):
+            found.append((wanted, f"{name} is no setting; {wanted}?"))
+    file = _load_env_file()
+    for name, value in file.values.items() if file else ():
+        if name in known and value.strip() and not os.environ.get(name, "").strip():
+            found.append((None, f"{name} in {ENV_FILE} has no effect: it is set, and empty, in the environment"))
+    for number, line in file.ignored.items() if file else ():
+        # Any word may be the name: `- API_KEYS=x`, `{"API_KEYS": "x"}`, `set API_KEYS=x`.
+        words = re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line)
+        near = [word if word in known else misspelled.meant(word, known) for word in words]
+        wanted = misspelled.DOOR if misspelled.DOOR in near else next(filter(None, near), None)
+        found.append((wanted, f"{ENV_FILE} line {number} is not NAME=value" + (f"; {wanted}=...?" if wanted else "")))
+    return found
+
+
+@functools.cache
+def _load_env_file() -> env_file.EnvFile | None:
+    """Add what `.env` sets to the environment, where it is not set; return the file. Raises SettingsError."""
     # Here, because only the standard library may be imported at module level.
     from dotenv import load_dotenv
 
-    load_dotenv(Path(".env"), override=False)
-    return Settings.from_environ(os.environ)
+    try:
+        file = env_file.read(Path(ENV_FILE))
+    except env_file.EnvFileError as fault:
+        raise SettingsError(str(fault)) from None
+    if file:
+        load_dotenv(stream=io.StringIO(file.statements), override=False)
+    return file
 
 
 def names_proxies() -> bool:

@@ -30,7 +30,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.errors", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
@@ -42,7 +42,7 @@ OWNERS = {
     "httptools": ("parley/http_client/",),
     "markitdown": ("parley/operators/kb_import.py",),
     "openai": ("parley/upstream/", "parley/speech/"),
-    "dotenv": ("parley/settings.py",),
+    "dotenv": ("parley/settings.py", "parley/environment/env_file.py"),
 }
 GEVENT = {
     "parley/admission.py",
@@ -137,7 +137,7 @@ def may_import(importer: str, imported: str) -> bool:
     if imported == "parley.settings":
         return unit_of(importer) in MAY_IMPORT_SETTINGS
     if importer == "parley.settings":
-        return imported == "parley.setting_types"
+        return imported == "parley.setting_types" or unit_of(imported) == "parley.environment"
     if unit_of(importer) == unit_of(imported) == "blueprints":
         return imported in ("blueprints.web", "blueprints.cli", "blueprints.cli.settings_page", "blueprints.origins")
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)

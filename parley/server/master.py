@@ -13,7 +13,7 @@ from typing import Any
 
 from parley import tcp
 from parley.server import open_files
-from parley.settings import Settings, SettingsError, load, names_proxies, share_metrics
+from parley.settings import Settings, SettingsError, ignored, load, names_proxies, share_metrics
 from parley.upstream.embedded import model_process
 
 MAX_PORT = 65_535
@@ -49,6 +49,8 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
             "when it stops; use -k gevent",
             server.cfg.worker_class_str,
         )
+    for fault in ignored():
+        server.log.warning("%s", fault)
     if streams < settings.max_streams:
         server.log.warning("MAX_STREAMS is lowered to %s by the limit of open files (ulimit -n)", streams)
     open_files.raise_for(streams)
@@ -65,6 +67,8 @@ def config_fault(cfg: Any) -> str | None:
             "max_requests needs max_requests_jitter and at least two workers, "
             "or a restart leaves callers without a worker; better leave it off"
         )
+    if cfg.workers < 1:
+        return "WEB_CONCURRENCY (or --workers): expected a whole number from 1"
     if any(isinstance(address, tuple) and not 0 <= address[1] <= MAX_PORT for address in cfg.address):
         return f"PORT (or --bind): expected a port from 0 to {MAX_PORT}"
     if cfg.worker_tmp_dir is None:
