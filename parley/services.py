@@ -35,6 +35,13 @@ from parley.upstream.timeouts import Timeouts
 WARM_SECONDS = 20.0
 """Seconds between two renewals of the spare connections, which an upstream closes if they are idle for long."""
 
+NO_HOOKS = (
+    "gunicorn.conf.py was not read: changed files are not noticed, no embedded model is started, calls are cut at the "
+    "stop, a log reader that stalls stops calls, and gunicorn's control socket is open; "
+    "start `gunicorn -k gevent app:app` in the project's folder"
+)
+"""Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
+
 
 class Services:
     """Everything that the answers share."""
@@ -51,6 +58,9 @@ class Services:
             poll=settings.kb_poll,
         )
         self.draining = False
+        # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
+        self.start_fault = NO_HOOKS
+        self.start_fault_is_logged = False
         self._last_phrase = ""
 
     @property

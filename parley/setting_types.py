@@ -154,6 +154,22 @@ def parse_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def parse_origin(value: str) -> str:
+    """Return an origin as browsers and apps send it: that of a web page, of an app, or `*` for any.
+
+    `null` is refused: pages of any site can have it, by asking from a sandboxed frame.
+    """
+    if re.fullmatch(r"\*|(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]*(:[0-9]{1,5})?", value):
+        # Apps and extensions choose their own form, so it is compared as it is written.
+        return value
+    page = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+])(:[0-9]{1,5})?", value.lower())
+    if not page:
+        raise ValueError
+    scheme, host, port = page.groups("")
+    # Browsers send names in lower case, and leave out the port that belongs to the scheme.
+    return f"{scheme}://{host}" + ("" if port == {"http": ":80", "https": ":443"}[scheme] else port)
+
+
 def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
     """Return the entries of a JSON list of upstreams."""
     entries = json.loads(value)
@@ -186,9 +202,7 @@ PHRASES = SettingType(parse_phrases, "phrases separated by |, without control ch
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)
 RATE = matching(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", "a rate such as 60/minute or 5/second")
 ORIGINS = separated(
-    ",",
-    matching(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "an origin").parse,
-    "origins such as https://app.example.com separated by commas, or *",
+    ",", parse_origin, "origins such as https://app.example.com or app://name separated by commas, or *"
 )
 HOSTS = separated(
     ",",

@@ -67,6 +67,7 @@ GEVENT = {
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
 }
+SHARED_BY_BLUEPRINTS = ("web", "cli", "cli.settings_page", "origins", "other_routes")
 WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAX_FILE_LINES = 400
@@ -139,7 +140,7 @@ def may_import(importer: str, imported: str) -> bool:
     if importer == "parley.settings":
         return imported == "parley.setting_types" or unit_of(imported) == "parley.environment"
     if unit_of(importer) == unit_of(imported) == "blueprints":
-        return imported in ("blueprints.web", "blueprints.cli", "blueprints.cli.settings_page", "blueprints.origins")
+        return imported in {f"blueprints.{name}" for name in SHARED_BY_BLUEPRINTS}
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)
 
 

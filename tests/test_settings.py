@@ -75,6 +75,10 @@ def run(code: str, cwd: Path) -> str:
         ("RATE_LIMIT", "60/minute", "60/minute"),
         ("CORS_ORIGINS", "https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
         ("CORS_ORIGINS", "*", ("*",)),
+        ("CORS_ORIGINS", "HTTPS://App.Example.com:443, http://[::1]:80", ("https://app.example.com", "http://[::1]")),
+        ("CORS_ORIGINS", "https://a:80, http://a:443", ("https://a:80", "http://a:443")),
+        ("CORS_ORIGINS", "app://, app://., app://MyApp", ("app://", "app://.", "app://MyApp")),
+        ("CORS_ORIGINS", "tauri://localhost,file://", ("tauri://localhost", "file://")),
         ("TRUSTED_HOSTS", "Voice.example.com, box:8000,", frozenset({"voice.example.com", "box:8000"})),
         ("TRUSTED_PROXIES", "1", 1),
         ("AUDIO_MODE", "Relay", "relay"),
@@ -143,8 +147,12 @@ BAD = [
     ("RATE_LIMIT", "a rate such as 60/minute or 5/second", ["60", "0/minute", "60 per minute", "60/minutes", "1/week"]),
     (
         "CORS_ORIGINS",
-        "origins such as https://app.example.com separated by commas, or *",
-        [",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "ftp://a"],
+        "origins such as https://app.example.com or app://name separated by commas, or *",
+        [
+            *(",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "https://"),
+            *("app:", "app:/a", "app://a/", "chrome-extension://*", "moz-extension://a/b.html", "://a", "a b://c"),
+            *("https://[::1", "https://[x]", "javascript:alert(1)", "app://a?b", "app://a#b", "app://u@a", "app://ä"),
+        ],
     ),
     (
         "TRUSTED_HOSTS",

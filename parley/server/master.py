@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from parley import tcp
@@ -21,6 +22,8 @@ MAX_PORT = 65_535
 METRICS_BYTES = 1 << 20
 """Bytes of shared memory that a worker's metrics may need."""
 MEMORY_FOLDER = "/dev/shm"
+START_FOLDER = str(Path.cwd())
+"""Folder in which gunicorn.conf.py was read, and `.env` with it."""
 
 
 def load_settings() -> Settings:
@@ -43,12 +46,8 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     """
     if fault := config_fault(server.cfg) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
-    if server.cfg.worker_class_str != "gevent":
-        server.log.warning(
-            "worker class %s serves one caller per thread, does not notice clients that leave, and cuts answers short "
-            "when it stops; use -k gevent",
-            server.cfg.worker_class_str,
-        )
+    if fault := class_fault(server.cfg.worker_class_str):
+        server.log.warning("%s", fault)
     for fault in ignored():
         server.log.warning("%s", fault)
     if streams < settings.max_streams:
@@ -56,6 +55,16 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     open_files.raise_for(streams)
     if server.cfg.workers > 1:
         create_metrics_folder(server)
+
+
+def class_fault(worker_class: str) -> str:
+    """Return what a worker of this class does worse than one of gevent's, empty for that one."""
+    if worker_class == "gevent":
+        return ""
+    return (
+        f"worker class {worker_class} serves one caller per thread, does not notice clients that leave, "
+        "and cuts answers short when it stops; use -k gevent"
+    )
 
 
 def config_fault(cfg: Any) -> str | None:
@@ -67,6 +76,9 @@ def config_fault(cfg: Any) -> str | None:
             "max_requests needs max_requests_jitter and at least two workers, "
             "or a restart leaves callers without a worker; better leave it off"
         )
+    if Path(cfg.chdir).resolve() != Path(START_FOLDER).resolve():
+        return f"--chdir: .env was looked for in {START_FOLDER}; go to {cfg.chdir} first, and leave --chdir off"
+    # gunicorn takes 0 from the environment, and would listen without anybody to answer.
     if cfg.workers < 1:
         return "WEB_CONCURRENCY (or --workers): expected a whole number from 1"
     if any(isinstance(address, tuple) and not 0 <= address[1] <= MAX_PORT for address in cfg.address):

@@ -20,6 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from parley import client_connection
 from parley.concurrency import checkpoint
 from parley.errors import ServerShuttingDown
+from parley.server import master
 from parley.server.connections import ConnectionTable
 from parley.services import Services
 from parley.telemetry import logs, metrics
@@ -72,6 +73,7 @@ def prepare(worker: Any, streams: int) -> None:
     logs.write_in_thread()
     services = worker.app.wsgi().extensions["parley"]
     services.admission.limit = streams
+    services.start_fault, services.start_fault_is_logged = master.class_fault(worker.cfg.worker_class_str), True
     # Workers of other classes have no event loop beside their callers: their first caller waits for what is loaded.
     if worker.cfg.worker_class_str == "gevent":
         take_over(worker, services)
