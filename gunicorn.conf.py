@@ -41,8 +41,10 @@ def when_ready(server):
 
 
 def post_fork(server, worker):
-    """Close the worker's copy of the pipe that ends the embedded model with the master."""
+    """Close the worker's copies of what tells that the master lives: a pipe for the embedded model, a lock."""
     model_process.disown()
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.disown()
 
 
 def post_worker_init(worker):
@@ -53,10 +55,12 @@ def post_worker_init(worker):
 
 
 def child_exit(server, worker):
-    """Remove a dead worker's gauges."""
-    master.forget_metrics(server, worker.pid)
+    """Merge a dead worker's metrics into those of all that have ended."""
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.merge(worker.pid)
 
 
 def on_exit(server):
     """Remove the shared metrics."""
-    master.remove_metrics_folder(server)
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.remove()
