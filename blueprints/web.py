@@ -38,6 +38,8 @@ BODY_SECONDS = 10
 CLIENT_CLOSED_REQUEST = 499
 """Status for a client that has left, as nginx logs it; nobody receives it."""
 
+FAILED_TURN = "parley.failed_turn"
+"""Key of the request's environment: the turn whose error is about to become the response."""
 PROJECT = Path(__file__).resolve().parents[1]
 """Folder in which the server is to be started."""
 FORMS = ("", "/v1")
@@ -89,6 +91,11 @@ def serve(endpoint: Endpoint) -> Response:
         response = _answer(endpoint, turn, request, within)
     except ClientGone:
         response = Response(status=CLIENT_CLOSED_REQUEST)
+    except Exception as error:
+        turn.fail(error)
+        # Its slot is held until the answer to it has been written.
+        request.environ[FAILED_TURN] = turn
+        raise
     except BaseException as error:
         turn.fail(error)
         turn.close()
@@ -230,6 +237,8 @@ def install(app: Flask) -> None:
 def _finished(response: Response) -> Response:
     """Set the headers of every response, and see to the body of a request that was refused unread."""
     within = services()
+    if failed := _request().environ.pop(FAILED_TURN, None):
+        response.call_on_close(failed.close)
     if not within.start_fault_is_logged:
         # Here, at the first request: only now is it certain that no hook is still to come.
         within.start_fault_is_logged = True

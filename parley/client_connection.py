@@ -205,6 +205,11 @@ class _Receiving:
 class ClientTlsSocket(_Receiving, gevent.ssl.SSLSocket):  # type: ignore[misc] # it carries no types
     """A client's connection under TLS, where gunicorn has certificates."""
 
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        """Send in steps, as `ClientSocket` does."""
+        for start in range(0, len(data), _STEP_BYTES):
+            super().sendall(data[start : start + _STEP_BYTES], flags)
+
 
 class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it carries no types
     """A client's connection, whose `sendall` does the common case first: all data fits into the kernel's buffer.
@@ -225,8 +230,9 @@ class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it
             sent = self._sock.send(data, flags)
         except BlockingIOError:
             sent = 0
-        if sent < len(data):
-            super().sendall(data[sent:], flags)
+        # In steps, each with the socket's timeout: a large answer may take its time as long as its client reads.
+        for start in range(sent, len(data), _STEP_BYTES):
+            super().sendall(data[start : start + _STEP_BYTES], flags)
 
 
 def read_body(source: Source, limit: int, seconds: float, announced: int | None) -> bytes:
