@@ -206,9 +206,8 @@ class ClientTlsSocket(_Receiving, gevent.ssl.SSLSocket):  # type: ignore[misc] #
     """A client's connection under TLS, where gunicorn has certificates."""
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
-        """Send in steps, as `ClientSocket` does."""
-        for start in range(0, len(data), _STEP_BYTES):
-            super().sendall(data[start : start + _STEP_BYTES], flags)
+        """Send as `ClientSocket` does, without flags, which TLS lacks."""
+        tcp.send_all(self, data)
 
 
 class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it carries no types
@@ -230,9 +229,8 @@ class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it
             sent = self._sock.send(data, flags)
         except BlockingIOError:
             sent = 0
-        # In steps, each with the socket's timeout: a large answer may take its time as long as its client reads.
-        for start in range(sent, len(data), _STEP_BYTES):
-            super().sendall(data[start : start + _STEP_BYTES], flags)
+        if sent < len(data):
+            tcp.send_all(self, memoryview(data)[sent:], flags)
 
 
 def read_body(source: Source, limit: int, seconds: float, announced: int | None) -> bytes:

@@ -23,3 +23,13 @@ def tune(connection: socket.socket, send_seconds: float | None = None) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, option, seconds)
         if send_seconds is not None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_seconds * 1000))
+
+
+def send_all(connection: socket.socket, data: bytes | memoryview, flags: int = 0) -> None:
+    """Send all data; the socket's timeout bounds each wait, so that a large answer may take its time while it is read.
+
+    gevent's own `sendall` bounds the whole, by the time of day: a clock that is set forward would cut the connection.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[connection.send(view, flags) :]

@@ -81,3 +81,13 @@ def test_other_names_are_told_and_unrelated_ones_are_not(tmp_path: Path) -> None
     assert told.count("max_streams is no setting; MAX_STREAMS?") == 1
     assert told.count("no setting") == 2
     assert not [name for name in (*unrelated, "KB_POLL") if name in told]
+
+
+@pytest.mark.parametrize("command", [("settings",), ("kb", "check"), ("run", "--port", "0")], ids=" ".join)
+def test_a_command_refuses_them_in_one_line_too(tmp_path: Path, command: tuple[str, ...]) -> None:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env = {**inherited, "PYTHONPATH": str(ROOT), "API_KEY": "hunter2"}
+    line = [sys.executable, "-m", "flask", "--app", "app", *command]
+    check_refused(
+        subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20), "API_KEY is no setting"
+    )
