@@ -227,7 +227,7 @@ class Settings:
         "Seconds that open streams may run on after SIGTERM; Parley ends the remaining ones 2 seconds earlier.",
     )
     cors_origins: tuple[str, ...] | None = row(
-        types.ORIGINS, None, "Origins whose web pages may call from a browser, separated by commas; `*` allows any."
+        types.ORIGINS, None, "Origins of web pages and apps that may call, separated by commas; `*` allows any."
     )
     trusted_hosts: frozenset[str] = row(
         types.HOSTS,
