@@ -7,9 +7,7 @@ imported at module level: gunicorn's master reads its settings before anything h
 
 import dataclasses
 import functools
-import io
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -300,53 +298,21 @@ def load() -> Settings:
     They are read once. gunicorn's workers inherit them from the master, so that a reload (SIGHUP) can't start workers
     with settings that the master has not checked. Raises SettingsError.
     """
-    _load_env_file()
-    # Without any key, a name that looks like one is taken for it: the operator believes the door to be shut.
-    if not os.environ.get(misspelled.DOOR, "").strip():
-        for wanted, fault in _ignored():
-            if wanted == misspelled.DOOR:
-                raise SettingsError(f"{fault} Without API_KEYS the server would be open to everybody")
+    ignored()
     return Settings.from_environ(os.environ)
 
 
-def ignored() -> list[str]:
-    """Return a sentence for each variable and each line of `.env` that is no setting and seems to be meant as one."""
-    return [fault for wanted, fault in _ignored() if not os.environ.get(wanted or "", "").strip()]
-
-
-def _ignored() -> list[tuple[str | None, str]]:
-    """Return the settings that may have been meant, None for an unreadable line, each with what is wrong."""
-    found: list[tuple[str | None, str]] = []
-    known = names()
-    for name, value in os.environ.items():
-        if value.strip() and (wanted := misspelled.meant(name, known)):
-            found.append((wanted, f"{name} is no setting; {wanted}?"))
-    file = _load_env_file()
-    for name, value in file.values.items() if file else ():
-        if name in known and value.strip() and not os.environ.get(name, "").strip():
-            found.append((None, f"{name} in {ENV_FILE} has no effect: it is set, and empty, in the environment"))
-    for number, line in file.ignored.items() if file else ():
-        # Any word may be the name: `- API_KEYS=x`, `{"API_KEYS": "x"}`, `set API_KEYS=x`.
-        words = re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line)
-        near = [word if word in known else misspelled.meant(word, known) for word in words]
-        wanted = misspelled.DOOR if misspelled.DOOR in near else next(filter(None, near), None)
-        found.append((wanted, f"{ENV_FILE} line {number} is not NAME=value" + (f"; {wanted}=...?" if wanted else "")))
-    return found
-
-
 @functools.cache
-def _load_env_file() -> env_file.EnvFile | None:
-    """Add what `.env` sets to the environment, where it is not set; return the file. Raises SettingsError."""
-    # Here, because only the standard library may be imported at module level.
-    from dotenv import load_dotenv
+def ignored() -> list[str]:
+    """Add `.env` to the environment; return a sentence for each variable and line that was meant, and is no setting.
 
+    Raises SettingsError for an unusable file, and for what leaves the server open by mistake.
+    """
     try:
-        file = env_file.read(Path(ENV_FILE))
-    except env_file.EnvFileError as fault:
+        file = env_file.load(Path(ENV_FILE))
+        return misspelled.ignored(os.environ, file, names())
+    except (env_file.EnvFileError, misspelled.DoorLeftOpen) as fault:
         raise SettingsError(str(fault)) from None
-    if file:
-        load_dotenv(stream=io.StringIO(file.statements), override=False)
-    return file
 
 
 def names_proxies() -> bool:

@@ -42,7 +42,7 @@ OWNERS = {
     "httptools": ("parley/http_client/",),
     "markitdown": ("parley/operators/kb_import.py",),
     "openai": ("parley/upstream/", "parley/speech/"),
-    "dotenv": ("parley/settings.py", "parley/environment/env_file.py"),
+    "dotenv": ("parley/environment/env_file.py",),
 }
 GEVENT = {
     "parley/admission.py",

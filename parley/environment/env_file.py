@@ -35,6 +35,17 @@ class EnvFile:
     ignored: dict[int, str]
 
 
+def load(path: Path) -> EnvFile | None:
+    """Add what the file sets to the environment, where it is not set; return the file. Raises EnvFileError."""
+    # Here, because gunicorn's master must not load it without need.
+    from dotenv import load_dotenv
+
+    file = read(path)
+    if file:
+        load_dotenv(stream=io.StringIO(file.statements), override=False)
+    return file
+
+
 def read(path: Path) -> EnvFile | None:
     """Return the file's content; None if there is none. Raises EnvFileError."""
     if path.is_dir():
@@ -69,7 +80,6 @@ def decode(content: bytes, path: Path) -> str:
 
 def parse(text: str) -> EnvFile:
     """Return the statements of the text, and the lines that are none."""
-    # Here, because gunicorn's master must not load it without need.
     from dotenv.parser import parse_stream
 
     statements, values, ignored = [], {}, {}

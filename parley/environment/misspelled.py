@@ -6,7 +6,10 @@ that are short, or differ by more, nothing is said.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from parley.environment.env_file import EnvFile
 
 DOOR = "API_KEYS"
 """The setting without which everybody is let in."""
@@ -19,6 +22,56 @@ _DOORS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
 """Further names, without marks, under which people look for API_KEYS."""
 _OF_PARLEY = re.compile("PARLEY.*(KEYS?|TOKENS?|SECRETS?|PASSWORDS?)")
 """Names, without marks, that can only mean a key to Parley."""
+
+
+class DoorLeftOpen(Exception):
+    """No key is set, and one seems to be meant; the message names what was meant, and never quotes it."""
+
+
+class Ignored(NamedTuple):
+    """The setting that may have been meant, None where nobody can say, and what is wrong in words."""
+
+    wanted: str | None
+    fault: str
+
+
+def ignored(environ: Mapping[str, str], file: EnvFile | None, settings: Collection[str]) -> list[str]:
+    """Return a sentence for each variable, and each line of the file, that was meant to be a setting and is none.
+
+    A name is passed over if the setting that it may mean is set. Raises DoorLeftOpen.
+    """
+    found = in_environment(environ, settings) + (in_file(file, environ, settings) if file else [])
+    unset = [one for one in found if not environ.get(one.wanted or "", "").strip()]
+    for wanted, fault in unset:
+        if wanted == DOOR:
+            raise DoorLeftOpen(f"{fault} Without {DOOR} the server would be open to everybody")
+    return [one.fault for one in unset]
+
+
+def in_environment(environ: Mapping[str, str], settings: Collection[str]) -> list[Ignored]:
+    """Return the variables whose names are near those of settings."""
+    return [
+        Ignored(wanted, f"{name} is no setting; {wanted}?")
+        for name, value in environ.items()
+        if value.strip() and (wanted := meant(name, settings))
+    ]
+
+
+def in_file(file: EnvFile, environ: Mapping[str, str], settings: Collection[str]) -> list[Ignored]:
+    """Return the settings of the file that are hidden by empty variables, and the lines that set nothing."""
+    found = [
+        Ignored(None, f"{name} in .env has no effect: it is set, and empty, in the environment")
+        for name, value in file.values.items()
+        if name in settings and value.strip() and not environ.get(name, "").strip()
+    ]
+    for number, line in file.ignored.items():
+        # Any word may be the name: `- API_KEYS=x`, `{"API_KEYS": "x"}`, `set API_KEYS=x`.
+        words = re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line)
+        near = [word if word in settings else meant(word, settings) for word in words]
+        wanted = DOOR if DOOR in near else next(filter(None, near), None)
+        hint = f"; {wanted}=...?" if wanted else ""
+        found.append(Ignored(wanted, f".env line {number} is not NAME=value{hint}"))
+    return found
 
 
 def meant(name: str, settings: Collection[str]) -> str | None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from parley.environment.misspelled import DOOR, is_slip, meant
+from parley.environment.env_file import parse
+from parley.environment.misspelled import DOOR, DoorLeftOpen, ignored, is_slip, meant
 from parley.settings import names
 
 pytestmark = pytest.mark.row("RF-15")
@@ -61,6 +62,27 @@ def test_a_name_near_a_setting_names_it(name: str, setting: str) -> None:
 
 def test_a_settings_own_name_means_nothing_else() -> None:
     assert {meant(name, OURS) for name in OURS} == {None}
+
+
+def test_what_is_set_or_empty_is_passed_over() -> None:
+    environ = {"API_KEYS": "x", "API_KEY": "y", "LLM_MODELL": "", "MAX_STREAM": "7", "KB_POLL": " "}
+    file = parse("KB_POLL=3\nAPI_KEYS: z\nMAX_BODY: 1\nhello\n")
+
+    assert ignored(environ, file, OURS) == [
+        "MAX_STREAM is no setting; MAX_STREAMS?",
+        "KB_POLL in .env has no effect: it is set, and empty, in the environment",
+        ".env line 3 is not NAME=value; MAX_BODY=...?",
+        ".env line 4 is not NAME=value",
+    ]
+    assert ignored(environ, None, OURS) == ["MAX_STREAM is no setting; MAX_STREAMS?"]
+
+
+@pytest.mark.parametrize(("variable", "line"), [("API_KEY", ""), ("X", "API_KEYS: hunter2"), ("X", "api-key=hunter2")])
+def test_a_door_left_open_by_mistake_is_refused(variable: str, line: str) -> None:
+    for keys in ({}, {"API_KEYS": " "}):
+        with pytest.raises(DoorLeftOpen, match=r"API_KEYS.*\? Without API_KEYS the server would be open") as raised:
+            ignored({variable: "hunter2", **keys}, parse(line), OURS)
+        assert "hunter2" not in str(raised.value)
 
 
 @given(some.text("ABCD", min_size=7, max_size=12), some.data())
