@@ -54,6 +54,9 @@ def read(path: Path) -> EnvFile | None:
             return None
         raise EnvFileError(f"{path} is a folder; settings belong into a file of that name")
     if not path.exists() and not path.is_symlink():
+        if path.with_name(f"{path.name}.txt").exists():
+            # An editor has added its ending.
+            raise EnvFileError(f"{path}.txt is not read; rename it to {path}")
         return None
     try:
         content = path.read_bytes()

@@ -62,6 +62,14 @@ def test_a_folder_and_a_link_to_nothing_are_refused(file: Path, tmp_path: Path) 
             read(path)
 
 
+def test_a_file_with_an_editors_ending_is_told(file: Path) -> None:
+    Path(f"{file}.txt").touch()
+    with pytest.raises(EnvFileError, match=r"\.env\.txt is not read; rename it to "):
+        read(file)
+    file.touch()
+    assert read(file) is not None
+
+
 def test_a_file_that_can_not_be_read_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(_path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
