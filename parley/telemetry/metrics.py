@@ -24,6 +24,8 @@ FAILURES = frozenset({"error_before", "error_mid", "spoken_fallback", "shutdown"
 """Outcomes whose log line has level error."""
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds in seconds, for what a caller waits for."""
+DECIMALS = 6
+"""Decimals of the sums of seconds that workers share."""
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 """Upper bounds in seconds, for single steps inside the server."""
 
@@ -95,9 +97,14 @@ class SharedCollector(multiprocess.MultiProcessCollector):
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(folder, fcntl.LOCK_SH)
-            return list(super().collect())  # type: ignore[no-untyped-call]
+            metrics: list[Metric] = list(super().collect())  # type: ignore[no-untyped-call]
         finally:
             os.close(folder)
+        for metric in metrics:
+            if metric.type == "histogram":
+                # The same seconds summed in another order may be less by a bit, which Prometheus takes for a restart.
+                metric.samples = [sample._replace(value=round(sample.value, DECIMALS)) for sample in metric.samples]
+        return metrics
 
 
 def exposition() -> bytes:

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client import CollectorRegistry
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from running_server import ROOT
 
 from parley.server import metric_files
 from parley.server.metric_files import MetricFolder, remove_orphans
+from parley.telemetry.metrics import SharedCollector
 
 pytestmark = pytest.mark.row("RF-11")
 
@@ -116,3 +118,23 @@ def test_a_folder_that_another_start_took_is_replaced(monkeypatch: pytest.Monkey
     folder = MetricFolder(str(tmp_path), 1)
 
     assert len(list(tmp_path.iterdir())) == 2 and Path(folder.path, metric_files.OWNER_LOCK).exists()
+
+
+def test_a_merge_lowers_no_sum(folder: MetricFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another order 0.1 + 0.2 + 0.3 is less by a bit, which Prometheus would take for a restart."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", folder.path)
+    key = mmap_key("seconds", "seconds_sum", [], [], "")
+    seconds = [0.1, 0.2, 0.3, 1e6 / 3, 7e-7]
+    for pid, value in enumerate(seconds, start=1):
+        write(folder, f"histogram_{pid}.db", **{key: value})
+
+    def total() -> float:
+        (metric,) = SharedCollector(CollectorRegistry()).collect()
+        (sample,) = metric.samples
+        return float(sample.value)
+
+    totals = [total()]
+    for pid in (5, 3, 1, 4, 2):
+        folder.merge(pid)
+        totals.append(total())
+    assert totals == [round(sum(seconds), 6)] * 6
