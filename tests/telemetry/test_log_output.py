@@ -87,7 +87,7 @@ def test_lines_that_can_not_be_written_are_counted(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.row("RF-24")
-def test_a_full_pipe_that_does_not_block_is_waited_for_by_the_thread() -> None:
+def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     source, target = os.pipe()
     os.set_blocking(target, False)
     with contextlib.suppress(BlockingIOError):
