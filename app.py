@@ -1,5 +1,7 @@
 """The WSGI application, `app:app`. Creating it opens no file, no connection and no thread."""
 
+import sys
+
 from flask import Flask
 
 from blueprints import audio, basic, meta, rag, web
@@ -7,7 +9,7 @@ from blueprints.cli import audio as audio_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
 from parley.services import Services
-from parley.settings import Settings, load
+from parley.settings import Settings, SettingsError, load
 from parley.telemetry import logs
 
 
@@ -29,4 +31,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     return app
 
 
-app = create_app()
+try:
+    app = create_app()
+except SettingsError as error:
+    # gunicorn gives up on a worker that fails like this, but would start one that only exits over and over.
+    if "gunicorn.arbiter" in sys.modules:
+        raise
+    sys.exit(f"parley: {error}")

@@ -48,8 +48,10 @@ def pre_fork(server, worker):
 
 
 def post_fork(server, worker):
-    """Close the worker's copies of the master's ends of pipes, one of which ends the embedded model with the master."""
+    """Close the worker's copies of what tells that the master lives: pipes, one for the embedded model, and a lock."""
     model_process.disown()
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.disown()
     from parley.server import arbiter
 
     arbiter.after_fork(server, worker)
@@ -64,10 +66,12 @@ def post_worker_init(worker):
 
 
 def child_exit(server, worker):
-    """Remove a dead worker's gauges."""
-    master.forget_metrics(server, worker.pid)
+    """Merge a dead worker's metrics into those of all that have ended."""
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.merge(worker.pid)
 
 
 def on_exit(server):
     """Remove the shared metrics."""
-    master.remove_metrics_folder(server)
+    if metrics := getattr(server, "parley_metrics", None):
+        metrics.remove()

@@ -1,4 +1,4 @@
-"""Endpoints about the server itself: `GET /health`, `/ready`, `/models`, `/metrics` and `/openapi.json`.
+"""Endpoints about the server itself: `GET /`, `/health`, `/ready`, `/models`, `/metrics` and `/openapi.json`.
 
 /health tells whether the process is alive, /ready whether it can answer, or why not. /models and /metrics need a key
 if keys are set. All but /metrics and /openapi.json also answer under other paths, for platforms that expect them.
@@ -7,7 +7,7 @@ if keys are set. All but /metrics and /openapi.json also answer under other path
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from blueprints.web import check_key, json_response, may_see_details, prefixes, services
@@ -15,6 +15,51 @@ from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
 DOCUMENT = Path(__file__).with_name("openapi.json")
+ROUTES = {
+    "POST /chat/completions": "the model's answer, as OpenAI's chat completions",
+    "POST /rag/chat/completions": "the same, from the knowledge base",
+    "POST /audio/chat/completions": "the same, in speech",
+    "GET /models": "the models that can be asked for",
+    "GET /health": "whether the process is alive",
+    "GET /ready": "whether calls may be sent here",
+    "GET /metrics": "metrics for Prometheus",
+    "GET /openapi.json": "the description of all this",
+}
+"""Routes that `GET /` shows; each route but the last four is served under /v1, too."""
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Parley</title>
+<h1>Parley</h1>
+<p>A server for voice agents. It answers OpenAI's chat completions:</p>
+<ul>
+{routes}
+</ul>
+</html>
+"""
+PAGE_HEADERS = {
+    # Nothing of it can be executed, loaded or framed, whatever should ever get into it.
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+}
+
+
+@bp.get("/")
+def index() -> Response:
+    """Return a short page that leads on, or JSON for clients that prefer it; default health checks ask for it."""
+    if request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html") == "application/json":
+        return json_response({"name": "Parley", "routes": ROUTES}, headers={"Vary": "Accept"})
+    shown = [
+        # Relative links, because a proxy may serve all this under a path of its own.
+        f'<li><a href="{route.removeprefix("GET /")}">{route}</a>: {text}'
+        if route.startswith("GET")
+        else f"<li>{route}: {text}"
+        for route, text in ROUTES.items()
+    ]
+    return Response(PAGE.format(routes="\n".join(shown)), headers=PAGE_HEADERS, content_type="text/html; charset=utf-8")
 
 
 @bp.get("/health")
@@ -37,6 +82,8 @@ def ready() -> Response:
         unavailable = within.upstream.unavailable_reason()
         reason = unavailable.message if unavailable else ""
     answer: dict[str, Any] = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+    if within.start_fault:
+        answer["warning"] = within.start_fault
     if may_see_details():
         # A stranger learns only whether calls may be sent here, not which upstreams answer or how busy they are.
         answer["details"] = {

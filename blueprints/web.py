@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request, Response, current_app
@@ -20,7 +21,7 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from blueprints import origins
+from blueprints import origins, other_routes
 from parley import client_connection, errors
 from parley.concurrency import LARGE_BYTES, run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
@@ -39,6 +40,10 @@ CLIENT_CLOSED_REQUEST = 499
 
 BASE = "/kb/<kb>"
 """Prefix of the routes that name their knowledge base: some platforms append to a base URL and set nothing else."""
+FAILED_TURN = "parley.failed_turn"
+"""Key of the request's environment: the turn whose error is about to become the response."""
+PROJECT = Path(__file__).resolve().parents[1]
+"""Folder in which the server is to be started."""
 
 EVENT_STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -96,6 +101,11 @@ def serve(endpoint: Endpoint) -> Response:
         response = _answer(endpoint, turn, request, within)
     except ClientGone:
         response = Response(status=CLIENT_CLOSED_REQUEST)
+    except Exception as error:
+        turn.fail(error)
+        # Its slot is held until the answer to it has been written.
+        request.environ[FAILED_TURN] = turn
+        raise
     except BaseException as error:
         turn.fail(error)
         turn.close()
@@ -150,6 +160,9 @@ def _refuse_foreign_pages(request: Request, within: Services) -> None:
         return
     if not origins.is_own(origin, request.scheme, request.host, within.settings.trusted_hosts):
         hint = "see CORS_ORIGINS and TRUSTED_HOSTS"
+        if origin == "null":
+            # No setting can hold it: a sandboxed frame of any site is called so, too.
+            hint = "a page from a file or a sandbox has no origin that could be allowed; serve it from a web server"
         raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; {hint}")
 
 
@@ -226,14 +239,23 @@ def install(app: Flask) -> None:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     if settings.cors_origins:
-        CORS(
-            app, origins=list(settings.cors_origins), supports_credentials=False, send_wildcard=True, always_send=False
-        )
+        # As patterns, because texts would be compared without regard to case, or taken for patterns of their own.
+        origins_allowed = [
+            "*" if origin == "*" else re.compile(re.escape(origin) + r"\Z") for origin in settings.cors_origins
+        ]
+        CORS(app, origins=origins_allowed, supports_credentials=False, send_wildcard=True, always_send=False)
 
 
 def _finished(response: Response) -> Response:
     """Set the headers of every response, and see to the body of a request that was refused unread."""
-    allowed = services().settings.cors_origins
+    within = services()
+    if failed := _request().environ.pop(FAILED_TURN, None):
+        response.call_on_close(failed.close)
+    if not within.start_fault_is_logged:
+        # Here, at the first request: only now is it certain that no hook is still to come.
+        within.start_fault_is_logged = True
+        log.error("start_fault", fault=within.start_fault, folder=str(PROJECT))
+    allowed = within.settings.cors_origins
     if allowed and "*" not in allowed:
         # For an origin without leave, too: a cache must ask again for another one.
         response.vary.add("Origin")
@@ -272,7 +294,8 @@ def _http_error_response(error: HTTPException) -> Response:
     # Break the cycle exception -> traceback -> frames -> request context -> exception: a stranger can make thousands.
     error.__traceback__ = error.__context__ = None
     if error.code == 404:
-        return _error_response(errors.NotFound(f"there is no route {_request().path}"))
+        path = _request().path
+        return _error_response(errors.NotFound(f"there is no route {path}; {other_routes.advice(path)}"))
     headers = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
     if error.code == 405:
         message = f"{_request().method} is not allowed on {_request().path}"

@@ -7,16 +7,14 @@ A request becomes a turn in two steps: `Keyring.check` names its caller, `Admiss
 import contextlib
 import hashlib
 import hmac
+import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn
 
 from gevent.event import Event
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from parley.errors import InvalidApiKey, RateLimited, ServerOverloaded
 
@@ -31,6 +29,10 @@ FREED_SECONDS = 0.15
 """Longest wait for a slot, in seconds, while a turn is ending whose slot the call could take."""
 MOST_WAITING = 128
 """Most calls that wait for a slot at the same time; one more is refused at once."""
+UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+"""Seconds in each unit of `RATE_LIMIT`."""
+SLICES = 256
+"""Slices of the stretch of a rate limit: a turn counts for at most 1/256 of the stretch too long."""
 Compare = Callable[[bytes, bytes], bool]
 
 
@@ -93,7 +95,7 @@ class Admission:
     def __init__(self, limit: int, per_key: int | None = None, rate: str | None = None) -> None:
         self.limit = limit
         self._per_key = per_key
-        self._rate = _Rate(parse(rate)) if rate else None
+        self._rate = RateLimit(rate) if rate else None
         self._by_holder: Counter[str] = Counter()
         self._waiting: dict[Turn, tuple[str, Event]] = {}
         self.running: dict[Turn, str] = {}
@@ -173,25 +175,55 @@ class Admission:
         raise RateLimited(f"this key may hold {self._per_key} conversations at a time", headers={"retry-after": "1"})
 
 
-class _Rate:
-    """Limit on the turns that each holder begins in a moving window; the holders are few, so memory is bounded."""
+class RateLimit:
+    """Limit on the turns that each holder begins in any stretch of time, such as "60/minute".
 
-    def __init__(self, item: RateLimitItem) -> None:
-        self._item = item
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    Turns are counted in slices of the stretch, so that neither memory nor time grows with the limit. A slice expires as
+    a whole, with its last turn: never more than the limit begin in a stretch, and a turn counts for at most a slice
+    too long. `clock` is a monotonic one: with the time of day, a correction of the clock would lock a key.
+    """
+
+    def __init__(self, rate: str, clock: Callable[[], float] = time.monotonic) -> None:
+        amount, self._unit = rate.split("/")
+        self._amount = int(amount)
+        self._seconds = UNITS[self._unit]
+        self._clock = clock
+        # By holder, of whom there are few: the slices with turns, the oldest first, and the sum of their turns.
+        self._slices: dict[str, deque[_Slice]] = {}
+        self._sums: Counter[str] = Counter()
 
     def check(self, holder: str) -> None:
         """Count a turn. Raises RateLimited, whose headers tell when the next one may begin."""
-        if self._limiter.hit(self._item, holder):
-            return
-        window = self._limiter.get_window_stats(self._item, holder)
-        seconds = max(1, round(window.reset_time - time.time() + 0.5))
-        raise RateLimited(
-            f"this key may begin {self._item} conversations",
+        now = self._clock()
+        slices = self._slices.setdefault(holder, deque())
+        while slices and slices[0].last <= now - self._seconds:
+            self._sums[holder] -= slices.popleft().turns
+        if self._sums[holder] >= self._amount:
+            raise self._refusal(max(1, math.ceil(slices[0].last + self._seconds - now)))
+        if not slices or now - slices[-1].first >= self._seconds / SLICES:
+            slices.append(_Slice(now))
+        slices[-1].last = now
+        slices[-1].turns += 1
+        self._sums[holder] += 1
+
+    def _refusal(self, seconds: int) -> RateLimited:
+        """Return the error of a turn that may begin in so many seconds."""
+        return RateLimited(
+            f"this key may begin {self._amount} conversations per {self._unit}",
             headers={
                 "retry-after": str(seconds),
-                "x-ratelimit-limit": str(self._item.amount),
-                "x-ratelimit-remaining": str(window.remaining),
+                "x-ratelimit-limit": str(self._amount),
+                "x-ratelimit-remaining": "0",
                 "x-ratelimit-reset": str(seconds),
             },
         )
+
+
+class _Slice:
+    """Turns that began within one slice of time: when the first and the last began, and their number."""
+
+    __slots__ = ("first", "last", "turns")
+
+    def __init__(self, now: float) -> None:
+        self.first = self.last = now
+        self.turns = 0

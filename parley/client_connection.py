@@ -11,15 +11,15 @@ A connection is in one of three states:
 """
 
 import contextlib
+import select
 import socket
-import struct
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import gevent.socket
 import gevent.ssl
-from gevent import get_hub, getcurrent
+from gevent import get_hub, getcurrent, monkey
 from gunicorn.http.errors import ParseException
 
 from parley import tcp
@@ -44,7 +44,8 @@ _CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n"
 """Part of the head of each streamed answer; such a head is always followed by more, at least by the last chunk."""
 _LAST_EVENT = sse.DONE + b"\r\n"
 """End of the last chunk but the empty one; nothing else that gunicorn sends ends like this."""
-_TCP_ESTABLISHED = 1
+_select_poll = monkey.get_original("select", "poll")
+"""The system's own call: gevent's would wait in the event loop, from which the watcher is called."""
 
 
 class Source(Protocol):
@@ -204,6 +205,10 @@ class _Receiving:
 class ClientTlsSocket(_Receiving, gevent.ssl.SSLSocket):  # type: ignore[misc] # it carries no types
     """A client's connection under TLS, where gunicorn has certificates."""
 
+    def sendall(self, data: bytes, flags: int = 0) -> None:
+        """Send as `ClientSocket` does, without flags, which TLS lacks."""
+        tcp.send_all(self, data)
+
 
 class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it carries no types
     """A client's connection, whose `sendall` does the common case first: all data fits into the kernel's buffer.
@@ -225,7 +230,7 @@ class ClientSocket(_Receiving, gevent.socket.socket):  # type: ignore[misc] # it
         except BlockingIOError:
             sent = 0
         if sent < len(data):
-            super().sendall(data[sent:], flags)
+            tcp.send_all(self, memoryview(data)[sent:], flags)
 
 
 def read_body(source: Source, limit: int, seconds: float, announced: int | None) -> bytes:
@@ -291,7 +296,7 @@ class ClientWatcher:
     """Calls `left` once, from the event loop, when the client closes its end or the connection breaks.
 
         watching the socket --> readable, nothing to read ------------> left
-                            --> readable, the next request has come --> polling the state of TCP --> left
+                            --> readable, the next request has come --> polling for the end behind it --> left
 
     WSGI notices that a client has gone only at the second write after it, and never before the first token. A client
     that closes only its sending half counts as gone: HTTP clients don't do that and stay.
@@ -329,17 +334,19 @@ class ClientWatcher:
             self._poll()
 
     def _poll(self) -> None:
-        """Ask TCP for the connection's state from time to time: with a request waiting, the socket stays readable."""
+        """Ask for the connection's state from time to time: with a request waiting, the socket stays readable."""
         self._watcher.stop()
         self._watcher.close()
         self._watcher = self._loop.timer(POLL_SECONDS, repeat=POLL_SECONDS)
         self._watcher.start(self._check_state)
 
     def _check_state(self) -> None:
+        # Of TCP and Unix sockets alike; an error and a hang-up are told without being asked for.
+        state = _select_poll()
         try:
-            info = self._plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-            gone = struct.unpack("B", info)[0] != _TCP_ESTABLISHED
-        except OSError:
+            state.register(self._plain, select.POLLRDHUP)
+            gone = bool(state.poll(0))
+        except (OSError, ValueError):  # closed meanwhile
             gone = True
         if gone:
             self._report()

@@ -40,6 +40,13 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
+NO_HOOKS = (
+    "gunicorn.conf.py was not read: changed files are not noticed, no embedded model is started, calls are cut at the "
+    "stop, a log reader that stalls stops calls, and gunicorn's control socket is open; "
+    "start `gunicorn -k gevent app:app` in the project's folder"
+)
+"""Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
+
 
 class Services:
     """Everything that the answers share."""
@@ -58,6 +65,9 @@ class Services:
             poll=settings.kb_poll,
         )
         self.draining = False
+        # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
+        self.start_fault = NO_HOOKS
+        self.start_fault_is_logged = False
         self._last_phrase = ""
 
     @property

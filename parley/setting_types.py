@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,15 @@ RESERVED_HEADERS = frozenset(
 """Headers of a request to an upstream that Parley alone can write: they frame the message, or change with each call."""
 RESERVED_PARAMS = frozenset({"messages", "model", "stream"})
 """Fields of a request that have another setting, or are the caller's alone."""
+_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
+"""White space as Unicode has it; Python alone counts four separators of the ASCII table as well."""
+
+
+class BadCharacter(ValueError):
+    """A text holds a character that it may not hold; the message names that one and its position, counted from 0."""
+
+    def __init__(self, text: str, position: int) -> None:
+        super().__init__(f"U+{ord(text[position]):04X} at {position}")
 
 
 class SettingType(NamedTuple):
@@ -138,9 +148,10 @@ def separated(
 
 
 def parse_text(value: str) -> str:
-    """Return text without control characters and line breaks."""
-    if not value.isprintable():
-        raise ValueError
+    """Return the text of a name. Raises BadCharacter for a control character, a line break and an invisible one."""
+    for position, mark in enumerate(value):
+        if not mark.isprintable():
+            raise BadCharacter(value, position)
     return value
 
 
@@ -153,6 +164,24 @@ def split_route(url: str) -> tuple[str, str]:
     ):
         base = base[: route.start()].rstrip("/")
     return base, url[len(base) :]
+
+
+def parse_spoken(value: str) -> str:
+    """Return a text in any language that is to be said, its white space of any kind as single spaces.
+
+    Raises BadCharacter for other control characters, and for bytes of the environment that are not UTF-8 (surrogates).
+    """
+    for position, mark in enumerate(value):
+        # Marks of direction and joiners belong to the text: Persian, Hindi and Hebrew are not written without them.
+        if unicodedata.category(mark) in ("Cc", "Cs") and not _SPACE.match(mark):
+            raise BadCharacter(value, position)
+    return _SPACE.sub(" ", value).strip()
+
+
+def parse_phrases(value: str) -> tuple[str, ...]:
+    """Return spoken texts that | separates, without empty and repeated ones."""
+    phrases: tuple[str, ...] = separated("|", str, "").parse(parse_spoken(value))
+    return phrases
 
 
 def parse_url(value: str) -> str:
@@ -214,6 +243,22 @@ def parse_params(value: Any) -> dict[str, Any]:
     return params
 
 
+def parse_origin(value: str) -> str:
+    """Return an origin as browsers and apps send it: that of a web page, of an app, or `*` for any.
+
+    `null` is refused: pages of any site can have it, by asking from a sandboxed frame.
+    """
+    if re.fullmatch(r"\*|(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]*(:[0-9]{1,5})?", value):
+        # Apps and extensions choose their own form, so it is compared as it is written.
+        return value
+    page = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+])(:[0-9]{1,5})?", value.lower())
+    if not page:
+        raise ValueError
+    scheme, host, port = page.groups("")
+    # Browsers send names in lower case, and leave out the port that belongs to the scheme.
+    return f"{scheme}://{host}" + ("" if port == {"http": ":80", "https": ":443"}[scheme] else port)
+
+
 def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
     """Return the entries of a JSON list of upstreams."""
     entries = parse_json(value)
@@ -255,13 +300,12 @@ PARAMS = SettingType(
 )
 SWITCH = matching("on|off", "on or off", lambda value: value == "on")
 FOLDER = SettingType(Path, "a path")
-PHRASES = separated("|", parse_text, "phrases separated by |")
+SPOKEN_TEXT = SettingType(parse_spoken, "text without control characters")
+PHRASES = SettingType(parse_phrases, "phrases separated by |, without control characters")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)
 RATE = matching(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", "a rate such as 60/minute or 5/second")
 ORIGINS = separated(
-    ",",
-    matching(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", "an origin").parse,
-    "origins such as https://app.example.com separated by commas, or *",
+    ",", parse_origin, "origins such as https://app.example.com or app://name separated by commas, or *"
 )
 HOSTS = separated(
     ",",

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from parley import setting_types as types
+from parley.environment import env_file, misspelled
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
@@ -22,6 +23,8 @@ PUBLIC_QUERY = frozenset({"api-version"})
 """Names in the query of a base URL whose values are no secrets."""
 _CREDENTIAL = re.compile(r"auth|key|token|secret")
 """Matches the name of a header, or of a parameter, with which an upstream knows the operator."""
+ENV_FILE = ".env"
+"""File in the working folder that adds to the environment."""
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 """Variables, in either case, that name a proxy for outgoing connections."""
 
@@ -173,7 +176,7 @@ class Settings:
     )
     embeddings_cache: Path = row(types.FOLDER, ".cache", "Folder in which the passages' embeddings are cached.")
     fallback_text: str | None = row(
-        types.TEXT,
+        types.SPOKEN_TEXT,
         None,
         "Text that is spoken when the server or the upstream fails during a stream, or when an answer holds no word.",
     )
@@ -252,7 +255,7 @@ class Settings:
         "Seconds that open streams may run on after SIGTERM; Parley ends the remaining ones 2 seconds earlier.",
     )
     cors_origins: tuple[str, ...] | None = row(
-        types.ORIGINS, None, "Origins whose web pages may call from a browser, separated by commas; `*` allows any."
+        types.ORIGINS, None, "Origins of web pages and apps that may call, separated by commas; `*` allows any."
     )
     trusted_hosts: frozenset[str] = row(
         types.HOSTS,
@@ -289,6 +292,8 @@ class Settings:
                 continue
             try:
                 values[field.name] = kind.parse(value)
+            except types.BadCharacter as fault:
+                raise SettingsError(f"{name}: expected {kind.accepted}; it has {fault}") from None
             except ValueError:
                 # Without its cause, which may quote the value.
                 raise SettingsError(f"{name}: expected {kind.accepted}") from None
@@ -356,6 +361,11 @@ def cut_routes(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]
     return found
 
 
+def names() -> list[str]:
+    """Return the variables of all settings, other names of theirs included."""
+    return [name for field in dataclasses.fields(Settings) for name in (field.name.upper(), *field.metadata["aliases"])]
+
+
 @functools.cache
 def load() -> Settings:
     """Return the process's settings: the environment, and what `.env` in the working folder adds to it.
@@ -363,11 +373,21 @@ def load() -> Settings:
     They are read once. gunicorn's workers inherit them from the master, so that a reload (SIGHUP) can't start workers
     with settings that the master has not checked. Raises SettingsError.
     """
-    # Here, because only the standard library may be imported at module level.
-    from dotenv import load_dotenv
-
-    load_dotenv(Path(".env"), override=False)
+    ignored()
     return Settings.from_environ(os.environ)
+
+
+@functools.cache
+def ignored() -> list[str]:
+    """Add `.env` to the environment; return a sentence for each variable and line that was meant, and is no setting.
+
+    Raises SettingsError for an unusable file, and for what leaves the server open by mistake.
+    """
+    try:
+        file = env_file.load(Path(ENV_FILE))
+        return misspelled.ignored(os.environ, file, names())
+    except (env_file.EnvFileError, misspelled.DoorLeftOpen) as fault:
+        raise SettingsError(str(fault)) from None
 
 
 def named_proxies() -> dict[str, str]:

@@ -55,3 +55,13 @@ def is_unacknowledged(connection: socket.socket) -> bool:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RETRANSMITS + 1)
         return len(info) > _RETRANSMITS and info[_RETRANSMITS] >= LOST_RETRANSMISSIONS
     return False
+
+
+def send_all(connection: socket.socket, data: bytes | memoryview, flags: int = 0) -> None:
+    """Send all data; the socket's timeout bounds each wait, so that a large answer may take its time while it is read.
+
+    gevent's own `sendall` bounds the whole, by the time of day: a clock that is set forward would cut the connection.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[connection.send(view, flags) :]

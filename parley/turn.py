@@ -153,12 +153,14 @@ class Turn:
             yield
 
     def whole(self, answer: Callable[[], bytes]) -> bytes:
-        """Return an answer in one piece, and close the turn. Raises what the answer raises, and ClientGone."""
+        """Return an answer in one piece. Raises what the answer raises, and ClientGone.
+
+        The turn goes on until the answer has been written: a caller who does not read must not find another slot.
+        """
         with self.interruptible():
             body = answer()
         self.record.first_ms = self.record.elapsed_ms
         self.record.outcome = self.record.outcome or "ok"
-        self.close()
         return body
 
     def stream(self, answer: Batches, envelope: Envelope) -> Iterator[bytes]:

@@ -1,15 +1,19 @@
 """Who is let in, and how many at once."""
 
 import contextlib
+import time
+import tracemalloc
 from collections.abc import Iterator
 
 import gevent
 import pytest
 from gevent import Greenlet
+from hypothesis import given
+from hypothesis import strategies as some
 from structlog.testing import capture_logs
 
 from parley import admission as module
-from parley.admission import Admission, Keyring
+from parley.admission import SLICES, UNITS, Admission, Keyring, RateLimit
 from parley.errors import ClientGone, InvalidApiKey, ParleyError, RateLimited, ServerOverloaded
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
@@ -332,3 +336,87 @@ def test_a_wait_is_over_when_what_surrounds_it_is() -> None:
     assert events == ["begins"]
     waiting.kill(ClientGone())
     assert events == ["begins", "ends"] and waiting.successful()
+
+
+# --- the rate ---
+
+
+class Clock:
+    """A monotonic clock that is set by hand, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def check(limit: RateLimit, holder: str = "key-1") -> RateLimited | None:
+    try:
+        limit.check(holder)
+    except RateLimited as refused:
+        return refused
+    return None
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [("2/second", 1), ("2/minute", 60), ("2/hour", 3600), ("2/day", 86400)])
+def test_a_rate_lets_in_so_many_in_any_stretch(rate: str, seconds: int) -> None:
+    clock = Clock()
+    limit = RateLimit(rate, clock)
+    assert check(limit) is None
+    clock.now += seconds / 2
+    assert check(limit) is None
+    refused = check(limit)
+    assert refused is not None and refused.message == f"this key may begin 2 conversations per {rate[2:]}"
+    told = {"x-ratelimit-limit": "2", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(max(1, seconds // 2))}
+    assert refused.headers == {**told, "retry-after": told["x-ratelimit-reset"]}
+    assert check(limit, "key-2") is None
+    clock.now += seconds / 2
+    assert check(limit) is None and check(limit) is not None
+
+
+@pytest.mark.row("RF-06")
+def test_a_limit_of_millions_costs_neither_memory_nor_time() -> None:
+    clock = Clock()
+    limit = RateLimit("5000000/day", clock)
+    check(limit)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(30_000):
+        clock.now += 2.88
+        assert check(limit) is None
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 60_000
+
+
+@pytest.mark.row("RF-06")
+@given(some.integers(1, 12), some.lists(some.floats(0, 0.7), min_size=1, max_size=60), some.sampled_from(sorted(UNITS)))
+def test_never_more_than_the_limit_and_the_reset_is_right(amount: int, pauses: list[float], unit: str) -> None:
+    clock, seconds = Clock(), UNITS[unit]
+    limit, begun = RateLimit(f"{amount}/{unit}", clock), []
+    for pause in pauses:
+        clock.now += pause * seconds
+        refused = check(limit)
+        recent = [moment for moment in begun if moment > clock.now - seconds]
+        if refused is None:
+            assert len(recent) < amount
+            begun.append(clock.now)
+        else:
+            # At most a slice longer than turns that are counted one by one.
+            assert len([moment for moment in begun if moment > clock.now - seconds * (1 + 1 / SLICES)]) >= amount
+            wait = int(refused.headers["retry-after"])
+            clock.now += wait + 1e-6  # without which a sum of floats may fall short
+            assert 1 <= wait <= seconds + 1 and check(limit) is None
+            begun.append(clock.now)
+
+
+@pytest.mark.row("RF-05")
+@pytest.mark.parametrize("hours", [-1, 1, -10_000])
+def test_the_clock_of_the_day_locks_no_key(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    limit = RateLimit("2/minute")
+    day = time.time()
+    assert check(limit) is None and check(limit) is None
+    monkeypatch.setattr(time, "time", lambda: day + hours * 3600)
+    refused = check(limit)
+    assert refused is not None and 1 <= int(refused.headers["x-ratelimit-reset"]) <= 60

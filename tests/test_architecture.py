@@ -30,7 +30,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.errors", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
@@ -43,7 +43,7 @@ OWNERS = {
     "markitdown": ("parley/operators/kb_import.py",),
     "openpyxl": ("parley/operators/kb_workbook.py",),
     "yaml": ("parley/operators/kb_import.py",),
-    "dotenv": ("parley/settings.py",),
+    "dotenv": ("parley/environment/env_file.py",),
 }
 GEVENT = {
     "parley/admission.py",
@@ -71,6 +71,7 @@ GEVENT = {
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
 }
+SHARED_BY_BLUEPRINTS = ("web", "cli", "cli.settings_page", "origins", "other_routes")
 WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAX_FILE_LINES = 400
@@ -141,9 +142,9 @@ def may_import(importer: str, imported: str) -> bool:
     if imported == "parley.settings":
         return unit_of(importer) in MAY_IMPORT_SETTINGS
     if importer == "parley.settings":
-        return imported == "parley.setting_types"
+        return imported == "parley.setting_types" or unit_of(imported) == "parley.environment"
     if unit_of(importer) == unit_of(imported) == "blueprints":
-        return imported in ("blueprints.web", "blueprints.cli", "blueprints.cli.settings_page", "blueprints.origins")
+        return imported in {f"blueprints.{name}" for name in SHARED_BY_BLUEPRINTS}
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)
 
 

@@ -1,5 +1,6 @@
 """gunicorn.conf.py: its values, and the starts that it refuses in one line."""
 
+import os
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from parley import settings as parley_settings
-from parley.server import master
+from parley.server import master, metric_files
+from parley.server.metric_files import MetricFolder
 
 CONF = Path(__file__).parents[1] / "gunicorn.conf.py"
 Load = Callable[..., dict[str, Any]]
@@ -35,7 +37,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
 def start(conf: dict[str, Any], warnings: list[str] | None = None, **changed: Any) -> None:
     """Call `on_starting` with gunicorn's usual settings and these changes."""
     cfg = {"preload_app": False, "max_requests": 0, "max_requests_jitter": 0, "workers": 1, "address": [("::1", 8000)]}
-    cfg |= {"worker_class_str": "gevent", "worker_tmp_dir": conf["worker_tmp_dir"]}
+    cfg |= {"worker_class_str": "gevent", "worker_tmp_dir": conf["worker_tmp_dir"], "chdir": str(Path.cwd())}
     warn = (warnings if warnings is not None else []).append
     log = SimpleNamespace(warning=lambda message, *values: warn(message % values))
     conf["on_starting"](SimpleNamespace(cfg=SimpleNamespace(**{**cfg, **changed}), log=log))
@@ -84,8 +86,17 @@ def test_another_worker_class_is_warned_of(load: Load) -> None:
     assert len(warnings) == 1 and "gthread" in warnings[0] and "-k gevent" in warnings[0]
 
 
-def test_the_folder_of_shared_metrics_goes_with_the_master(load: Load, tmp_path: Path) -> None:
-    shared = tmp_path / "metrics"
-    shared.mkdir()
-    load()["on_exit"](SimpleNamespace(parley_metrics=str(shared)))
-    assert not shared.exists()
+def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) -> None:
+    folder = MetricFolder(str(tmp_path), 1)
+    server, hooks = SimpleNamespace(parley_metrics=folder), load()
+    hooks["post_fork"](server, None)
+    assert metric_files.is_free(os.open(Path(folder.path, metric_files.OWNER_LOCK), os.O_RDWR))
+    hooks["on_exit"](server)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hooks_do_without_shared_metrics(load: Load) -> None:
+    hooks = load()
+    hooks["post_fork"](SimpleNamespace(), None)
+    hooks["child_exit"](SimpleNamespace(), None)
+    hooks["on_exit"](SimpleNamespace())

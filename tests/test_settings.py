@@ -1,15 +1,19 @@
 """The settings table: what each kind accepts, what the operator is told, and that no secret shows."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import traceback
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
-from parley.setting_types import UpstreamSetting
+from parley.setting_types import BadCharacter, UpstreamSetting, parse_spoken
 from parley.settings import Settings, SettingsError, cut_routes
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +110,10 @@ def run(code: str, cwd: Path) -> str:
         ("RATE_LIMIT", "60/minute", "60/minute"),
         ("CORS_ORIGINS", "https://a.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
         ("CORS_ORIGINS", "*", ("*",)),
+        ("CORS_ORIGINS", "HTTPS://App.Example.com:443, http://[::1]:80", ("https://app.example.com", "http://[::1]")),
+        ("CORS_ORIGINS", "https://a:80, http://a:443", ("https://a:80", "http://a:443")),
+        ("CORS_ORIGINS", "app://, app://., app://MyApp", ("app://", "app://.", "app://MyApp")),
+        ("CORS_ORIGINS", "tauri://localhost,file://", ("tauri://localhost", "file://")),
         ("TRUSTED_HOSTS", "Voice.example.com, box:8000,", frozenset({"voice.example.com", "box:8000"})),
         ("TRUSTED_PROXIES", "1", 1),
         ("AUDIO_MODE", "Relay", "relay"),
@@ -127,9 +135,7 @@ WAITING_FORM = "always, off, or a number of milliseconds up to 60000"
 BAD = [
     ("LLM_API_KEY", KEY_FORM, ["a b", "a\nb", "a\r\nx: y", "é", "a\x7f", "a\0"]),
     ("API_KEYS", KEYS_FORM, [",", " , ,", "a b", "good,b\nad", "good,é"]),
-    ("LLM_MODEL", "text on one line", ["a\nb", "a\0", "\x1b[31m", "a\u2028b"]),
-    ("FALLBACK_TEXT", "text on one line", ["a\r\nb"]),
-    ("WAITING_MESSAGES", "phrases separated by |", ["|", " | ", "a|b\nc"]),
+    ("WAITING_MESSAGES", "phrases separated by |, without control characters", ["|", " | ", "\u3000|\u00a0"]),
     ("WAITING", WAITING_FORM, ["never", "-1", "60001", "1.5", "1e3", "٣", "100ms"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
@@ -171,15 +177,12 @@ BAD = [
     ),
     ("WARM_MODEL", "on or off", ["yes", "1", "true"]),
     ("EMBEDDINGS_API_KEY", KEY_FORM, ["a b"]),
-    ("EMBEDDINGS_MODEL", "text on one line", ["a\nb"]),
     ("EMBEDDINGS_TIMEOUT", "seconds above 0, at most 10", ["0", "11", "400ms"]),
     ("AUDIO_SAMPLE_RATE", "a whole number from 8000 to 48000", ["7999", "48001", "16k"]),
     ("AUDIO_CHUNK_MS", "a whole number from 10 to 1000", ["9", "1001"]),
     ("AUDIO_LEAD_MS", "a whole number from 0 to 5000", ["-1", "5001"]),
     ("TTS_API_KEY", KEY_FORM, ["a b"]),
     ("TTS_BASE_URL", URL_FORM, ["tts.example.com"]),
-    ("TTS_MODEL", "text on one line", ["a\nb"]),
-    ("TTS_VOICE", "text on one line", ["a\nb"]),
     ("TTS_LANGUAGE", "a language such as en or de", ["english", "e", "1"]),
     ("MAX_STREAMS", "a whole number from 1 to 100000", ["0", "100001"]),
     ("MAX_BODY", "a whole number from 1024 to 1073741824", ["1023", "2 MiB"]),
@@ -215,8 +218,12 @@ BAD = [
     ("RATE_LIMIT", "a rate such as 60/minute or 5/second", ["60", "0/minute", "60 per minute", "60/minutes", "1/week"]),
     (
         "CORS_ORIGINS",
-        "origins such as https://app.example.com separated by commas, or *",
-        [",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "ftp://a"],
+        "origins such as https://app.example.com or app://name separated by commas, or *",
+        [
+            *(",", "null", "a.example", "https://a.example/", "https://a.example/x", "https://*.example", "https://"),
+            *("app:", "app:/a", "app://a/", "chrome-extension://*", "moz-extension://a/b.html", "://a", "a b://c"),
+            *("https://[::1", "https://[x]", "javascript:alert(1)", "app://a?b", "app://a#b", "app://u@a", "app://ä"),
+        ],
     ),
     (
         "TRUSTED_HOSTS",
@@ -250,6 +257,73 @@ BAD = [
 ]
 
 
+SPOKEN = ["WAITING_MESSAGES", "FALLBACK_TEXT"]
+NAMED = ["LLM_MODEL", "EMBEDDINGS_MODEL", "TTS_MODEL", "TTS_VOICE"]
+BAD_CHARACTERS = [
+    *[
+        (SPOKEN, text, told)
+        for text, told in [
+            ("One moment, \x1b[31mplease.", "U+001B at 12"),
+            ("a\0", "U+0000 at 1"),
+            ("\x7f", "U+007F at 0"),
+            ("a\x1fb", "U+001F at 1"),
+            ("Un instant\x9b!", "U+009B at 10"),
+            ("first|second \x08", "U+0008 at 13"),
+            ("caf\udce9", "U+DCE9 at 3"),
+        ]
+    ],
+    *[
+        (NAMED, text, told)
+        for text, told in [
+            ("a\nb", "U+000A at 1"),
+            ("a\0", "U+0000 at 1"),
+            ("\x1b[31m", "U+001B at 0"),
+            ("a\u2028b", "U+2028 at 1"),
+        ]
+    ],
+]
+
+
+@pytest.mark.row("RE-04")
+@pytest.mark.parametrize(("names", "text", "told"), BAD_CHARACTERS, ids=repr)
+def test_a_bad_character_is_named_with_its_position(names: list[str], text: str, told: str) -> None:
+    for name in names:
+        assert re.fullmatch(rf"{name}: expected [^;]*; it has {re.escape(told)}", str(refusal(**{name: text})))
+
+
+ORDINARY = [
+    ("Un instant\u00a0!", "Un instant !"),
+    ("Un instant\u202f!", "Un instant !"),
+    ("\u0644\u0637\u0641\u0627 \u0646\u0645\u06cc\u200c\u062f\u0627\u0646\u0645", None),
+    ("\u0915\u094d\u200d\u0937 \U0001f469\u200d\U0001f4bb", None),
+    ("\u5c11\u3005\u3000\u304a\u5f85\u3061\u304f\u3060\u3055\u3044\u3002", None),
+    ("\u05e8\u05d2\u05e2\u200f.", None),
+    ("One\tmoment\r\n\r\nplease.\n", "One moment please."),
+    ("a\u2028b\u2029c\x85d\x0be\x0cf", "a b c d e f"),
+    ("Z\u200bero \ufeffwidth \u00ad \U000e0067", None),
+]
+
+
+@pytest.mark.row("RE-04")
+@pytest.mark.parametrize(("text", "said"), ORDINARY, ids=ascii)
+def test_spoken_texts_of_any_language_are_taken(text: str, said: str | None) -> None:
+    said = text.replace("\u3000", " ") if said is None else said
+
+    assert Settings.from_environ({"FALLBACK_TEXT": text}).fallback_text == said
+    assert Settings.from_environ({"WAITING_MESSAGES": f"{text}|Wait.\u00a0"}).waiting_messages == (said, "Wait.")
+
+
+@pytest.mark.row("RE-04")
+@given(text())
+def test_a_spoken_text_is_taken_unless_it_has_a_control(written: str) -> None:
+    kept = re.sub(r"[^\S\x1c-\x1f]+", " ", written)
+    refused = [mark for mark in kept if unicodedata.category(mark) in ("Cc", "Cs")]
+    try:
+        assert parse_spoken(written) == kept.strip() and not refused
+    except BadCharacter as fault:
+        assert refused and f"U+{ord(refused[0]):04X} at {written.index(refused[0])}" == str(fault)
+
+
 @pytest.mark.parametrize(
     ("name", "form", "text"), [(name, form, text) for name, form, texts in BAD for text in texts], ids=repr
 )
@@ -264,7 +338,8 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
     takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "llm_forward_fields"}
 
-    assert {name.lower() for name, _, _ in BAD} | takes_anything == {row.name for row in dataclasses.fields(Settings)}
+    told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
+    assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}
 
 
 @pytest.mark.parametrize("name", ["LLM_API_KEY", "OPENAI_API_KEY", "YOUR_LLM_API_KEY", "API_KEYS"])

@@ -1,11 +1,16 @@
 """A tuned connection sends at once and notices a dead peer."""
 
 import contextlib
+import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import gevent
+import gevent.socket
 import pytest
 
 from parley import tcp
@@ -81,3 +86,39 @@ def test_a_unix_socket_needs_no_options() -> None:
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(Path(folder) / "socket"))
         tcp.tune(listener, 1)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[gevent.socket.socket, gevent.socket.socket]]:
+    """Two connected sockets of gevent's."""
+    ours, theirs = gevent.socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.row("RF-05")
+@pytest.mark.parametrize("shift", [-3600, 3600], ids=["back", "forward"])
+def test_a_clock_that_is_set_cuts_no_send(monkeypatch: pytest.MonkeyPatch, pair: Any, shift: int) -> None:
+    ours, theirs = pair
+    ours.settimeout(20)
+    day = time.time
+    data = os.urandom(4 << 20)
+
+    def read() -> bytes:
+        first = theirs.recv(1000)
+        monkeypatch.setattr(time, "time", lambda: day() + shift)
+        return first + b"".join(iter(lambda: theirs.recv(1 << 16), b""))
+
+    reading = gevent.spawn(read)
+    with gevent.Timeout(30):
+        tcp.send_all(ours, data)
+        ours.close()
+        assert reading.get() == data
+
+
+def test_each_wait_of_a_send_is_bounded(pair: Any) -> None:
+    ours, theirs = pair
+    ours.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        tcp.send_all(ours, bytes(8 << 20))
+    assert theirs.recv(1)

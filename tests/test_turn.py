@@ -222,11 +222,17 @@ def test_a_turn_told_to_end_keeps_its_first_reason() -> None:
     assert logged_by(serving)["outcome"] == "shutdown"
 
 
-def test_a_json_answer_ends_its_turn() -> None:
+@pytest.mark.row("RF-23")
+def test_a_json_answer_is_no_end_of_its_turn() -> None:
     def serving() -> None:
-        assert Turn(TurnRecord("chat", "turn")).whole(lambda: b"{}") == b"{}"
+        turn = Turn(TurnRecord("chat", "turn"))
+        turn.admit(admission, "anybody")
+        assert turn.whole(lambda: b"{}") == b"{}"
+        assert admission.running and turn.is_ending
+        turn.close()
 
-    assert logged_by(serving)["outcome"] == "ok"
+    admission = Admission(1)
+    assert logged_by(serving)["outcome"] == "ok" and not admission.running
 
 
 def fails_at_its_close() -> Batches:

@@ -126,7 +126,9 @@ GROUPS = (
                 "several keys in order to replace one without an interruption, or to limit each customer.",
             ),
             "CORS_ORIGINS": Advice(
-                "Origins whose web pages may call from a browser; `*` allows every page.",
+                "Origins of web pages, apps and extensions that may call, such as `https://app.example.com`, "
+                "`app://name` or `chrome-extension://ID`, compared exactly; `*` allows every page. "
+                "`null` can't be listed: a sandboxed frame of any site has it.",
                 "Set it only if a page calls Parley directly. Voice platforms call from servers and need no CORS.",
             ),
             "TRUSTED_HOSTS": Advice(
@@ -159,7 +161,8 @@ GROUPS = (
             ),
             "WAITING_MESSAGES": Advice(
                 "The waiting messages, separated by `|`. Parley picks one at random and never repeats the last one.",
-                "Set it to your agent's tone and language.",
+                "Set it to your agent's tone and language. Any script is taken; white space of any kind becomes single "
+                "spaces.",
             ),
             "RAG_TOP_K": Advice(
                 "Most passages that are sent to the model, of 1200 characters each on average.",

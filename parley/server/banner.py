@@ -35,8 +35,7 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         "command": curl_command(settings, addresses[0]),
     }
     if logs.is_text(settings.log_format):
-        # Flushed, because with LOG_FORMAT=text standard output may be a pipe, whose buffer the master seldom fills.
-        print(BANNER.format(**facts), flush=True)
+        logs.announce(BANNER.format(**facts))
     else:
         log.info("listening", **facts)
     for name, route in cut_routes():

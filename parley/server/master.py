@@ -6,24 +6,24 @@ is in `worker.py`.
 """
 
 import os
-import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from parley import tcp
-from parley.server import open_files
+from parley.server import metric_files, open_files
 from parley.server.once import OncePerServer
-from parley.settings import Settings, SettingsError, load, named_proxies, share_metrics
+from parley.settings import Settings, SettingsError, ignored, load, named_proxies, share_metrics
 from parley.upstream.embedded import model_process
 
 MAX_PORT = 65_535
 """Highest TCP port."""
-METRICS_BYTES = 1 << 20
-"""Bytes of shared memory that a worker's metrics may need."""
 MEMORY_FOLDER = "/dev/shm"
 model_load: OncePerServer | None = None
 """The loading of the upstream's model, for all workers, with WARM_MODEL."""
+START_FOLDER = str(Path.cwd())
+"""Folder in which gunicorn.conf.py was read, and `.env` with it."""
 
 
 def load_settings() -> Settings:
@@ -46,17 +46,27 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     """
     if fault := config_fault(server.cfg) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
-    if server.cfg.worker_class_str != "gevent":
-        server.log.warning(
-            "worker class %s serves one caller per thread, does not notice clients that leave, and cuts answers short "
-            "when it stops; use -k gevent",
-            server.cfg.worker_class_str,
-        )
+    if fault := class_fault(server.cfg.worker_class_str):
+        server.log.warning("%s", fault)
+    for fault in ignored():
+        server.log.warning("%s", fault)
     if streams < settings.max_streams:
         server.log.warning("MAX_STREAMS is lowered to %s by the limit of open files (ulimit -n)", streams)
     open_files.raise_for(streams)
+    # Also with one worker: the master that was killed may have had several.
+    metric_files.remove_orphans(server.cfg.worker_tmp_dir)
     if server.cfg.workers > 1:
-        create_metrics_folder(server)
+        share_metrics_folder(server)
+
+
+def class_fault(worker_class: str) -> str:
+    """Return what a worker of this class does worse than one of gevent's, empty for that one."""
+    if worker_class == "gevent":
+        return ""
+    return (
+        f"worker class {worker_class} serves one caller per thread, does not notice clients that leave, "
+        "and cuts answers short when it stops; use -k gevent"
+    )
 
 
 def config_fault(cfg: Any) -> str | None:
@@ -68,6 +78,11 @@ def config_fault(cfg: Any) -> str | None:
             "max_requests needs max_requests_jitter and at least two workers, "
             "or a restart leaves callers without a worker; better leave it off"
         )
+    if Path(cfg.chdir).resolve() != Path(START_FOLDER).resolve():
+        return f"--chdir: .env was looked for in {START_FOLDER}; go to {cfg.chdir} first, and leave --chdir off"
+    # gunicorn takes 0 from the environment, and would listen without anybody to answer.
+    if cfg.workers < 1:
+        return "WEB_CONCURRENCY (or --workers): expected a whole number from 1"
     if any(isinstance(address, tuple) and not 0 <= address[1] <= MAX_PORT for address in cfg.address):
         return f"PORT (or --bind): expected a port from 0 to {MAX_PORT}"
     if cfg.worker_tmp_dir is None:
@@ -97,18 +112,14 @@ def proxy_fault(settings: Settings) -> str | None:
     return None
 
 
-def create_metrics_folder(server: Any) -> None:
+def share_metrics_folder(server: Any) -> None:
     """Create the folder through which workers add up their metrics; without it each worker reports its own."""
-    folder = server.cfg.worker_tmp_dir
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            # Workers map these files into memory: on a full disk the first write would kill the worker (SIGBUS).
-            os.posix_fallocate(probe.fileno(), 0, server.cfg.workers * METRICS_BYTES)
-        server.parley_metrics = tempfile.mkdtemp(prefix="parley-metrics-", dir=folder)
+        server.parley_metrics = metric_files.MetricFolder(server.cfg.worker_tmp_dir, server.cfg.workers)
     except OSError:
         server.log.warning("no space for temporary files: /metrics shows one worker at a time")
     else:
-        share_metrics(server.parley_metrics)
+        share_metrics(server.parley_metrics.path)
 
 
 def announce(server: Any, settings: Settings) -> None:
@@ -127,16 +138,3 @@ def announce(server: Any, settings: Settings) -> None:
     if not settings.model_url and (model := model_process.model_file()):
         model_process.start(model)
     banner.announce(settings, [str(listener) for listener in server.LISTENERS])
-
-
-def forget_metrics(server: Any, pid: int) -> None:
-    """Remove the gauges of a worker that has ended; its counters stay in the sums."""
-    if hasattr(server, "parley_metrics"):
-        from prometheus_client import multiprocess
-
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-def remove_metrics_folder(server: Any) -> None:
-    """Remove the workers' shared metrics at the master's end."""
-    shutil.rmtree(getattr(server, "parley_metrics", ""), ignore_errors=True)

@@ -77,6 +77,7 @@ def prepare(worker: Any, streams: int) -> None:
     logs.write_in_thread()
     services = worker.app.wsgi().extensions["parley"]
     services.admission.limit = streams
+    services.start_fault, services.start_fault_is_logged = master.class_fault(worker.cfg.worker_class_str), True
     # Workers of other classes have no event loop beside their callers: their first caller waits for what is loaded.
     if worker.cfg.worker_class_str == "gevent":
         take_over(worker, services)

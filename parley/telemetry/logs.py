@@ -40,14 +40,14 @@ Fields = MutableMapping[str, Any]
 
 def is_text(form: str | None) -> bool:
     """Return whether lines are text for a person: by LOG_FORMAT or, if it is unset, because stdout is a terminal."""
-    return form == "text" or (form is None and sys.stdout.isatty())
+    return form == "text" or (form is None and _output.stream.isatty())
 
 
 def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None:
     """Write log lines of at least this level to standard output, as text or as JSON, without these secrets."""
     redactor = Redactor(secrets)
     clean = FieldCleaner(redactor)
-    as_text = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), sort_keys=False)
+    as_text = structlog.dev.ConsoleRenderer(colors=_output.stream.isatty(), sort_keys=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -89,8 +89,14 @@ def write_in_thread() -> None:
         output.start()
         for handler in library_handlers():
             if isinstance(handler, logging.StreamHandler) and handler.stream is output.stream:
-                handler.setStream(cast(TextIO, output))
+                # Not by setStream, which flushes the old one: that fails where its reader has gone.
+                handler.stream = cast(TextIO, output)
     sys.stderr = cast(TextIO, _errors)
+
+
+def announce(text: str) -> None:
+    """Write lines for a person to standard output, where that is possible."""
+    _output.write(text)
 
 
 class FieldCleaner:

@@ -7,21 +7,27 @@ With several workers prometheus_client adds them up through a folder of files, w
 environment before any worker imports this module; without that folder each worker reports its own metrics.
 """
 
+import contextlib
+import fcntl
 import functools
+import os
 from collections.abc import Mapping
 from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
 
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 
-Metric = TypeVar("Metric", Counter, Gauge, Histogram)
+Series = TypeVar("Series", Counter, Gauge, Histogram)
 
 FAILURES = frozenset({"error_before", "error_mid", "spoken_fallback", "shutdown"})
 """Outcomes whose log line has level error."""
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds in seconds, for what a caller waits for."""
+DECIMALS = 6
+"""Decimals of the sums of seconds that workers share."""
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 """Upper bounds in seconds, for single steps inside the server."""
 
@@ -55,7 +61,7 @@ KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; 
 
 # perf: saves three quarters of prometheus_client's own lookup, which takes a lock (five lookups a request).
 @functools.cache
-def series(metric: Metric, *labels: str) -> Metric:
+def series(metric: Series, *labels: str) -> Series:
     """Return the series of a metric with these labels."""
     return metric.labels(*labels)
 
@@ -81,11 +87,33 @@ def set_breaker_states(states: Mapping[str, str]) -> None:
         series(BREAKER, upstream).set(state == "open")
 
 
+class SharedCollector(multiprocess.MultiProcessCollector):
+    """A collector of all workers' metrics that waits while the master merges the files of a worker that has ended."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry=registry)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> list[Metric]:
+        """Return the metrics of all files; the master holds its lock for two system calls."""
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(folder, fcntl.LOCK_SH)
+            metrics: list[Metric] = list(super().collect())  # type: ignore[no-untyped-call]
+        finally:
+            os.close(folder)
+        for metric in metrics:
+            if metric.type == "histogram":
+                # The same seconds summed in another order may be less by a bit, which Prometheus takes for a restart.
+                metric.samples = [sample._replace(value=round(sample.value, DECIMALS)) for sample in metric.samples]
+        return metrics
+
+
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format, of all workers if they share a folder, else of this one."""
     registry = CollectorRegistry()
     try:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        SharedCollector(registry)
     except ValueError:  # there is no shared folder
         # One worker alone: its own process registry has all series.
         registry = REGISTRY

@@ -1,6 +1,7 @@
 """The server's endpoints about itself: alive, ready or why not, models, metrics, the API's description."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 
 from app import create_app
 from blueprints import meta
 from parley.errors import ParleyError, WarmingUp
-from parley.services import Services
+from parley.services import NO_HOOKS, Services
 from parley.settings import Settings
 from parley.telemetry import logs
 
@@ -51,6 +53,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     upstream: Any = Upstream()
     made = Services(Settings(llm_model="named", api_keys=(KEY,)), upstream)
     monkeypatch.setattr(type(made.knowledge), "loading", False)
+    made.start_fault, made.start_fault_is_logged = "", True
     return made
 
 
@@ -157,3 +160,52 @@ def test_the_apis_description_needs_no_key(client: FlaskClient) -> None:
     answer = client.get("/openapi.json")
 
     assert answer.status_code == 200 and answer.json == json.loads(meta.DOCUMENT.read_bytes())
+
+
+@pytest.mark.row("RD-01")
+def test_ready_warns_of_a_start_without_the_hooks(services: Services) -> None:
+    again: Any = Services(services.settings, services.upstream)
+    client = create_app(services=again).test_client()
+
+    with capture_logs() as logged:
+        answers = [client.get("/ready").json, client.get("/ready").json]
+
+    assert answers == 2 * [{"status": "ready", "warning": NO_HOOKS}]
+    assert [(line["event"], line["log_level"]) for line in logged] == [("start_fault", "error")]
+
+
+PAGE, JSON = "text/html; charset=utf-8", "application/json"
+
+
+@pytest.mark.row("RD-02")
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, PAGE),
+        ("*/*", PAGE),
+        ("", PAGE),
+        ("text/plain", PAGE),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", PAGE),
+        ("text/*", PAGE),
+        ("application/json", JSON),
+        ("application/*", JSON),
+        ("application/json, text/plain, */*", JSON),
+        ("text/html;q=0.1, application/json", JSON),
+    ],
+)
+def test_the_root_is_a_page_or_json_by_what_is_accepted(client: FlaskClient, accept: str | None, form: str) -> None:
+    answer = client.get("/", headers={} if accept is None else {"accept": accept})
+
+    assert (answer.status_code, answer.content_type, answer.headers["vary"]) == (200, form, "Accept")
+    assert "/rag/chat/completions" in answer.text and KEY not in answer.text
+    head = client.head("/", headers={} if accept is None else {"accept": accept})
+    assert (head.status_code, head.data, head.content_type) == (200, b"", form)
+
+
+@pytest.mark.row("RD-02")
+def test_the_root_leads_only_to_routes_that_exist(app: Flask, client: FlaskClient) -> None:
+    rules = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+
+    assert {tuple(route.split(" ")) for route in client.get("/", headers={"accept": JSON}).json["routes"]} <= rules
+    linked = re.findall('href="([^"]*)"', client.get("/").text)
+    assert {("GET", f"/{link}") for link in linked} <= rules and len(linked) == 5

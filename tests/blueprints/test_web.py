@@ -99,6 +99,7 @@ def check_error(response: TestResponse, status: int, code: str) -> str:
     error = response.json["error"]
     assert (error["code"], error["message"]) == (code, response.json["detail"])
     assert response.headers["X-Content-Type-Options"] == "nosniff" and response.headers["X-Request-ID"]
+    response.close()
     return str(error["message"])
 
 
@@ -122,11 +123,27 @@ def test_a_stream_holds_its_slot_until_it_is_closed(client: FlaskClient) -> None
     assert running(client) == 0
 
 
+@pytest.mark.row("RF-23")
+@pytest.mark.parametrize("path", [CHAT, "/v1/rag/chat/completions", "/audio/chat/completions"])
+@pytest.mark.parametrize("fault", [None, UpstreamUnreachable("no"), RuntimeError("bug")], ids=["ok", "error", "bug"])
+def test_a_json_answer_holds_its_slot_until_it_is_closed(
+    client: FlaskClient, upstream: Upstream, path: str, fault: Exception | None
+) -> None:
+    upstream.error = fault
+    response = client.post(path, json={**HELLO, "stream": False}, buffered=False)
+    assert response.status_code == 200 or fault
+    assert running(client) == 1
+    response.close()
+    assert running(client) == 0
+
+
 def test_a_json_answer_is_the_upstreams_own(client: FlaskClient) -> None:
     response = client.post(V1, json=HELLO)
 
     assert (response.status_code, response.content_type) == (200, "application/json")
-    assert response.data == b'{"object":"chat.completion"}' and running(client) == 0
+    assert response.data == b'{"object":"chat.completion"}'
+    response.close()
+    assert running(client) == 0
 
 
 def test_an_answer_tells_its_attempts_and_the_upstreams_id(client: FlaskClient) -> None:

@@ -86,10 +86,12 @@ def test_the_voice_is_described(environ: dict[str, str], voice: str, monkeypatch
     assert banner.describe_voice(settings(**environ)) == voice
 
 
-def test_on_a_terminal_the_announcement_is_lines_of_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_terminal_the_announcement_is_lines_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(banner.logs, "announce", said.append)
     banner.announce(settings(LOG_FORMAT="text", API_KEYS="one"), ["http://127.0.0.1:8000"])
 
-    lines = capsys.readouterr().out.splitlines()
+    lines = said[0].splitlines()
     assert lines[0] == "Parley listens on http://127.0.0.1:8000"
     assert [line.split()[0] for line in lines[1:4]] == ["model", "voice", "try"]
 

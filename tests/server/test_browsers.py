@@ -1,6 +1,7 @@
 """Browsers and their pages: origins, preflights, and headers that keep an answer from being executed."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -119,6 +120,73 @@ def test_no_other_origin_is_allowed_and_caches_are_told(named: RunningServer, on
             assert leave(headers) == {} and headers["vary"] == "Origin"
 
 
+APPS = (
+    *(
+        "app://",
+        "app://.",
+        "app://obsidian.md",
+        "chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh",
+        "tauri://localhost",
+    ),
+    *(
+        "moz-extension://0f1e2d3c-0000-4000-8000-0123456789ab",
+        "safari-web-extension://0F1E2D3C",
+        "capacitor://localhost",
+    ),
+    *(
+        "ionic://localhost",
+        "file://",
+        "http://tauri.localhost",
+        "http://[::1]:3000",
+        "vscode-webview://1a2b",
+        "app://My",
+    ),
+)
+NOT_APPS = (
+    *(
+        "app://x",
+        "app:",
+        "APP://",
+        "app:///",
+        "chrome-extension://aaaabbbbccccddddeeeeffffgggghhhi",
+        "tauri://localhost:1",
+    ),
+    *(
+        "tauri://localhost.evil.example",
+        "http://localhost",
+        "https://tauri.localhost",
+        "capacitor://localhost/",
+        "null",
+    ),
+    *("file:///", "file:///etc/passwd", "http://[::1]:30000", "http://:3000", "http://1:3000", "app://my", "ionic://"),
+)
+
+
+@pytest.mark.row("RD-03")
+def test_origins_of_apps_are_allowed_and_compared_exactly(upstream: FakeUpstream) -> None:
+    settings = {"CORS_ORIGINS": ",".join(APPS)}
+    with running_server({"LLM_BASE_URL": upstream.base_url, **settings}) as server:
+        for origin in APPS:
+            asked = requests.post(server.url + CHAT, data=HELLO, headers={"origin": origin}, timeout=9)
+            assert (asked.status_code, leave(asked.headers)["access-control-allow-origin"]) == (200, origin)
+        for origin in NOT_APPS:
+            refused = requests.post(server.url + CHAT, data=HELLO, headers={"origin": origin}, timeout=9)
+            assert (refused.status_code, leave(refused.headers)) == (403, {}), origin
+
+
+@pytest.mark.row("RD-03")
+@pytest.mark.parametrize("origin", APPS)
+def test_a_refused_app_is_told_of_the_setting(usual: RunningServer, origin: str) -> None:
+    refused = requests.post(usual.url + CHAT, data=HELLO, headers={"origin": origin}, timeout=9)
+    assert refused.status_code == 403 and "see CORS_ORIGINS" in refused.json()["error"]["message"]
+
+
+@pytest.mark.row("RD-03")
+def test_a_page_without_an_origin_is_not_sent_to_the_setting(usual: RunningServer) -> None:
+    refused = requests.post(usual.url + CHAT, data=HELLO, headers={"origin": "null"}, timeout=9)
+    assert refused.status_code == 403 and "CORS_ORIGINS" not in refused.json()["error"]["message"]
+
+
 @pytest.mark.row("BR-03")
 @pytest.mark.parametrize("origin", [GOOD, "null", "https://evil.example"])
 def test_all_origins_are_allowed_if_configured(every: RunningServer, origin: str) -> None:
@@ -211,11 +279,31 @@ def test_every_answer_forbids_guessing_its_type(usual: RunningServer) -> None:
 
 
 @pytest.mark.row("BR-06")
-def test_there_is_no_page_at_all(usual: RunningServer) -> None:
+def test_nothing_that_a_browser_would_execute(usual: RunningServer) -> None:
     wanted = {"accept": "text/html", "x-request-id": "<script>alert(1)</script>"}
     evil = "<script>alert(1)</script>"
-    for path in ("/", f"/{evil}", f"/models?x={evil}", "/health", "/metrics", "/openapi.json", CHAT):
+    for path in (f"/?x={evil}", f"/{evil}", f"/models?x={evil}", "/health", "/metrics", "/openapi.json", CHAT):
         for method in ("GET", "POST", "DELETE"):
             shown = requests.request(method, usual.url + path, headers=wanted, data=evil, timeout=9)
-            assert shown.headers["content-type"].split(";")[0] in ("application/json", "text/plain")
+            is_page = method == "GET" and path.startswith("/?")
+            kinds = ("text/html",) if is_page else ("application/json", "text/plain")
+            assert shown.headers["content-type"].split(";")[0] in kinds
             assert evil not in str(shown.headers)
+            if is_page:
+                check_page(shown)
+
+
+def check_page(shown: requests.Response) -> None:
+    """Check that the one page there is can neither execute nor load anything, nor be framed."""
+    policy = dict(part.split(" ", 1) for part in shown.headers["content-security-policy"].split("; "))
+    assert policy == dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"<(script|style|link|img|iframe|form|object)|\son\w+=|javascript:", shown.text, re.IGNORECASE)
+
+
+@pytest.mark.row("RD-02")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_root_answers_default_health_checks(usual: RunningServer, method: str) -> None:
+    for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}, {"user-agent": "ELB-HealthChecker/2.0"}):
+        shown = requests.request(method, f"{usual.url}/", headers=headers, timeout=9, allow_redirects=False)
+        assert shown.status_code == 200 and bool(shown.content) == (method == "GET")

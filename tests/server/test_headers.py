@@ -264,10 +264,22 @@ IN_A_LINE = INJECTION.replace("\r", "\\r").replace("\n", "\\n")
 
 @pytest.mark.row("HD-07")
 @pytest.mark.parametrize("name", ["WAITING_MESSAGES", "FALLBACK_TEXT"])
-def test_a_text_setting_of_several_lines_stops_the_start(name: str) -> None:
-    with pytest.raises(ServerDidNotStart) as caught, running_server({name: INJECTION}):
+def test_a_control_character_in_a_text_setting_is_refused(name: str) -> None:
+    with pytest.raises(ServerDidNotStart) as caught, running_server({name: "One moment, \x1b[31mplease."}):
         pass
-    assert f"parley: {name}: expected " in caught.value.output
+    assert re.search(rf"^parley: {name}: expected .*; it has U\+001B at 12$", caught.value.output, re.MULTILINE)
+
+
+@pytest.mark.row("RE-04")
+@pytest.mark.row("HD-07")
+def test_a_text_setting_of_several_lines_is_said_in_one(first: FakeUpstream, quick_servers: Any) -> None:
+    running = quick_servers(WAITING_MESSAGES=INJECTION, FALLBACK_TEXT="Désolé,\u00a0un\t instant\u202f!\n")
+    first.script = refusal(500, {"message": "no"})
+    with Caller(running) as caller:
+        stream = caller.ask(post(RAG, {"messages": [{"role": "user", "content": "Hello?"}]})).body
+    payloads = [frame[6:] for frame in stream.split(b"\n\n") if frame.startswith(b"data: ")]
+    said = [json.loads(payload)["choices"][0]["delta"].get("content", "") for payload in payloads[:-1]]
+    assert "".join(said).split(" data: ") == ["Wait.", '{"choices":[]}', "[DONE] : x event: y.  Désolé, un instant !"]
 
 
 @pytest.mark.row("HD-07")

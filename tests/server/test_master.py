@@ -32,6 +32,7 @@ def server(**changes: Any) -> Any:
         "address": [("127.0.0.1", 8000)],
         "worker_tmp_dir": None,
         "worker_class_str": "gevent",
+        "chdir": str(Path.cwd()),
     }
     return SimpleNamespace(cfg=SimpleNamespace(**{**usual, **changes}), log=Log())
 
@@ -55,6 +56,8 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ({"preload_app": True}, "--preload"),
         ({"max_requests": 1000, "workers": 2}, "max_requests_jitter"),
         ({"max_requests": 1000, "max_requests_jitter": 50}, "two workers"),
+        ({"workers": 0}, "WEB_CONCURRENCY (or --workers)"),
+        ({"chdir": "/"}, "--chdir: .env was looked for in"),
         ({"address": [("127.0.0.1", 65_536)]}, "expected a port from 0 to 65535"),
         ({"address": ["/run/parley.sock", ("::", -1)]}, "expected a port from 0 to 65535"),
     ],
@@ -112,8 +115,8 @@ def test_several_workers_share_a_folder_that_goes_at_the_end(tmp_path: Path, sha
 
     master.prepare(starting, Settings(), 1000)
 
-    assert shared == [starting.parley_metrics] and list(tmp_path.iterdir()) == [Path(shared[0])]
-    master.remove_metrics_folder(starting)
+    assert shared == [starting.parley_metrics.path] and list(tmp_path.iterdir()) == [Path(shared[0])]
+    starting.parley_metrics.remove()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,10 +124,8 @@ def test_one_worker_needs_no_folder(tmp_path: Path, shared: list[str]) -> None:
     starting = server(worker_tmp_dir=str(tmp_path))
 
     master.prepare(starting, Settings(), 1000)
-    master.forget_metrics(starting, os.getpid())
-    master.remove_metrics_folder(starting)
 
-    assert shared == [] and list(tmp_path.iterdir()) == []
+    assert shared == [] and list(tmp_path.iterdir()) == [] and not hasattr(starting, "parley_metrics")
 
 
 def test_on_a_full_disk_workers_do_without_a_shared_folder(

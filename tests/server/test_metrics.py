@@ -149,6 +149,57 @@ def test_four_workers_add_up_even_after_one_is_killed(upstream: FakeUpstream, tm
     assert not folder.exists() and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.row("RF-11")
+def test_reloads_leave_no_files_and_no_counter_falls(upstream: FakeUpstream, tmp_path: Path) -> None:
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2", "GRACEFUL_TIMEOUT": "3"}
+    others = folders(tmp_path)
+    upstream.script = completion("Hello")
+    with running_server(settings) as running:
+        (folder,) = folders(tmp_path) - others
+        seen = 0.0
+        for reloads in range(1, 4):
+            ask_all(running, 10)
+            old = set(running.worker_pids())
+            running.signal(signal.SIGHUP)
+            # Scraped all the while: nothing is counted twice or lost while files are merged.
+            while old & set(running.worker_pids()) or len(running.worker_pids()) < 2 or not answers(running):
+                seen = check_grows(running, seen, reloads * 10)
+            assert check_grows(running, seen, reloads * 10) == reloads * 10
+        wait_until(lambda: owners(folder) <= set(running.worker_pids()), tell=lambda: str(list(folder.iterdir())))
+        assert {file.name for file in folder.glob("*_ended.db")} == {"counter_ended.db", "histogram_ended.db"}
+        assert total(series(running), "parley_first_byte_seconds_count", endpoint="chat") == 30
+
+
+def owners(folder: Path) -> set[int]:
+    """Return the processes whose files are in the folder."""
+    return {int(found[1]) for file in folder.iterdir() if (found := re.search(r"_(\d+)\.db$", file.name))}
+
+
+def check_grows(running: RunningServer, least: float, most: float) -> float:
+    """Return the number of requests in the metrics, which must lie between these."""
+    with contextlib.suppress(requests.ConnectionError):
+        told = total(series(running), "parley_requests_total", outcome="ok")
+        assert least <= told <= most
+        return told
+    return least
+
+
+@pytest.mark.row("RF-11")
+@pytest.mark.row("RF-27")
+def test_a_start_removes_the_folders_of_killed_masters_only(upstream: FakeUpstream, tmp_path: Path) -> None:
+    settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
+    others = folders(tmp_path)
+    with running_server(settings) as living, running_server(settings) as killed:
+        of_both = folders(tmp_path) - others
+        assert len(of_both) == 2
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait_for_exit()
+        with running_server({**settings, "WEB_CONCURRENCY": "1"}):
+            (left,) = folders(tmp_path) & of_both
+        assert series(living) and left in folders(tmp_path)
+    assert not folders(tmp_path) & of_both
+
+
 def folders(temporary: Path) -> set[Path]:
     """Where workers may share their metrics: in memory where that is possible."""
     return {path for place in (temporary, Path("/dev/shm")) for path in place.glob("parley-metrics-*")}

@@ -96,10 +96,19 @@ def test_another_method_is_not_allowed(server: RunningServer, method: str, path:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v2/chat/completions", "/chat//completions", "/chat/completions/x", "/%00", "/\u00e9"]
+    "path", ["/chats", "/v2/chat/completions", "/chat//completions", "/chat/completions/x", "/%00", "/\u00e9"]
 )
 def test_another_path_is_not_found(server: RunningServer, path: str) -> None:
     assert "no route" in check_refusal(send(server, path=path), 404, "not_found")
+
+
+@pytest.mark.row("RD-04")
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/embeddings", "/api/chat", "/v1/v1/chat/completions"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_route_of_another_api_says_what_there_is(server: RunningServer, path: str, method: str) -> None:
+    response = requests.request(method, server.url + path, json=HELLO if method == "POST" else None, timeout=20)
+    told = check_refusal(response, 404, "not_found")
+    assert told.startswith(f"there is no route {path}; ") and ("/chat/completions" in told or "base URL" in told)
 
 
 def test_options_names_the_methods(server: RunningServer) -> None:
@@ -140,7 +149,7 @@ def test_no_route_allows_another_method(server: RunningServer, method: str, rout
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/chat//completions", "/chat", "/v1", "/v2/chat/completions", "/Chat/completions", "/%00", "/%ff"),
+        *("/chat//completions", "/chat", "/v1", "/v2/chat/completions", "/Chat/completions", "/%00", "/%ff"),
         *("/chat/completions/x", "/chat/completions/../x", "/%63hat/completionx", "/chat/completions;x"),
     ],
 )

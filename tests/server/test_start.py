@@ -145,6 +145,25 @@ def test_an_invalid_port_is_named_and_ends_the_start(port: str) -> None:
     assert ended.returncode != 0 and len(said) == 1 and "Traceback" not in ended.stderr, ended.stderr
 
 
+WORKERS = "parley: WEB_CONCURRENCY (or --workers): expected a whole number from 1"
+"""Refusal of what gunicorn would take; the other ones are gunicorn's own."""
+
+
+@pytest.mark.row("RF-27")
+@pytest.mark.parametrize(
+    ("env", "argv", "told"),
+    [
+        ("0", (), WORKERS),
+        ("1", ("--workers", "0"), WORKERS),
+        ("-3", (), "Error: Value must be positive: -3"),
+        ("two", (), "ValueError: invalid literal for int() with base 10: 'two'"),
+    ],
+    ids=["zero", "option", "negative", "text"],
+)
+def test_a_number_of_workers_that_serves_nobody_is_refused(env: str, argv: Sequence[str], told: str) -> None:
+    assert refused({"WEB_CONCURRENCY": env}, argv).output.splitlines()[-1] == told
+
+
 @pytest.mark.row("SD-10")
 def test_the_standard_library_is_patched_before_it_is_used() -> None:
     with running_server(UPSTREAM) as server:
@@ -187,10 +206,50 @@ def test_another_worker_class_serves_and_says_what_it_lacks(upstream: FakeUpstre
         check_serves(server.url, upstream)
         warned = [line for line in server.lines() if f"worker class {argv[1]}" in line]
         assert len(warned) == 1 and "-k gevent" in warned[0] and "Traceback" not in server.output()
+        told = requests.get(f"{server.url}/ready", timeout=20).json()
+        assert told["status"] == "ready" and f"worker class {argv[1]}" in told["warning"]
         assert server.stop(timeout=10) == 0
 
 
+NO_HOOKS = "gunicorn.conf.py was not read"
+ELSEWHERE = {
+    "chdir": ("--chdir", str(ROOT)),
+    "another-config": ("--chdir", str(ROOT), "-c", "python:this"),
+    "sync": ("--chdir", str(ROOT), "-k", "sync"),
+    "gthread": ("--chdir", str(ROOT), "-k", "gthread"),
+    "preload": ("--chdir", str(ROOT), "--preload"),
+}
+
+
+@pytest.mark.row("RD-01")
+@pytest.mark.parametrize("way", ELSEWHERE)
+def test_a_start_without_the_hooks_is_told(upstream: FakeUpstream, tmp_path: Path, way: str) -> None:
+    env = {"LLM_BASE_URL": upstream.base_url, "API_KEYS": "door-1"}
+    with running_server(env, argv=ELSEWHERE[way], cwd=tmp_path) as server:
+        key = {"x-api-key": "door-1"}
+        assert requests.post(server.url + CHAT, json=HELLO, headers=key, timeout=20).status_code == 200
+        told = requests.get(f"{server.url}/ready", timeout=20).json()
+        assert told["status"] == "ready" and NO_HOOKS in told["warning"] and str(ROOT) not in told["warning"]
+        (line,) = [json.loads(line) for line in server.lines() if NO_HOOKS in line]
+    assert (line["level"], line["folder"]) == ("error", str(ROOT)) and "gunicorn -k gevent app:app" in line["fault"]
+
+
+@pytest.mark.row("RD-01")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_usual_start_has_nothing_to_tell(upstream: FakeUpstream, workers: str) -> None:
+    with running_server({"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": workers}) as server:
+        assert "warning" not in requests.get(f"{server.url}/ready", timeout=20).json()
+        assert NO_HOOKS not in server.output()
+
+
+@pytest.mark.row("RF-15")
+def test_a_folder_that_is_changed_after_the_settings_is_refused(tmp_path: Path) -> None:
+    argv = ("-c", str(ROOT / "gunicorn.conf.py"), "--chdir", str(ROOT))
+    assert "parley: --chdir: .env was looked for in" in refused({"PYTHONPATH": str(ROOT)}, argv, tmp_path).output
+
+
 @pytest.mark.row("SD-11")
+@pytest.mark.row("RD-01")
 def test_flask_run_serves(upstream: FakeUpstream) -> None:
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     settings = {**dict.fromkeys(setting_names(), ""), "LLM_BASE_URL": upstream.base_url}
@@ -200,6 +259,7 @@ def test_flask_run_serves(upstream: FakeUpstream) -> None:
         try:
             wait_for(port)
             check_serves(f"http://127.0.0.1:{port}", upstream)
+            assert NO_HOOKS in requests.get(f"http://127.0.0.1:{port}/ready", timeout=20).json()["warning"]
         finally:
             served.terminate()
 

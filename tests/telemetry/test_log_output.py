@@ -1,7 +1,9 @@
 """Log lines are written directly or by a thread, whole, in order, and dropped above a bound."""
 
+import contextlib
 import io
 import os
+import threading
 from typing import Any, cast
 
 import pytest
@@ -23,7 +25,7 @@ class Stuck:
 
 def stuck() -> LogOutput:
     """Return an output whose thread never writes."""
-    output = LogOutput(stream=cast(Any, None))
+    output = LogOutput(io.StringIO())
     output._queue = Stuck()
     return output
 
@@ -57,6 +59,53 @@ def test_before_the_start_lines_are_written_directly_and_cleaned() -> None:
     output.write("a secret\n")
 
     assert stream.getvalue() == "a ***\n"
+
+
+@pytest.mark.row("RF-24")
+@pytest.mark.parametrize("fault", [BrokenPipeError(32, ""), OSError(28, "no space"), OSError(5, "I/O error")], ids=repr)
+def test_lines_that_can_not_be_written_are_counted(monkeypatch: pytest.MonkeyPatch, fault: OSError) -> None:
+    written: list[bytes] = []
+    broken = True
+
+    def write(_descriptor: int, data: bytes) -> int:
+        if broken and written:
+            raise fault
+        # The first write is cut.
+        written.append(data[:3] if broken else data)
+        return len(written[-1])
+
+    output = LogOutput(cast(Any, type("Stream", (), {"fileno": lambda _self: 1})()))
+    monkeypatch.setattr(os, "write", write)
+    for number in range(3):
+        assert output.write(f"line {number}\n") == 7
+    broken = False
+    output.write("again\n")
+    output.write("and again\n")
+
+    told = b'\n{"event": "log_lines_dropped", "count": 3}\nagain\n'
+    assert written == [b"lin", told, b"and again\n"]
+
+
+@pytest.mark.row("RF-24")
+def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(target, b"x" * 4096)
+    reader = threading.Timer(0.05, os.read, (source, 1 << 20))
+    reader.start()
+
+    assert log_output.write_what_goes(target, b"line\n", may_wait=False) == 0
+    assert log_output.write_what_goes(target, b"line\n", may_wait=True) == 5
+    reader.join()
+
+
+@pytest.mark.row("RF-24")
+def test_without_a_stream_lines_are_dropped() -> None:
+    output = LogOutput(None)
+    assert output.write("line\n") == 5
+    output.stream.close()
 
 
 def test_the_thread_writes_all_lines_in_order() -> None:
