@@ -15,6 +15,7 @@ from parley.server.metric_files import MetricFolder
 
 CONF = Path(__file__).parents[1] / "gunicorn.conf.py"
 Load = Callable[..., dict[str, Any]]
+WORKER = SimpleNamespace(boot_pipe=SimpleNamespace(keep_writing=lambda: None))
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_another_worker_class_is_warned_of(load: Load) -> None:
 def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) -> None:
     folder = MetricFolder(str(tmp_path), 1)
     server, hooks = SimpleNamespace(parley_metrics=folder), load()
-    hooks["post_fork"](server, None)
+    hooks["post_fork"](server, WORKER)
     assert metric_files.is_free(os.open(Path(folder.path, metric_files.OWNER_LOCK), os.O_RDWR))
     hooks["on_exit"](server)
     assert list(tmp_path.iterdir()) == []
@@ -97,6 +98,6 @@ def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) ->
 
 def test_the_hooks_do_without_shared_metrics(load: Load) -> None:
     hooks = load()
-    hooks["post_fork"](SimpleNamespace(), None)
+    hooks["post_fork"](SimpleNamespace(), WORKER)
     hooks["child_exit"](SimpleNamespace(), None)
     hooks["on_exit"](SimpleNamespace())
