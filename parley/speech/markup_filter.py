@@ -6,118 +6,45 @@
        |                                     closed once, what stands behind that closing is
        +--- closing of a thought without its opening: all text before it was thought, and is retracted
 
-The tables are the only list of such markup: a new family is one line. Markup within a clause (Markdown, HTML, links)
+The marks of thoughts are in `wire/thoughts.py`, those of all else here. Markup within a clause (Markdown, HTML, links)
 is the business of `speech_text`.
 """
 
 import re
-from typing import NamedTuple
 
-THOUGHT_TAGS = """
-    think thinking thoughts? antthinking reasoning reason reflection reflect scratchpad monologue brainstorm analysis
-    planning cot deliberation
-    """.split()  # noqa: SIM905 - shorter than a column of quoted names
-"""Names of tags around thoughts, as patterns. A prefix or suffix may be added: `seed:think`, `inner_thoughts`."""
+from parley.wire.thoughts import (
+    BREAKS,
+    FLAGS,
+    SPECIAL_TOKEN,
+    TAG_BEGUN,
+    THOUGHT_BLOCKS,
+    THOUGHTS,
+    Block,
+    Marks,
+    literal,
+    tags,
+)
+
 MACHINE_TAGS = "tool_calls? function_calls? tool_responses?".split()  # noqa: SIM905
 """Names of tags around texts for programs."""
-
-
-THOUGHT_TOKENS = "think thinking thoughts? reasoning".split()  # noqa: SIM905
-"""Names in special tokens: `<|START_THINKING|>` (Cohere), `<|begin_of_thought|>` (OpenThinker), `<|think|>` (Solar)."""
-
-
-class Block(NamedTuple):
-    """A kind of block that is not said. All strings are literal, in any case.
-
-    `openings` and `closings` surround the block; the strings of `until` end it as well, but belong to the text behind
-    it. A closing of a thought without its opening tells that the prompt held the opening. Blocks that `lead` open only
-    at the beginning of a line or a sentence, because their openings are ordinary words.
-    """
-
-    openings: tuple[str, ...]
-    closings: tuple[str, ...] = ()
-    until: tuple[str, ...] = ()
-    is_thought: bool = True
-    leads: bool = False
-
-
-BLOCKS = (
-    Block(("[think]",), ("[/think]", "[/thinking]")),  # Mistral, Magistral
-    Block(("◁think▷",), ("◁/think▷",)),  # Kimi
-    Block(("<|open|>think<|sep|>",), ("<|close|>think<|sep|>",), ("<|open|>response",)),  # Kimi K3
-    Block(("<|start_action|>",), ("<|end_action|>",), is_thought=False),  # Cohere
-    Block(("<|inner_prefix|>",), ("<|inner_suffix|>",)),  # Apertus
-    Block(("<|channel>thought", "<|channel>analysis"), ("<channel|>",)),  # Gemma
-    Block(("<|tool_call>",), ("<tool_call|>",), is_thought=False),
-    Block(("<|content_thinking|>",), ("<|end_message|>",), ("<|content_text|>",), is_thought=False),  # Inkling
-    Block(("[unused16]",), ("[unused17]",)),  # Pangu
-    Block(("<|im_start|>assistant/think",), ("<|im_end|>",), is_thought=False),  # HyperCLOVA X
-    Block(("<unused94>thought", "<unused94>"), ("<unused95>",)),  # MedGemma
-    # Granite
-    Block(
-        ("here is my thought process:", "here's my thought process:"),
-        ("here is my response:", "here's my response:"),
-        is_thought=False,
-        leads=True,
-    ),
-    # GPT-OSS. A comment for a tool names its recipient; other comments are meant for the listener.
-    Block(
-        (
-            *("<|channel|>analysis", "<|channel|>commentary to=", "<|start|>assistant to=self"),
-            *("<|start|>assistant to=functions", "<|start|>assistant to=browser", "<|start|>assistant to=python"),
-        ),
-        ("<|end|>", "<|return|>", "<|call|>", "<|eom|>", "<|eot|>"),
-        ("<|start|>", "<|channel|>final"),
-        is_thought=False,
-    ),
-    # The same behind a server that leaves special tokens out: "analysisThe user asks ... assistantfinalWe are open".
-    Block(("analysis",), ("assistantfinal",), is_thought=False, leads=True),
-    Block(("<|tool_calls_section_begin|>",), ("<|tool_calls_section_end|>",), is_thought=False),  # Kimi
-    Block(("<｜tool▁calls▁begin｜>",), ("<｜tool▁calls▁end｜>",), is_thought=False),  # DeepSeek
-    Block(("[tool_calls]", "<|python_tag|>"), is_thought=False),  # Mistral, Llama: to the end of the answer
-    Block(("```",), ("```",), is_thought=False),
-    Block(("~~~",), ("~~~",), is_thought=False, leads=True),
+MACHINE_BLOCKS = (
+    Block(("<|tool_call>",), ("<tool_call|>",)),  # Gemma
+    Block(("<|start_action|>",), ("<|end_action|>",)),  # Cohere
+    Block(("<|tool_calls_section_begin|>",), ("<|tool_calls_section_end|>",)),  # Kimi
+    Block(("<｜tool▁calls▁begin｜>",), ("<｜tool▁calls▁end｜>",)),  # DeepSeek
+    Block(("[tool_calls]", "<|python_tag|>")),  # Mistral, Llama: to the end of the answer
+    Block(("```",), ("```",)),
+    Block(("~~~",), ("~~~",), leads=True),
 )
-BREAKS = (
-    *("<flush/>", "<flush />", "<br>", "<br/>", "<br />"),
-    *("<|start|>assistant to=user", "<|start|>assistant", "<|channel|>final", "<|channel|>commentary", "<|end|>"),
-    *("<|im_start|>assistant", "<|im_end|>", "<|start_header_id|>assistant<|end_header_id|>", "[unused10]"),
-    *("<start_of_turn>model", "<end_of_turn>", "<|turn>model", "<turn|>"),
-    *("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|open|>message<|sep|>", "<|close|>message<|sep|>"),
-)
-"""Markup that parts two clauses, and is not said."""
+"""Tool calls, and code."""
 
-_FLAGS = re.IGNORECASE | re.MULTILINE
-_LESS, _GREATER = "(?:<|&lt;)", "(?:>|&gt;)"
-ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>/]+))*\s*"""
-"""Attributes of a tag."""
 _LEAD = r"(?:^|(?<=[.!?…]\s))"
-_LEADS = re.compile(_LEAD, _FLAGS)
 """The beginning of a line or a sentence."""
-_SPECIAL_TOKEN = r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>"
-_TAG_BEGUN = re.compile(
-    rf"""(?:<|&(?:l(?:t;?)?)?)(?:/?[\w:|*]{{0,60}}|/?[a-z][\w:|*]{{0,60}}{ATTRIBUTES}"""
-    r"""(?:\s[\w:.-]+\s*(?:=\s*(?:"[^"<>]*|'[^'<>]*|[^\s"'<>]*))?)?/?\s*(?:&(?:g(?:t)?)?)?)\Z"""
-    r"|<[|｜][^<>|｜\s]{0,40}[|｜]?\Z",
-    _FLAGS,
-)
-"""The end of a text, if it may be the beginning of a tag or a special token."""
+_LEADS = re.compile(_LEAD, FLAGS)
 _LONGEST_TAG = 300
 """Limit on a tag with its attributes, in characters."""
 _QUOTES = "`\"'“‘’”"
 """Marks around a tag that is spoken of, not used."""
-
-
-def tags(names: list[str], slash: str = "") -> str:
-    """Return the pattern of the opening tags with these names, or, with `slash`, of their closing tags."""
-    name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?:[:_][a-z]+)?\*?"
-    return rf"{_LESS}{slash}{name}{ATTRIBUTES}{_GREATER}"
-
-
-def literal(strings: tuple[str, ...], *, leads: bool = False) -> str:
-    """Return the pattern of any of these strings, longer ones first; a bare word must be glued to a capital."""
-    patterns = [re.escape(one) + ("(?-i:(?=[A-Z]))" if one.isalpha() else "") for one in sorted(strings)[::-1]]
-    return f"{_LEAD if leads else ''}(?:{'|'.join(patterns)})" if patterns else "(?!)"
 
 
 class _Scope:
@@ -127,14 +54,14 @@ class _Scope:
     """
 
     def __init__(self, pattern: str, strings: tuple[str, ...] = (), leading: tuple[str, ...] = ()) -> None:
-        self.pattern = re.compile(pattern, _FLAGS)
+        self.pattern = re.compile(pattern, FLAGS)
         self._begun = {text[:size] for text in strings for size in range(1, len(text) + text.isalpha())}
         self._begun_leading = {text[:size] for text in leading for size in range(1, len(text) + text.isalpha())}
         self._longest = max(map(len, (*strings, *leading)), default=0)
 
     def begun(self, text: str, start: int) -> int:
         """Return where markup may have begun whose rest has not come yet; the length of the text if nowhere."""
-        tag = _TAG_BEGUN.search(text, max(start, len(text) - _LONGEST_TAG))
+        tag = TAG_BEGUN.search(text, max(start, len(text) - _LONGEST_TAG))
         end = tag.start() if tag else len(text)
         for at in range(max(start, len(text) - self._longest), end):
             tail = text[at:].lower()
@@ -143,45 +70,23 @@ class _Scope:
         return end
 
 
-def _inside(opening: str, closing: str, until: str = "(?!)", strings: tuple[str, ...] = ()) -> _Scope:
-    return _Scope(f"(?P<end>{closing})|(?P<until>{until})|(?P<open>{opening})", strings)
-
-
-_TOKEN_NAME = f"(?:{'|'.join(THOUGHT_TOKENS)})"
-_TOKEN = rf"<\|(?:(?:start|begin)_(?:of_)?)?{_TOKEN_NAME}(?:_start|_begin)?\|>"
-_TOKEN_CLOSING = rf"<\|(?:/{_TOKEN_NAME}|end_(?:of_)?{_TOKEN_NAME}|{_TOKEN_NAME}_end)\|>"
-_TOKEN_OF_ANSWER = r"<\|(?:start|begin)_(?:of_)?(?:response|text|action|solution|answer)\|>"
-_REASONING = r"<details\s[^<>]*type\s*=\s*[\"']?reasoning[^<>]*>"
-_OPENINGS = (
-    tags(THOUGHT_TAGS),
-    tags(MACHINE_TAGS),
-    _TOKEN,
-    _REASONING,
-    *(literal(block.openings, leads=block.leads) for block in BLOCKS),
+_MARKS = (*THOUGHTS, Marks(tags(MACHINE_TAGS), tags(MACHINE_TAGS, "/")), *map(Marks.of, MACHINE_BLOCKS))
+_INSIDE = tuple(
+    _Scope(f"(?P<end>{each.closing})|(?P<until>{each.until})|(?P<open>{each.opening})", each.strings) for each in _MARKS
 )
-_INSIDE = (
-    _inside(_OPENINGS[0], tags(THOUGHT_TAGS, "/")),
-    _inside(_OPENINGS[1], tags(MACHINE_TAGS, "/")),
-    _inside(_TOKEN, _TOKEN_CLOSING, _TOKEN_OF_ANSWER),
-    _inside(_REASONING, "</details>"),
-    *(
-        _inside(literal(block.openings), literal(block.closings), literal(block.until), sum(block[:3], ()))
-        for block in BLOCKS
-    ),
-)
-"""The state inside of each kind of block, in the order of `_OPENINGS`."""
-_ORPHANS = tuple(closing for block in BLOCKS if block.is_thought for closing in block.closings)
-_LEADING = {len(_OPENINGS) - len(BLOCKS) + number for number, block in enumerate(BLOCKS) if block.leads}
-_NAMED = [f"(?P<kind{number}>{opening})" for number, opening in enumerate(_OPENINGS)]
+"""The state inside of each kind of block, in the order of `_MARKS`."""
+_BLOCKS = (*THOUGHT_BLOCKS, *MACHINE_BLOCKS)
+_LONE = tuple(closing for block in THOUGHT_BLOCKS if block.closing_retracts for closing in block.closings)
+_NAMED = [(each.leads, f"(?P<kind{number}>{_LEAD * each.leads}{each.opening})") for number, each in enumerate(_MARKS)]
 _OUTSIDE = _Scope(
     # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
     r"(?=[<\[◁&`])(?:"
-    + "|".join(named for number, named in enumerate(_NAMED) if number not in _LEADING)
-    + f"|(?P<orphan>{tags(THOUGHT_TAGS, '/')}|{_TOKEN_CLOSING}|{literal(_ORPHANS)})"
-    + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{_SPECIAL_TOKEN}))|"
-    + "|".join(_NAMED[number] for number in sorted(_LEADING)),
-    (*_ORPHANS, *BREAKS, *(text for block in BLOCKS if not block.leads for text in block.openings)),
-    tuple(text for block in BLOCKS if block.leads for text in block.openings),
+    + "|".join(named for leads, named in _NAMED if not leads)
+    + f"|(?P<orphan>{'|'.join(each.lone for each in THOUGHTS)})"
+    + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{SPECIAL_TOKEN}))|"
+    + "|".join(named for leads, named in _NAMED if leads),
+    (*_LONE, *BREAKS, *(text for block in _BLOCKS if not block.leads for text in block.openings)),
+    tuple(text for block in _BLOCKS if block.leads for text in block.openings),
 )
 
 

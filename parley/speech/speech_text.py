@@ -19,8 +19,9 @@ from parley.errors import AnswerCapped
 from parley.speech import normalization
 from parley.speech.clause_splitting import ClauseSplitter
 from parley.speech.english import ENGLISH
-from parley.speech.markup_filter import ATTRIBUTES, MarkupFilter
+from parley.speech.markup_filter import MarkupFilter
 from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
+from parley.wire.thoughts import ATTRIBUTES
 
 MOST_CHARACTERS = 12_000
 """Limit on the text of an answer, its thoughts aside, in characters: ten minutes of speech, as for recordings."""

@@ -28,8 +28,8 @@ from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, Up
 from parley.upstream.timeouts import Timeouts
 from parley.wire import assembly, chunks, sse
 from parley.wire.chunks import ChunkView, Envelope
-from parley.wire.endings import Endings
-from parley.wire.heard import HeardDetector, is_withheld
+from parley.wire.endings import Endings, is_withheld
+from parley.wire.heard import HeardDetector
 from parley.wire.repairs import Repairs
 from parley.wire.sse import Batch
 

@@ -16,7 +16,7 @@ import msgspec
 
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
 from parley.wire import error_forms, upstream_json
-from parley.wire.content import words_of
+from parley.wire.content import HEARD_FIELDS, SAID_FIELDS, words_of
 from parley.wire.upstream_json import encode
 
 
@@ -99,10 +99,6 @@ def _without_roles(raw: msgspec.Raw) -> list[dict[str, msgspec.Raw]]:
 
 _CODE = re.compile(r"(?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6})(?:[_.-](?:[A-Za-z]{1,32}[0-9]{0,2}|[0-9]{1,6}))*")
 """Form of an upstream's error code that is passed on: words and short numbers, which no key is."""
-
-
-HEARD_FIELDS = ("content", "refusal", "tool_calls", "function_call", "audio")
-"""Fields of a delta that a caller hears or acts on; all others are thoughts and notes."""
 NO_REASONS = ("null", "none", "error")
 """Texts of a finish_reason that end nothing: two are written for JSON's null, the third is a failure."""
 
@@ -139,7 +135,7 @@ class Choice(msgspec.Struct):
 
     @property
     def heard(self) -> bool:
-        """True if the delta holds anything that a caller hears or acts on."""
+        """True if the delta holds output, white space included; `heard.py` tells whether anything is heard of it."""
         delta = self.fields
         return any(holds_output(name, delta[name]) for name in HEARD_FIELDS if delta.get(name))
 
@@ -148,7 +144,7 @@ def holds_output(name: str, value: Any) -> bool:
     """Return true if a field of `HEARD_FIELDS` holds more than empty texts, thoughts, or an id."""
     if name == "audio" and isinstance(value, dict):
         return bool(value.get("data") or value.get("transcript"))
-    return name not in ("content", "refusal") or isinstance(value, str) or any(words_of(value))
+    return name not in SAID_FIELDS or isinstance(value, str) or any(words_of(value))
 
 
 class ChunkView(msgspec.Struct):

@@ -14,8 +14,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from parley.wire.thoughts import PART_TYPE
+
 SAID_FIELDS = ("content", "refusal")
 """Fields of a delta or message that are said."""
+HEARD_FIELDS = (*SAID_FIELDS, "tool_calls", "function_call", "audio")
+"""Fields of a delta or message that a caller hears or acts on. Thoughts are in none of them: `reasoning_content`,
+`reasoning`, `reasoning_details`, `thinking`, `thinking_blocks`."""
 SAID_PARTS: Mapping[str, str] = {
     "text": "text",
     "output_text": "text",
@@ -26,8 +31,6 @@ SAID_PARTS: Mapping[str, str] = {
 """Types of a part that is said, and the field that holds its words."""
 UNTYPED_FIELDS = ("text", "value", "content", "output_text", "parts")
 """Fields that may hold the words of an object without a type."""
-THOUGHT_PARTS = frozenset({"thinking", "thinking_delta", "redacted_thinking", "reasoning", "reasoning_text", "thought"})
-"""Types of a part that is not meant to be said."""
 UNSAID_FIELDS = ("audio", "images", "image", "video")
 """Fields of a delta or message beside its content that hold output without words."""
 MAX_DEPTH = 8
@@ -60,13 +63,14 @@ def words_of(content: Any, depth: int = 0) -> Words:
 def words_of_part(part: dict[str, Any], depth: int) -> Words:
     """Return the words of a content that is an object, or of one of its parts."""
     kind = part.get("type")
+    # Gemini marks its thoughts beside their text.
+    if part.get("thought") is True or (isinstance(kind, str) and PART_TYPE.search(kind)):
+        return Words()
     if kind is None:
         name = next((name for name in UNTYPED_FIELDS if name in part), None)
         return words_of(part[name], depth) if name else Words("", ("object",))
     if not isinstance(kind, str):
         return Words("", (type(kind).__name__,))
-    if kind in THOUGHT_PARTS:
-        return Words()
     if kind in SAID_PARTS:
         return words_of(part.get(SAID_PARTS[kind]), depth)
     # The name goes into the log, and an upstream chose it.

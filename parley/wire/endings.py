@@ -8,10 +8,20 @@ content behind it proves that it was none.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
-ANSWERS_WITHOUT_WORDS = ("content_filter",)
-"""Reasons for which a choice ends that says nothing; any other reason before the first word is a doubtful one."""
+WITHHELD_REASONS = frozenset(
+    {"blocklist", "content_filter", "guardrail_intervened", "prohibited_content", "refusal", "safety", "sensitive"}
+)
+"""Finish reasons, in small letters, of an answer that was withheld on purpose: it need not hold a word.
+
+Any other reason before the first word is a doubtful one.
+"""
+
+
+def is_withheld(finish_reason: Any) -> bool:
+    """Return True for the finish reason of an answer that was withheld on purpose."""
+    return str(finish_reason).lower() in WITHHELD_REASONS
 
 
 class Choice(Protocol):
@@ -62,7 +72,7 @@ class Endings:
                 self.ended.discard(key)
                 self._heard.add(key)
             if choice.ends:
-                said_nothing = key not in self._heard and choice.reason not in ANSWERS_WITHOUT_WORDS
+                said_nothing = key not in self._heard and not is_withheld(choice.reason)
                 self.doubtful = self._proved_wrong or heard or said_nothing
                 self.ended.add(key)
                 self.unfinished.discard(key)

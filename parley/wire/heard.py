@@ -8,65 +8,40 @@ A chunk goes to the caller in any case; what is heard decides how long the calle
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from parley.wire.chunks import ChunkView
+from parley.wire.content import HEARD_FIELDS, SAID_FIELDS, words_of
+from parley.wire.endings import is_withheld
+from parley.wire.thoughts import BREAKS, FLAGS, SPECIAL_TOKEN, TAG_BEGUN, THOUGHTS, literal
 
 _UNSPOKEN = re.compile(r"[\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*")
 """White space and the marks of Unicode that have no sound: text of these alone is no word."""
-_THOUGHT_PART = re.compile(r"think|thought|reason", re.IGNORECASE)
-"""Matches the type of a part of a content that holds thoughts (Mistral: "thinking")."""
-THOUGHT_TAGS = {
-    "<think>": "</think>",
-    "<thinking>": "</thinking>",
-    "<thought>": "</thought>",
-    "<thoughts>": "</thoughts>",
-    "<reasoning>": "</reasoning>",
-    "<reason>": "</reason>",
-    "<seed:think>": "</seed:think>",
-    "[think]": "[/think]",
-    "◁think▷": "◁/think▷",
-    "<|channel|>analysis": "<|channel|>final<|message|>",
-    "<|start_thinking|>": "<|end_thinking|>",
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-}
-"""Marks around thoughts at the begin of a content, in small letters: of servers that do not take them out."""
-LONGEST_TAG = max(map(len, [*THOUGHT_TAGS, *THOUGHT_TAGS.values()]))
+_OPENING = re.compile(
+    "|".join(f"(?P<kind{number}>{marks.opening})" for number, marks in enumerate(THOUGHTS) if not marks.leads), FLAGS
+)
+"""Matches what opens thoughts at the beginning of a content. Ordinary words do not: an answer may begin with them."""
+_ENDS = tuple(re.compile(f"{marks.closing}|(?={marks.until})", FLAGS) for marks in THOUGHTS)
+"""Match the end of each kind of thought."""
+_PASSED_OVER = re.compile(f"{literal(BREAKS)}|{SPECIAL_TOKEN}", FLAGS)
+"""Matches marks before the words of an answer."""
+_STRINGS = {text for marks in THOUGHTS if not marks.leads for text in marks.strings} | set(BREAKS)
+_BEGUN = {text[:size] for text in _STRINGS for size in range(1, len(text))}
+KEPT_CHARACTERS = 100
+"""Characters of thoughts that are kept, because the mark of their end may be cut in two."""
 
 
 def has_words(content: Any) -> bool:
     """Return True if a content, or one of its parts, holds a word that is meant for the caller."""
-    if isinstance(content, str):
-        return not _UNSPOKEN.fullmatch(content)
-    if isinstance(content, dict):
-        is_thought = content.get("thought") is True or _THOUGHT_PART.search(str(content.get("type")))
-        return not is_thought and any(map(has_words, (content.get("text"), content.get("refusal"))))
-    return isinstance(content, list) and any(map(has_words, content))
+    return not _UNSPOKEN.fullmatch(content if isinstance(content, str) else words_of(content).text)
 
 
 def has_sound(audio: Any) -> bool:
     """Return True if a field `audio` holds sound or a transcript, not its id or its end alone."""
     return isinstance(audio, dict) and (bool(audio.get("data")) or has_words(audio.get("transcript")))
-
-
-HEARD_FIELDS: Mapping[str, Callable[[Any], bool]] = {
-    "content": has_words,
-    "refusal": has_words,
-    "audio": has_sound,
-    "tool_calls": bool,
-    "function_call": bool,
-}
-"""Fields of a delta or a message that a caller hears or acts on, each with its test for something in it.
-
-Thoughts are in none of them: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking`, `thinking_blocks`.
-"""
-WITHHELD_REASONS = frozenset(
-    {"blocklist", "content_filter", "guardrail_intervened", "prohibited_content", "refusal", "safety", "sensitive"}
-)
-"""Finish reasons, in small letters, of an answer that was withheld on purpose."""
 
 
 def is_heard(fields: Mapping[str, Any]) -> bool:
@@ -76,12 +51,14 @@ def is_heard(fields: Mapping[str, Any]) -> bool:
     for note in notes.values() if isinstance(notes, dict) else ():
         if isinstance(note, dict) and note.get("thought") is True:
             return False
-    return any(value and HEARD_FIELDS[name](value) for name, value in fields.items() if name in HEARD_FIELDS)
+    return any(value and holds_heard(name, value) for name, value in fields.items() if name in HEARD_FIELDS)
 
 
-def is_withheld(finish_reason: Any) -> bool:
-    """Return True for the finish reason of an answer that was withheld on purpose."""
-    return str(finish_reason).lower() in WITHHELD_REASONS
+def holds_heard(name: str, value: Any) -> bool:
+    """Return True if one of `HEARD_FIELDS` holds something that is heard."""
+    if name in SAID_FIELDS:
+        return has_words(value)
+    return has_sound(value) if name == "audio" else bool(value)
 
 
 class HeardDetector:
@@ -105,24 +82,32 @@ class HeardDetector:
         if not isinstance(content, str) or not is_heard(delta):
             return is_heard(delta)
         self._contents[index] = text = without_thoughts(self._contents.get(index, "") + content)
-        is_open = any(text.startswith(mark) or mark.startswith(text.lower()) for mark in THOUGHT_TAGS)
-        return not is_open or is_heard({**delta, "content": None})
+        return is_heard({**delta, "content": None if is_open(text) or may_open(text) else text})
 
 
 def without_thoughts(content: str) -> str:
-    """Return the content behind the thoughts at its begin; of thoughts that have not ended only their marks."""
+    """Return the content behind the thoughts at its beginning; of thoughts that have not ended only a part."""
     while True:
         content = content.lstrip()
-        small = content[:LONGEST_TAG].lower()
-        mark = next((mark for mark in THOUGHT_TAGS if small.startswith(mark)), None)
-        if mark is None:
+        if opening := _OPENING.match(content):
+            end = _ENDS[int((opening.lastgroup or "")[4:])].search(content, opening.end())
+            if end is None:
+                return opening[0] + content[opening.end() :][-KEPT_CHARACTERS:]
+            content = content[end.end() :]
+        elif not may_open(content) and (passed_over := _PASSED_OVER.match(content)):
+            content = content[passed_over.end() :]
+        else:
             return content
-        # Not `lower`: some letters become two by it, and shift what follows.
-        end = re.compile(re.escape(THOUGHT_TAGS[mark]), re.IGNORECASE).search(content, len(mark))
-        if end is None:
-            # The end may be cut between two chunks; the thoughts themselves are not needed.
-            return mark + content[len(mark) :][-LONGEST_TAG:]
-        content = content[end.end() :]
+
+
+def is_open(content: str) -> bool:
+    """Return true if a content, of which ended thoughts have been taken out, begins with thoughts."""
+    return _OPENING.match(content) is not None
+
+
+def may_open(content: str) -> bool:
+    """Return true if a content is the beginning of a mark, whose rest may follow."""
+    return content.lower() in _BEGUN or TAG_BEGUN.match(content) is not None
 
 
 class _Choice(msgspec.Struct):
@@ -154,5 +139,4 @@ def _is_message_heard(message: Any) -> bool:
     if not isinstance(content, str):
         return is_heard(message)
     content = without_thoughts(content)
-    # Only thoughts that have not ended keep their mark.
-    return is_heard({**message, "content": None if content.startswith(tuple(THOUGHT_TAGS)) else content})
+    return is_heard({**message, "content": None if is_open(content) else content})

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.speech.markup_filter import BLOCKS, THOUGHT_TAGS, MarkupFilter
+from parley.speech.markup_filter import MACHINE_BLOCKS, MarkupFilter
+from parley.wire.thoughts import THOUGHT_BLOCKS, THOUGHT_TAGS
 
 pytestmark = pytest.mark.row("RB-01")
 TAGS = [name.replace("?", "") for name in THOUGHT_TAGS]
@@ -12,7 +13,12 @@ PAIRS = [
     *((f"<{name}>", f"</{name}>") for name in (*TAGS, "seed:think", "mm:think", "longcat_think", "think:opensource")),
     *((f"<{name}>", f"</{name}>") for name in ("inner_thoughts", "ifm|think", "antml:thinking", "tool_call")),
     *((f"&lt;{name}&gt;", f"&lt;/{name}&gt;") for name in ("think", "reasoning")),
-    *((opening, block.closings[0]) for block in BLOCKS for opening in block.openings if block.closings),
+    *(
+        (opening, block.closings[0])
+        for block in (*THOUGHT_BLOCKS, *MACHINE_BLOCKS)
+        for opening in block.openings
+        if block.closings
+    ),
     ('<details type="reasoning" done="true">', "</details>"),
     ('<think lang="en" x=5>', "</think >"),
     ("<think>", "</thinking>"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from parley.wire.chunks import look
-from parley.wire.endings import Endings
+from parley.wire.endings import Endings, is_withheld
 from parley.wire.upstream_json import encode
 
 
@@ -78,3 +78,8 @@ def test_each_choice_ends_by_itself() -> None:
 )
 def test_an_ending_is_doubtful_with_content_or_before_any(choices: list[dict[str, Any]], doubtful: bool) -> None:
     assert after(*choices).doubtful is doubtful
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "refusal"])
+def test_filters_withhold(reason: str) -> None:
+    assert is_withheld(reason) and not is_withheld("stop") and not is_withheld(None)

@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.wire.chunks import look
-from parley.wire.heard import THOUGHT_TAGS, HeardDetector, is_heard, is_withheld, is_wordless, without_thoughts
+from parley.wire.heard import HeardDetector, is_heard, is_wordless, without_thoughts
+from parley.wire.thoughts import THOUGHT_BLOCKS, THOUGHT_TAGS
 
+MARKS = {
+    **{f"<{name}>": f"</{name}>" for name in (*(each.replace("?", "") for each in THOUGHT_TAGS), "seed:think")},
+    **{block.openings[0]: block.closings[0] for block in THOUGHT_BLOCKS if not block.leads},
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    '<details type="reasoning">': "</details>",
+}
 HEARD: list[dict[str, Any]] = [
     {"content": "a"},
     {"content": " .\n"},
@@ -20,6 +28,8 @@ HEARD: list[dict[str, Any]] = [
     {"content": "", "refusal": "No."},
     {"audio": {"data": "AA=="}},
     {"audio": {"id": "a", "transcript": "Hi"}},
+    {"content": 7},
+    {"content": {"type": "text", "text": {"value": "a"}}},
     {"tool_calls": [{"index": 0}]},
     {"function_call": {"name": "f"}},
     {"reasoning_content": "r", "content": "a"},
@@ -36,7 +46,7 @@ UNHEARD: list[dict[str, Any]] = [
     {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}]},
     {"content": [{"type": "reasoning", "text": "r"}, {"text": "r", "thought": True}, {"type": "text", "text": " "}]},
     {"content": "<thought>r", "extra_content": {"google": {"thought": True}}},
-    {"content": 7, "audio": "x"},
+    {"content": True, "audio": "x"},
     {"audio": {"id": "a", "expires_at": 7}},
     {"annotations": [{"type": "url_citation"}], "provider_specific_fields": {"a": 1}},
 ]
@@ -64,6 +74,10 @@ def test_thoughts_and_white_space_are_not(delta: dict[str, Any]) -> None:
         ("[THINK]r[/THINK] Hello", "Hello"),
         ("<think>r", "<think>r"),
         ("<think>r</think> ", ""),
+        ("<|channel|>analysis<|message|>r<|end|><|start|>assistant<|channel|>final<|message|>Hello", "Hello"),
+        ("analysis", "analysis"),
+        ("Here is", "Here is"),
+        ("<3", "<3"),
     ],
 )
 def test_thoughts_at_the_begin_of_a_content_are_left_out(content: str, left: str) -> None:
@@ -86,6 +100,10 @@ def heard_at(contents: list[str]) -> int | None:
         (["<think>Hmm</think>Hello"], 0),
         (["<", "b>Hello"], 1),
         (["[", "laughs]"], 1),
+        (["A"], 0),
+        (["Here is"], 0),
+        (["<3"], 0),
+        (["<|channel|>", "analysis", "<|message|>", "Hmm", "<|end|>", "<|start|>", "assistant", "Hello"], 7),
         (["<think>", "x" * 9999, "</think>"], None),
     ],
 )
@@ -94,12 +112,12 @@ def test_the_first_word_behind_marked_thoughts_is_found(contents: list[str], pla
 
 
 @given(
-    mark=st.sampled_from(sorted(THOUGHT_TAGS)),
+    mark=st.sampled_from(sorted(MARKS)),
     thought=st.text("ab <", max_size=9),
     cuts=st.sets(st.integers(1, 60)),
 )
 def test_cuts_do_not_change_what_is_heard(mark: str, thought: str, cuts: set[int]) -> None:
-    silent = f"{mark}{thought}{THOUGHT_TAGS[mark]}"
+    silent = f"{mark}{thought}{MARKS[mark]}"
     borders = [0, *sorted(cut for cut in cuts if cut < len(silent)), len(silent)]
     pieces = [silent[start:stop] for start, stop in itertools.pairwise(borders)]
     assert heard_at(pieces) is None and heard_at([*pieces, "Hello"]) == len(pieces)
@@ -116,11 +134,6 @@ def test_each_choice_has_thoughts_of_its_own() -> None:
     choices = [{"index": 0, "delta": {"content": "<think>"}}, {"index": 1, "delta": {"content": "Hello"}}]
     assert not detector.feed(look(json.dumps({"choices": choices[:1]}).encode()))
     assert detector.feed(look(json.dumps({"choices": choices}).encode()))
-
-
-@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "refusal"])
-def test_filters_withhold(reason: str) -> None:
-    assert is_withheld(reason) and not is_withheld("stop") and not is_withheld(None)
 
 
 @pytest.mark.parametrize(
