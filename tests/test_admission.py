@@ -375,6 +375,7 @@ def test_a_rate_lets_in_so_many_in_any_stretch(rate: str, seconds: int) -> None:
     assert check(limit) is None and check(limit) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-06")
 def test_a_limit_of_millions_costs_neither_memory_nor_time() -> None:
     clock = Clock()

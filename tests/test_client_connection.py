@@ -137,6 +137,7 @@ def test_a_body_that_does_not_come_whole_is_refused(source: Any, error: type[Par
     assert raised.value.status in (400, 408)
 
 
+@pytest.mark.slow
 def test_the_loop_runs_while_a_body_in_tiny_chunks_is_read(
     ends: tuple[socket.socket, socket.socket], connection: ClientConnection
 ) -> None:

@@ -236,6 +236,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RB-02")
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(PARTS), max_size=12), st.sampled_from([1, 2, 3, 5, 8, 13]))

@@ -132,6 +132,7 @@ def test_without_file_descriptors_the_server_is_overloaded() -> None:
     assert ended.stdout == "503 server_overloaded\n", ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("another", [True, False])
 def test_an_address_that_refuses_leaves_no_cycle(
     monkeypatch: pytest.MonkeyPatch, no_collections: None, another: bool

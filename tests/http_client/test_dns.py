@@ -74,6 +74,7 @@ def looked_up(host: str) -> list[dns.Address] | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-26")
 def test_a_name_that_hangs_holds_up_no_other_name_or_work(hanging: threading.Event) -> None:
     asked = [looked_up("slow.test") for _ in range(2 * dns.THREADS)]
@@ -94,6 +95,7 @@ def test_a_late_lookup_serves_the_next_call(hanging: threading.Event) -> None:
     assert looked_up("slow.test") == [HERE]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-26")
 def test_a_hanging_resolver_leaves_the_last_addresses(hanging: threading.Event) -> None:
     dns._cache["slow.test", 80] = (0.0, [HERE])

@@ -286,6 +286,7 @@ def test_a_silent_kept_connection_is_replaced_beside(pool: ConnectionPool, upstr
     upstream.wait_until(lambda: len(upstream.open_connections) == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 @pytest.mark.parametrize("fresh", [[HANG], [close], [b"SSH-2.0\r\n"], []], ids=["silent", "closing", "junk", "slow"])
 def test_the_kept_connection_may_answer_after_all(
@@ -302,6 +303,7 @@ def test_the_kept_connection_may_answer_after_all(
     upstream.wait_until(lambda: len(upstream.open_connections) <= 1)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_without_leave_nothing_is_sent_twice(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
@@ -312,6 +314,7 @@ def test_without_leave_nothing_is_sent_twice(pool: ConnectionPool, upstream: Fak
     assert numbers(upstream) == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_an_upstream_that_is_always_slow_is_not_suspected(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     upstream.script = [0.5, *HELLO]
@@ -321,6 +324,7 @@ def test_an_upstream_that_is_always_slow_is_not_suspected(pool: ConnectionPool, 
     assert numbers(upstream) == [1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_an_answer_that_has_begun_is_not_suspected(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
@@ -330,6 +334,7 @@ def test_an_answer_that_has_begun_is_not_suspected(pool: ConnectionPool, upstrea
     assert numbers(upstream) == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_an_interruption_ends_both_requests(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
@@ -341,6 +346,7 @@ def test_an_interruption_ends_both_requests(pool: ConnectionPool, upstream: Fake
     upstream.wait_until(lambda: not upstream.open_connections)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_both_silent_is_a_timeout(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
@@ -350,6 +356,7 @@ def test_both_silent_is_a_timeout(pool: ConnectionPool, upstream: FakeUpstream) 
     upstream.wait_until(lambda: not upstream.open_connections)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-22")
 def test_half_a_request_that_is_not_read_goes_elsewhere(connect: Callable[..., ConnectionPool]) -> None:
     body = b"x" * (16 << 20)
@@ -395,6 +402,7 @@ def test_packets_that_vanish_cost_a_second_and_no_second_request(size: int) -> N
 # --- upstreams with few threads ---
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-01")
 def test_an_idle_plain_connection_is_closed_after_a_moment(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     ask(pool)
@@ -404,6 +412,7 @@ def test_an_idle_plain_connection_is_closed_after_a_moment(pool: ConnectionPool,
     assert ask(pool) == b"hello" and numbers(upstream) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-01")
 def test_a_request_that_waits_for_a_thread_gets_one(pool: ConnectionPool, upstream: FakeUpstream) -> None:
     """An upstream of one thread serves the second connection when the first is closed."""
@@ -521,6 +530,7 @@ def test_an_early_answer_is_read_after_one_upload(
         assert early.uploads == 1
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-25")
 @pytest.mark.parametrize("manner", MANNERS)
 def test_an_early_answer_is_read_over_tls(

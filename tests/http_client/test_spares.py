@@ -98,6 +98,7 @@ def test_one_is_opened_and_then_the_others(
     assert (open_at_proof, kept.fault, reports) == ([1], "", [])
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 def test_a_server_that_closes_at_once_sees_one_at_a_time(keep: Keep, reports: list[str]) -> None:
     with closing_at_once() as (base_url, closed):
@@ -125,6 +126,7 @@ def reason_for(fault: str, certificates: Certificates, keep: Keep) -> str:
         return kept.fault
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 @pytest.mark.parametrize(
     ("fault", "reason"),

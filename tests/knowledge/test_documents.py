@@ -244,6 +244,7 @@ def test_a_link_may_lead_about_in_the_folder_and_not_out_of_it(tmp_path: Path) -
     assert texts(load(folder)) == ["mounted"]
 
 
+@pytest.mark.slow
 def test_a_file_above_the_limit_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b'{"x": "' + b"y" * (20 << 20) + b'"}')
 

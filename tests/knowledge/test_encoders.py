@@ -181,6 +181,7 @@ def test_two_threads_load_the_embedded_model_once(monkeypatch: pytest.MonkeyPatc
     assert minilm.MiniLm.loaded == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_command_waits_for_the_model_with_all_vectors_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "MiniLm", type("Loaded", (Model,), {}))
     make_ready(built(EmbeddedEncoder(0.1), tmp_path))

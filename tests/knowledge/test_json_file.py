@@ -43,6 +43,7 @@ def at_once(text: str) -> Any:
         return message.removesuffix(" at").removesuffix(" starting"), f":{fault.lineno}:{fault.colno}"
 
 
+@pytest.mark.slow
 @given(VALUES, st.sampled_from([None, 0, 2]), st.booleans())
 @example({"": [0, 1.5e300, -1e-9, True, None, float("inf"), "\ud83e\udd14", "\n\\u00e9", "x" * 30]}, None, True)
 def test_steps_decode_what_one_call_does(value: Any, indent: int | None, ascii: bool) -> None:

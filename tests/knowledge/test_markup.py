@@ -87,6 +87,7 @@ def test_no_word_outside_of_markup_is_lost(parts: list[str]) -> None:
     assert [word for word in words if f"{word} " in shown and word not in plain(text)[0]] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["<a", "<", '<a x="', "&", "<!--", "`", "<p " + "a " * 50, "&#", "</", "<b>", "<td>"])
 def test_the_time_grows_with_the_length_alone(part: str) -> None:
     def seconds(characters: int) -> float:
@@ -97,6 +98,7 @@ def test_the_time_grows_with_the_length_alone(part: str) -> None:
     assert seconds(400_000) < 20 * seconds(100_000) + 0.2
 
 
+@pytest.mark.slow
 def test_a_long_text_is_read_in_steps() -> None:
     steps: list[int] = []
 

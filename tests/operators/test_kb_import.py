@@ -89,6 +89,7 @@ def test_html_becomes_entries_by_its_headings(tmp_path: Path) -> None:
     assert imported(tmp_path / "a.html") == [("Hours", "We open at 9."), ("Sunday", "Closed.")]
 
 
+@pytest.mark.slow
 @converter
 @pytest.mark.filterwarnings("default")
 def test_a_word_document_becomes_entries_by_its_headings(tmp_path: Path) -> None:
@@ -97,6 +98,7 @@ def test_a_word_document_becomes_entries_by_its_headings(tmp_path: Path) -> None
     assert imported(tmp_path / "a.docx") == [("Hours", "We open at 9."), ("Sunday", "Closed.")]
 
 
+@pytest.mark.slow
 @converter
 @pytest.mark.filterwarnings("default")
 def test_a_pdf_becomes_an_entry_named_after_its_file(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ NUMBERS = ["5", "10", "2019", "007", "3.5", "1,000", "12:30", "100", "½", "78:6
 JOINTS = ["-", "/", ":", ".", "–", "_", "+", "'", "&", "(", ")", ",", "%", "#", "@", "=", "x", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RB-03")
 @settings(max_examples=500)
 @given(st.lists(words_of_signs | words_of_tokens, max_size=5))
@@ -130,6 +131,7 @@ def test_every_written_word_has_a_reading_without_a_digit(words: list[str]) -> N
     assert not any("None" in reading or normalization.has_digits(reading) for reading in said)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RB-03")
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PLAIN + NUMBERS), st.sampled_from(JOINTS)), min_size=1, max_size=4))

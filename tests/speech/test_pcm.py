@@ -70,6 +70,7 @@ def test_channels_are_clipped_before_they_are_averaged() -> None:
     assert pcm.to_mono(frames).tolist() == [0.5, 0.0, 0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("cut", [1, 7, 100_000])
 def test_pieces_cut_anywhere_are_converted_without_a_seam(channels: int, cut: int) -> None:

@@ -213,6 +213,7 @@ def heard_after(folder: Path, command: str) -> bytes:
     return sound_file.read(folder / words[-1], RATE).pcm
 
 
+@pytest.mark.slow
 @NEEDS_FFMPEG
 @pytest.mark.row("RC-05")
 @pytest.mark.parametrize("name", CONVERTED)
@@ -223,6 +224,7 @@ def test_the_command_of_a_refusal_makes_a_good_file(tmp_path: Path, name: str) -
     assert is_the_tone(heard_after(tmp_path, command_of(tmp_path, name)))
 
 
+@pytest.mark.slow
 @NEEDS_FFMPEG
 @pytest.mark.row("RC-05")
 @pytest.mark.parametrize(("container", "subtype"), [("FLAC", "PCM_16"), ("CAF", "PCM_16"), ("CAF", "ALAC_16")])
@@ -265,6 +267,7 @@ MENDED = {
 }
 
 
+@pytest.mark.slow
 @NEEDS_FFMPEG
 @pytest.mark.row("RC-05")
 @pytest.mark.parametrize("fault", MENDED)

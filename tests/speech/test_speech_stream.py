@@ -162,6 +162,7 @@ def test_the_sound_of_an_answer_ends_at_its_cap(speaker: Speaker, monkeypatch: p
     assert len(heard) == 2 * RATE and len(speaker.said) <= 13
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-20")
 def test_one_long_piece_of_text_is_said_up_to_the_cap(speaker: Speaker) -> None:
     texts = []
@@ -219,6 +220,7 @@ def test_a_failing_voice_raises_behind_its_earlier_sound(speaker: Speaker) -> No
     assert "Three." not in speaker.said
 
 
+@pytest.mark.slow
 def test_an_endless_answer_is_capped(speaker: Speaker) -> None:
     endless = "A sentence of words. " * (MOST_CHARACTERS // 21)
 

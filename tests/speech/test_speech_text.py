@@ -105,6 +105,7 @@ def test_a_complete_text_has_no_thoughts() -> None:
     assert [clause.text for clause in speech_text.to_clauses("Hm. So.</think>We open.", english=True)] == ["We open."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 40_000])
 def test_an_answer_is_capped_at_the_same_place(size: int) -> None:
     text = "<think>" + "Hm. " * 9000 + "</think>" + "One two three. " * 1000

@@ -4,6 +4,7 @@ Pure `ast` and `tokenize`; nothing of the product is imported.
 """
 
 import ast
+import functools
 import io
 import re
 import sys
@@ -39,6 +40,7 @@ def path_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree_of(file: Path) -> ast.Module:
     """Return a file's syntax tree."""
     return ast.parse(file.read_text())

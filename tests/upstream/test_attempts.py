@@ -536,6 +536,7 @@ def test_a_request_that_a_fallback_refuses_is_not_repeated() -> None:
 # --- the request as the cause ---
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-08")
 @pytest.mark.parametrize("bad", [UpstreamError(""), UpstreamBadResponse(""), UpstreamEmptyResponse("")])
 def test_a_request_that_fails_everywhere_counts_for_nobody(bad: UpstreamError) -> None:
@@ -547,6 +548,7 @@ def test_a_request_that_fails_everywhere_counts_for_nobody(bad: UpstreamError) -
     assert [candidate.breaker.state for candidate in kept] == ["closed", "closed"]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-08")
 @pytest.mark.parametrize("error", [UpstreamUnreachable(""), UpstreamError("", status=503), UpstreamTimeout("")])
 def test_an_outage_of_everybody_counts_for_everybody(error: UpstreamError) -> None:

@@ -257,6 +257,7 @@ FRAMES: dict[str, Callable[[bytes], bytes]] = {
 MEDIA_TYPES = ["text/event-stream", "application/json", "text/plain", "text/html", "application/x-ndjson", "", "x"]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RA-01")
 @settings(max_examples=200)
 @given(

@@ -161,6 +161,7 @@ def test_a_stream_of_a_completion_becomes_that_completion() -> None:
     assert built(*map(json.loads, chunks_of(encode(whole), OURS, usage=True))) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(CHOICES, max_size=2), max_size=4))
 def test_chunks_of_any_types_become_an_answer(chunks: list[list[Any]]) -> None:

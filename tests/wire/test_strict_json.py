@@ -25,6 +25,7 @@ def refusal(raw: bytes) -> InvalidRequest:
     return raised.value
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(VALUES, st.booleans())
 def test_whatever_json_writes_comes_through(value: Any, ascii_only: bool) -> None:

@@ -96,6 +96,7 @@ def test_a_busy_server_stays_ready(
     assert [upstream.unavailable_reason() for _ in range(2)] == [None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.row("RF-14")
 @pytest.mark.parametrize("whole_answer", [False, True])
 def test_a_request_that_finds_the_process_gone_waits(server: FakeUpstream, whole_answer: bool) -> None:
