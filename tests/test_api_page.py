@@ -139,6 +139,7 @@ def test_the_endings_are_those_of_a_turn() -> None:
     assert [codes(row[-1]) for row in table("ending")] == [{line.split()[-1]} for line in drawn.splitlines()]
 
 
+@pytest.mark.slow
 def test_every_error_is_listed_with_its_status_type_and_fallback() -> None:
     listed = {(code.strip("`"), int(status), kind.strip("`"), last) for code, status, kind, _, last in table("code")}
     kinds = [kind for kind in subclasses(errors.ParleyError) if kind is not errors.UpstreamRefused]

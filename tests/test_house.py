@@ -31,11 +31,13 @@ def test_long_functions_have_comments(file: Path) -> None:
         assert 100 * len(house.comment_lines(file)) / house.lines_of(file) >= LEAST_COMMENTS
 
 
+@pytest.mark.slow
 def test_the_product_has_comments_but_not_too_many() -> None:
     comments = sum(len(house.comment_lines(file)) for file in house.PRODUCT)
     assert LEAST_COMMENTS <= 100 * comments / sum(map(house.lines_of, house.PRODUCT)) <= MOST_COMMENTS
 
 
+@pytest.mark.slow
 def test_private_helpers_are_few() -> None:
     helpers = sum(len(house.private_helpers(file)) for file in house.PRODUCT)
     assert 1000 * helpers / sum(map(house.lines_of, house.PRODUCT)) <= MOST_HELPERS

@@ -65,6 +65,7 @@ def test_a_failed_connection_is_unreachable(base_url: str) -> None:
         connect(Route.to(base_url), TIMEOUT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "peer"), [("http", black_hole), ("https", black_hole), ("https", silent)])
 def test_a_peer_that_does_not_answer_in_time_is_a_timeout(
     scheme: str, peer: Callable[[], contextlib.AbstractContextManager[int]]

@@ -81,6 +81,7 @@ def test_the_number_is_the_operators_or_the_schemes(base_url: str, wanted: int |
     assert number_for(base_url, wanted) == number
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 def test_one_is_opened_and_then_the_others(
     keep: Keep, upstream: FakeUpstream, reports: list[str], monkeypatch: pytest.MonkeyPatch
@@ -185,6 +186,7 @@ def test_each_further_failure_waits_longer(upstream: FakeUpstream, reports: list
     assert waits.seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] and len(reports) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 def test_an_upstream_that_closes_idle_ones_is_asked_less_often(upstream: FakeUpstream, reports: list[str]) -> None:
     def hang_up() -> None:
@@ -203,6 +205,7 @@ def interrupted(pool: ConnectionPool) -> None:
     pool.request("POST", "/chat/completions", headers={}, body=b"{}", timeout=2).close()
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 def test_a_spare_that_was_used_up_is_replaced_at_once(keep: Keep, upstream: FakeUpstream) -> None:
     kept = keep(upstream.base_url)
@@ -213,6 +216,7 @@ def test_a_spare_that_was_used_up_is_replaced_at_once(keep: Keep, upstream: Fake
     assert upstream.calls[0].connection_number <= 3 and len(kept._pool._idle) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.row("RE-02")
 def test_an_answer_ends_the_wait_after_failures(keep: Keep, upstream: FakeUpstream) -> None:
     port = upstream.port

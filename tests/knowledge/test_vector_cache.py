@@ -110,6 +110,7 @@ def test_while_another_process_writes_the_file_is_read(file: Path, cache: Vector
         assert found(cache) == WHOLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -129,6 +129,7 @@ def test_a_document_that_can_not_be_used_tells_why(tmp_path: Path, name: str, co
         kb_import.read_document(tmp_path / name)
 
 
+@pytest.mark.slow
 @converter
 @pytest.mark.filterwarnings("default")
 def test_an_error_of_the_converter_is_a_failed_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +263,7 @@ def test_yaml_that_is_broken_says_where(tmp_path: Path) -> None:
         kb_import.read_document(tmp_path / "a.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.row("RC-01")
 def test_a_file_that_no_server_would_read_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ImportFailed, match="becomes a knowledge file larger than 20 MiB"):

@@ -182,6 +182,7 @@ def test_what_is_no_sound_is_a_failure(name: str, cut: int) -> None:
         heard(body, "audio/pcm", cut)
 
 
+@pytest.mark.slow
 @pytest.mark.row("RA-14")
 @pytest.mark.parametrize("first", [0x7B, 0x3C, -1, 0x13C, 0, -1025, -3073, 0x4449])
 def test_sound_may_begin_with_any_sample(first: int) -> None:

@@ -143,6 +143,7 @@ def test_compressed_files_are_heard(
     assert (sound.channels, sound.source_rate, sound.is_pcm16) == (channels, rate, name == "flac")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "container", "subtype"), KINDS)
 def test_blocks_leave_no_seam_in_compressed_sound(
     read: Read, monkeypatch: pytest.MonkeyPatch, name: str, container: str, subtype: str
@@ -237,6 +238,7 @@ def test_a_refusal_says_what_is_wrong_with_the_file(
     assert reason in str(refused) and refused.is_convertible == is_convertible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "container", "subtype"), KINDS)
 @pytest.mark.parametrize("part", [0.02, 0.6])
 def test_a_truncated_file_is_shorter_or_refused(
@@ -257,6 +259,7 @@ def test_ten_minutes_are_still_played(read: Read) -> None:
     assert (sound.seconds, len(sound.pcm)) == (600, 1_200_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "container", "subtype"), KINDS)
 def test_a_file_that_is_too_long_is_refused_before_it_is_decoded(
     read: Read, monkeypatch: pytest.MonkeyPatch, name: str, container: str, subtype: str
@@ -372,12 +375,14 @@ def test_a_missing_libsndfile_is_a_refusal(read: Read, monkeypatch: pytest.Monke
     assert "libsndfile can't be loaded" in str(refusal(read, wav.encode(bytes(200), RATE)))
 
 
+@pytest.mark.slow
 def test_the_library_is_not_loaded_before_a_file_is_read() -> None:
     code = "import sys; from parley.speech import sound_file; sys.exit('soundfile' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=SPEECH.parents[1], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     garbage=st.binary(max_size=80),

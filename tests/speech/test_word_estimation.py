@@ -50,6 +50,7 @@ def test_a_longer_word_takes_longer():
     assert 3 * (short.end_ms - short.start_ms) < long.end_ms - long.start_ms
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     st.text(alphabet="abc de.,!?\u4f60'7-", max_size=60),

@@ -343,6 +343,7 @@ def test_silence_before_the_first_content_is_no_stall() -> None:
     assert batches == [[ROLE], SILENCE, SILENCE, SILENCE, [WORD, FINISH]]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(cuts=st.sets(st.integers(1, len(stream(ROLE, WORD, WORD, FINISH, USAGE, DONE)))))
 def test_receives_do_not_change_the_payloads(cuts: set[int]) -> None:

@@ -155,6 +155,7 @@ NESTED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(NESTED)
 def test_any_json_is_read_without_an_error(value: Any) -> None:
     words = read_error(json.dumps(value).encode())

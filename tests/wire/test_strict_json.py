@@ -55,6 +55,7 @@ def test_equal_names_in_different_objects_are_fine() -> None:
     assert parse(b'{"a":{"a":1},"b":[{"a":1},{"a":1}]}') == {"a": {"a": 1}, "b": [{"a": 1}, {"a": 1}]}
 
 
+@pytest.mark.slow
 def test_a_field_that_occurs_twice_among_very_many_is_found() -> None:
     # In linear time, that is: with a search for each name this would take minutes.
     names = [*map(str, range(MAX_VALUES - 10)), "z", "z"]
@@ -186,6 +187,7 @@ def test_broken_json_is_told_by_its_place_and_never_by_its_text(raw: bytes, plac
     assert "secret" not in error.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [b"0", b"[]", b"{}", b'""', b"null", b'{"a":"b"}'])
 def test_a_body_may_hold_about_a_hundred_thousand_values(value: bytes) -> None:
     marks = 1 + value.count(b"[") + value.count(b"{")
