@@ -32,6 +32,9 @@ MACHINE_BLOCKS = (
     Block(("<|start_action|>",), ("<|end_action|>",)),  # Cohere
     Block(("<|tool_calls_section_begin|>",), ("<|tool_calls_section_end|>",)),  # Kimi
     Block(("<｜tool▁calls▁begin｜>",), ("<｜tool▁calls▁end｜>",)),  # DeepSeek
+    Block(("<｜dsml｜function_calls>",), ("</｜dsml｜function_calls>",)),
+    Block(("<｜dsml｜tool_calls>",), ("</｜dsml｜tool_calls>",)),
+    Block(("<function=",), ("</function>",)),  # Llama
     Block(("[tool_calls]", "<|python_tag|>")),  # Mistral, Llama: to the end of the answer
     Block(("```",), ("```",)),
     Block(("~~~",), ("~~~",), leads=True),
@@ -80,7 +83,7 @@ _LONE = tuple(closing for block in THOUGHT_BLOCKS if block.closing_retracts for 
 _NAMED = [(each.leads, f"(?P<kind{number}>{_LEAD * each.leads}{each.opening})") for number, each in enumerate(_MARKS)]
 _OUTSIDE = _Scope(
     # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
-    r"(?=[<\[◁&`])(?:"
+    r"(?=[<\[\]◁&`])(?:"
     + "|".join(named for leads, named in _NAMED if not leads)
     + f"|(?P<orphan>{'|'.join(each.lone for each in THOUGHTS)})"
     + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{SPECIAL_TOKEN}))|"

@@ -11,7 +11,7 @@ PART_TYPE = re.compile("think|thought|reason", re.IGNORECASE)
 """Matches the type of a part of a content that holds thoughts (Mistral: "thinking")."""
 THOUGHT_TAGS = """
     think thinking thoughts? antthinking reasoning reason reflection reflect scratchpad monologue brainstorm analysis
-    planning cot deliberation
+    planning cot deliberation judge internal 思考
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 """Names of tags around thoughts, as patterns. A prefix or suffix may be added: `seed:think`, `inner_thoughts`."""
 THOUGHT_TOKENS = "think thinking thoughts? reasoning".split()  # noqa: SIM905
@@ -34,7 +34,11 @@ class Block(NamedTuple):
 
 
 THOUGHT_BLOCKS = (
-    Block(("[think]",), ("[/think]", "[/thinking]")),  # Mistral, Magistral
+    # Mistral, Magistral
+    Block(
+        ("[think]", "[reasoning]"),
+        ("[/think]", "[/thinking]", "[/thought]", "[/thoughts]", "[/reasoning]"),
+    ),
     Block(("◁think▷",), ("◁/think▷",)),  # Kimi
     Block(("<|open|>think<|sep|>",), ("<|close|>think<|sep|>",), ("<|open|>response",)),  # Kimi K3
     Block(("<|inner_prefix|>",), ("<|inner_suffix|>",)),  # Apertus
@@ -55,6 +59,7 @@ THOUGHT_BLOCKS = (
         (
             *("<|channel|>analysis", "<|channel|>commentary to=", "<|start|>assistant to=self"),
             *("<|start|>assistant to=functions", "<|start|>assistant to=browser", "<|start|>assistant to=python"),
+            *("<|start|>functions.", "<|start|>browser", "<|start|>python"),
         ),
         ("<|end|>", "<|return|>", "<|call|>", "<|eom|>", "<|eot|>"),
         ("<|start|>", "<|channel|>final"),
@@ -62,11 +67,24 @@ THOUGHT_BLOCKS = (
     ),
     # The same behind a server that leaves special tokens out: "analysisThe user asks ... assistantfinalWe are open".
     Block(("analysis",), ("assistantfinal",), closing_retracts=False, leads=True),
+    # Thoughts as a reader folds them out, in front-ends and proxies.
+    Block(
+        tuple(
+            f"<details>{blank}<summary>{word}"
+            for blank in ("", "\n")
+            for word in ("thinking", "thought", "reasoning", "💭", "🤔", "🧠")
+        ),
+        ("</details>",),
+        closing_retracts=False,
+    ),
+    # HuatuoGPT
+    Block(("## thinking\n", "### thinking\n"), ("## final response\n",), closing_retracts=False, leads=True),
 )
 BREAKS = (
     *("<flush/>", "<flush />", "<br>", "<br/>", "<br />"),
     *("<|start|>assistant to=user", "<|start|>assistant", "<|channel|>final", "<|channel|>commentary", "<|end|>"),
     *("<|im_start|>assistant", "<|im_end|>", "<|start_header_id|>assistant<|end_header_id|>", "[unused10]"),
+    *("<|begin|>assistant<|content|>", "<|begin|>assistant", "<think_on>", "<think_off>", "[e~[", "]~b]ai"),
     *("<start_of_turn>model", "<end_of_turn>", "<|turn>model", "<turn|>"),
     *("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|open|>message<|sep|>", "<|close|>message<|sep|>"),
 )
@@ -78,7 +96,7 @@ ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>/]+))*\s*""
 """Attributes of a tag."""
 SPECIAL_TOKEN = r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>"
 TAG_BEGUN = re.compile(
-    rf"""(?:<|&(?:l(?:t;?)?)?)(?:/?(?:[a-z][\w:|*]{{0,60}})?|/?[a-z][\w:|*]{{0,60}}{ATTRIBUTES}"""
+    rf"""(?:<|&(?:l(?:t;?)?)?)(?:/?(?:[^\W\d][\w:|*]{{0,60}})?|/?[a-z][\w:|*]{{0,60}}{ATTRIBUTES}"""
     r"""(?:\s[\w:.-]+\s*(?:=\s*(?:"[^"<>]*|'[^'<>]*|[^\s"'<>]*))?)?/?\s*(?:&(?:g(?:t)?)?)?)\Z"""
     r"|<[|｜][^<>|｜\s]{0,40}[|｜]?\Z",
     FLAGS,
@@ -90,7 +108,8 @@ NEVER = "(?!)"
 
 def tags(names: list[str], slash: str = "") -> str:
     """Return the pattern of the opening tags with these names, or, with `slash`, of their closing tags."""
-    name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?:[:_][a-z]+)?\*?"
+    # KAT's `<think_on>` is no tag.
+    name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?!_o(?:n|ff)\b)(?:[:_][a-z0-9]+){{0,4}}\*?"
     return rf"{_LESS}{slash}{name}{ATTRIBUTES}{_GREATER}"
 
 
@@ -134,8 +153,9 @@ THOUGHTS = (
     Marks(
         rf"<\|(?:(?:start|begin)_(?:of_)?)?{_TOKEN_NAME}(?:_start|_begin)?\|>",
         _TOKEN_CLOSING,
-        r"<\|(?:start|begin)_(?:of_)?(?:response|text|action|solution|answer)\|>",
+        r"<\|(?:start|begin)_(?:of_)?(?:response|text|action|solution|answer)\|>|<\|begin\|>assistant",
         lone=_TOKEN_CLOSING,
+        strings=("<|begin|>assistant",),
     ),
     Marks(r"<details\s[^<>]*type\s*=\s*[\"']?reasoning[^<>]*>", "</details>"),
     *map(Marks.of, THOUGHT_BLOCKS),
