@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 """Quotes, by their opening form, that may be left around a value."""
@@ -19,6 +19,8 @@ _ROUTE = re.compile(
     r"/+(chat/+completions|completions|models|embeddings|audio/+speech|responses|messages)$", re.IGNORECASE
 )
 """Matches the route at the end of a URL that was copied from an example; Parley appends the routes itself."""
+PUBLIC_QUERY = frozenset({"api-version"})
+"""Names in the query of a URL whose values are no secrets."""
 KEPT_ROUTES = {".ai.azure.com": "models"}
 """Ends of host names whose base URL itself ends in what elsewhere is a route."""
 RESERVED_HEADERS = frozenset(
@@ -164,6 +166,11 @@ def split_route(url: str) -> tuple[str, str]:
     ):
         base = base[: route.start()].rstrip("/")
     return base, url[len(base) :]
+
+
+def secret_query(url: str) -> dict[str, str]:
+    """Return the parameters of a URL whose values are not to be shown."""
+    return {name: value for name, value in parse_qsl(urlsplit(url).query) if name not in PUBLIC_QUERY}
 
 
 def parse_spoken(value: str) -> str:

@@ -12,15 +12,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from parley import setting_types as types
 from parley.environment import env_file, misspelled
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
-PUBLIC_QUERY = frozenset({"api-version"})
-"""Names in the query of a base URL whose values are no secrets."""
 _CREDENTIAL = re.compile(r"auth|key|token|secret")
 """Matches the name of a header, or of a parameter, with which an upstream knows the operator."""
 ENV_FILE = ".env"
@@ -321,7 +318,7 @@ class Settings:
         values = [*self.llm_headers.values(), *(text for one in self.llm_fallbacks for text in one.headers.values())]
         # "Bearer KEY": the key alone is a secret, too.
         values += [value.rpartition(" ")[2] for value in values]
-        hidden = [value for url in self.base_urls for value in secret_query(url).values()]
+        hidden = [value for url in self.base_urls for value in types.secret_query(url).values()]
         return list(dict.fromkeys(key for key in (*keys, *values, *hidden) if key))
 
     @property
@@ -332,13 +329,8 @@ class Settings:
     @property
     def authenticates(self) -> bool:
         """True if requests to the first upstream bear a key of the operator's, in whatever header or query."""
-        names = [*self.llm_headers, *secret_query(self.llm_base_url or "")]
+        names = [*self.llm_headers, *types.secret_query(self.llm_base_url or "")]
         return bool(self.llm_api_key) or any(_CREDENTIAL.search(name) for name in names)
-
-
-def secret_query(base_url: str) -> dict[str, str]:
-    """Return the parameters of a base URL whose values are not to be shown."""
-    return {name: value for name, value in parse_qsl(urlsplit(base_url).query) if name not in PUBLIC_QUERY}
 
 
 def given(field: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> tuple[str, str]:

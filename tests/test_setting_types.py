@@ -90,3 +90,8 @@ def test_an_upstreams_key_does_not_show_in_its_repr() -> None:
 )
 def test_one_pair_of_quotes_around_the_whole_is_dropped(value: str, inside: str) -> None:
     assert types.unquoted(value) == inside
+
+
+def test_of_a_query_all_but_the_version_is_secret() -> None:
+    url = "https://a.example/openai?api-version=2024-10-21&code=xyz"
+    assert types.secret_query(url) == {"code": "xyz"}

@@ -13,7 +13,7 @@ from parley.telemetry.logs import log
 from parley.turn import TurnContext
 from parley.turn_record import TurnRecord
 from parley.upstream.router import Upstream
-from parley.wire.content import joined, words_of
+from parley.wire.content import join_halves, words_of
 from parley.wire.request import ChatRequest
 
 MAX_CHARACTERS = 400
@@ -55,4 +55,4 @@ def _content_of(body: bytes) -> str:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError):
         return ""
-    return joined(words_of(content).text).strip() if isinstance(content, str | list | dict) else ""
+    return join_halves(words_of(content).text).strip() if isinstance(content, str | list | dict) else ""

@@ -25,7 +25,7 @@ from parley.speech.word_timing import Word
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.content import PairJoiner, joined, words_in
+from parley.wire.content import PairJoiner, join_halves, words_in
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -65,7 +65,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
     words = words_in(message)
     context.record.note_unsaid(words.unsaid)
-    said = _say_whole(joined(words.text), services, services.synthesis.say)
+    said = _say_whole(join_halves(words.text), services, services.synthesis.say)
     if calls and not said.transcript:
         # Nothing to add: the caller gets every field as it came.
         return body

@@ -8,13 +8,17 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     # The mark of UTF-32 begins with that of UTF-16, so it comes first.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
+)
+"""Byte order marks, and Python's names of the encodings."""
+MARKS = (
+    *BYTE_ORDER_MARKS,
     # Without a mark: the first character of a settings file is an ASCII one.
     (b"\0\0\0", "utf-32-be"),
     (b"\0", "utf-16-be"),

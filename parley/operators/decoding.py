@@ -4,18 +4,12 @@ Only Windows-1252, which old Excel and Notepad write, can't be told by its form:
 plausibly in it, and named in the report, so that nobody learns of it by wrong letters.
 """
 
-import codecs
 import re
 
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8", "UTF-8 with a byte order mark"),
-    # Before UTF-16, whose mark begins this one.
-    (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
-    (codecs.BOM_UTF32_BE, "utf-32-be", "UTF-32"),
-    (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
-    (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
-)
-"""Byte order marks, with Python's name of the encoding and ours."""
+from parley.environment.env_file import BYTE_ORDER_MARKS
+
+NAMES = {"utf-8-sig": "UTF-8 with a byte order mark", "utf-16": "UTF-16", "utf-32": "UTF-32"}
+"""Our names for the encodings that a byte order mark tells."""
 MOST_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -34,9 +28,9 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
     """
     if encoding:
         return decoded(raw, encoding), encoding
-    for mark, python_name, name in MARKS:
+    for mark, python_name in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
-            return decoded(raw[len(mark) :], python_name, name), name
+            return decoded(raw, python_name, NAMES[python_name]), NAMES[python_name]
     if b"\0" in raw:
         if is_damaged(raw):
             raise Undecodable(f"holds a zero byte (line {raw.count(10, 0, raw.index(0)) + 1}); take it out")

@@ -30,6 +30,7 @@ from parley.speech import sound_file, wav
 from parley.speech.pcm import RateConverter
 from parley.speech.sound_file import RATES_HZ, SoundError
 from parley.wire import sse
+from parley.wire.body_form import EVENT_STARTS
 
 RATE = 24_000
 """Rate of raw samples without a label, in Hz: that of OpenAI and of the servers that follow it."""
@@ -52,14 +53,13 @@ STEP_BYTES = 1 << 16
 LEAST_CHARACTERS = 64
 """Least characters of a text that is taken for sound: words look like base64, too."""
 FILES = (b"ID3", *sound_file.KINDS, *sound_file.FOREIGN_STARTS)
-EVENTS = (b"data:", b"event:", b"id:", b"retry:")
 OBJECTS = (b'{"', b"{ ", b"{\n", b"{\r", b"{}", b"[{", b"[ ", b"[\n")
 PAGES = (b"<!", b"<?", b"<h", b"<H")
 """First bytes of texts. Two each: as one sample they are loud, while quiet sound may begin with one."""
 FORMS: dict[str, tuple[bytes, ...]] = {
     "wav": wav.FORMS,
     "file": FILES,
-    "events": EVENTS,
+    "events": EVENT_STARTS,
     "json": OBJECTS,
     "text": PAGES,
 }

@@ -33,6 +33,7 @@ from parley.speech.api_sound import Format
 from parley.speech.speech_text import Clause
 from parley.speech.utterance import AudioPiece
 from parley.telemetry.logs import log
+from parley.wire import error_forms
 
 FORMATS = ("pcm", "wav", "mp3")
 """Values of `response_format`, the best one first; an API that refuses one is asked for the next."""
@@ -51,8 +52,6 @@ LEAST_MS = 20
 """Least sound that is passed on, and that counts as a sign of life, in milliseconds."""
 FORMAT_HEADERS = ("content-type", "x-sample-rate", "x-audio-sample-rate", "sample-rate")
 """Headers that may tell the form of raw samples."""
-MAX_ERROR_BYTES = 1 << 16
-"""Bytes of an error's body that are read."""
 FORMAT_STATUSES = (406, 415)
 """Statuses that are about the format by themselves: Not Acceptable, Unsupported Media Type."""
 OTHER_STATUSES = (401, 402, 403, 408, 429)
@@ -208,7 +207,7 @@ class ApiVoice:
         if 200 <= response.status < 300:
             return response
         with contextlib.closing(response):
-            body = response.read_start(seconds, MAX_ERROR_BYTES)
+            body = response.read_start(seconds, error_forms.MAX_READ_BYTES)
         error = self._api.error_for_status(response.status, response.headers, body)
         if refuses_format(response.status, body):
             raise _FormatRefused(error)

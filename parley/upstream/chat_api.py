@@ -35,7 +35,7 @@ from parley.upstream.open_stream import Completion, OpenStream, clean_request_id
 from parley.upstream.status_errors import error_for_report, error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import body_form, chunks, heard
+from parley.wire import body_form, chunks, error_forms, heard
 from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
@@ -49,8 +49,6 @@ SUSPECT_SHARE = 0.25
 """Share of the limit for the first content after which the connection of a stream is suspected."""
 REPORT_SECONDS = 60.0
 """Least seconds between two log lines about connections that died without a sign."""
-MAX_ERROR_BYTES = 1 << 16
-"""Bytes of an error's body that are read; a longer one counts as none."""
 STREAM_LABELS = ("text/event-stream", "")
 """Media types under which a body that shows no form by its first bytes counts as an event stream."""
 ERROR_SECONDS = 1.0
@@ -303,7 +301,7 @@ class ChatApi:
             raise error_for_status(
                 response.status,
                 response.headers,
-                response.read_start(min(timeout / 4, ERROR_SECONDS), MAX_ERROR_BYTES),
+                response.read_start(min(timeout / 4, ERROR_SECONDS), error_forms.MAX_READ_BYTES),
                 redactor=self._redactor(chat),
                 own_key=not self._forward_token,
                 said=last_words(chat),
@@ -357,7 +355,6 @@ def last_words(chat: ChatRequest) -> list[str]:
 
 def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[str] = ()) -> Form:
     """Return the form of a response's body by its first bytes, which are not taken.
-
 
     Where these tell nothing, an answer with one of `stream_labels` as its media type counts as events. Raises
     UpstreamBadResponse for anything that is no answer of a model, and UpstreamTimeout after `seconds` of silence.

@@ -21,11 +21,10 @@ class Form(enum.Enum):
     """No form that is known by its start: a page, a text."""
 
 
+EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:")
+"""Beginnings of the lines of an event stream, comments aside."""
 STARTS: Mapping[bytes, Form] = {
-    b"data:": Form.EVENTS,
-    b"event:": Form.EVENTS,
-    b"id:": Form.EVENTS,
-    b"retry:": Form.EVENTS,
+    **dict.fromkeys(EVENT_STARTS, Form.EVENTS),
     b"{": Form.OBJECTS,
     b"\x1f\x8b": Form.FOREIGN,  # gzip
     b"\x28\xb5\x2f\xfd": Form.FOREIGN,  # zstd

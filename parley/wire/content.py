@@ -100,7 +100,7 @@ class PairJoiner:
             return text
         text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        return joined(text.removesuffix(self._half) if self._half else text)
+        return join_halves(text.removesuffix(self._half) if self._half else text)
 
 
 def is_whole(text: str) -> bool:
@@ -112,6 +112,6 @@ def is_whole(text: str) -> bool:
     return True
 
 
-def joined(text: str) -> str:
+def join_halves(text: str) -> str:
     """Return a text with the halves of each pair joined, and without halves that stand alone."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")

@@ -24,6 +24,7 @@ from typing import Any
 
 from parley.errors import ErrorWords, UpstreamBadResponse
 from parley.wire import sse
+from parley.wire.body_form import EVENT_STARTS
 
 MESSAGE_NAMES = (
     "message",
@@ -108,7 +109,6 @@ _TAG = re.compile(
 # A proxy's page has no words for a caller, but its title tells the operator more than its status.
 _TITLE = re.compile(rb"<title[^<>]{0,100}>([^<>]{1,200})", re.IGNORECASE)
 _GZIP = b"\x1f\x8b"
-_STREAM = re.compile(r"(?:data|event|id|retry)?:")
 # A type of problem+json is a URI; "error" says nothing.
 _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
 
@@ -124,8 +124,8 @@ def read_error(body: bytes, level: int = 0) -> ErrorWords:
         text = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         text = body.decode("latin-1").strip()
-    if _STREAM.match(text):
-        payload = first_payload(text.encode())
+    if (encoded := text.encode()).startswith((*EVENT_STARTS, b":")):
+        payload = first_payload(encoded)
         return read_error(payload, level + 1) if payload else NOTHING
     try:
         return words_of(json.loads(text), level)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.wire.content import MAX_DEPTH, PairJoiner, Words, joined, words_in, words_of
+from parley.wire.content import MAX_DEPTH, PairJoiner, Words, join_halves, words_in, words_of
 
 
 def part(text: Any, kind: str = "text", field: str = "text") -> dict[str, Any]:
@@ -75,4 +75,4 @@ def test_a_text_cut_anywhere_is_the_same(text: str, cuts: set[int]) -> None:
     places = [0, *(2 * cut for cut in sorted(cuts) if 2 * cut < len(units)), len(units)]
     pieces = [units[start:stop].decode("utf-16-le", "surrogatepass") for start, stop in itertools.pairwise(places)]
     joiner = PairJoiner()
-    assert "".join(map(joiner.feed, pieces)) == text == joined(text)
+    assert "".join(map(joiner.feed, pieces)) == text == join_halves(text)
