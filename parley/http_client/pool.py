@@ -198,14 +198,14 @@ class ConnectionPool:
         """Return the response of a fresh connection, whose head is late. Raises UpstreamTimeout."""
         timeout = max(0.0, timeout)
         # Not sooner: a large server that thinks for a while needs no place, and a new connection costs 0.1 ms of CPU.
-        patience = min(timeout, PLAIN_LATE_SECONDS - LOOK_SECONDS)
-        if not self._is_plain or response.reads_head_within(patience):
+        sooner = min(timeout, PLAIN_LATE_SECONDS - LOOK_SECONDS)
+        if not self._is_plain or response.reads_head_within(sooner):
             response.read_head(timeout)
             return response
         self._late += 1
         self.close_idle()
         try:
-            response.read_head(timeout - patience)
+            response.read_head(timeout - sooner)
         finally:
             self._late -= 1
         return response

@@ -227,33 +227,33 @@ class _Scanner:
     def __init__(self, text: str, name: str) -> None:
         self._text = text
         self._name = name
-        self._place = 0
+        self._position = 0
 
     def fault(self, reason: str, at: int | None = None) -> PronunciationError:
-        """Return the error for a fault at a place of the text, or where the scanner is."""
-        at = self._place if at is None else at
+        """Return the error for a fault at a position of the text, or where the scanner is."""
+        at = self._position if at is None else at
         line, column = self._text.count("\n", 0, at) + 1, at - self._text.rfind("\n", 0, at)
         return PronunciationError(f"{self._name}: line {line}, column {column}: {reason}")
 
     def look(self) -> str:
         """Return the next character that is no blank; empty at the end of the text."""
-        match = _BLANKS.match(self._text, self._place)
-        self._place = match.end() if match else self._place
-        return self._text[self._place : self._place + 1]
+        match = _BLANKS.match(self._text, self._position)
+        self._position = match.end() if match else self._position
+        return self._text[self._position : self._position + 1]
 
     def skip(self, expected: str) -> None:
         """Step over a character. Raises PronunciationError if another one is there."""
         if self.look() != expected:
             raise self.fault(f"expected {expected}")
-        self._place += 1
+        self._position += 1
 
     def value(self, beginning: str = "") -> tuple[Any, int]:
-        """Return the next value, which must have this beginning, and its place. Raises PronunciationError."""
+        """Return the next value, which must have this beginning, and its position. Raises PronunciationError."""
         if not self.look().startswith(beginning):
             raise self.fault("expected a word in double quotes")
-        begin = self._place
+        begin = self._position
         try:
-            found, self._place = _JSON.raw_decode(self._text, begin)
+            found, self._position = _JSON.raw_decode(self._text, begin)
         except json.JSONDecodeError as exc:
             raise self.fault(f"not JSON: {exc.msg}", exc.pos) from exc
         except RecursionError as exc:

@@ -75,7 +75,7 @@ class Breaker:
         return self.state == "closed" or (self.state == "half_open" and not self._probing)
 
     def begin(self) -> None:
-        """Note the begin of an attempt."""
+        """Note that an attempt begins."""
         self._probing = self.state == "half_open"
 
     def succeeded(self, cause: Cause | None = None) -> None:

@@ -22,15 +22,15 @@ NOT_JOINED = frozenset({"role", "id", "type", "name"})
 def chunks_of(body: bytes, envelope: Envelope, *, usage: bool = False) -> list[bytes]:
     """Return the chunks that a whole answer should have been, under its own envelope, or this one if it has none.
 
-    Raises UpstreamBadResponse, or the error in the answer's place.
+    Raises UpstreamBadResponse, or the error that stands in place of the answer.
     """
     view = check_completion(body)
     completion = upstream_json.decode(body)
     envelope = dataclasses.replace(envelope)
     envelope.adopt(view)
     payloads = []
-    for place, choice in enumerate(completion["choices"]):
-        message, index = choice.get("message"), choice.get("index", place)
+    for position, choice in enumerate(completion["choices"]):
+        message, index = choice.get("message"), choice.get("index", position)
         if not isinstance(message, dict):
             raise UpstreamBadResponse("the upstream's answer has no message")
         # A null in a delta adds nothing, and some clients stumble over it.
@@ -135,10 +135,10 @@ def add_entry(entries: list[Any], entry: Any) -> None:
     """Add an entry to a list: to the entry of the same `index` if there is one, else behind the last."""
     # Not by position: a chunk may hold a piece of the second tool call alone.
     number = entry.get("index") if isinstance(entry, dict) else None
-    same = (place for place, each in enumerate(entries) if isinstance(each, dict) and each.get("index") == number)
-    place = next(same, None) if number is not None else None
-    if place is not None:
-        merge(entries[place], entry)
+    same = (position for position, each in enumerate(entries) if isinstance(each, dict) and each.get("index") == number)
+    position = next(same, None) if number is not None else None
+    if position is not None:
+        merge(entries[position], entry)
     else:
         entries.append(merged(None, entry) if isinstance(entry, dict) else entry)
 

@@ -2,7 +2,7 @@
 
     where             missing     added         left out by
     chunk             choices     []            gateways, in a last chunk with the usage
-    choice            index       its place     small servers that have one choice only
+    choice            index       its position  small servers that have one choice only
     choice            delta       {}            Azure, in a chunk of annotations
                                   its message   servers that stream in the form of whole answers
     tool call         index       its number    Gemini, whose calls come whole
@@ -32,7 +32,7 @@ class Repairs:
         if view.choices is msgspec.UNSET:
             chunk = upstream_json.fields(payload)
             return encode({**chunk, "choices": []})
-        added = [self._missing(choice, place) for place, choice in enumerate(view.choices or ())]
+        added = [self._missing(choice, position) for position, choice in enumerate(view.choices or ())]
         if not any(added):
             return payload
         chunk = upstream_json.fields(payload)
@@ -45,11 +45,11 @@ class Repairs:
         chunk["choices"] = msgspec.Raw(msgspec.json.encode(choices))
         return encode(chunk)
 
-    def _missing(self, choice: Choice, place: int) -> dict[str, Any]:
+    def _missing(self, choice: Choice, position: int) -> dict[str, Any]:
         """Return the fields to add to a choice; `tool_calls` stands for the numbers of its calls."""
         missing: dict[str, Any] = {}
         if choice.index is msgspec.UNSET:
-            missing["index"] = place
+            missing["index"] = position
         if choice.delta is msgspec.UNSET:
             # A message behind deltas only repeats them, and so does the one that ends a stream.
             is_piece = isinstance(choice.message, dict) and not self._in_deltas
