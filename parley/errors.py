@@ -101,10 +101,6 @@ class ParleyError(Exception):
         """Return a copy of the error whose HTTP answer also bears `headers`; they replace those of the same name."""
         return self._copy(headers={**self.headers, **headers})
 
-    def without_fallback(self) -> Self:
-        """Return a copy of the error in whose place `FALLBACK_TEXT` is not spoken."""
-        return self._copy(speakable=False)
-
     def said_of(self, subject: str, prefix: str) -> Self:
         """Return a copy that speaks of `subject`, whose settings begin with `prefix`, in place of the upstream."""
         told = {name: getattr(self, name) for name in ("message", "reason") if hasattr(self, name)}

@@ -105,14 +105,6 @@ def test_a_copy_without_a_cause_hides_no_context() -> None:
     assert cause_of(copied) == (None, None, False, None)
 
 
-def test_without_fallback_the_text_is_not_spoken() -> None:
-    error = UpstreamError("bad", status=503)
-
-    copied = error.without_fallback()
-
-    assert (copied.speakable, copied.status, error.speakable) == (False, 503, True)
-
-
 def test_a_callers_code_is_the_upstreams_where_it_gave_one() -> None:
     assert UpstreamError("bad", upstream_code="model_overloaded").public_code == "model_overloaded"
     assert UpstreamError("bad").public_code == "upstream_error"
