@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -47,8 +46,6 @@ SUSPECT_SECONDS = 1.0
 """Least seconds without a byte after which a kept connection is suspected to be dead."""
 SUSPECT_SHARE = 0.25
 """Share of the limit for the first content after which the connection of a stream is suspected."""
-REPORT_SECONDS = 60.0
-"""Least seconds between two log lines about connections that died without a sign."""
 STREAM_LABELS = ("text/event-stream", "")
 """Media types under which a body that shows no form by its first bytes counts as an event stream."""
 ERROR_SECONDS = 1.0
@@ -119,7 +116,6 @@ class ChatApi:
             base_url, max_idle=max_idle, connect_timeout=timeouts.connect, keeps_spares=spares > 0
         )
         self._pool.on_suspicion = self.report_suspicion
-        self._suspicion_reported_at = -math.inf
         self._spares = SpareConnections(self._pool, spares, self.report_fault) if spares else None
 
     def open(self, chat: ChatRequest, envelope: Envelope, *, seconds: float, tick: float) -> OpenStream:
@@ -264,11 +260,9 @@ class ChatApi:
         log.warning("spare_connections_failed", upstream=self.name, reason=self._own_redactor.redact(reason))
 
     def report_suspicion(self) -> None:
-        """Log, once a minute, that a kept connection gave nothing."""
-        if time.monotonic() - self._suspicion_reported_at >= REPORT_SECONDS:
-            self._suspicion_reported_at = time.monotonic()
-            hint = "a firewall or proxy on the way may forget idle connections; new ones are used"
-            log.warning("kept_connection_silent", upstream=self.name, hint=hint)
+        """Log that a kept connection gave nothing."""
+        hint = "a firewall or proxy on the way may forget idle connections; new ones are used"
+        log.warning("kept_connection_silent", upstream=self.name, hint=hint)
 
     def _ask(self, chat: ChatRequest, *, timeout: float) -> HttpResponse:
         """Send the request; return the response if its status is a success. Raises the error for its status.
