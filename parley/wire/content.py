@@ -60,6 +60,8 @@ def words_of(content: Any, depth: int = 0) -> Words:
 def words_of_part(part: dict[str, Any], depth: int) -> Words:
     """Return the words of a content that is an object, or of one of its parts."""
     kind = part.get("type")
+    if part.get("thought") is True:
+        return Words()
     if kind is None:
         name = next((name for name in UNTYPED_FIELDS if name in part), None)
         return words_of(part[name], depth) if name else Words("", ("object",))

@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 
 from parley.wire.chunks import ChunkView
+from parley.wire.content import words_of
 
 _UNSPOKEN = re.compile(r"[\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*")
 """White space and the marks of Unicode that have no sound: text of these alone is no word."""
-_THOUGHT_PART = re.compile(r"think|thought|reason", re.IGNORECASE)
-"""Matches the type of a part of a content that holds thoughts (Mistral: "thinking")."""
 THOUGHT_TAGS = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
@@ -39,12 +38,8 @@ LONGEST_TAG = max(map(len, [*THOUGHT_TAGS, *THOUGHT_TAGS.values()]))
 
 def has_words(content: Any) -> bool:
     """Return True if a content, or one of its parts, holds a word that is meant for the caller."""
-    if isinstance(content, str):
-        return not _UNSPOKEN.fullmatch(content)
-    if isinstance(content, dict):
-        is_thought = content.get("thought") is True or _THOUGHT_PART.search(str(content.get("type")))
-        return not is_thought and any(map(has_words, (content.get("text"), content.get("refusal"))))
-    return isinstance(content, list) and any(map(has_words, content))
+    # What is heard is what speech says, whatever JSON type it has.
+    return not _UNSPOKEN.fullmatch(content if isinstance(content, str) else words_of(content).text)
 
 
 def has_sound(audio: Any) -> bool:
