@@ -1,7 +1,8 @@
 """The bytes of a document as text. A mark at the beginning, or zero bytes, or UTF-8's own form tell the encoding.
 
-Only Windows-1252, which old Excel and Notepad write, can't be told by its form: it is assumed where a text reads
-plausibly in it, and named in the report, so that nobody learns of it by wrong letters.
+Only Windows-1252, which old Excel and Notepad write, and Mac Roman of Excel's "CSV (Macintosh)" can't be told by their
+form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns of it by wrong
+letters.
 """
 
 import codecs
@@ -20,6 +21,10 @@ MOST_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
+MOST_MAC_LETTERS = 0.6
+"""Share of the characters above ASCII that are small letters in a text that is Mac Roman."""
+# "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in the code page of DOS.
+_WRONG_IN_WORD = re.compile(r"[^\W\d_][ŠŽŸˆ‰„‚ƒ‡][a-zß-ÿ]")
 _HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
 
 
@@ -46,7 +51,7 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
     try:
         return raw.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as exc:
-        return western(raw, exc.start), "Windows-1252"
+        return western(raw, exc.start)
 
 
 def is_damaged(raw: bytes) -> bool:
@@ -72,8 +77,11 @@ def decoded(raw: bytes, encoding: str, name: str = "") -> str:
         raise Undecodable(f"looks like {name or encoding} and is not (line {line}: {exc.reason})") from exc
 
 
-def western(raw: bytes, fault: int) -> str:
-    """Return the bytes, which are not UTF-8 at `fault`, as Windows-1252 if that is plausible. Raises Undecodable."""
+def western(raw: bytes, fault: int) -> tuple[str, str]:
+    """Return the bytes, which are not UTF-8 at `fault`, in the encoding in which they are plausible, with its name.
+
+    Raises Undecodable.
+    """
     line = raw.count(b"\n", 0, fault) + 1
     high = sum(byte > 0x7F for byte in raw)
     if sum(len(character) for character in _UTF8_CHARACTER.findall(raw)) > high / 2:
@@ -82,10 +90,15 @@ def western(raw: bytes, fault: int) -> str:
         text = raw.decode("windows-1252")
     except UnicodeDecodeError:
         text = ""
+    if not text or _WRONG_IN_WORD.search(text):
+        mac = raw.decode("mac-roman")
+        if sum(letter > "\x7f" and letter.islower() for letter in mac) >= high * MOST_MAC_LETTERS:
+            return mac, "Mac Roman"
+        text = ""
     in_runs = sum(len(run) for run in _HIGH_RUN.findall(text))
     if not text or in_runs > max(3, high * MOST_IN_RUNS):
         raise Undecodable(
             f"is neither UTF-8 nor Windows-1252 (line {line}); name its encoding, for example `--encoding windows-1251`"
             " (Cyrillic), shift_jis or gb18030"
         )
-    return text
+    return text, "Windows-1252"
