@@ -1,8 +1,8 @@
 """The bytes of a document as text. A mark at the beginning, or zero bytes, or UTF-8's own form tell the encoding.
 
-Only Windows-1252, which old Excel and Notepad write, and Mac Roman of Excel's "CSV (Macintosh)" can't be told by their
-form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns of it by wrong
-letters.
+Windows-1252, which old Excel and Notepad write, Mac Roman of Excel's "CSV (Macintosh)" and the code page of DOS can't be
+told by their form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns of
+it by wrong letters.
 """
 
 import codecs
@@ -21,10 +21,15 @@ MOST_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
-MOST_MAC_LETTERS = 0.6
-"""Share of the characters above ASCII that are small letters in a text that is Mac Roman."""
-# "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in the code page of DOS.
-_WRONG_IN_WORD = re.compile(r"[^\W\d_][ŠŽŸˆ‰„‚ƒ‡][a-zß-ÿ]")
+WESTERN = {"windows-1252": "Windows-1252", "mac-roman": "Mac Roman", "cp850": "the code page of DOS"}
+"""Encodings of Western Europe, the most frequent first, with our names for them."""
+MOST_MISPLACED = 0.1
+"""Share of the characters above ASCII that may stand where they don't belong."""
+# "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in DOS, "³añcuch" is Polish.
+_MISPLACED = re.compile(
+    r"(?<=[a-zß-öø-ÿœ])[À-ÖØ-ÞŒŠŽŸ]|(?<=[A-Z])[à-ÿ](?=[A-Z])|(?<=[^\W\d_])[^\x00-\x7f\w\s’‘´–—·…\xad](?=[^\W\d_])"
+    r"|[¤¦¨¬¯´¶¸¹²³¼½¾ºª†‡ƒˆ‰ªº›](?=[a-zß-öø-ÿ])|[ŠŽŸ](?=[a-zß-öø-ÿ])(?<=[^\W\d_].)|[\x80-\x9f∞≤≥∂∑∏π∫Ω√≈∆◊─-╿░▒▓]"
+)
 _HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
 
 
@@ -86,19 +91,14 @@ def western(raw: bytes, fault: int) -> tuple[str, str]:
     high = sum(byte > 0x7F for byte in raw)
     if sum(len(character) for character in _UTF8_CHARACTER.findall(raw)) > high / 2:
         raise Undecodable(f"is UTF-8, save for line {line}; write that line anew, or save the file as UTF-8")
-    try:
-        text = raw.decode("windows-1252")
-    except UnicodeDecodeError:
-        text = ""
-    if not text or _WRONG_IN_WORD.search(text):
-        mac = raw.decode("mac-roman")
-        if sum(letter > "\x7f" and letter.islower() for letter in mac) >= high * MOST_MAC_LETTERS:
-            return mac, "Mac Roman"
-        text = ""
+    texts = {name: raw.decode(encoding, "replace") for encoding, name in WESTERN.items()}
+    misplaced = {name: text.count("\ufffd") + len(_MISPLACED.findall(text)) for name, text in texts.items()}
+    likeliest = min(misplaced, key=lambda name: misplaced[name])
+    text = texts[likeliest] if misplaced[likeliest] <= high * MOST_MISPLACED else ""
     in_runs = sum(len(run) for run in _HIGH_RUN.findall(text))
     if not text or in_runs > max(3, high * MOST_IN_RUNS):
         raise Undecodable(
             f"is neither UTF-8 nor Windows-1252 (line {line}); name its encoding, for example `--encoding windows-1251`"
             " (Cyrillic), shift_jis or gb18030"
         )
-    return text, "Windows-1252"
+    return text, likeliest

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 THOUGHT_TAGS = """
     think thinking thoughts? antthinking reasoning reason reflection reflect scratchpad monologue brainstorm analysis
-    planning cot deliberation
+    planning cot deliberation judge internal 思考
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 """Names of tags around thoughts, as patterns. A prefix or suffix may be added: `seed:think`, `inner_thoughts`."""
 MACHINE_TAGS = "tool_calls? function_calls? tool_responses?".split()  # noqa: SIM905
@@ -42,7 +42,11 @@ class Block(NamedTuple):
 
 
 BLOCKS = (
-    Block(("[think]",), ("[/think]", "[/thinking]")),  # Mistral, Magistral
+    # Mistral, Magistral
+    Block(
+        ("[think]", "[reasoning]"),
+        ("[/think]", "[/thinking]", "[/thought]", "[/thoughts]", "[/reasoning]"),
+    ),
     Block(("◁think▷",), ("◁/think▷",)),  # Kimi
     Block(("<|open|>think<|sep|>",), ("<|close|>think<|sep|>",), ("<|open|>response",)),  # Kimi K3
     Block(("<|start_action|>",), ("<|end_action|>",), is_thought=False),  # Cohere
@@ -64,7 +68,14 @@ BLOCKS = (
     Block(
         (
             *("<|channel|>analysis", "<|channel|>commentary to=", "<|start|>assistant to=self"),
-            *("<|start|>assistant to=functions", "<|start|>assistant to=browser", "<|start|>assistant to=python"),
+            *(
+                "<|start|>functions.",
+                "<|start|>browser",
+                "<|start|>python",
+                "<|start|>assistant to=functions",
+                "<|start|>assistant to=browser",
+                "<|start|>assistant to=python",
+            ),
         ),
         ("<|end|>", "<|return|>", "<|call|>", "<|eom|>", "<|eot|>"),
         ("<|start|>", "<|channel|>final"),
@@ -74,6 +85,20 @@ BLOCKS = (
     Block(("analysis",), ("assistantfinal",), is_thought=False, leads=True),
     Block(("<|tool_calls_section_begin|>",), ("<|tool_calls_section_end|>",), is_thought=False),  # Kimi
     Block(("<｜tool▁calls▁begin｜>",), ("<｜tool▁calls▁end｜>",), is_thought=False),  # DeepSeek
+    Block(("<｜dsml｜function_calls>",), ("</｜dsml｜function_calls>",), is_thought=False),
+    Block(("<｜dsml｜tool_calls>",), ("</｜dsml｜tool_calls>",), is_thought=False),
+    Block(("<function=",), ("</function>",), is_thought=False),  # Llama
+    # Thoughts as a reader folds them out, in front-ends and proxies.
+    Block(
+        tuple(
+            f"<details>{blank}<summary>{word}"
+            for blank in ("", "\n")
+            for word in ("thinking", "thought", "reasoning", "💭", "🤔", "🧠")
+        ),
+        ("</details>",),
+        is_thought=False,
+    ),
+    Block(("## thinking\n", "### thinking\n"), ("## final response\n",), is_thought=False, leads=True),  # HuatuoGPT
     Block(("[tool_calls]", "<|python_tag|>"), is_thought=False),  # Mistral, Llama: to the end of the answer
     Block(("```",), ("```",), is_thought=False),
     Block(("~~~",), ("~~~",), is_thought=False, leads=True),
@@ -82,6 +107,7 @@ BREAKS = (
     *("<flush/>", "<flush />", "<br>", "<br/>", "<br />"),
     *("<|start|>assistant to=user", "<|start|>assistant", "<|channel|>final", "<|channel|>commentary", "<|end|>"),
     *("<|im_start|>assistant", "<|im_end|>", "<|start_header_id|>assistant<|end_header_id|>", "[unused10]"),
+    *("<|begin|>assistant<|content|>", "<|begin|>assistant", "<think_on>", "<think_off>", "[e~[", "]~b]ai"),
     *("<start_of_turn>model", "<end_of_turn>", "<|turn>model", "<turn|>"),
     *("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|open|>message<|sep|>", "<|close|>message<|sep|>"),
 )
@@ -110,7 +136,8 @@ _QUOTES = "`\"'“‘’”"
 
 def tags(names: list[str], slash: str = "") -> str:
     """Return the pattern of the opening tags with these names, or, with `slash`, of their closing tags."""
-    name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?:[:_][a-z]+)?\*?"
+    # KAT's `<think_on>` is no tag.
+    name = rf"(?:[a-z]+[:|_]){{0,2}}(?:{'|'.join(names)})(?!_o(?:n|ff)\b)(?:[:_][a-z0-9]+){{0,4}}\*?"
     return rf"{_LESS}{slash}{name}{ATTRIBUTES}{_GREATER}"
 
 
@@ -162,7 +189,7 @@ _OPENINGS = (
 _INSIDE = (
     _inside(_OPENINGS[0], tags(THOUGHT_TAGS, "/")),
     _inside(_OPENINGS[1], tags(MACHINE_TAGS, "/")),
-    _inside(_TOKEN, _TOKEN_CLOSING, _TOKEN_OF_ANSWER),
+    _inside(_TOKEN, _TOKEN_CLOSING, f"{_TOKEN_OF_ANSWER}|<[|]begin[|]>assistant", ("<|begin|>assistant",)),
     _inside(_REASONING, "</details>"),
     *(
         _inside(literal(block.openings), literal(block.closings), literal(block.until), sum(block[:3], ()))
