@@ -124,15 +124,19 @@ def text_of(value: Any, separator: str = "\n", depth: int = 0) -> str:
             return line
         parts = (text_of(member, separator, depth + 1) for member in value)
         return separator.join(dict.fromkeys(part for part in parts if part))
+    return text_of_object(value, separator, depth)
+
+
+def text_of_object(value: dict[str, Any], separator: str, depth: int) -> str:
+    """Return the text that an object holds, or an empty string."""
     keys, fields = fields_with_content(value)
     # "a" is an answer beside a "q"; in a value it may be anything.
     if fields.texts and len(keys[fields.texts[0]]) > 1:
         return text_of([value[keys[at]] for at in fields.texts], separator, depth + 1)
-    if len(value) == 1 and not TYPED_VALUES.isdisjoint(value):
-        return text_of(next(iter(value.values())), separator, depth + 1)
     # `{"en": ..., "de": ...}`, but not `{"Mon": ..., "Tue": ...}`.
-    if all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value):
-        return text_of(list(value.values()), separator, depth + 1)
+    is_translated = all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value)
+    if is_translated or (len(value) == 1 and not TYPED_VALUES.isdisjoint(value)):
+        return text_of([*value.values()], separator, depth + 1)
     if any(isinstance(inner, dict | list) for inner in value.values()):
         # Notion names a value by its type: `{"type": "title", "title": [...]}`.
         kind = value.get("type")

@@ -66,7 +66,8 @@ beskrivning, beskrivelse, kuvaus, opis, popis, leírás, descriere, açıklama, 
 _SIDE_WORDS = frozenset(
     """
     id ids nr no num number count type kind date time url uri link slug lang language locale category status state
-    suggested related follow plausible front back source score author email created updated length image file format key code hash votes
+    suggested related follow plausible front back source
+    score author email created updated length image file format key code hash votes
     rating tags
     nummer datum sprache kategorie quelle fecha idioma categoria fuente langue categorie
     """.split()  # noqa: SIM905 - a column of fifty quoted names is harder to read

@@ -1,9 +1,11 @@
 """The bytes of a document as text. A mark at the beginning, or zero bytes, or UTF-8's own form tell the encoding.
 
-Windows-1252, which old Excel and Notepad write, Mac Roman of Excel's "CSV (Macintosh)" and the code page of DOS can't be
-told by their form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns of
-it by wrong letters.
+Windows-1252, which old Excel and Notepad write, Mac Roman of Excel's "CSV (Macintosh)" and the code page of DOS can't
+be told by their form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns
+of it by wrong letters.
 """
+
+# ruff: noqa: RUF001 - signs that look like others
 
 import codecs
 import re
@@ -28,7 +30,7 @@ MOST_MISPLACED = 0.1
 # "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in DOS, "³añcuch" is Polish.
 _MISPLACED = re.compile(
     r"(?<=[a-zß-öø-ÿœ])[À-ÖØ-ÞŒŠŽŸ]|(?<=[A-Z])[à-ÿ](?=[A-Z])|(?<=[^\W\d_])[^\x00-\x7f\w\s’‘´–—·…\xad](?=[^\W\d_])"
-    r"|[¤¦¨¬¯´¶¸¹²³¼½¾ºª†‡ƒˆ‰ªº›](?=[a-zß-öø-ÿ])|[ŠŽŸ](?=[a-zß-öø-ÿ])(?<=[^\W\d_].)|[\x80-\x9f∞≤≥∂∑∏π∫Ω√≈∆◊─-╿░▒▓]"
+    r"|[¤¦¨¬¯´¶¸¹²³¼½¾ºª†‡ƒˆ‰›](?=[a-zß-öø-ÿ])|[ŠŽŸ](?=[a-zß-öø-ÿ])(?<=[^\W\d_].)|[\x80-\x9f∞≤≥∂∑∏π∫Ω√≈∆◊─-╿░▒▓]"
 )
 _HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
 

@@ -47,7 +47,7 @@ _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|~~
 _STARS = re.compile(r"(?<=\d)\*(?=\d)|(?<!\S)\*#?\d[\d*#]*(?![^\s.,;:!?])(?!.*\S\*(?!\d))")
 _KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A[\s,.;:!?…)]+(?!\d)|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
+_SIGNS = "*°©®™+−=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _MARKS = ".,;:!?…。！？，、；："
 
