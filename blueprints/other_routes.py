@@ -13,6 +13,10 @@ ADVICE: tuple[tuple[str, str], ...] = (
         r"(.*/)?chat/completions/(.*/)?chat/completions",
         "/chat/completions is in it twice: the client appends it, so leave it out of the base URL",
     ),
+    (
+        r"kb/([^/]+)(/v\d+\w*)?(/chat(/completions)?)?|kb/([^/]+)/rag(/v\d+\w*)?(/chat)?",
+        "a base URL with a knowledge base ends in /rag (or in /rag/v1), behind the name of the base",
+    ),
     (r"(.*/)?(rag|audio)(/v1)?/chat/completions", "ask POST /{2}/chat/completions (or /{2}/v1/...) instead"),
     (r"(.*/)?chat/completions(/.*)?", "ask POST /chat/completions (or /v1/chat/completions) instead"),
     (r"v\d+\w*|api|openai", "this is a base URL: a client appends /chat/completions or /models to it"),
