@@ -89,7 +89,10 @@ def test_another_worker_class_is_warned_of(load: Load) -> None:
 def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) -> None:
     folder = MetricFolder(str(tmp_path), 1)
     server, hooks = SimpleNamespace(parley_metrics=folder), load()
-    hooks["post_fork"](server, None)
+    worker = SimpleNamespace()
+    hooks["pre_fork"](server, worker)
+    hooks["post_fork"](server, worker)
+    os.close(worker.boot_pipe._write)
     assert metric_files.is_free(os.open(Path(folder.path, metric_files.OWNER_LOCK), os.O_RDWR))
     hooks["on_exit"](server)
     assert list(tmp_path.iterdir()) == []
@@ -97,6 +100,9 @@ def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) ->
 
 def test_the_hooks_do_without_shared_metrics(load: Load) -> None:
     hooks = load()
-    hooks["post_fork"](SimpleNamespace(), None)
+    worker = SimpleNamespace()
+    hooks["pre_fork"](SimpleNamespace(), worker)
+    hooks["post_fork"](SimpleNamespace(), worker)
+    os.close(worker.boot_pipe._write)
     hooks["child_exit"](SimpleNamespace(), None)
     hooks["on_exit"](SimpleNamespace())
