@@ -146,7 +146,9 @@ class ChatApi:
                     one_envelope=self.one_envelope,
                     usage=chat.wants_usage,
                 )
-                return OpenStream(response, reader, reader.batches(response.receive), self._redactor(chat))
+                return OpenStream(
+                    response, reader, reader.batches(response.receive), self._redactor(chat), last_words(chat)
+                )
             except UpstreamError as error:
                 response.close()
                 # Its status and words are known only now: the response itself was a success.

@@ -5,7 +5,7 @@ Reading a stream is the business of `stream_reader.py`; how long, and what is re
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, UpstreamError
@@ -17,6 +17,8 @@ from parley.wire import sse
 from parley.wire.chunks import Envelope
 from parley.wire.sse import Batch
 
+MAX_SAID_CHARACTERS = 4000
+"""Most characters of a caller's last messages that are kept for as long as an answer lasts."""
 _CLEAN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -41,10 +43,18 @@ class OpenStream:
     """
 
     def __init__(
-        self, response: HttpResponse, reader: StreamReader, batches: Iterator[Batch], redactor: Redactor
+        self,
+        response: HttpResponse,
+        reader: StreamReader,
+        batches: Iterator[Batch],
+        redactor: Redactor,
+        said: Sequence[str] = (),
     ) -> None:
         self._response = response
         self._redactor = redactor
+        # What an error may quote of the caller's words, for as long as the answer lasts: of a long request nothing is
+        # kept, and then an error's words are not logged.
+        self._said = said if sum(map(len, said)) <= MAX_SAID_CHARACTERS else None
         self._reader = reader
         self._batches = batches
         self._is_over = self._is_closed = False
@@ -118,7 +128,9 @@ class OpenStream:
 
     def explained(self, error: UpstreamError) -> UpstreamError:
         """Return an error of the stream with the upstream's words as its reason, cleaned for the log."""
-        return error_for_report(error, self._redactor, own_key=True, begun=True)
+        if self._said is None:
+            return error.with_reason(error.message)
+        return error_for_report(error, self._redactor, own_key=True, begun=True, said=self._said)
 
     def close(self) -> None:
         """Keep the connection if the answer was read to its end, else close it."""

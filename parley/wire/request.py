@@ -47,6 +47,8 @@ OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "w
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
+EMPTY = (None, [], "")
+"""Values that say nothing; others of an odd type are left to the upstream to judge."""
 NEEDED_FIELDS: Mapping[str, str] = {
     "tool_choice": "tools",
     "parallel_tool_calls": "tools",
@@ -204,7 +206,7 @@ class ChatRequest:
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """Return the body that goes upstream: the values as they came, without those that no upstream should see."""
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
-        empty = [name for name, needed in NEEDED_FIELDS.items() if name in kept and not kept.get(needed)]
+        empty = [name for name, needed in NEEDED_FIELDS.items() if name in kept and kept.get(needed) in EMPTY]
         for name in empty:
             del kept[name]
         if not self.stream:

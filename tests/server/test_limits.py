@@ -261,8 +261,10 @@ def test_with_too_few_files_fewer_streams_are_taken(first: FakeUpstream) -> None
 
 @pytest.mark.row("LM-05")
 def test_without_a_file_left_the_answer_is_503(first: FakeUpstream) -> None:
-    with running_server({"LLM_BASE_URL": first.base_url, **PATIENT}) as server, contextlib.ExitStack() as stack:
+    settings = {"LLM_BASE_URL": first.base_url, **PATIENT, "SPARE_CONNECTIONS": "1"}
+    with running_server(settings) as server, contextlib.ExitStack() as stack:
         (worker,) = server.worker_pids()
+        first.wait_until(lambda: first.connections >= 1)
         callers = [stack.enter_context(server.connect()) for _ in range(3)]
         for caller in callers:
             caller.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -181,8 +181,8 @@ def over_tls(
     """A server that trusts the authority, with no connection left that it could keep, and with another upstream."""
     tls_upstream.script, tls_upstream.certificate = says("Hello there"), certificates.good
     settings = {"LLM_BASE_URL": tls_upstream.base_url, "LLM_FALLBACKS": fallback_to(second)}
+    settings["SPARE_CONNECTIONS"] = "0"
     server = quick_servers(**settings, SSL_CERT_FILE=str(certificates.authority))
-    tls_upstream.wait_until(lambda: tls_upstream.connections > 0)  # the one that is opened ahead
     tls_upstream.hang_up()
     tls_upstream.calls.clear()
     return server
