@@ -13,20 +13,31 @@ ADVICE: tuple[tuple[str, str], ...] = (
         r"(.*/)?chat/completions/(.*/)?chat/completions",
         "/chat/completions is in it twice: the client appends it, so leave it out of the base URL",
     ),
+    (
+        r"kb/([^/]+)(/v\d+\w*)?(/chat(/completions)?)?|kb/([^/]+)/rag(/v\d+\w*)?(/chat)?",
+        "a base URL with a knowledge base ends in /rag (or in /rag/v1), behind the name of the base",
+    ),
     (r"(.*/)?(rag|audio)(/v1)?/chat/completions", "ask POST /{2}/chat/completions (or /{2}/v1/...) instead"),
     (r"(.*/)?chat/completions(/.*)?", "ask POST /chat/completions (or /v1/chat/completions) instead"),
     (r"v\d+\w*|api|openai", "this is a base URL: a client appends /chat/completions or /models to it"),
     (r"api/(chat|generate|tags|show|ps|version|embed|embeddings|pull)", f"Ollama's API is not served: {ASK}"),
     (r"responses(/.*)?", f"the Responses API is not served: {ASK}"),
+    (r"chat[/_-]?complet(ion|ions|e)", "ask POST /chat/completions (or /v1/chat/completions) instead"),
+    (r"(rag|audio)(/v1)?/(chat|completions|query|search|ask|responses)", "ask POST /{1}/chat/completions instead"),
+    (r"(rag|audio)/v1", "this is a base URL: a client appends /chat/completions or /models to it"),
     (r"(engines/[^/]+/)?completions", f"the completions API without messages is not served: {ASK}"),
     (r"messages(/.*)?", f"Anthropic's Messages API is not served, only OpenAI's chat completions: {ASK}"),
-    (r"models/[^/]+:.*|interactions", f"Gemini's API is not served, only OpenAI's chat completions: {ASK}"),
+    (r"(.*/)?models/[^/]+:.*|interactions", f"Gemini's API is not served, only OpenAI's chat completions: {ASK}"),
     (r"models/.+", "single models are not served: GET /models lists them"),
     (r"chat", "ask POST /chat/completions (or /v1/chat/completions) instead"),
-    (r"(chat/)?stream|generate|complete|invocations|predict|query|ask|conversation", f"no such API is served: {ASK}"),
+    (
+        r"(chat/)?stream|generate|complete|edits|invocations|model/.*/(invoke|converse).*|infer|predict|query|ask|llm"
+        r"|conversation|webhook|sse|mcp|tokenize",
+        f"no such API is served: {ASK}",
+    ),
     (r"rag|audio", "ask POST /{0}/chat/completions instead"),
     (
-        r"audio/speech|speech|tts|text-to-speech(/.*)?",
+        r"audio/speech|speech|tts|(audio/)?voices|text-to-speech(/.*)?",
         "texts are not synthesised by request: POST /audio/chat/completions answers in speech, and says a last message "
         "of the assistant as it is",
     ),
@@ -37,8 +48,11 @@ ADVICE: tuple[tuple[str, str], ...] = (
         r"|threads|conversations|containers|evals|search|classify|score)(/.*)?",
         f"no such API is served: {ASK}",
     ),
-    (r"docs|swagger(/.*)?|redoc|openapi|openapi\.ya?ml", "GET /openapi.json describes the API"),
-    (r"healthcheck|status|ping|live|livez|alive|up|info", "GET /health and GET /ready tell how the server is"),
+    (r"docs|swagger([/-].*)?|redoc|openapi|openapi\.(ya?ml|json)", "GET /openapi.json describes the API"),
+    (
+        r"health(z|check|/.*)?|ready(z|/.*)?|status|ping|live|livez|alive|up|info|version|metrics",
+        "GET /health and GET /ready tell how the server is, GET /metrics what it does",
+    ),
 )
 """Patterns of a whole path, and the advice; `{0}` is the path, `{2}` the pattern's second group."""
 _PREFIXES = re.compile(r"(v\d+\w*/|api/|openai/|deployments/[^/]+/|rag/(?=v1/)|audio/(?=v1/))*")

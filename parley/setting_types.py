@@ -16,11 +16,18 @@ from urllib.parse import parse_qsl, urlsplit
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 """Quotes, by their opening form, that may be left around a value."""
 _ROUTE = re.compile(
-    r"/+(chat/+completions|completions|models|embeddings|audio/+speech|responses|messages)$", re.IGNORECASE
+    # Half of a route is one only behind a version: below other paths it may be the name of a gateway.
+    r"/+(chat/+completions?|completions?|models|embeddings|audio/+(?:speech|transcriptions|translations)|responses"
+    r"|messages|images/+generations|rerank|(?<=/v\d/)(?:chat|audio))$",
+    re.IGNORECASE,
 )
 """Matches the route at the end of a URL that was copied from an example; Parley appends the routes itself."""
 PUBLIC_QUERY = frozenset({"api-version"})
 """Names in the query of a URL whose values are no secrets."""
+_NO_URL = re.compile(r'[^\x21-\x7e]|["<>\\^`{|}]|[,;]$')
+"""Matches what no URL holds, such as a quote without its other end, or what was around it in a list."""
+_PLACEHOLDER = re.compile(r"<.*>|\$\(.*\)|\$?\{.*\}|\$[A-Z][A-Z0-9_]+")
+"""Matches a key that is still to be filled in, as in an example or where nothing expands variables."""
 KEPT_ROUTES = {".ai.azure.com": "models"}
 """Ends of host names whose base URL itself ends in what elsewhere is a route."""
 RESERVED_HEADERS = frozenset(
@@ -41,6 +48,13 @@ class BadCharacter(ValueError):
 
     def __init__(self, text: str, position: int) -> None:
         super().__init__(f"U+{ord(text[position]):04X} at {position}")
+
+
+class Placeholder(BadCharacter):
+    """A text is still the placeholder of an example, or the name of a variable that nothing expanded."""
+
+    def __init__(self) -> None:
+        ValueError.__init__(self, "a placeholder in the value's place")
 
 
 class SettingType(NamedTuple):
@@ -202,12 +216,14 @@ def parse_url(value: str) -> str:
 def parse_model_url(value: str) -> str:
     """Return a base URL as `parse_url` does, with the query that each request shall bear, if any."""
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[\x21-\x7e]+", value):
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9._:%-]+", parts.hostname or ""):
         raise ValueError
     # The start prints the address, which rules out a password.
-    if "@" in parts.netloc or "#" in value:
+    if "@" in parts.netloc or "#" in value or _NO_URL.search(value):
         raise ValueError
-    parts.port  # noqa: B018 - it raises ValueError for a port that is not a number below 65536
+    # `port` raises ValueError for a port that is not a number below 65536; nothing listens at port 0.
+    if parts.port == 0:
+        raise ValueError
     base, _ = split_route(value)
     return f"{base}?{parts.query}" if parts.query else base
 
@@ -239,6 +255,9 @@ def parse_headers(value: Any) -> dict[str, str]:
             raise ValueError
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name) or name.lower() in RESERVED_HEADERS:
             raise ValueError
+        # "Bearer ${KEY}", too.
+        if _PLACEHOLDER.fullmatch(text.rpartition(" ")[2]):
+            raise Placeholder
     return _unambiguous([(name.lower(), text) for name, text in headers.items()])
 
 
@@ -250,14 +269,30 @@ def parse_params(value: Any) -> dict[str, Any]:
     return params
 
 
+def parse_key(value: str) -> str:
+    """Return an API key. Raises ValueError for a placeholder, with which nobody could call."""
+    # A key becomes a header's value: a line break in it would let it add headers.
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError
+    if _PLACEHOLDER.fullmatch(value):
+        raise Placeholder
+    if '"' in value:
+        # One quote without the other, or a list in JSON.
+        raise BadCharacter(value, value.index('"'))
+    return value
+
+
 def parse_origin(value: str) -> str:
     """Return an origin as browsers and apps send it: that of a web page, of an app, or `*` for any.
 
     `null` is refused: pages of any site can have it, by asking from a sandboxed frame.
     """
-    if re.fullmatch(r"\*|(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]*(:[0-9]{1,5})?", value):
-        # Apps and extensions choose their own form, so it is compared as it is written.
+    if value == "*":
         return value
+    if re.fullmatch(r"(?!https?:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._%-]*(:[0-9]{1,5})?", value, re.IGNORECASE):
+        # Apps and extensions choose their own form, so all but the scheme is compared as it is written.
+        scheme, _, rest = value.partition("://")
+        return f"{scheme.lower()}://{rest}"
     page = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+])(:[0-9]{1,5})?", value.lower())
     if not page:
         raise ValueError
@@ -292,9 +327,8 @@ def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
 
 
 TEXT = SettingType(parse_text, "text on one line")
-# A key becomes a header's value: a line break in it would let it add headers.
-KEY = matching(r"[\x21-\x7e]+", "a key of printable ASCII characters without spaces")
-KEYS = separated(",", KEY.parse, "keys of printable ASCII characters without spaces, separated by commas")
+KEY = SettingType(parse_key, "a key of printable ASCII characters without spaces")
+KEYS = separated(",", parse_key, "keys of printable ASCII characters without spaces, separated by commas")
 NAMES = separated(",", str, "field names separated by commas, or *", into=frozenset, may_be_empty=True)
 URL = SettingType(parse_url, "a base URL such as https://api.openai.com/v1")
 MODEL_URL = SettingType(parse_model_url, URL.accepted)

@@ -1,11 +1,12 @@
 """Names of variables that are nearly those of settings. Without a word, the setting that was meant would not be set.
 
 A name is near one of ours if it is equal but for case, marks and the prefix PARLEY_, if it differs by one letter or a
-plural, if it leaves out a word (LLM_URL), or if it ends in _FILE. Names of other programs must not be near: of names
-that are short, or differ by more, nothing is said.
+plural, if it leaves out a word (LLM_URL), or if it adds one such as _FILE or _MS. Names of other programs must not be
+near: of names that are short, or differ by more, nothing is said.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ LEAST_LETTERS = 7
 """Letters that a name must have to be near another one by a slip of the pen; DB_DIR is not KB_DIR."""
 LEAST_LETTERS_REPLACED = 8
 """Letters that it must have if one is replaced; APP_KEYS is not API_KEYS."""
-_PREFIX, _ENDINGS = re.compile("^PARLEY"), re.compile("(FILE|[0-9]+)$")
+_PREFIX, _ENDINGS = re.compile("^PARLEY"), re.compile("(FILE|LIST|NAME|MS|SECONDS?|SECS?|[0-9]+)$")
 _DOORS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
 """Further names, without marks, under which people look for API_KEYS."""
 _OF_PARLEY = re.compile("PARLEY.*(KEYS?|TOKENS?|SECRETS?|PASSWORDS?)")
@@ -60,13 +61,17 @@ def in_environment(environ: Mapping[str, str], settings: Collection[str]) -> lis
 def in_file(file: EnvFile, environ: Mapping[str, str], settings: Collection[str]) -> list[Ignored]:
     """Return the settings of the file that are hidden by empty variables, and the lines that set nothing."""
     found = [
-        Ignored(None, f"{name} in .env has no effect: it is set, and empty, in the environment")
+        # A value of variables that are not set is an empty one by now.
+        Ignored(name, f"{name} in .env is empty: it is made of variables that are not set.")
+        if "${" in value
+        else Ignored(None, f"{name} in .env has no effect: it is set, and empty, in the environment")
         for name, value in file.values.items()
         if name in settings and value.strip() and not environ.get(name, "").strip()
     ]
     for number, line in file.ignored.items():
         # Any word may be the name: `- API_KEYS=x`, `{"API_KEYS": "x"}`, `set API_KEYS=x`.
-        words = re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line)
+        # And all before the first mark of an assignment: `API KEYS=x`, `api.keys=x`.
+        words = [*re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line), re.split("[=:]", line, maxsplit=1)[0]]
         near = [word if word in settings else meant(word, settings) for word in words]
         wanted = DOOR if DOOR in near else next(filter(None, near), None)
         hint = f"; {wanted}=...?" if wanted else ""
@@ -95,7 +100,7 @@ def meant(name: str, settings: Collection[str]) -> str | None:
 
 def letters_of(name: str) -> str:
     """Return the name's letters and digits, in capitals."""
-    return "".join(mark for mark in name.upper() if mark.isalnum())
+    return "".join(mark for mark in unicodedata.normalize("NFKC", name).upper() if mark.isalnum())
 
 
 def is_slip(typed: str, wanted: str) -> bool:

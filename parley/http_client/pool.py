@@ -116,7 +116,6 @@ class ConnectionPool:
         request = f"{method} {self._route.target(path)} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
         del body  # part of the request now, and perhaps large
         kind = headers.get("accept", "")
-        started = time.monotonic()
         kept = self.take_idle()
         try:
             if kept:
@@ -130,7 +129,8 @@ class ConnectionPool:
                 # Not closed: half a request was not read, or the system has given up sending it.
                 self.suspect()
             response = self._exchange(self._connect(), request, timeout)
-        self._slowest[kind] = max(time.monotonic() - started, 0.8 * self._slowest.get(kind, 0.0))
+        # From when this one was sent: what was lost on a kept connection that had died says nothing about the upstream.
+        self._slowest[kind] = max(time.monotonic() - response.sent_at, 0.8 * self._slowest.get(kind, 0.0))
         return response
 
     def open_ahead(self) -> None:

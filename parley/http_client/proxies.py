@@ -11,6 +11,7 @@ import socket
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
+from parley import tcp
 from parley.errors import UpstreamUnreachable
 
 MAX_TUNNEL_HEAD_BYTES = 1 << 16
@@ -69,7 +70,7 @@ def open_tunnel(connection: socket.socket, proxy: SplitResult, host: str, port: 
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = {"host": authority, **credentials(proxy)}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+    tcp.send_all(connection, f"CONNECT {authority} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
     head = b""
     while b"\r\n\r\n" not in head:
         received = connection.recv(4096)

@@ -13,6 +13,7 @@ event but the first.
 """
 
 import contextlib
+import math
 import socket
 import ssl
 import time
@@ -70,6 +71,7 @@ class HttpResponse:
     ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.sent_at = math.inf
         self._connection = connection
         self._read_waiter = ReadWaiter(connection.fileno())
         self._keep = keep
@@ -94,7 +96,8 @@ class HttpResponse:
 
         What became of it is for `read_head` to find out. Raises UpstreamUnreachable if the upstream does not read.
         """
-        due = time.monotonic() + timeout
+        self.sent_at = time.monotonic()
+        due = self.sent_at + timeout
         self._is_upload = len(request) > UPLOAD_BYTES
         self._connection.settimeout(timeout)
         try:

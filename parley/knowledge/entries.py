@@ -17,6 +17,10 @@ from parley.knowledge.shapes import fields_with_content
 MAX_NESTED_TEXT = 8
 """Levels of lists and objects below which no text is looked for."""
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?")
+STRETCH_FIELDS = frozenset({"plain_text", "marks", "userDefined", "entityType"})
+"""Keys by which a list is a line of rich text: Notion, Contentful, Sanity, and the training phrases of Dialogflow."""
+TYPED_VALUES = frozenset({"S", "N", "stringValue", "integerValue", "doubleValue", "$t", "#text", "_text", "@value"})
+"""Names of a value by its type, alone in their object: DynamoDB, Firestore, XML turned into JSON, JSON-LD."""
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -42,11 +46,12 @@ def document_of(entry: Any, default_id: str, breathe: Callable[[], None]) -> Doc
     """Return an entry as a document. Raises InvalidKnowledge if it has no text, and Draft if it is unpublished."""
     if not isinstance(entry, dict):
         raise InvalidKnowledge('the entry is not an object; write {"text": "..."}')
+    # First: a draft may have no text yet.
+    refuse_drafts(entry)
     keys, fields = fields_with_content(entry)
     text = joined((entry[keys[at]] for at in fields.texts), "\n")
     if not text:
         raise InvalidKnowledge(why_no_text(entry, keys, [keys[at] for at in fields.texts]))
-    refuse_drafts(entry)
     # Of several questions each is in the title, so none of them is metadata as well.
     used = {keys[at] for at in (*fields.titles, *fields.texts)}
     notes: list[str] = []
@@ -82,6 +87,8 @@ def refuse_drafts(entry: dict[str, Any]) -> None:
     freshdesk = "description_text" in entry and entry.get("status") == 1
     unpublished = [key for key in ("published", "is_published", "enabled") if entry.get(key) in (False, "false", "no")]
     draft = [key for key in ("draft", "is_draft") if entry.get(key) in (True, "true", "yes")]
+    # SQuAD: a question that the text does not answer.
+    draft += [key for key in ("is_impossible",) if entry.get(key) is True]
     draft += [key for key in ("status", "state") if str(entry.get(key)).lower() in ("draft", "unpublished", "archived")]
     if freshdesk or unpublished or draft:
         raise Draft(f'"{[*unpublished, *draft, "status"][0]}" says that it is not published: it is left out')
@@ -113,18 +120,57 @@ def text_of(value: Any, separator: str = "\n", depth: int = 0) -> str:
     if depth >= MAX_NESTED_TEXT or not value:
         return ""
     if isinstance(value, list):
+        if line := line_of_stretches(value, separator, depth):
+            return line
         parts = (text_of(member, separator, depth + 1) for member in value)
         return separator.join(dict.fromkeys(part for part in parts if part))
+    return text_of_object(value, separator, depth)
+
+
+def text_of_object(value: dict[str, Any], separator: str, depth: int) -> str:
+    """Return the text that an object holds, or an empty string."""
     keys, fields = fields_with_content(value)
     # "a" is an answer beside a "q"; in a value it may be anything.
     if fields.texts and len(keys[fields.texts[0]]) > 1:
         return text_of([value[keys[at]] for at in fields.texts], separator, depth + 1)
-    if any(isinstance(inner, dict | list) for inner in value.values()):
-        return ""
     # `{"en": ..., "de": ...}`, but not `{"Mon": ..., "Tue": ...}`.
-    if all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value):
-        return text_of(list(value.values()), separator, depth + 1)
+    is_translated = all(_LOCALE.fullmatch(key) for key in value) and not all(len(key) == 3 for key in value)
+    if is_translated or (len(value) == 1 and not TYPED_VALUES.isdisjoint(value)):
+        return text_of([*value.values()], separator, depth + 1)
+    if any(isinstance(inner, dict | list) for inner in value.values()):
+        # Notion names a value by its type: `{"type": "title", "title": [...]}`.
+        kind = value.get("type")
+        return text_of(value[kind], separator, depth + 1) if kind in [*value] else text_below(value, separator, depth)
     return separator.join(f"{key}: {text_of(inner)}" for key, inner in value.items() if text_of(inner))
+
+
+def text_below(value: Any, separator: str, depth: int) -> str:
+    """Return the texts that stand deeper in a value under the names of texts: `{"storage": {"value": ...}}`."""
+    if depth >= MAX_NESTED_TEXT or not isinstance(value, dict | list):
+        return ""
+    if isinstance(value, list):
+        if line := line_of_stretches(value, separator, depth):
+            return line
+    elif fields_with_content(value)[1].texts:
+        return text_of(value, separator, depth + 1)
+    members = value.values() if isinstance(value, dict) else value
+    return separator.join(dict.fromkeys(text for one in members if (text := text_below(one, separator, depth + 1))))
+
+
+def line_of_stretches(members: list[Any], separator: str, depth: int) -> str:
+    """Return the text of a list of stretches of rich text, which may be cut within a word; nothing for another list."""
+    objects = [member for member in members if isinstance(member, dict)]
+    if len(objects) < len(members) or all(STRETCH_FIELDS.isdisjoint(member) for member in objects):
+        return ""
+    texts = [
+        next((text for key in ("plain_text", "text", "value") if isinstance(text := member.get(key), str)), None)
+        for member in objects
+    ]
+    # A link has its text one level down; a line break has none.
+    return "".join(
+        (text_below([*member.values()], separator, depth + 1) or "\n") if text is None else storable(text)
+        for member, text in zip(objects, texts, strict=True)
+    ).strip()
 
 
 def text_of_number(value: float | bool) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 QUESTIONS = """
 question, questions, q, query, queries, utterance, utterances, pattern, patterns, faq question, user says
+training phrases, sample utterances, front
 frage, fragen, pregunta, preguntas, question posée, domanda, domande, pergunta, perguntas, vraag, vragen
 fråga, frågor, spørsmål, spørgsmål, spurning, kysymys, kysymykset, pytanie, pytania, otázka, otázky, kérdés, kérdések
 întrebare, întrebări, soru, sorular, вопрос, вопросы, питання, запитання, въпрос, въпроси, ερώτηση, ερωτήσεις
@@ -25,7 +26,7 @@ pitanje, pitanja, vprašanje, vprašanja, küsimus, jautājums, klausimas, pyetj
 
 ANSWERS = """
 answer, answers, a, response, responses, reply, replies, accepted answer, suggested answer, faq answer, bot response
-bot says, completion, assistant, solution, resolution
+bot says, completion, assistant, solution, resolution, back
 antwort, antworten, lösung, respuesta, respuestas, solución, réponse, réponses, risposta, risposte, soluzione
 resposta, respostas, solução, antwoord, antwoorden, oplossing, svar, svör, vastaus, vastaukset, odpowiedź, odpowiedzi
 odpověď, odpovědi, odpoveď, odpovede, válasz, válaszok, răspuns, răspunsuri, cevap, cevaplar, yanıt, ответ, ответы
@@ -36,8 +37,8 @@ odpověď, odpovědi, odpoveď, odpovede, válasz, válaszok, răspuns, răspuns
 """Answers. Of several the first in this order is used, so English stands first."""
 
 TITLES = """
-title, titles, heading, headline, subject, html title, article title, page title, name, topic, issue, problem
-display name, instruction, prompt, input, user, intent, tag
+title, titles, heading, headline, subject, html title, article title, page title, display name, name, term, topic
+issue, problem, short description, instruction, prompt, input, user, intent, tag, summary
 titel, überschrift, thema, betreff, título, tema, asunto, titre, sujet, titolo, oggetto, assunto, onderwerp
 rubrik, ämne, tittel, emne, otsikko, tytuł, temat, název, téma, cím, titlu, başlık, konu, заголовок, название, тема
 назва, заглавие, τίτλος, θέμα, naslov, 标题, 標題, 主题, タイトル, 件名, 見出し, 제목, عنوان, العنوان, כותרת, शीर्षक
@@ -47,7 +48,7 @@ rubrik, ämne, tittel, emne, otsikko, tytuł, temat, název, téma, cím, titlu,
 
 TEXTS = """
 text, content, contents, body, page content, post body, article body, description text, passage, chunk, document, html
-markdown, rendered, plain text, rich text, output, speech, snippet
+markdown, rendered, plain text, rich text, output, speech, snippet, definition, meaning, cooked
 inhalt, contenido, texto, contenu, texte, testo, contenuto, conteúdo, tekst, inhoud, innehåll, indhold, innhold
 sisältö, teksti, treść, obsah, szöveg, tartalom, conținut, metin, içerik, текст, содержание, зміст, κείμενο
 内容, 內容, 正文, 文本, 本文, テキスト, 내용, 본문, نص, النص, المحتوى, תוכן, متن, सामग्री, เนื้อหา, nội dung
@@ -55,7 +56,7 @@ sisältö, teksti, treść, obsah, szöveg, tartalom, conținut, metin, içerik,
 """Bodies. Of several the first in this order is used."""
 
 WEAK_TEXTS = """
-description, details, detail, explanation, context, summary, abstract, message, messages, value
+description, details, detail, explanation, context, summary, abstract, message, messages, value, translation
 beschreibung, erklärung, descripción, explicación, descriptif, descrizione, spiegazione, descrição, beschrijving
 beskrivning, beskrivelse, kuvaus, opis, popis, leírás, descriere, açıklama, описание, опис, περιγραφή
 描述, 说明, 說明, 説明, 설명, وصف, תיאור, توضیح, विवरण, คำอธิบาย, mô tả, deskripsi
@@ -65,7 +66,8 @@ beskrivning, beskrivelse, kuvaus, opis, popis, leírás, descriere, açıklama, 
 _SIDE_WORDS = frozenset(
     """
     id ids nr no num number count type kind date time url uri link slug lang language locale category status state
-    suggested related follow source score author email created updated length image file format key code hash votes
+    suggested related follow plausible front back source
+    score author email created updated length image file format key code hash votes
     rating tags
     nummer datum sprache kategorie quelle fecha idioma categoria fuente langue categorie
     """.split()  # noqa: SIM905 - a column of fifty quoted names is harder to read
@@ -113,6 +115,8 @@ def fields_of(names: tuple[str, ...]) -> Fields:
     folded = [fold(name) for name in names]
     questions, answers = best_of(folded, _QUESTIONS), best_of(folded, _ANSWERS)
     titles, texts, weak = best_of(folded, _TITLES), best_of(folded, _TEXTS), best_of(folded, _WEAK, parts=False)
+    # A summary is a title beside a description, and a text where it stands alone.
+    titles = tuple(at for at in titles if at not in weak)
     if questions and answers:
         # Beside the column that is called so, alternatives are often called "Question 2" or "Other questions".
         return Fields(tuple(sorted({*questions, *holding(folded, _QUESTIONS)})), answers, is_answer=True)

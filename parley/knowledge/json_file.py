@@ -97,6 +97,8 @@ def parse(text: str, breathe: Callable[[], None]) -> tuple[Any, list[str]]:
     except json.JSONDecodeError as exc:
         # "Expecting ',' delimiter" and "Unterminated string starting at", as they read after a file's name.
         message = exc.msg[0].lower() + exc.msg[1:].replace("xpecting ", "xpected ", 1)
+        if exc.msg == "Extra data":
+            message += "; a file that holds a value in each line is called .jsonl"
         message = message.removesuffix(" at").removesuffix(" starting")
         raise InvalidKnowledge(message, where=f":{exc.lineno}:{exc.colno}") from exc
     except RecursionError as exc:

@@ -56,8 +56,8 @@ BOOLEAN = frozenset(
 
 _ATTRIBUTE = r"""\s+([^\s<>"'=/]+)(\s*=\s*(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=]+))?"""
 # Without "<" inside, a search from one "<" ends at the next: the time grows with the text's length alone. Word writes
-# elements such as <o:p>.
-_TAG = re.compile(rf"<(/?)([A-Za-z][A-Za-z0-9]*(?::[A-Za-z]+)?)((?:{_ATTRIBUTE})*)\s*/?>")
+# elements such as <o:p>, Confluence <ac:structured-macro>.
+_TAG = re.compile(rf"<(/?)([A-Za-z][A-Za-z0-9]*(?::[A-Za-z][A-Za-z-]*)?)((?:{_ATTRIBUTE})*)\s*/?>")
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _TOKEN = re.compile(
     r"(?P<code>```.*?```|`[^`\n]{1,500}`)|(?P<declaration><!--|-->|<!doctype\b[^<>]*>|<\?xml\b[^<>]*\?>)"

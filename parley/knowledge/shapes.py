@@ -21,13 +21,18 @@ from typing import Any
 from parley.knowledge.field_names import Fields, fields_of, fold
 from parley.knowledge.json_file import InvalidKnowledge
 
-MAX_DEPTH = 6
+MAX_DEPTH = 12
 """Levels of lists and objects below which no entries are looked for."""
 MAX_FIELDS = 100
 """Fields of an object above which it is no entry but a mapping."""
 LOOKED_AT = 1000
 """Members of a list of which at least one must be an entry."""
-WRAPPERS = ("properties", "fields", "attributes", "node", "_source", "payload", "record", "article", "item", "document")
+WRAPPERS = tuple(
+    """
+    properties fields attributes node _source payload record article item document values data metadata row translation
+    Item __data__
+    """.split()  # noqa: SIM905 - a column of quoted names is harder to read
+)
 """Keys under which other tools keep an entry's own fields, beside its id."""
 DIALOGUES = ("messages", "conversations")
 """Keys of a conversation in turns, as models are trained with."""
@@ -64,6 +69,7 @@ class Finder:
 
     def entries(self, value: list[Any] | dict[str, Any]) -> Entries:
         """Yield each entry of a file's value with its location and its default id. Raises InvalidKnowledge."""
+        refuse_other_files(value)
         if isinstance(value, list):
             yield from self._of_list(value, "", self._stem, 0)
         elif responses := rasa_responses(value):
@@ -75,12 +81,14 @@ class Finder:
 
     def _of_file(self, value: dict[str, Any]) -> Entries:
         """Yield the entries of a file's object."""
-        refuse_other_files(value)
         # Before all else: columns of questions and answers look like one question with several answers.
         columns = rows_of_columns(value)
         if columns is not None:
             yield from self._of_list(columns, "", self._stem, 0)
             return
+        if is_question(value) and not fields_with_content(value)[1].texts:
+            # One entry in a wrapper.
+            value = unwrapped(value)
         asked = is_question(value)
         nested = self._nested(value, 0, whole=asked)
         # Entries by key are members of a mapping, and the texts beside them as well; lists make the rest side fields.
@@ -188,8 +196,10 @@ class Finder:
             return depth < 3 and len(member) > 1 and all(isinstance(cell, str) for cell in member)
         if not isinstance(member, dict):
             return False
-        fields = fields_with_content(unwrapped(member))[1]
-        if fields.texts and (fields.titles or not whole):
+        member = unwrapped(member)
+        fields = fields_with_content(member)[1]
+        has_id = any(key in member for key in ("id", "_id", "id_", "uuid"))
+        if fields.texts and (fields.titles or not whole or (has_id and not fields.is_weak)):
             return True
         return bool(self._nested(member, depth + 1, whole=True))
 
@@ -197,7 +207,12 @@ class Finder:
 def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
     """Return an entry whose fields stand one level down, or which is a conversation, with its fields at the top."""
     fields = fields_with_content(entry)[1]
-    if fields.texts and not fields.is_weak:
+    if entry.get("@type") == "Question" and "text" in entry and {"acceptedAnswer", "suggestedAnswer"} & entry.keys():
+        # schema.org: the text of a question is the question at length.
+        rest = {name: value for name, value in entry.items() if name not in ("name", "text")}
+        return {"question": [entry.get("name"), entry["text"]], **rest}
+    inside = [key for key in WRAPPERS if isinstance(entry.get(key), dict)]
+    if fields.texts and not fields.is_weak and (fields.titles or not any(is_question(entry[key]) for key in inside)):
         return entry
     # Before the wrappers: "messages" may as well be the name of a text.
     for key in DIALOGUES:
@@ -207,10 +222,9 @@ def unwrapped(entry: dict[str, Any]) -> dict[str, Any]:
             asked, replied = ([text for who, text in said if who in side] for side in (ASKS, REPLIES))
             if asked and replied:
                 return {**{name: value for name, value in entry.items() if name != key}, "q": asked, "a": replied}
-    for key in WRAPPERS:
-        inner = entry.get(key)
-        if isinstance(inner, dict) and fields_with_content(inner)[1].texts:
-            return {**{name: value for name, value in entry.items() if name != key}, **inner}
+    for key in inside:
+        if fields_with_content(entry[key])[1].texts:
+            return {**{name: value for name, value in entry.items() if name != key}, **entry[key]}
     return entry
 
 
@@ -278,6 +292,9 @@ def rows_of_columns(value: dict[str, Any]) -> Iterator[dict[str, Any]] | None:
     """Return the rows of an object that holds columns, each a list or an object by row; None for another object."""
     if len(value) > MAX_FIELDS:
         return None
+    if isinstance(value.get("ids"), list) and isinstance(value.get("documents"), list):
+        # Chroma.
+        value = {"title": value["ids"], "text": value["documents"], "metadata": value.get("metadatas")}
     # pandas writes a column as an object, by the numbers of the rows.
     columns = {
         key: list(inner.values()) if isinstance(inner, dict) else inner
@@ -323,8 +340,14 @@ def rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def refuse_other_files(value: dict[str, Any]) -> None:
+def refuse_other_files(value: list[Any] | dict[str, Any]) -> None:
     """Raise InvalidKnowledge for a file that belongs to another tool and holds no answers."""
+    if isinstance(value, list):
+        if value and isinstance(value[0], dict) and {"data", "isTemplate"} <= value[0].keys():
+            raise InvalidKnowledge(
+                "holds the training phrases of a Dialogflow intent and no answers; take the file of the intent itself"
+            )
+        return
     if "rasa_nlu_data" in value:
         raise InvalidKnowledge("holds questions to train with and no answers; import the bot's responses (domain.yml)")
     if "$schema" in value and {"definitions", "$defs", "properties", "items"} & value.keys():

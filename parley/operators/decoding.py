@@ -1,8 +1,11 @@
 """The bytes of a document as text. A mark at the beginning, or zero bytes, or UTF-8's own form tell the encoding.
 
-Only Windows-1252, which old Excel and Notepad write, can't be told by its form: it is assumed where a text reads
-plausibly in it, and named in the report, so that nobody learns of it by wrong letters.
+Windows-1252, which old Excel and Notepad write, Mac Roman of Excel's "CSV (Macintosh)" and the code page of DOS can't
+be told by their form: one is assumed where a text reads plausibly in it, and named in the report, so that nobody learns
+of it by wrong letters.
 """
+
+# ruff: noqa: RUF001 - signs that look like others
 
 import re
 
@@ -14,6 +17,15 @@ MOST_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
+WESTERN = {"windows-1252": "Windows-1252", "mac-roman": "Mac Roman", "cp850": "the code page of DOS"}
+"""Encodings of Western Europe, the most frequent first, with our names for them."""
+MOST_MISPLACED = 0.1
+"""Share of the characters above ASCII that may stand where they don't belong."""
+# "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in DOS, "³añcuch" is Polish.
+_MISPLACED = re.compile(
+    r"(?<=[a-zß-öø-ÿœ])[À-ÖØ-ÞŒŠŽŸ]|(?<=[A-Z])[à-ÿ](?=[A-Z])|(?<=[^\W\d_])[^\x00-\x7f\w\s’‘´–—·…\xad](?=[^\W\d_])"
+    r"|[¤¦¨¬¯´¶¸¹²³¼½¾ºª†‡ƒˆ‰›](?=[a-zß-öø-ÿ])|[ŠŽŸ](?=[a-zß-öø-ÿ])(?<=[^\W\d_].)|[\x80-\x9f∞≤≥∂∑∏π∫Ω√≈∆◊─-╿░▒▓]"
+)
 _HIGH_RUN = re.compile("[^\x00-\x7f\xa0]{3,}")
 
 
@@ -40,7 +52,7 @@ def decode(raw: bytes, encoding: str | None = None) -> tuple[str, str]:
     try:
         return raw.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as exc:
-        return western(raw, exc.start), "Windows-1252"
+        return western(raw, exc.start)
 
 
 def is_damaged(raw: bytes) -> bool:
@@ -66,20 +78,23 @@ def decoded(raw: bytes, encoding: str, name: str = "") -> str:
         raise Undecodable(f"looks like {name or encoding} and is not (line {line}: {exc.reason})") from exc
 
 
-def western(raw: bytes, fault: int) -> str:
-    """Return the bytes, which are not UTF-8 at `fault`, as Windows-1252 if that is plausible. Raises Undecodable."""
+def western(raw: bytes, fault: int) -> tuple[str, str]:
+    """Return the bytes, which are not UTF-8 at `fault`, in the encoding in which they are plausible, with its name.
+
+    Raises Undecodable.
+    """
     line = raw.count(b"\n", 0, fault) + 1
     high = sum(byte > 0x7F for byte in raw)
     if sum(len(character) for character in _UTF8_CHARACTER.findall(raw)) > high / 2:
         raise Undecodable(f"is UTF-8, save for line {line}; write that line anew, or save the file as UTF-8")
-    try:
-        text = raw.decode("windows-1252")
-    except UnicodeDecodeError:
-        text = ""
+    texts = {name: raw.decode(encoding, "replace") for encoding, name in WESTERN.items()}
+    misplaced = {name: text.count("\ufffd") + len(_MISPLACED.findall(text)) for name, text in texts.items()}
+    likeliest = min(misplaced, key=lambda name: misplaced[name])
+    text = texts[likeliest] if misplaced[likeliest] <= high * MOST_MISPLACED else ""
     in_runs = sum(len(run) for run in _HIGH_RUN.findall(text))
     if not text or in_runs > max(3, high * MOST_IN_RUNS):
         raise Undecodable(
             f"is neither UTF-8 nor Windows-1252 (line {line}); name its encoding, for example `--encoding windows-1251`"
             " (Cyrillic), shift_jis or gb18030"
         )
-    return text
+    return text, likeliest

@@ -132,7 +132,7 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
     found = Entries()
     if suffix in (".yaml", ".yml"):
         value = yaml_value(text)
-    elif suffix == ".json":
+    elif suffix == ".json" and not is_lines_of_json(text):
         value, repeated = parse(text, lambda: None)
         found.left_out += [f'the key "{key}" is given twice in one object; the last one counts' for key in repeated]
     else:
@@ -153,6 +153,15 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
             title, body = plain(document.title)[0], plain(document.text)[0].strip()
             found.entries.append({"id": document.id, "title": title, "text": body, **beside(document.metadata)})
     return found
+
+
+def is_lines_of_json(text: str) -> bool:
+    """Return true for objects in a line each, which databases export under the name of one JSON value."""
+    lines = [line for line in text.splitlines() if line.strip()][:2]
+    try:
+        return len(lines) == 2 and all(isinstance(parse(line, lambda: None)[0], dict) for line in lines)
+    except InvalidKnowledge:
+        return False
 
 
 def yaml_value(text: str) -> Any:

@@ -3,19 +3,21 @@
 gunicorn alone ends the old workers as soon as a reload has forked new ones, and ends itself, with all calls, when one
 of these can't load the app. Here a reload (SIGHUP) has these states:
 
-    serving    --SIGHUP-->  the configuration is read; one that is faulty is refused, and nothing changes
+    serving    --SIGHUP-->  the configuration is read; one that a start would refuse is refused, and nothing changes
     replacing  new workers start beside the old ones, which go on
         all new ones that live have booted -->  the old ones are told to stop:   serving
         none of the new ones lives         -->  the old ones stay:               serving
 
-A worker that can't boot at any other time is started again, after 1, 2, 4 ... 30 s, while another one serves. Only a
-server without any worker ends, as gunicorn does, so that whoever started it sees it.
+A worker that can't boot at any other time, or that the system has no room for (a process, a file), is started again,
+after 1, 2, 4 ... 30 s, while another one serves. Only a server without any worker ends, as gunicorn does, so that
+whoever started it sees it.
 """
 
 import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -60,11 +62,21 @@ class BootPipe:
         """Close the master's end, for a worker that has ended."""
         os.close(self._read)
 
+    def give_up(self) -> None:
+        """Close both ends, for a worker that could not be forked."""
+        os.close(self._write)
+        os.close(self._read)
+
+
+newest: BootPipe | None = None
+"""The pipe of the worker that was to be forked last."""
+
 
 class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
     """gunicorn's master. An arbiter that has started becomes one by `take_over`."""
 
     model_watch: Watch
+    config_fault: Callable[[Any], str | None]
     boot_pipes: dict[int, BootPipe]
     replaced: "set[int] | None"
     leaving: set[int]
@@ -72,8 +84,20 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
     boot_again_at: float
 
     def spawn_worker(self) -> Any:
-        """Start a worker, and keep the end of the pipe in which it tells that it has booted."""
-        pid = super().spawn_worker()
+        """Start a worker, and keep the end of the pipe in which it tells that it has booted.
+
+        One that can't be started is put off, unless it is the only one: then the error is raised.
+        """
+        try:
+            pid = super().spawn_worker()
+        except Exception as fault:  # of the system (fork, temporary files), or of a hook
+            if newest and newest not in self.boot_pipes.values():
+                newest.give_up()
+            if not self.WORKERS:
+                raise
+            self.put_off()
+            log.error("worker_not_started", fault=str(fault), seconds_until_next=self.boot_pause)
+            return None
         self.boot_pipes[pid] = self.WORKERS[pid].boot_pipe
         self.boot_pipes[pid].keep_reading()
         return pid
@@ -85,6 +109,10 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
         try:
             self.app.reload()
             self.setup(self.app)
+            if wrong := hooks_fault(self.cfg) or self.config_fault(self.cfg):
+                raise ValueError(wrong)
+            self.log.reopen_files()
+            self.cfg.on_reload(self)
         # SystemExit: gunicorn's and our own way to refuse a configuration at the start.
         except (Exception, SystemExit) as fault:  # noqa: BLE001 - whatever a configuration file may raise
             # gunicorn has printed what is wrong with a file that can't be run, and exits with a bare 1.
@@ -95,8 +123,6 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             return
         if self.cfg.address != config.address:
             log.warning("reload_keeps_address", fault="another address to listen on needs a restart")
-        self.log.reopen_files()
-        self.cfg.on_reload(self)
         # Those of an earlier reload that have not booted yet may hold older code.
         self.replaced = set(self.WORKERS) - self.leaving
         for _ in range(self.num_workers):
@@ -166,9 +192,13 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             if pipe is None:
                 continue
             if not pipe.has_booted:
-                self.boot_pause = min(max(FIRST_PAUSE_SECONDS, 2 * self.boot_pause), LONGEST_PAUSE_SECONDS)
-                self.boot_again_at = time.monotonic() + self.boot_pause
+                self.put_off()
             pipe.close()
+
+    def put_off(self) -> None:
+        """Have the next worker wait for longer than the last one."""
+        self.boot_pause = min(max(FIRST_PAUSE_SECONDS, 2 * self.boot_pause), LONGEST_PAUSE_SECONDS)
+        self.boot_again_at = time.monotonic() + self.boot_pause
 
     def look_at_model(self) -> None:
         """Have the embedded model's process replaced if it has ended."""
@@ -177,9 +207,20 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             self.model_watch.look()
 
 
-def take_over(server: Any) -> None:
-    """Turn gunicorn's arbiter, which has started, into a ParleyArbiter."""
+def hooks_fault(cfg: Any) -> str | None:
+    """Return a fault if the hooks of Parley's configuration file are missing: it is gone, or another one was read."""
+    hooks = [cfg.settings[name] for name in ("pre_fork", "post_fork", "post_worker_init")]
+    is_missing = any(hook.get() is hook.default for hook in hooks)
+    return "Parley's gunicorn.conf.py was not read" if is_missing else None
+
+
+def take_over(server: Any, config_fault: Callable[[Any], str | None]) -> None:
+    """Turn gunicorn's arbiter, which has started, into a ParleyArbiter.
+
+    `config_fault` returns the reason why a configuration can't work, or None.
+    """
     server.__class__ = ParleyArbiter
+    server.config_fault = config_fault
     server.model_watch = Watch()
     server.boot_pipes, server.leaving = {}, set()
     server.replaced = None
@@ -188,7 +229,8 @@ def take_over(server: Any) -> None:
 
 def before_fork(worker: Any) -> None:
     """Give a worker, which is about to be forked, the pipe in which it tells that it has booted."""
-    worker.boot_pipe = BootPipe()
+    global newest
+    worker.boot_pipe = newest = BootPipe()
 
 
 def after_fork(server: Any, worker: Any) -> None:

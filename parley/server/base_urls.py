@@ -7,6 +7,8 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 API_PATHS = {
+    "ai-gateway.vercel.sh": "/v1",
+    "api.ai21.com": "/studio/v1",
     "api.anthropic.com": "/v1",
     "api.cerebras.ai": "/v1",
     "api.cohere.ai": "/compatibility/v1",
@@ -22,17 +24,48 @@ API_PATHS = {
     "api.perplexity.ai": "",
     "api.together.xyz": "/v1",
     "api.x.ai": "/v1",
+    "api.z.ai": "/api/paas/v4",
+    "ark.cn-beijing.volces.com": "/api/v3",
     "dashscope.aliyuncs.com": "/compatible-mode/v1",
     "dashscope-intl.aliyuncs.com": "/compatible-mode/v1",
     "generativelanguage.googleapis.com": "/v1beta/openai",
     "integrate.api.nvidia.com": "/v1",
     "models.github.ai": "/inference",
+    "open.bigmodel.cn": "/api/paas/v4",
     "openrouter.ai": "/api/v1",
+    "qianfan.baidubce.com": "/v2",
     "router.huggingface.co": "/v1",
 }
 """Path of the OpenAI-compatible API of each provider, empty where it needs none."""
-_OLLAMA = re.compile(r"/api/(chat|generate)$")
-"""Matches a route of Ollama's own API, which has another form."""
+WEBSITES = {
+    "aistudio.google.com": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "chat.openai.com": "https://api.openai.com/v1",
+    "chatgpt.com": "https://api.openai.com/v1",
+    "console.anthropic.com": "https://api.anthropic.com/v1",
+    "console.groq.com": "https://api.groq.com/openai/v1",
+    "console.mistral.ai": "https://api.mistral.ai/v1",
+    "huggingface.co": "https://router.huggingface.co/v1",
+    "openai.com": "https://api.openai.com/v1",
+    "platform.deepseek.com": "https://api.deepseek.com",
+    "platform.openai.com": "https://api.openai.com/v1",
+}
+"""The API behind the host of a provider's web pages."""
+_PAGES = (
+    r"(models?/[^/]+|engines|health\w*|ready|docs|redoc|openapi\.json|generate|invocations|tokenize|props|metrics|ui)"
+)
+"""Pages and routes that a model server has beside its API, as an address bar or an example shows them."""
+WRONG_PATHS: tuple[tuple[str, str, str], ...] = (
+    # Ollama's own API has another form; a gateway may have its API below /api itself.
+    (r".*", r"(.*?)(/v1)?/api/(chat|generate|tags|show|ps|version|embed|embeddings|pull)", r"\1/v1"),
+    (r".*:11434", r"(.*)/api", r"\1/v1"),
+    (r".*", r"(.*/v\d+\w*)/+v\d+\w*", r"\1"),
+    (r".*", rf"(.*/v\d+\w*)/{_PAGES}", r"\1"),
+    (r".*", rf"(|/\w+)/{_PAGES}", r"\1/v1"),
+    (r"api\.cloudflare\.com", r"(/client/v4/accounts/[^/]+/ai)(/run/.*)?", r"\1/v1"),
+    (r"bedrock-runtime\..*", r"(?!.*/openai/v1).*", "/openai/v1"),
+    (r".*\.services\.ai\.azure\.com", "", "/openai/v1"),
+)
+"""Patterns of host and port, and of a path that is wrong there, and the path to write."""
 
 
 def advice(base_url: str) -> str | None:
@@ -41,12 +74,15 @@ def advice(base_url: str) -> str | None:
     host, path = parts.hostname or "", parts.path.rstrip("/")
     if host.endswith((".openai.azure.com", ".cognitiveservices.azure.com")):
         return _azure_advice(parts)
+    if website := WEBSITES.get(host.removeprefix("www.")):
+        return f"{host} is a website: write {website}"
     known = API_PATHS.get(host)
-    if known is not None:
-        return f"the API of {host} is {_at(parts, known)}" if not path.startswith(known) else None
-    if route := _OLLAMA.search(path):
-        return f"{route[0]} is no OpenAI-compatible API: write {_at(parts, path[: route.start()] + '/v1')}"
-    if not path:
+    if known is not None and not path.startswith(known):
+        return f"the API of {host} is {_at(parts, known)}"
+    for netloc, wrong, right in WRONG_PATHS:
+        if re.fullmatch(netloc, parts.netloc.lower()) and (found := re.fullmatch(wrong, path)):
+            return f"{path or host} is no OpenAI-compatible API: write {_at(parts, found.expand(right))}"
+    if not path and known is None:
         return (
             f"it has no path, and most APIs answer below /v1: if calls end with status 404, write {_at(parts, '/v1')}"
         )

@@ -131,7 +131,7 @@ def announce(server: Any, settings: Settings) -> None:
     from parley.server import arbiter, banner
     from parley.telemetry import logs
 
-    arbiter.take_over(server)
+    arbiter.take_over(server, config_fault)
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)

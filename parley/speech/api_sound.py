@@ -194,8 +194,8 @@ def parsed(body: bytes) -> Any:
 
 
 def fields_of(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of all fields of a JSON value, in order, at most six levels deep."""
-    if depth > 6:
+    """Yield the names and values of all fields of a JSON value, in order, at most ten levels deep."""
+    if depth > 10:
         return
     if isinstance(value, dict):
         for inner_name, inner in value.items():

@@ -265,7 +265,8 @@ def folded(text: str) -> str:
 
     One form of accents and full-width characters (NFKC), of quotes, dashes and blanks; nothing invisible. Case counts.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
+    # Before NFKC as well, which takes an acute accent for a blank with an accent.
+    text = unicodedata.normalize("NFKC", text.translate(_ALIKE)).translate(_ALIKE)
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf" and letter not in _VARIATIONS)
     # NFC again: an accent may have been parted from its letter by what is gone now.
     return " ".join(_DASHES.sub(" - ", unicodedata.normalize("NFC", text)).split())

@@ -47,8 +47,8 @@ _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|~~
 # "2*3", and keys such as "*67" unless a star behind them closes an emphasis.
 _STARS = re.compile(r"(?<=\d)\*(?=\d)|(?<!\S)\*#?\d[\d*#]*(?![^\s.,;:!?])(?!.*\S\*(?!\d))")
 _KEPT_STAR = "\u2217"
-_LOOSE_MARK = re.compile(r"\A[\s,.;:!?…)]+(?!\d)|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
+_LOOSE_MARK = re.compile(r"\A(?:\s|[,;:!?…)](?!\d)|\.(?!\w))+|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
+_SIGNS = "*°©®™+−=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _MARKS = ".,;:!?…。！？，、；："
 

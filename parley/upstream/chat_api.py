@@ -187,7 +187,7 @@ class ChatApi:
 
     def _whole_body(self, response: HttpResponse, envelope: Envelope, seconds: float) -> bytes:
         """Return the body of a whole answer; a stream in its place is put together. Raises UpstreamError."""
-        form = form_of(response, seconds)
+        form = form_of(response, seconds, STREAM_LABELS[:1])
         if form is Form.OBJECTS:
             body = response.read(seconds)
             with contextlib.suppress(UpstreamBadResponse):

@@ -51,7 +51,10 @@ FORMS = (
         ),
         words=(
             r"\bapi[ _-]?key (?:is )?(?:not valid|invalid|incorrect|missing|expired|revoked|not found|disabled)",
-            r"\b(?:invalid|incorrect|wrong|expired|missing|no|bad) api[ _-]?key",
+            r"\bapi[ _-]?key (?:is required|has (?:been|expired)|was (?:revoked|disabled|deleted))",
+            r"\b(?:invalid|incorrect|wrong|expired|missing|no|bad|revoked) (?:x-)?api[ _-]?key",
+            r"\bno auth(?:entication|orization)? (?:credentials|header|token)|\bkey (?:is |has been |was )revoked",
+            "(?:无效|错误)的 ?(?:api ?)?(?:key|令牌|密钥)",
             r"\b(?:invalid|incorrect|expired|missing) (?:authentication|credentials|access token|bearer token)",
         ),
     ),
@@ -59,6 +62,7 @@ FORMS = (
         "credit",
         frozenset({400, 404, 422, 429}),
         codes=(
+            "organizationrestricted",
             "(?:insufficient|exceededcurrent)(?:quota|balance|credits?|funds)(?:error)?",
             "billing(?:hard|soft)?limitreached",
             "billingnotactive",
@@ -70,9 +74,26 @@ FORMS = (
             r"\bcredit balance is too low",
             r"\b(?:insufficient|not enough|no more|no remaining|out of) (?:\w+ )?(?:credits?|balance|funds)\b",
             r"\bbilling (?:hard limit|is not active|not active)",
-            r"\baccount (?:is|has been) (?:overdue|suspended|deactivated|in arrears)",
+            r"\baccount (?:(?:is|was|has been) )?(?:overdue|suspended|deactivated|restricted|disabled|in arrears)",
+            r"\baccount is not active",
+            r"\b(?:project|consumer|organi[sz]ation|subscription|team|workspace)\b.{0,60}? (?:is|was|has been|has|been)"
+            r" (?:overdue|suspended|deactivated|restricted|disabled|expired|exceeded its billing)",
+            r"\borgani[sz]ation must be verified",
+            r"\bbalance (?:is )?(?:insufficient|too low|exhausted)",
+            # Gemini, OpenAI: an account's place, which a caller can't mend either.
+            r"\b(?:user location|country|region|territory)\b.{0,40}? not supported|\bunsupported (?:country|region)",
             r"\bpayment (?:is )?required",
             "余额不足|欠费",
+        ),
+    ),
+    FaultForm(
+        # As a 429 such words may tell of a limit by the minute.
+        "credit",
+        frozenset({400, 404, 422}),
+        codes=("budgetexceeded",),
+        words=(
+            r"\b(?:budget|quota|billing limit|spend(?:ing)? limit|usage limit|monthly limit)\b.{0,20}?"
+            r" (?:exceeded|reached|exhausted|used up)|\bexceeded your current quota",
         ),
     ),
     FaultForm(
@@ -110,6 +131,12 @@ FORMS = (
             # OpenRouter, one-api, llama-swap
             r"\bno (?:\w+ )?(?:endpoints?|providers?|channels?|routers?|backends?) (?:\w+ ){0,2}?(?:for|under)\b",
             r"\bLLM Provider NOT provided",
+            r"\bno models? (?:is |are )?(?:currently )?loaded|\bwrong model\b",
+            r"\bno (?:healthy )?deployments? (?:available )?for\b|\bdeployment\b.{0,60}? (?:is )?not ready",
+            # NVIDIA; Bedrock, whose newer models need an inference profile; Azure
+            r"\bfunction\b.{0,80}? not found for account",
+            r"\bon-demand throughput (?:isn.t|is not) supported",
+            r"\boperation does not work with the specified model",
             r"\bmod[eè]le.{0,60}(?:n'existe pas|introuvable|inconnu)|\bmodelo.{0,60}(?:no existe|não existe)",
             "模型.{0,60}(?:不存在|不支持|未找到|下线|停用|找不到)",
         ),

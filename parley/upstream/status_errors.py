@@ -75,7 +75,7 @@ def error_for_status(
     `redactor` masks secrets and addresses in all that is passed on and logged. `own_key` is true if the request bore
     the server's own key. `said` are the caller's words, which are not logged.
     """
-    words = error_forms.read_error(body)
+    words = error_forms.read_refusal(body)
     told = words.message
     if told is None and (title := error_forms.page_title(body)):
         told = f"the upstream answered with status {status} and a page: {title}"

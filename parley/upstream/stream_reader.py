@@ -24,9 +24,16 @@ import time
 from collections.abc import Callable, Iterator
 
 from parley.concurrency import SILENCE, checkpoint
-from parley.errors import AnswerCapped, UpstreamEmptyResponse, UpstreamError, UpstreamIncomplete, UpstreamStalled
+from parley.errors import (
+    AnswerCapped,
+    UpstreamBadResponse,
+    UpstreamEmptyResponse,
+    UpstreamError,
+    UpstreamIncomplete,
+    UpstreamStalled,
+)
 from parley.upstream.timeouts import Timeouts
-from parley.wire import assembly, chunks, sse
+from parley.wire import assembly, chunks, sse, upstream_json
 from parley.wire.chunks import ChunkView, Envelope
 from parley.wire.endings import Endings, is_withheld
 from parley.wire.heard import HeardDetector
@@ -194,7 +201,12 @@ class StreamReader:
         """
         if len(payload) > LARGE_EVENT_BYTES:
             checkpoint()
-        view = chunks.look(payload)
+        try:
+            view = chunks.look(payload)
+        except UpstreamBadResponse:
+            if (mended := upstream_json.mended(payload)) is None:
+                raise
+            return self._look(mended) or [mended]
         # Nearly all chunks do no more than go on.
         if self.is_heard and view.goes_on(self._endings.unfinished):
             return [self.envelope.restamp(payload)] if self._one_envelope else None

@@ -122,6 +122,9 @@ def merged(before: Any, value: Any) -> Any:
         merge(fields, value)
         return fields
     if isinstance(value, list):
+        # An empty list is how some servers write that a text has no more.
+        if not value and before is not None:
+            return before
         # Parts behind a text: the text becomes the first of them.
         entries = before if isinstance(before, list) else []
         entries = ["".join(entries)] if isinstance(entries, Pieces) else entries

@@ -219,7 +219,9 @@ class ChunkView(msgspec.Struct):
         The forms are `{"error": {...}}` (OpenAI), `{"error": "text"}`, `{"object": "error", ...}` (vLLM), a choice with
         `finish_reason: "error"` (OpenRouter), and all of `error_forms.py` where nothing tells of a chunk.
         """
-        reported = self.error if self.error is not None else (self if self.object == "error" else None)
+        # Beside choices an empty error says that there is none.
+        is_reported = self.error or (self.error is not None and not self.choices)
+        reported = self.error if is_reported else (self if self.object == "error" else None)
         if reported is None and not any(choice.finish_reason == "error" for choice in self.choices or ()):
             named = any(value not in (None, msgspec.UNSET) for value in (self.id, self.object))
             is_chunk = named or isinstance(self.choices, list)

@@ -92,6 +92,8 @@ STATUS_OF_NAME = {
     "serviceunavailable": 503,
 }
 """The HTTP status that a code or a type stands for, where an error names no number; letters and digits alone."""
+NO_WORDS = frozenset({"path", "timestamp", "time", "date", "input", "request", "prompt", "stack", "traceback", "help"})
+"""Names under which a refusal says something else than why; all others may hold its words."""
 MAX_PLAIN_CHARACTERS = 500
 """Longest body of plain text that is taken for words."""
 MAX_READ_BYTES = 1 << 16
@@ -108,6 +110,10 @@ _TAG = re.compile(
 )
 # A proxy's page has no words for a caller, but its title tells the operator more than its status.
 _TITLE = re.compile(rb"<title[^<>]{0,100}>([^<>]{1,200})", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(?:\w+:)?(?:error)?(?:message|faultstring)\b[^<>]{0,100}>\s*([^<>]{1,500})<", re.IGNORECASE)
+"""Matches the words of an error in XML, as Azure and AWS write it."""
+_TEXT_FIELD = re.compile(r'"(?:message|msg|detail|error)"\s{0,9}:\s{0,9}("(?:[^"\\]|\\.){1,2000}")', re.IGNORECASE)
+"""Matches words in JSON that is not whole: FastAPI repeats the request behind them, of whatever size."""
 _GZIP = b"\x1f\x8b"
 # A type of problem+json is a URI; "error" says nothing.
 _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
@@ -135,6 +141,48 @@ def read_error(body: bytes, level: int = 0) -> ErrorWords:
         # Half of an object may be half of an answer, which is nobody's error.
         is_words = is_line and not text.startswith(("{", "[", '"'))
         return ErrorWords(message=without_tags(text) if is_words else None)
+
+
+def read_refusal(body: bytes) -> ErrorWords:
+    """Return the words of a body whose status says that it is a refusal, so that they may stand anywhere in it.
+
+    Those of `read_error` go before a text of several words under a name that nobody knows, a line of text with whatever
+    start, and a message in XML or in JSON that broke off.
+    """
+    words = read_error(body)
+    if words.message:
+        return words
+    text = body[:MAX_READ_BYTES].decode("utf-8-sig", "replace").strip()
+    try:
+        # Lenient: other values may stand behind the first, and line breaks in its texts.
+        value, end = json.JSONDecoder(strict=False).raw_decode(text)
+    except (ValueError, RecursionError):
+        return filled(ErrorWords(message=loose_message(text)), words)
+    found = filled(words_of(value), words)
+    # A number in brackets may begin a sentence.
+    message = found.message or unnamed_message(value) or (loose_message(text) if text[end:] else None)
+    return filled(found, ErrorWords(message=message))
+
+
+def loose_message(text: str) -> str | None:
+    """Return the words of a refusal that is no JSON, or only the begin of some; None if it has none."""
+    if found := _ELEMENT.search(text):
+        return found[1].strip()
+    if text.startswith(("{", "[")) and (found := _TEXT_FIELD.search(text)):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(found[1], strict=False))
+    is_line = len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
+    return without_tags(text) if is_line else None
+
+
+def unnamed_message(value: Any, level: int = 0) -> str | None:
+    """Return the first text of several words in a refusal, whatever its name; None if there is none."""
+    if isinstance(value, str):
+        return without_tags(value) if " " in value.strip() else None
+    if level > MAX_LEVELS or not isinstance(value, list | Mapping):
+        return None
+    items = value[:MAX_ITEMS] if isinstance(value, list) else [value[name] for name in value if name not in NO_WORDS]
+    return next(filter(None, (unnamed_message(item, level + 1) for item in items)), None)
 
 
 def first_payload(text: bytes) -> bytes:
@@ -198,8 +246,9 @@ def finish(fields: Mapping[str, Any], inner: ErrorWords, around: ErrorWords) -> 
         return ErrorWords(message=f"{path}: {inner.message}" if path else inner.message, param=path or None)
     metadata = fields.get("metadata")
     # OpenRouter: "Provider returned error", and what the provider said.
-    if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str):
-        said = read_error(raw.encode(errors="replace"), MAX_LEVELS - 3)
+    if isinstance(metadata, Mapping) and (raw := metadata.get("raw")):
+        is_text = isinstance(raw, str)
+        said = read_error(raw.encode(errors="replace"), MAX_LEVELS - 3) if is_text else words_of(raw, MAX_LEVELS - 3)
         if said.message:
             inner = dataclasses.replace(inner, message=f"{inner.message}: {said.message}")
     return filled(inner, around)

@@ -79,7 +79,8 @@ class HeardDetector:
 
     def _hears(self, index: object, delta: Mapping[str, Any]) -> bool:
         content = delta.get("content")
-        if not isinstance(content, str) or not is_heard(delta):
+        # White space alone is not heard, but may be part of a tag.
+        if not isinstance(content, str) or (has_words(content) and not is_heard(delta)):
             return is_heard(delta)
         self._contents[index] = text = without_thoughts(self._contents.get(index, "") + content)
         return is_heard({**delta, "content": None if is_open(text) or may_open(text) else text})

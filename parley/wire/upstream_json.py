@@ -5,6 +5,7 @@ JavaScript client joins them; strict decoders refuse both. Here such a half is r
 same escape.
 """
 
+import contextlib
 import json
 import re
 from typing import Any, NoReturn
@@ -23,12 +24,9 @@ _MASKED = re.compile(rb"(?i)(?:\\ufdd0|\xef\xb7\x90)(d[89a-f][0-9a-f]{2})(?:\\uf
 
 def decode(payload: bytes) -> Any:
     """Return a value decoded. Raises msgspec.DecodeError, or RecursionError for one that is nested too deep."""
-    try:
+    with contextlib.suppress(msgspec.DecodeError):
         return msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        if not holds_half_pair(payload):
-            raise
-    # The standard decoder takes halves; everything else has to be as strict as above.
+    # The standard decoder takes halves, and numbers of any size; everything else has to be as strict as above.
     try:
         return json.loads(payload, parse_constant=_refuse_constant)
     except ValueError as exc:
@@ -60,6 +58,19 @@ def encode(value: Any) -> bytes:
 def holds_half_pair(payload: bytes) -> bool:
     """Return true if a string of the JSON text holds an escape of half a surrogate pair."""
     return (b"\\ud" in payload or b"\\uD" in payload) and any(found[1] for found in _HALF.finditer(payload))
+
+
+def mended(payload: bytes) -> bytes | None:
+    """Return an object in strict JSON that only lenient decoders read; None if it is beyond mending.
+
+    NaN and infinities become null, control characters escapes, and bytes that are no UTF-8 become U+FFFD.
+    """
+    try:
+        text = payload.decode("utf-8-sig", "replace")
+        value = json.loads(text, strict=False, parse_constant=lambda _name: None)
+    except (ValueError, RecursionError):
+        return None
+    return encode(value) if isinstance(value, dict) else None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -288,6 +288,18 @@ def test_a_silent_kept_connection_is_replaced_beside(pool: ConnectionPool, upstr
 
 @pytest.mark.slow
 @pytest.mark.row("RF-22")
+def test_connections_that_die_again_and_again_cost_the_same(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    """What was waited for in vain is no measure of the upstream."""
+    served: set[int] = set()
+    upstream.script = lambda call: [HANG] if call.connection_number in served else HELLO
+    for _ in range(4):
+        with contextlib.closing(asked(pool, suspect_after=0.5)) as answer_:
+            answer_.read(TIMEOUT)
+        served.add(max(numbers(upstream)))
+    assert numbers(upstream) == [1, 1, 2, 2, 3, 3, 4] and max(pool._slowest.values()) < 0.5
+
+
+@pytest.mark.row("RF-22")
 @pytest.mark.parametrize("fresh", [[HANG], [close], [b"SSH-2.0\r\n"], []], ids=["silent", "closing", "junk", "slow"])
 def test_the_kept_connection_may_answer_after_all(
     pool: ConnectionPool, upstream: FakeUpstream, fresh: list[Step]

@@ -67,7 +67,8 @@ def test_steps_find_the_fault_that_one_call_does(value: Any, data: st.DataObject
         return
     expected = at_once(spoilt)
     if expected[0] != "illegal trailing comma before end of object":  # from Python 3.13 on, and at the comma
-        assert in_steps(spoilt) == expected
+        found = in_steps(spoilt)
+        assert (found if isinstance(found, str) else (found[0].partition(";")[0], found[1])) == expected
 
 
 @pytest.mark.parametrize("number", ["1e+9", "-1.5", "12345678901", "1E9", "0.25e-3", "-0"])

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.row("RC-04")
         ('<img src="x.png" alt="A map"><img src="y.png">', "A map"),
         ('<div class="x" style="a: b" hidden>One</div><SPAN STYLE=color:red>two</SPAN>', "One\ntwo"),
         ("<p class=MsoNormal>Word<o:p></o:p></p>", "Word"),
+        ('<p>a</p><ac:structured-macro ac:name="info"><ac:rich-text-body>b</ac:rich-text-body></ac:x-y>', "a\n\nb"),
         ("<p>if (a &lt; b &amp;&amp; c) { List&lt;String&gt; x; }</p>", "if (a < b && c) { List<String> x; }"),
         ("<p>cut off <strong>here", "cut off here"),
         ('<span style="x">cut off here', "cut off here"),

@@ -77,6 +77,57 @@ def test_each_form_gives_its_entries(value: object, expected: list[tuple[str, st
     assert found(value) == expected
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {
+            "qnas": [
+                {"id": "x", "data": {"enabled": True, "questions": {"en": [QUESTION]}, "answers": {"en": [ANSWER]}}}
+            ]
+        },
+        {"id": "x", "data": {"questions": {"en": [QUESTION]}, "answers": {"en": [ANSWER]}}},
+        {"flashcards": [{"front": QUESTION, "back": ANSWER}]},
+        {"total": 1, "results": [{"id": "1", "values": {"question": QUESTION, "answer": ANSWER}}]},
+        [{"document": {"id": "1", "question": QUESTION, "answer": ANSWER}, "highlights": []}],
+        {"rows": [{"row_idx": 0, "row": {"question": QUESTION, "answer": ANSWER}}]},
+        {"Items": [{"question": {"S": QUESTION}, "answer": {"S": ANSWER}}]},
+        {"@type": "QAPage", "mainEntity": {"@type": "Question", "text": QUESTION, "acceptedAnswer": {"text": ANSWER}}},
+        {"site": {"sections": [{"subsections": [{"questions": [{"question": QUESTION, "answer": ANSWER}]}]}]}},
+        {"intents": [{"name": "a/1", "displayName": QUESTION, "messages": [{"text": {"text": [ANSWER]}}]}]},
+        [{"Summary": QUESTION, "Description": ANSWER}],
+        [{"short_description": QUESTION, "text": ANSWER}],
+        {"data": [{"id": 1, "translation": {"title": QUESTION, "content": ANSWER, "locale": "en"}}]},
+    ],
+    ids=[
+        *("Botpress", "Botpress, one", "cards", "HubSpot table", "Typesense", "rows", "DynamoDB", "QAPage", "deep"),
+        *("Dialogflow", "Jira", "ServiceNow", "Gorgias"),
+    ],
+)
+def test_exports_of_further_tools_are_read(tmp_path: Path, value: Any) -> None:
+    assert read(tmp_path, value) == [(QUESTION, ANSWER)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"result": {"points": [{"id": 1, "payload": {"text": ANSWER}, "vector": [0.1]}]}, "status": "ok"},
+        {"vectors": [{"id": "a", "values": [0.1], "metadata": {"text": ANSWER}}], "namespace": ""},
+        {"data": {"items": [{"id": 1, "text": ANSWER}]}},
+        {"ids": ["a", "b"], "documents": [ANSWER, "At the harbour."], "metadatas": None},
+    ],
+    ids=["Qdrant", "Pinecone", "items", "Chroma"],
+)
+def test_texts_without_titles_are_found_at_any_depth(tmp_path: Path, value: Any) -> None:
+    assert ANSWER in [text for _, text in read(tmp_path, value)]
+
+
+def test_a_question_without_an_answer_is_left_out(tmp_path: Path) -> None:
+    other = {"question": "Who?", "is_impossible": True, "answers": [], "plausible_answers": [{"text": "It"}]}
+    (tmp_path / "faq.json").write_text(json.dumps([Q, other]))
+
+    assert [passage.text for passage in documents.load(tmp_path).passages] == ["a"]
+
+
 def test_fields_of_the_file_become_no_passages(tmp_path: Path) -> None:
     value = {
         "@context": "https://schema.org",
@@ -136,6 +187,7 @@ def test_lists_inside_of_an_article_are_its_side_fields(tmp_path: Path) -> None:
     [
         ({"rasa_nlu_data": {"common_examples": [{"text": "hi", "intent": "greet"}]}}, "no answers; import the bot's"),
         ({"$schema": "x", "type": "array", "items": {"$ref": "y"}}, "is a JSON schema"),
+        ([{"id": "1", "data": [{"text": "hi"}], "isTemplate": False}], "take the file of the intent itself"),
     ],
 )
 def test_a_file_without_answers_says_which_one_has_them(value: dict[str, Any], message: str) -> None:

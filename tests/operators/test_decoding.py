@@ -23,6 +23,7 @@ TEXT = "Frage;Antwort\r\nWo?;Grüße, 5 € – „ja“\r\n"
         (TEXT.encode("utf-16-be"), "UTF-16 without a mark"),
         (TEXT.encode("utf-32"), "UTF-32"),
         (TEXT.encode("windows-1252"), "Windows-1252"),
+        (TEXT.encode("mac-roman"), "Mac Roman"),
     ],
 )
 def test_an_encoding_is_told_by_the_bytes(raw: bytes, name: str) -> None:

@@ -53,6 +53,13 @@ def test_markdown_becomes_an_entry_a_heading(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.row("RC-03")
+def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
+    write(tmp_path / "faq.json", '{"question": "q", "answer": "a"}\n{"question": "r", "answer": "b"}\n')
+
+    assert imported(tmp_path / "faq.json") == [("q", "a"), ("r", "b")]
+
+
 def test_text_becomes_one_entry(tmp_path: Path) -> None:
     write(tmp_path / "About us.txt", "# not a heading\nWe mend bicycles.\n")
 

@@ -45,6 +45,24 @@ def test_an_arbiter_that_is_taken_over_waits_for_no_reload() -> None:
     # Python lets an object change to a class of the same layout, as gunicorn's and ours have.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arbiter, "ParleyArbiter", type("Taken", (Started,), {}))
-        arbiter.take_over(server)
+        arbiter.take_over(server, lambda _cfg: None)
     assert (server.replaced, server.leaving, server.boot_pipes) == (None, set(), {})  # type: ignore[attr-defined]
     assert issubclass(ParleyArbiter, arbiter.Arbiter)
+
+
+@pytest.mark.parametrize("others", [1, 0], ids=["another-serves", "the-only-one"])
+def test_a_worker_without_room_ends_no_server(monkeypatch: pytest.MonkeyPatch, others: int) -> None:
+    def no_process(server: ParleyArbiter) -> int:
+        arbiter.before_fork(SimpleNamespace())
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(arbiter.Arbiter, "spawn_worker", no_process)
+    server = ParleyArbiter.__new__(ParleyArbiter)
+    server.boot_pipes, server.WORKERS, server.boot_pause = {}, dict.fromkeys(range(others)), 0.0
+    open_files = len(os.listdir("/proc/self/fd"))
+    if others:
+        assert [server.spawn_worker(), server.spawn_worker(), server.boot_pause] == [None, None, 2.0]
+    else:
+        with pytest.raises(BlockingIOError):
+            server.spawn_worker()
+    assert len(os.listdir("/proc/self/fd")) == open_files

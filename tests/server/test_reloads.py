@@ -169,8 +169,8 @@ def test_streams_that_outlive_a_reloads_grace_are_told(upstream: FakeUpstream) -
         assert b'"code":"server_shutting_down"' in end and b"[DONE]" not in end and end.endswith(b"\r\n0\r\n\r\n")
 
 
-def worked_on(own: Path) -> dict[str, tuple[Path, str]]:
-    """Return files of the project with what a bad deploy may put at their ends or in their place."""
+def worked_on(own: Path) -> dict[str, tuple[Path, str | None]]:
+    """Return files of the project with what a bad deploy may put at their ends or in their place, None for nothing."""
     meta, conf = own / "blueprints" / "meta.py", own / "gunicorn.conf.py"
     return {
         "syntax error": (meta, meta.read_text() + "\ndef broken(:\n"),
@@ -181,6 +181,12 @@ def worked_on(own: Path) -> dict[str, tuple[Path, str]]:
         "no app": (own / "app.py", "application = None\n"),
         "faulty configuration": (conf, conf.read_text() + "\nworkers = 'many'\n"),
         "configuration that does not run": (conf, conf.read_text() + "\nimport no_such_package\n"),
+        "no configuration": (conf, None),
+        "no workers": (conf, conf.read_text() + "\nworkers = 0\n"),
+        "another folder": (conf, conf.read_text() + "\nchdir = '/'\n"),
+        "no folder for workers": (conf, conf.read_text() + "\nworker_tmp_dir = '/no/such/folder'\n"),
+        "a hook that fails in the master": (conf, conf.read_text() + "\ndef pre_fork(server, worker):\n    1 / 0\n"),
+        "a hook of reloads that fails": (conf, conf.read_text() + "\ndef on_reload(server):\n    1 / 0\n"),
     }
 
 
@@ -193,6 +199,12 @@ BAD_DEPLOYS = (
     "no app",
     "faulty configuration",
     "configuration that does not run",
+    "no configuration",
+    "no workers",
+    "another folder",
+    "no folder for workers",
+    "a hook that fails in the master",
+    "a hook of reloads that fails",
 )
 
 
@@ -209,7 +221,7 @@ def test_a_reload_that_can_not_work_costs_no_call(upstream: FakeUpstream, own: P
         before = server.worker_pids()
         file, faulty = worked_on(own)[deploy]
         good = file.read_text() if file.exists() else ""
-        file.write_text(faulty)
+        file.unlink() if faulty is None else file.write_text(faulty)
         server.signal(signal.SIGHUP)
         wait_until(lambda: "reload_failed" in server.output() or "reload_refused" in server.output())
         assert server.worker_pids() == before and upstream.open_calls == 10
@@ -260,7 +272,7 @@ def test_a_worker_that_can_not_start_again_ends_no_other(upstream: FakeUpstream,
         wait_until(lambda: server.output().count("recordings_loaded") == 2)
         file, faulty = worked_on(own)["missing package"]
         good = file.read_text()
-        file.write_text(faulty)
+        file.write_text(str(faulty))
         victim, other = server.worker_pids()
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: server.output().count("no_such_package") >= 2)
@@ -273,7 +285,7 @@ def test_a_worker_that_can_not_start_again_ends_no_other(upstream: FakeUpstream,
 @pytest.mark.row("RF-21")
 def test_a_start_that_can_not_work_still_ends(upstream: FakeUpstream, own: Path) -> None:
     file, faulty = worked_on(own)["missing package"]
-    file.write_text(faulty)
+    file.write_text(str(faulty))
     with (
         pytest.raises(ServerDidNotStart) as raised,
         running_server({"LLM_BASE_URL": upstream.base_url}, cwd=own),

@@ -40,6 +40,7 @@ def spoken(text: str, *, english: bool = True) -> str:
         ("for US and us", "for you ess and us."),
         ("C++ and C", "see plus plus and C."),
         ("a .NET app", "a dot net app."),
+        (".NET, a name", "dot net, a name."),
         ("the W3C", "the W three C."),
         ("a cafe\u0301", "a caffay."),
         ("at O\u2019Hare", "at oh hair."),

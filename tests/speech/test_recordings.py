@@ -310,6 +310,7 @@ def test_the_recordings_of_the_project_have_no_problems():
     [
         ("Cafe\u0301 Muller", "Caf\u00e9 Muller"),
         ("It\u2019s \u201cours\u201d", 'It\'s "ours"'),
+        ("It\u00b4s 5\u2033", "It's 5\""),
         ("\u00abHallo\u00bb", '"Hallo"'),
         ("\u201eHallo\u201c", '"Hallo"'),
         ("Hello\u00a0there,\u3000friend\n", "Hello there, friend"),
@@ -322,7 +323,7 @@ def test_the_recordings_of_the_project_have_no_problems():
         ("\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8"),
     ],
     ids=[
-        *("accents", "quotes", "guillemets", "low quotes", "blanks", "invisible", "ellipsis", "full width"),
+        *("accents", "quotes", "acute", "guillemets", "low quotes", "blanks", "invisible", "ellipsis", "full width"),
         *("dashes", "two hyphens", "hyphens", "jamo"),
     ],
 )

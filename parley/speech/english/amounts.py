@@ -24,6 +24,8 @@ BEFORE |= {"<": "less than ", ">": "more than ", "≤": "at most ", "≥": "at l
 """Signs in front of a number."""
 MEASURED = frozenset("tall wide long deep thick high screen tv monitor display laptop pipe pizza x by".split())  # noqa: SIM905
 """Words behind a number of inches."""
+PRICED = frozenset("a an per each off plus to or".split())  # noqa: SIM905
+"""Words behind an amount of money that stands for itself: "$5-an-hour", but "$5-bill"."""
 PLACES = frozenset("room apt apartment suite unit seat row gate flat platform building bus exit section no".split())  # noqa: SIM905
 """Words before a number whose letter is no unit: "seat 14C"."""
 money_rules = Rules()
@@ -50,10 +52,15 @@ def counted(number: str, one_and_many: tuple[str, str]) -> str:
     return f"{decimal(number)} {one if number == '1' else many}"
 
 
-def unit(symbol: str) -> tuple[str, str] | None:
-    """Return the names of a unit, one and many, also of its square and of what is measured per something, or None."""
+def unit(symbol: str, *, glued: bool = False) -> tuple[str, str] | None:
+    """Return the names of a unit, one and many, also of its square and of what is measured per something, or None.
+
+    `glued` to its number "in" is a unit, and no preposition.
+    """
     if symbol in UNITS:
         return UNITS[symbol]
+    if symbol == "in" and glued:
+        return "inch", "inches"
     if symbol[-1:] in POWERS and symbol[:-1] in UNITS:
         one, many = UNITS[symbol[:-1]]
         return f"{POWERS[symbol[-1]]} {one}", f"{POWERS[symbol[-1]]} {many}"
@@ -80,6 +87,18 @@ def read_money(match: re.Match[str], around: Around) -> str:
         # "dollars" comes behind the next word.
         return before + decimal(number)
     return before + money(sign, number, scale or "") + more
+
+
+@money_rules.add(rf"({CURRENCY})({NUMBER})({SCALE}?)-([A-Za-z]+)((?:-[A-Za-z]+)*)")
+def read_compound_of_money(match: re.Match[str], _around: Around) -> str:
+    """Read "$5-an-hour", "$20-bill" and "$50-million"."""
+    sign, number, scale, word, words = match.groups()
+    if word in SCALE_WORDS:
+        return f"{decimal(number)} {word} {CURRENCIES[sign][0]}{words.replace('-', ' ')}"
+    amount = (
+        money(sign, number, scale) if word in PRICED or "." in number else f"{decimal(number)} {CURRENCIES[sign][0]}"
+    )
+    return f"{amount} {word}{words.replace('-', ' ')}"
 
 
 @money_rules.add(rf"([-−]?)({CURRENCY}?)(\d{{1,3}}(?:\.\d{{3}})*|\d+),(\d{{2}})([€$£]?)")
@@ -197,7 +216,7 @@ def read_number(match: re.Match[str], around: Around) -> str | None:
 def with_ending(number: str, behind: str, around: Around) -> str | None:
     """Return a number with what is glued to it: a unit, a scale, words; None if it is none of them."""
     is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
-    if not is_letter and (names := unit(behind)):
+    if not is_letter and (names := unit(behind, glued=True)):
         return counted(number, names)
     if behind[0] == "-" and (names := unit(behind[1:])):
         return f"{decimal(number)} {names[0]}"

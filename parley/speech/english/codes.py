@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 from parley.speech.english.amounts import NUMBER, VULGAR, money
-from parley.speech.english.numbers import cardinal, decimal, digits, ordinal
+from parley.speech.english.numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.ranges import CODING
 from parley.speech.english.tables import CODES, CURRENCIES, REFERENCES, SCALE_WORDS, SIGNS, TOP_LEVEL
 from parley.speech.normalization import Around, Marked, Rules, has_digits
@@ -160,8 +160,30 @@ def read_keys(match: re.Match[str], around: Around) -> str:
 @rules.add(r"((?:mid|early|late|pre|post|sub|non|over|under|all|top|age|ages|aged))-(.*\d.*)", re.IGNORECASE)
 def read_prefix(match: re.Match[str], around: Around) -> str | None:
     """Read "mid-1990s" and "post-2020"."""
-    reading = around.read(match[2])
+    # "under-5s": children, not seconds.
+    group = re.fullmatch(r"(\d{1,2})s", match[2])
+    reading = plural(cardinal(int(group[1]))) if group else around.read(match[2])
     return f"{match[1]} {reading}" if reading else None
+
+
+@rules.add(r"([FC])Y['’]?(\d{4}|\d\d)(?:[-–/](\d{4}|\d\d))?")
+def read_fiscal_year(match: re.Match[str], _around: Around) -> str:
+    """Read "FY24" and "FY2023-24"."""
+    years = [year(int(one)) if len(one) == 4 else cardinal(int(one)) for one in match.groups()[1:] if one]
+    return f"{'fiscal' if match[1] == 'F' else 'calendar'} year {' to '.join(years)}"
+
+
+@rules.add(r"(§§?)(\d.*)")
+def read_section(match: re.Match[str], around: Around) -> str | None:
+    """Read "§12" and "§§12–14"."""
+    reading = around.read(match[2])
+    return f"section{'s' if len(match[1]) > 1 else ''} {reading}" if reading else None
+
+
+@rules.add(r"(\d{1,3})\(([a-z]{1,3})\)?")
+def read_paragraph(match: re.Match[str], _around: Around) -> str:
+    """Read "4(a)"."""
+    return f"{cardinal(int(match[1]))} {match[2]}"
 
 
 @rules.add(r"(?:[\w.%+-]+@)(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE, words=True)
@@ -225,7 +247,7 @@ def remainder(text: str, read: Callable[[str], str | None]) -> str:
             spoken.append(reading if not has_digits(reading) else digits(re.sub(r"\D", "", piece)))
         elif has_digits(piece):
             spoken.append(numeral(piece, follows=follows))
-        elif piece in "-−" and ("=" in text or not place):
+        elif piece in "-−" and ("=" in text or not place or pieces[place - 1] in "^*/("):
             spoken.append("minus")
         else:
             spoken.append(sign(piece, is_between=follows and place + 1 < len(pieces)))

@@ -7,7 +7,7 @@ range: then they may be the groups of a phone number or a code.
 import re
 from collections.abc import Callable
 
-from parley.speech.english.amounts import CURRENCY, NUMBER, SCALE, counted, money, unit
+from parley.speech.english.amounts import BEFORE, CURRENCY, NUMBER, SCALE, counted, money, unit
 from parley.speech.english.numbers import cardinal, decimal, ordinal, year
 from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
 from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
@@ -22,7 +22,7 @@ CODING = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words beside numbers that are read digit by digit."""
-_UNIT = rf"(?:{'|'.join(re.escape(symbol) for symbol in sorted(UNITS, key=len, reverse=True))})[²³]?"
+_UNIT = rf"(?:{'|'.join(re.escape(symbol) for symbol in sorted((*UNITS, 'in'), key=len, reverse=True))})[²³]?"
 rules = Rules()
 
 
@@ -65,8 +65,34 @@ def years(first: Match, second: Match, around: Around) -> str | None:
 
 
 def alike(first: Match, second: Match, around: Around) -> str | None:
-    """Read two ends that are read by themselves: ordinals, decades."""
-    return f"{around.read(first[0])} to {around.read(second[0])}"
+    """Read two ends that are read by themselves: ordinals, decades, versions, seats."""
+    return f"{around.read(first[0]) or first[0]} to {around.read(second[0]) or second[0]}"
+
+
+def fractions(first: Match, second: Match, around: Around) -> str | None:
+    """Read "1/2-1" and "1–1½", and "1-1/2" as one and a half."""
+    part = around.read(second[1]) if second[1] else None
+    if first[0].isdecimal() and part:
+        return f"{around.read(first[0])} and {re.sub('^one ', 'an ' if 'eighth' in part else 'a ', part)}"
+    if first[0].isdecimal() and second[0].isdecimal():
+        return None
+    return alike(first, second, around)
+
+
+def quarters(first: Match, second: Match, around: Around) -> str | None:
+    """Read the "2023-Q1" of "Q3 2023-Q1 2024"."""
+    return alike(first, second, around) if re.fullmatch(r"[QH]\d", around.before) else None
+
+
+def scaled(first: Match, second: Match, _around: Around) -> str | None:
+    """Read "10-20k" and "5M–10M"."""
+    begin = f" {SCALE_SUFFIXES[first[2].lower()]}" if first[2] and first[2] != second[2] else ""
+    return f"{decimal(first[1])}{begin} to {decimal(second[1])} {SCALE_SUFFIXES[second[2].lower()]}"
+
+
+def places(first: Match, second: Match, around: Around) -> str | None:
+    """Read "A1-B2" and "12A-14C", unless it is a code."""
+    return None if around.sentence & CODING else alike(first, second, around)
 
 
 def names(first: Match, second: Match, _around: Around) -> str | None:
@@ -117,8 +143,12 @@ def quantities(first: Match, second: Match, around: Around) -> str | None:
         # "50-50"
         return f"{decimal(first[2])} {decimal(second[2])}"
     minus = ["minus " if end[1] else "" for end in (first, second)]
-    begin = counted(first[2], unit(first[3]) or ("", "")) if first[3] not in (None, symbol) else decimal(first[2])
-    end = counted(second[2], unit(symbol) or ("", "")) if symbol else decimal(second[2])
+    begin = (
+        counted(first[2], unit(first[3], glued=True) or ("", ""))
+        if first[3] not in (None, symbol)
+        else decimal(first[2])
+    )
+    end = counted(second[2], unit(symbol, glued=True) or ("", "")) if symbol else decimal(second[2])
     return f"{minus[0]}{begin} to {minus[1]}{end}"
 
 
@@ -136,6 +166,8 @@ def _are_numbers(first: str, second: str, around: Around) -> bool:
 
 TIME = r"(\d{1,2})(?:[:.](\d{2}))?((?i:[ap]\.?m\.?))?"
 YEAR = r"(?:1[1-9]|20)\d\d"
+FRACTION = r"(\d{1,2}/\d{1,2})|\d{0,3}[½⅓⅔¼¾⅛]|\d{1,3}"
+HEIGHT = r"\d['′’]\d{1,2}[\"″”]?"
 DECADE = r"['’‘]?(?:(?:1[1-9]|20)?\d0)['’]?s"
 AMOUNT = rf"({CURRENCY})?({NUMBER})({SCALE})?([€$£¥₹₩])?"
 QUANTITY = rf"([-−])?({NUMBER})({_UNIT})?"
@@ -146,12 +178,21 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (rf"{TIME}|(?i:[ap]\.?m\.?)", r"\d{1,2}(?::\d{2})?(?i:[ap]\.?m\.?)?|noon|midnight|midday|late", until),
         (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
+        (FRACTION, "", fractions),
         (YEAR, rf"{YEAR}|\d\d", years),
+        (YEAR, r"[QH]\d", quarters),
+        (r"['’‘]\d\d", "", alike),
+        (HEIGHT, "", alike),
+        (r"v\d+(?:\.\d+)*", "", alike),
+        (r"\d{1,3}\([a-z]{1,3}\)?", "", alike),
+        (r"(?:pre-)?K", r"\d{1,2}", alike),
         (DECADE, "", alike),
         (r"\d+(?i:st|nd|rd|th)", "", alike),
         (r"([A-Za-z]{3,9})\.?", "", names),
         (r"[A-Z]", "", letters),
         (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
+        (r"[A-Z]\d{1,2}|\d{1,3}[A-F]", "", places),
+        (rf"({NUMBER})([kKMB]|[mb]n)?", rf"({NUMBER})([kKMB]|[mb]n)", scaled),
         (AMOUNT, "", amounts),
         (QUANTITY, "", quantities),
         (NUMBER, rf"({NUMBER})-?([a-z]+(?:-[a-z]+)*)", compound),
@@ -161,7 +202,9 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
 
 @rules.add(r".+[-–—−].+", words=True)
 def read_range(match: re.Match[str], around: Around) -> str | None:
-    """Read a word whose dash stands for "to"."""
+    """Read a word whose dash stands for "to", with a sign in front of all of it: "~50-60"."""
+    if match[0][0] in "~≈<>≤≥±" and (reading := around.read(match[0][1:])):
+        return BEFORE[match[0][0]] + reading
     for dash in re.finditer(DASH, match[0][1:-1]):
         begin, end = match[0][: dash.start() + 1], match[0][dash.end() + 1 :]
         for first, second, read in RANGES:
