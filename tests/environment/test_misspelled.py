@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from parley.environment.env_file import parse
-from parley.environment.misspelled import DOOR, DoorLeftOpen, ignored, is_slip, meant
+from parley.environment.misspelled import CALLER_KEYS, OpenByMistake, ignored, is_slip, meant
 from parley.settings import names
 
 pytestmark = pytest.mark.row("RF-15")
 OURS = names()
-DOORS = """
+NAMES_OF_KEYS = """
     API_KEY APIKEY APIKEYS api_keys Api_Keys API-KEYS PARLEY_API_KEYS PARLEY_API_KEY parley_api_keys PARLEY_KEY
     PARLEY_KEYS PARLEY_TOKEN PARLEY_SECRET API_KEYS_FILE API_KEY_FILE API_KEY_1 API_KEYS_2 API_KESY API_KEYSS API_KEEYS
     ALLOWED_API_KEYS VALID_API_KEYS SERVER_API_KEYS CALLER_API_KEYS
@@ -26,9 +26,9 @@ OTHERS = """
 """
 
 
-@pytest.mark.parametrize("name", DOORS.split())
+@pytest.mark.parametrize("name", NAMES_OF_KEYS.split())
 def test_names_that_look_like_the_doors_key_are_found(name: str) -> None:
-    assert meant(name, OURS) == DOOR
+    assert meant(name, OURS) == CALLER_KEYS
 
 
 @pytest.mark.parametrize("name", OTHERS.split())
@@ -80,7 +80,7 @@ def test_what_is_set_or_empty_is_passed_over() -> None:
 @pytest.mark.parametrize(("variable", "line"), [("API_KEY", ""), ("X", "API_KEYS: hunter2"), ("X", "api-key=hunter2")])
 def test_a_door_left_open_by_mistake_is_refused(variable: str, line: str) -> None:
     for keys in ({}, {"API_KEYS": " "}):
-        with pytest.raises(DoorLeftOpen, match=r"API_KEYS.*\? Without API_KEYS the server would be open") as raised:
+        with pytest.raises(OpenByMistake, match=r"API_KEYS.*\? Without API_KEYS the server would be open") as raised:
             ignored({variable: "hunter2", **keys}, parse(line), OURS)
         assert "hunter2" not in str(raised.value)
 
