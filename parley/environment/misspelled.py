@@ -14,9 +14,9 @@ from parley.environment.env_file import EnvFile
 
 CALLER_KEYS = "API_KEYS"
 """The setting without which everybody is let in."""
-LEAST_LETTERS = 7
+MIN_LETTERS = 7
 """Letters that a name must have to be near another one by a slip of the pen; DB_DIR is not KB_DIR."""
-LEAST_LETTERS_REPLACED = 8
+MIN_LETTERS_REPLACED = 8
 """Letters that it must have if one is replaced; APP_KEYS is not API_KEYS."""
 _PREFIX, _ENDINGS = re.compile("^PARLEY"), re.compile("(FILE|LIST|NAME|MS|SECONDS?|SECS?|[0-9]+)$")
 _CALLER_KEYS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
@@ -108,7 +108,7 @@ def is_slip(typed: str, wanted: str) -> bool:
     if f"{typed}S" == wanted or f"{wanted}S" == typed:
         return True
     short, long = sorted((typed, wanted), key=len)
-    if len(short) < LEAST_LETTERS:
+    if len(short) < MIN_LETTERS:
         return False
     at = next((place for place, (one, other) in enumerate(zip(short, long, strict=False)) if one != other), len(short))
     if len(short) + 1 == len(long):
@@ -116,7 +116,7 @@ def is_slip(typed: str, wanted: str) -> bool:
     if len(short) != len(long):
         return False
     is_exchanged = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
-    return is_exchanged or (len(short) >= LEAST_LETTERS_REPLACED and short[at + 1 :] == long[at + 1 :])
+    return is_exchanged or (len(short) >= MIN_LETTERS_REPLACED and short[at + 1 :] == long[at + 1 :])
 
 
 def leaves_out_a_word(words: list[str], wanted: list[str]) -> bool:
