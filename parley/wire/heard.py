@@ -59,7 +59,10 @@ HEARD_FIELDS: Mapping[str, Callable[[Any], bool]] = {
 Thoughts are in none of them: `reasoning_content`, `reasoning`, `reasoning_details`, `thinking`, `thinking_blocks`.
 """
 WITHHELD_REASONS = frozenset(
-    {"blocklist", "content_filter", "guardrail_intervened", "prohibited_content", "refusal", "safety", "sensitive"}
+    {
+        *("blocklist", "content_filter", "content_filtered", "error_toxic", "guardrail_intervened", "image_safety"),
+        *("prohibited_content", "recitation", "refusal", "safety", "sensitive", "spii"),
+    }
 )
 """Finish reasons, in small letters, of an answer that was withheld on purpose."""
 
@@ -71,12 +74,12 @@ def is_heard(fields: Mapping[str, Any]) -> bool:
     for note in notes.values() if isinstance(notes, dict) else ():
         if isinstance(note, dict) and note.get("thought") is True:
             return False
-    return any(value and HEARD_FIELDS[name](value) for name, value in fields.items() if name in HEARD_FIELDS)
+    return any(HEARD_FIELDS[name](value) for name, value in fields.items() if name in HEARD_FIELDS)
 
 
 def is_withheld(finish_reason: Any) -> bool:
     """Return True for the finish reason of an answer that was withheld on purpose."""
-    return str(finish_reason).lower() in WITHHELD_REASONS
+    return str(finish_reason).lower().replace("-", "_") in WITHHELD_REASONS
 
 
 class HeardDetector:
