@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from parley.wire.chunks import ChunkView
-from parley.wire.content import words_of
+from parley.wire.content import is_thought, words_of
 
 _UNSPOKEN = re.compile(r"[\s\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*")
 """White space and the marks of Unicode that have no sound: text of these alone is no word."""
@@ -70,10 +70,8 @@ WITHHELD_REASONS = frozenset(
 def is_heard(fields: Mapping[str, Any]) -> bool:
     """Return True if a caller hears anything of a delta or a message, marks in its content aside."""
     # Gemini writes thoughts into the content, and tells so beside it: {"google": {"thought": true}}.
-    notes = fields.get("extra_content")
-    for note in notes.values() if isinstance(notes, dict) else ():
-        if isinstance(note, dict) and note.get("thought") is True:
-            return False
+    if is_thought(fields):
+        return False
     return any(HEARD_FIELDS[name](value) for name, value in fields.items() if name in HEARD_FIELDS)
 
 
@@ -148,6 +146,8 @@ def _is_message_heard(message: Any) -> bool:
     """Return True if a caller hears anything of a message, or if it has a form that is not known here."""
     if not isinstance(message, dict):
         return message is not None
+    # The note counts for a piece; in a whole message only marks part the thoughts from the rest.
+    message = {**message, "extra_content": None}
     content = message.get("content")
     if not isinstance(content, str):
         return is_heard(message)
