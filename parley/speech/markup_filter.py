@@ -269,7 +269,8 @@ class MarkupFilter:
         """Return the next markup that is complete, None if there is none yet."""
         scope = self._inside or _OUTSIDE
         text, start = self._last + self._held, len(self._last)
-        # perf: saves nine tenths (1.9 MB of tags) and a quarter of a piece: only markup near the end may be a part of longer markup.
+        # perf: saves nine tenths (1.9 MB of tags) and a quarter of a piece: only markup near the end may be a part of
+        # longer markup.
         near_end = len(text) if at_end else len(text) - scope.reach
         for match in scope.pattern.finditer(text, start):
             if match.start() >= near_end and not at_end and match.start() >= scope.begun(text, start):
