@@ -27,7 +27,7 @@ NEWS_SECONDS = 0.004
 """Shortest wait for a slot, in seconds: a client that has left may be noticed one pass of the event loop later."""
 FREED_SECONDS = 0.15
 """Longest wait for a slot, in seconds, while a turn is ending whose slot the call could take."""
-MOST_WAITING = 128
+MAX_WAITING = 128
 """Most calls that wait for a slot at the same time; one more is refused at once."""
 UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds in each unit of `RATE_LIMIT`."""
@@ -140,7 +140,7 @@ class Admission:
         self._by_holder[holder] += 1
 
     def _wait_for_slot(self, turn: "Turn", holder: str) -> None:
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._refuse(holder)
         granted = Event()
         self._waiting[turn] = holder, granted

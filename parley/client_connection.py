@@ -27,7 +27,7 @@ from parley.concurrency import checkpoint
 from parley.errors import InvalidRequest, RequestTimeout, RequestTooLarge
 from parley.wire import sse
 
-MOST_REFUSALS = 10
+MAX_REFUSALS = 10
 """Refused requests in a row that one connection may send before it is closed."""
 DISCARD_BYTES = 1 << 24
 """Largest rest of a refused body that is read away, for the sake of a client that reads its answer only then."""
@@ -119,9 +119,9 @@ class ClientConnection:
         self.refusals = 0
 
     def refused(self) -> None:
-        """Note that the request was refused; after MOST_REFUSALS in a row the connection closes with this answer."""
+        """Note that the request was refused; after MAX_REFUSALS in a row the connection closes with this answer."""
         self.refusals += 1
-        if self.refusals >= MOST_REFUSALS:
+        if self.refusals >= MAX_REFUSALS:
             self.close_after_answer()
 
     def close_after_answer(self) -> None:

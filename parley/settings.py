@@ -378,7 +378,7 @@ def ignored() -> list[str]:
     try:
         file = env_file.load(Path(ENV_FILE))
         return misspelled.ignored(os.environ, file, names())
-    except (env_file.EnvFileError, misspelled.DoorLeftOpen) as fault:
+    except (env_file.EnvFileError, misspelled.OpenByMistake) as fault:
         raise SettingsError(str(fault)) from None
 
 

@@ -288,7 +288,7 @@ def test_a_slot_is_waited_for_no_longer_than_its_limit() -> None:
 def test_only_so_many_wait() -> None:
     line = Line(Admission(1))
     line.come("a")
-    waiting = [line.come(f"waiting-{number}") for number in range(module.MOST_WAITING)]
+    waiting = [line.come(f"waiting-{number}") for number in range(module.MAX_WAITING)]
     refused = line.come("one too many")
 
     assert isinstance(refused.value, ServerOverloaded)

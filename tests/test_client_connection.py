@@ -193,14 +193,14 @@ def test_on_a_connection_that_closes_the_rest_is_not_taken_apart(
 
 
 def test_a_connection_closes_after_a_few_refusals_in_a_row(connection: ClientConnection) -> None:
-    for closing in [False] * (client_connection.MOST_REFUSALS - 1) + [True]:
+    for closing in [False] * (client_connection.MAX_REFUSALS - 1) + [True]:
         connection.begin(Request())
         connection.refused()
         assert connection.is_closing is closing
 
 
 def test_an_accepted_request_forgives_the_refusals_before(connection: ClientConnection) -> None:
-    for _ in range(client_connection.MOST_REFUSALS):
+    for _ in range(client_connection.MAX_REFUSALS):
         connection.begin(Request())
         connection.refused()
         connection.begin(Request())

@@ -25,7 +25,7 @@ from parley.speech.word_timing import Word
 from parley.turn import Batches, FallbackSpoken, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
-from parley.wire.content import PairJoiner, join_halves, words_in
+from parley.wire.content import PairJoiner, Words, is_thought, join_halves, words_in
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -258,7 +258,7 @@ class _AnswerReader:
             self._envelope.calls_tool = True
         if choice.ends:
             self.finish_reason = choice.reason or "stop"
-        said = words_in(delta)
+        said = Words() if is_thought(delta) else words_in(delta)
         if said.unsaid:
             self._record.note_unsaid(said.unsaid)
         # An emoji or a rare ideogram may come in two chunks.

@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 from parley.environment.env_file import EnvFile
 
-DOOR = "API_KEYS"
+CALLER_KEYS = "API_KEYS"
 """The setting without which everybody is let in."""
-LEAST_LETTERS = 7
+MIN_LETTERS = 7
 """Letters that a name must have to be near another one by a slip of the pen; DB_DIR is not KB_DIR."""
-LEAST_LETTERS_REPLACED = 8
+MIN_LETTERS_REPLACED = 8
 """Letters that it must have if one is replaced; APP_KEYS is not API_KEYS."""
 _PREFIX, _ENDINGS = re.compile("^PARLEY"), re.compile("(FILE|LIST|NAME|MS|SECONDS?|SECS?|[0-9]+)$")
-_DOORS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
+_CALLER_KEYS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
 """Further names, without marks, under which people look for API_KEYS."""
 _OF_PARLEY = re.compile("PARLEY.*(KEYS?|TOKENS?|SECRETS?|PASSWORDS?)")
 """Names, without marks, that can only mean a key to Parley."""
 
 
-class DoorLeftOpen(Exception):
+class OpenByMistake(Exception):
     """No key is set, and one seems to be meant; the message names what was meant, and never quotes it."""
 
 
@@ -39,13 +39,13 @@ class Ignored(NamedTuple):
 def ignored(environ: Mapping[str, str], file: EnvFile | None, settings: Collection[str]) -> list[str]:
     """Return a sentence for each variable, and each line of the file, that was meant to be a setting and is none.
 
-    A name is passed over if the setting that it may mean is set. Raises DoorLeftOpen.
+    A name is passed over if the setting that it may mean is set. Raises OpenByMistake.
     """
     found = in_environment(environ, settings) + (in_file(file, environ, settings) if file else [])
     unset = [one for one in found if not environ.get(one.wanted or "", "").strip()]
     for wanted, fault in unset:
-        if wanted == DOOR:
-            raise DoorLeftOpen(f"{fault} Without {DOOR} the server would be open to everybody")
+        if wanted == CALLER_KEYS:
+            raise OpenByMistake(f"{fault} Without {CALLER_KEYS} the server would be open to everybody")
     return [one.fault for one in unset]
 
 
@@ -73,7 +73,7 @@ def in_file(file: EnvFile, environ: Mapping[str, str], settings: Collection[str]
         # And all before the first mark of an assignment: `API KEYS=x`, `api.keys=x`.
         words = [*re.findall(r"[A-Za-z][A-Za-z0-9_-]*", line), re.split("[=:]", line, maxsplit=1)[0]]
         near = [word if word in settings else meant(word, settings) for word in words]
-        wanted = DOOR if DOOR in near else next(filter(None, near), None)
+        wanted = CALLER_KEYS if CALLER_KEYS in near else next(filter(None, near), None)
         hint = f"; {wanted}=...?" if wanted else ""
         found.append(Ignored(wanted, f".env line {number} is not NAME=value{hint}"))
     return found
@@ -89,8 +89,8 @@ def meant(name: str, settings: Collection[str]) -> str | None:
     for wanted in (_PREFIX.sub("", letters), bare):
         if wanted in by_letters:
             return by_letters[wanted]
-    if _DOORS.fullmatch(bare) or _OF_PARLEY.fullmatch(letters):
-        return DOOR
+    if _CALLER_KEYS.fullmatch(bare) or _OF_PARLEY.fullmatch(letters):
+        return CALLER_KEYS
     words = name.upper().split("_")
     for other, setting in by_letters.items():
         if is_slip(bare, other) or leaves_out_a_word(words, setting.split("_")):
@@ -108,7 +108,7 @@ def is_slip(typed: str, wanted: str) -> bool:
     if f"{typed}S" == wanted or f"{wanted}S" == typed:
         return True
     short, long = sorted((typed, wanted), key=len)
-    if len(short) < LEAST_LETTERS:
+    if len(short) < MIN_LETTERS:
         return False
     at = next((place for place, (one, other) in enumerate(zip(short, long, strict=False)) if one != other), len(short))
     if len(short) + 1 == len(long):
@@ -116,7 +116,7 @@ def is_slip(typed: str, wanted: str) -> bool:
     if len(short) != len(long):
         return False
     is_exchanged = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
-    return is_exchanged or (len(short) >= LEAST_LETTERS_REPLACED and short[at + 1 :] == long[at + 1 :])
+    return is_exchanged or (len(short) >= MIN_LETTERS_REPLACED and short[at + 1 :] == long[at + 1 :])
 
 
 def leaves_out_a_word(words: list[str], wanted: list[str]) -> bool:

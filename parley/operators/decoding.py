@@ -13,13 +13,13 @@ from parley.environment.env_file import BYTE_ORDER_MARKS
 
 NAMES = {"utf-8-sig": "UTF-8 with a byte order mark", "utf-16": "UTF-16", "utf-32": "UTF-32"}
 """Our names for the encodings that a byte order mark tells."""
-MOST_IN_RUNS = 0.2
+MAX_IN_RUNS = 0.2
 """Share of the characters above ASCII that may stand three or more in a row in a text of Western Europe."""
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 WESTERN = {"windows-1252": "Windows-1252", "mac-roman": "Mac Roman", "cp850": "the code page of DOS"}
 """Encodings of Western Europe, the most frequent first, with our names for them."""
-MOST_MISPLACED = 0.1
+MAX_MISPLACED = 0.1
 """Share of the characters above ASCII that may stand where they don't belong."""
 # "FŸnf" is "Fünf" in Mac Roman, "Gr„fin" is "Gräfin" in DOS, "³añcuch" is Polish.
 _MISPLACED = re.compile(
@@ -90,9 +90,9 @@ def western(raw: bytes, fault: int) -> tuple[str, str]:
     texts = {name: raw.decode(encoding, "replace") for encoding, name in WESTERN.items()}
     misplaced = {name: text.count("\ufffd") + len(_MISPLACED.findall(text)) for name, text in texts.items()}
     likeliest = min(misplaced, key=lambda name: misplaced[name])
-    text = texts[likeliest] if misplaced[likeliest] <= high * MOST_MISPLACED else ""
+    text = texts[likeliest] if misplaced[likeliest] <= high * MAX_MISPLACED else ""
     in_runs = sum(len(run) for run in _HIGH_RUN.findall(text))
-    if not text or in_runs > max(3, high * MOST_IN_RUNS):
+    if not text or in_runs > max(3, high * MAX_IN_RUNS):
         raise Undecodable(
             f"is neither UTF-8 nor Windows-1252 (line {line}); name its encoding, for example `--encoding windows-1251`"
             " (Cyrillic), shift_jis or gb18030"

@@ -22,7 +22,7 @@ SUMMED = ("counter", "histogram")
 """Kinds of metrics whose values outlive their process."""
 ENDED = "ended"
 """In the name of a file the place of the process id, for all processes that have ended."""
-MOST_TRIES = 3
+MAX_TRIES = 3
 """Folders that are created in turn, because another start may take an unlocked one for that of a dead master."""
 
 
@@ -36,7 +36,7 @@ class MetricFolder:
         with tempfile.TemporaryFile(dir=parent) as probe:
             # Workers map these files into memory: on a full disk the first write would kill the worker (SIGBUS).
             os.posix_fallocate(probe.fileno(), 0, workers * WORKER_BYTES)
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
             self._lock = os.open(Path(self.path, OWNER_LOCK), os.O_RDWR | os.O_CREAT, 0o600)
             if is_free(self._lock) and Path(self.path, OWNER_LOCK).exists():

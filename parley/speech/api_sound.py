@@ -50,7 +50,7 @@ STEP_CHARACTERS = 1 << 18
 """Characters of base64 that are decoded in one step; a multiple of four."""
 STEP_BYTES = 1 << 16
 """Bytes of samples that are converted in one step."""
-LEAST_CHARACTERS = 64
+MIN_CHARACTERS = 64
 """Least characters of a text that is taken for sound: words look like base64, too."""
 FILES = (b"ID3", *sound_file.KINDS, *sound_file.FOREIGN_STARTS)
 OBJECTS = (b'{"', b"{ ", b"{\n", b"{\r", b"{}", b"[{", b"[ ", b"[\n")
@@ -177,7 +177,7 @@ def sound_of_json(body: bytes, samples: Format, on_error: OnError) -> tuple[byte
         if isinstance(value, int) and RATE_NAMES.fullmatch(name) and value in RATES_HZ:
             rate = value
         # Ids, links and words are short, or no base64.
-        elif isinstance(value, str) and len(value) >= LEAST_CHARACTERS and (sound := sound_of_text(value)):
+        elif isinstance(value, str) and len(value) >= MIN_CHARACTERS and (sound := sound_of_text(value)):
             (named if AUDIO_NAMES.fullmatch(name) else other).append(sound)
     if not named and not other:
         raise on_error(body)
@@ -308,7 +308,7 @@ def _of_text(received: Iterator[bytes], samples: Format, rate: int, on_error: On
     """Yield the sound of base64 without anything around it. Raises what `on_error` returns for any other text."""
     text = _whole(received)
     sound = sound_of_text(text.decode("latin-1").strip().strip('"'))
-    if len(text) < LEAST_CHARACTERS or not sound:
+    if len(text) < MIN_CHARACTERS or not sound:
         raise on_error(text)
     yield from decoded(iter([sound]), samples, rate, on_error)
 

@@ -44,11 +44,11 @@ ENDLESS = "the speech synthesis did not finish in time"
 SILENT = "the speech synthesis fell silent"
 MAX_REASON_CHARACTERS = 200
 """Limit on the reason in the log."""
-MOST_ATTEMPTS = 2
+MAX_ATTEMPTS = 2
 """Limit on the attempts at one clause."""
 PAUSE_SECONDS = 0.05
 """Seconds before the second attempt, if the API names no time."""
-LEAST_MS = 20
+MIN_MS = 20
 """Least sound that is passed on, and that counts as a sign of life, in milliseconds."""
 FORMAT_HEADERS = ("content-type", "x-sample-rate", "x-audio-sample-rate", "sample-rate")
 """Headers that may tell the form of raw samples."""
@@ -119,7 +119,7 @@ class ApiVoice:
             **({"authorization": f"Bearer {api.key}"} if api.key else {}),
         }
         self._format = FORMATS[0]
-        self._least_bytes = pacing.chunk_bytes(rate, LEAST_MS)
+        self._least_bytes = pacing.chunk_bytes(rate, MIN_MS)
         self.rate = rate
         self.english = api.language == "en"
         self.description = f"{api.voice} of {api.model} at {api.base_url}"
@@ -145,7 +145,7 @@ class ApiVoice:
     def _attempts(self, text: str) -> Iterator[bytes]:
         """Yield the sound of a text; an attempt that fails before its sound is repeated where that may help."""
         deadline = time.monotonic() + self._api.precommit
-        for attempts_left in reversed(range(MOST_ATTEMPTS)):
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
             begun = False
             try:
                 with contextlib.closing(self._attempt(text, deadline)) as pieces:

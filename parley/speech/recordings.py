@@ -7,6 +7,7 @@ of a table. Decoding is in `sound_file`.
 
 import os
 import re
+import shlex
 import stat
 import unicodedata
 from collections.abc import Iterable
@@ -153,9 +154,9 @@ def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
 
     Raises no error for the content of the folder: see `problems`.
     """
-    if not NAME_PATTERN.fullmatch(name):
-        return Recording(name, (f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'",))
-    problems: list[str] = []
+    problems = problems_of_name(name)
+    if not name.isprintable():
+        return Recording(name, tuple(problems))
     # Either half is used without the other: a bad text must not silence a good sound, nor the reverse.
     transcript, sound, utterance, command = None, None, None, None
     try:
@@ -182,6 +183,13 @@ def read(folder: Path, name: str, files: Files, rate: int) -> Recording:
     return Recording(name, tuple(problems), command, transcript, sound, utterance)
 
 
+def problems_of_name(name: str) -> list[str]:
+    """Return the problem of a recording's name, if any. It can be played all the same, unless it can't be printed."""
+    if NAME_PATTERN.fullmatch(name):
+        return []
+    return [f"{name!r}: a name has 1 to 64 letters, digits, '.', '_' or '-'; no request can ask for it"]
+
+
 def sidecar(folder: Path, name: str) -> Path:
     """Return the path of the words in time of a recording."""
     return folder / f"{name}.words.json"
@@ -194,7 +202,8 @@ def sounds(files: Files) -> list[Path]:
 
 def ffmpeg(source: Path, arguments: str) -> str:
     """Return the command that makes a 16-bit WAV file of a sound file in any format."""
-    return f"ffmpeg -i {source.name} {arguments} -c:a pcm_s16le {source.stem}.new.wav"
+    source_name, target_name = shlex.quote(source.name), shlex.quote(f"{source.stem}.new.wav")
+    return f"ffmpeg -i {source_name} {arguments} -c:a pcm_s16le {target_name}"
 
 
 def _transcript(folder: Path, name: str, files: Files) -> str:

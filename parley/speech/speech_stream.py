@@ -32,7 +32,7 @@ from parley.speech.utterance import AudioPiece
 
 AHEAD = 2
 """Limit on the clauses that are sound or become sound: one is heard, one waits."""
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 """Limit on the sound of an answer, in seconds; a slow voice reaches it before the limit on the text."""
 SETTLE_SECONDS = 0.25
 """Seconds without any text after which what looks like the end of a clause is taken for it."""
@@ -79,7 +79,7 @@ class SpeechStream:
         self._rate = rate
         self._clauses = ClauseStream(english=english, pronunciations=pronunciations)
         self._tick = tick
-        self._most_seconds = MOST_SECONDS + waits
+        self._most_seconds = MAX_SECONDS + waits
         self._room = Semaphore(AHEAD)
         self._written: SimpleQueue[Clause | _End | Failure] = SimpleQueue()
         self._said: SimpleQueue[AudioPiece | Silence | _End | Failure] = SimpleQueue()
@@ -92,11 +92,11 @@ class SpeechStream:
     def pieces(self) -> Iterator[AudioPiece | Silence]:
         """Yield the answer's sound and words, timed from its start.
 
-        Raises AnswerCapped behind the limit on its text or `MOST_SECONDS`, and where text or voice take too long.
+        Raises AnswerCapped behind the limit on its text or `MAX_SECONDS`, and where text or voice take too long.
         """
         ends_at = time.monotonic() + self._most_seconds
         timeline = Timeline(self._rate)
-        room = chunk_bytes(self._rate, 1000 * MOST_SECONDS)
+        room = chunk_bytes(self._rate, 1000 * MAX_SECONDS)
         while (said := self._next()) is not _End.TEXT:
             # Each clause has limits of its own, but an answer may have hundreds.
             if time.monotonic() >= ends_at:

@@ -23,7 +23,7 @@ from parley.speech.markup_filter import MarkupFilter
 from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
 from parley.wire.thoughts import ATTRIBUTES
 
-MOST_CHARACTERS = 12_000
+MAX_CHARACTERS = 12_000
 """Limit on the text of an answer, its thoughts aside, in characters: ten minutes of speech, as for recordings."""
 STEP_CHARACTERS = 4096
 """Characters of a complete text that are looked at in one step: two milliseconds of work."""
@@ -83,7 +83,7 @@ RETRACTION: Final = Retraction.RETRACTION
 class ClauseStream:
     """A streamed text as clauses, each as soon as it is complete.
 
-    `feed` and `flush` raise AnswerCapped above `MOST_CHARACTERS`, behind the clauses before that.
+    `feed` and `flush` raise AnswerCapped above `MAX_CHARACTERS`, behind the clauses before that.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ClauseStream:
         self._splitter = ClauseSplitter()
         self._english = english
         self._pronunciations = pronunciations
-        self._left = MOST_CHARACTERS
+        self._left = MAX_CHARACTERS
 
     def feed(self, piece: str) -> Iterator[Clause | Retraction]:
         """Yield the clauses that this piece of text completes."""
@@ -127,7 +127,7 @@ class ClauseStream:
         """Yield the clauses that a text without blocks completes."""
         if self._markup.retracted:
             self._splitter.retract()
-            self._left = MOST_CHARACTERS
+            self._left = MAX_CHARACTERS
             yield RETRACTION
         yield from self._split(text)
 

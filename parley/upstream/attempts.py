@@ -28,6 +28,7 @@ from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, outcome_of
 from parley.errors import Fault, ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, UpstreamWordless
+from parley.http_client.response import NoResponse
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -83,8 +84,10 @@ class UpstreamHealth:
         if isinstance(error, UpstreamError) and error.opens_breaker:
             self.breaker.failed(at_once=True)
         elif is_upstreams and not excused and (error.retryable or getattr(error, "fault", None)):
-            # No request brings about that a host can't be reached, or is overloaded.
-            caused = not isinstance(error, UpstreamUnreachable) and error.status != 503
+            # No request brings about that a host can't be reached, or is overloaded. One may bring down the process
+            # that reads it.
+            is_reached = isinstance(error, NoResponse) or not isinstance(error, UpstreamUnreachable)
+            caused = is_reached and error.status != 503
             self.breaker.failed(cause if caused else None)
         else:
             # The caller's mistake, or a rate limit: the upstream itself is well.

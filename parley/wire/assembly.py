@@ -14,6 +14,7 @@ from typing import Any
 from parley.errors import UpstreamBadResponse
 from parley.wire import upstream_json
 from parley.wire.chunks import Envelope, check_completion
+from parley.wire.content import is_thought
 
 NOT_JOINED = frozenset({"role", "id", "type", "name"})
 """Texts of a delta of which the first counts; the pieces of all others are joined."""
@@ -70,7 +71,8 @@ class CompletionBuilder:
             gathered = self._choices.setdefault(choice.get("index", 0), {"delta": {}})
             for name, value in choice.items():
                 if name in ("delta", "logprobs"):
-                    gathered[name] = merged(gathered.get(name), value if isinstance(value, dict) else {})
+                    fields = value if isinstance(value, dict) else {}
+                    gathered[name] = merged(gathered.get(name), as_reasoning(fields) if is_thought(fields) else fields)
                 elif name != "index" and value is not None:
                     gathered[name] = value
 
@@ -87,6 +89,12 @@ class CompletionBuilder:
             # Some servers repeat the whole message in their last chunk: what was streamed counts.
             choices.append({**told, **settled(choice), "message": message})
         return upstream_json.encode({**head, "choices": choices})
+
+
+def as_reasoning(delta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a delta whose content is a thought with that content in the field for thoughts, and without the note."""
+    others = {name: value for name, value in delta.items() if name not in ("content", "extra_content")}
+    return {**others, "reasoning_content": delta.get("content")}
 
 
 def without_number(call: Any) -> Any:

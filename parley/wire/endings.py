@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 WITHHELD_REASONS = frozenset(
-    {"blocklist", "content_filter", "guardrail_intervened", "prohibited_content", "refusal", "safety", "sensitive"}
+    {
+        *("blocklist", "content_filter", "content_filtered", "error_toxic", "guardrail_intervened", "image_safety"),
+        *("prohibited_content", "recitation", "refusal", "safety", "sensitive", "spii"),
+    }
 )
 """Finish reasons, in small letters, of an answer that was withheld on purpose: it need not hold a word.
 
@@ -21,7 +24,7 @@ Any other reason before the first word is a doubtful one.
 
 def is_withheld(finish_reason: Any) -> bool:
     """Return True for the finish reason of an answer that was withheld on purpose."""
-    return str(finish_reason).lower() in WITHHELD_REASONS
+    return str(finish_reason).lower().replace("-", "_") in WITHHELD_REASONS
 
 
 class Choice(Protocol):

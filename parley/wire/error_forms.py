@@ -112,8 +112,11 @@ _TAG = re.compile(
 _TITLE = re.compile(rb"<title[^<>]{0,100}>([^<>]{1,200})", re.IGNORECASE)
 _ELEMENT = re.compile(r"<(?:\w+:)?(?:error)?(?:message|faultstring)\b[^<>]{0,100}>\s*([^<>]{1,500})<", re.IGNORECASE)
 """Matches the words of an error in XML, as Azure and AWS write it."""
-_TEXT_FIELD = re.compile(r'"(?:message|msg|detail|error)"\s{0,9}:\s{0,9}("(?:[^"\\]|\\.){1,2000}")', re.IGNORECASE)
-"""Matches words in JSON that is not whole: FastAPI repeats the request behind them, of whatever size."""
+_TEXT_FIELD = re.compile(
+    r"""["'](?:message|msg|detail|error)["']\s{0,9}:\s{0,9}(?:("(?:[^"\\]|\\.){1,2000}")|'((?:[^'\\]|\\.){1,2000})')""",
+    re.IGNORECASE,
+)
+"""Matches words in JSON that is not whole (FastAPI repeats the request behind them), or in a dictionary of Python's."""
 _GZIP = b"\x1f\x8b"
 # A type of problem+json is a URI; "error" says nothing.
 _NO_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S*|/\S*|error")
@@ -170,9 +173,10 @@ def loose_message(text: str) -> str | None:
         return found[1].strip()
     if text.startswith(("{", "[")) and (found := _TEXT_FIELD.search(text)):
         with contextlib.suppress(ValueError):
-            return str(json.loads(found[1], strict=False))
+            return found[2] or str(json.loads(found[1], strict=False))
     is_line = len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
-    return without_tags(text) if is_line else None
+    # Half of an object says nothing.
+    return without_tags(text) if is_line and not text.startswith(('{"', "{'", "[{", '["')) else None
 
 
 def unnamed_message(value: Any, level: int = 0) -> str | None:

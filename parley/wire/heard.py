@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from parley.wire.chunks import ChunkView
-from parley.wire.content import HEARD_FIELDS, SAID_FIELDS, words_of
+from parley.wire.content import HEARD_FIELDS, SAID_FIELDS, is_thought, words_of
 from parley.wire.endings import is_withheld
 from parley.wire.thoughts import BREAKS, FLAGS, SPECIAL_TOKEN, TAG_BEGUN, THOUGHTS, literal
 
@@ -47,11 +47,9 @@ def has_sound(audio: Any) -> bool:
 def is_heard(fields: Mapping[str, Any]) -> bool:
     """Return True if a caller hears anything of a delta or a message, marks in its content aside."""
     # Gemini writes thoughts into the content, and tells so beside it: {"google": {"thought": true}}.
-    notes = fields.get("extra_content")
-    for note in notes.values() if isinstance(notes, dict) else ():
-        if isinstance(note, dict) and note.get("thought") is True:
-            return False
-    return any(value and holds_heard(name, value) for name, value in fields.items() if name in HEARD_FIELDS)
+    if is_thought(fields):
+        return False
+    return any(holds_heard(name, value) for name, value in fields.items() if name in HEARD_FIELDS)
 
 
 def holds_heard(name: str, value: Any) -> bool:
@@ -136,6 +134,8 @@ def _is_message_heard(message: Any) -> bool:
     """Return True if a caller hears anything of a message, or if it has a form that is not known here."""
     if not isinstance(message, dict):
         return message is not None
+    # The note counts for a piece; in a whole message only marks part the thoughts from the rest.
+    message = {**message, "extra_content": None}
     content = message.get("content")
     if not isinstance(content, str):
         return is_heard(message)

@@ -135,7 +135,7 @@ def test_a_fallback_that_was_begun_is_not_sent_as_text(monkeypatch: pytest.Monke
 @pytest.mark.row("RF-20")
 @pytest.mark.parametrize("form", ["an answer", "a broadcast"])
 def test_an_answer_in_one_piece_has_the_cap_of_a_stream(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(speech_stream, "MOST_SECONDS", 3)
+    monkeypatch.setattr(speech_stream, "MAX_SECONDS", 3)
     long = "It goes on and on. " * 60
     made = within(ScriptedUpstream(completion={"content": long}))
 
@@ -149,7 +149,7 @@ def test_an_answer_in_one_piece_has_the_cap_of_a_stream(monkeypatch: pytest.Monk
 
 @pytest.mark.row("RF-20")
 def test_a_long_text_is_said_up_to_the_cap_of_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_text, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(speech_text, "MAX_CHARACTERS", 100)
     batches = []
     with pytest.raises(AnswerCapped):
         for batch in spoken.stream_broadcast(broadcast("It goes on. " * 5000), within(ScriptedUpstream())):

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from parley.environment.env_file import parse
-from parley.environment.misspelled import DOOR, DoorLeftOpen, ignored, is_slip, meant
+from parley.environment.misspelled import CALLER_KEYS, OpenByMistake, ignored, is_slip, meant
 from parley.settings import names
 
 pytestmark = pytest.mark.row("RF-15")
 OURS = names()
-DOORS = """
+NAMES_OF_KEYS = """
     API_KEY APIKEY APIKEYS api_keys Api_Keys API-KEYS PARLEY_API_KEYS PARLEY_API_KEY parley_api_keys PARLEY_KEY
     PARLEY_KEYS PARLEY_TOKEN PARLEY_SECRET API_KEYS_FILE API_KEY_FILE API_KEY_1 API_KEYS_2 API_KESY API_KEYSS API_KEEYS
-    ALLOWED_API_KEYS VALID_API_KEYS SERVER_API_KEYS CALLER_API_KEYS
+    API_KEYS_LIST API.KEYS ALLOWED_API_KEYS VALID_API_KEYS SERVER_API_KEYS CALLER_API_KEYS
 """
 OTHERS = """
     PORT HOST HOSTNAME HOME PATH LANG LC_ALL TZ TERM USER SHELL PWD DYNO WEB_CONCURRENCY GUNICORN_CMD_ARGS
@@ -26,9 +26,15 @@ OTHERS = """
 """
 
 
-@pytest.mark.parametrize("name", DOORS.split())
+@pytest.mark.parametrize("name", NAMES_OF_KEYS.split())
 def test_names_that_look_like_the_doors_key_are_found(name: str) -> None:
-    assert meant(name, OURS) == DOOR
+    assert meant(name, OURS) == CALLER_KEYS
+
+
+def test_full_width_letters_are_read_as_letters() -> None:
+    """A Japanese keyboard types them; Python takes them for a name."""
+    wide = "".join(chr(ord(mark) + 0xFEE0) if mark.isalpha() else mark for mark in "API_KEYS")
+    assert meant(wide, OURS) == CALLER_KEYS
 
 
 @pytest.mark.parametrize("name", OTHERS.split())
@@ -54,6 +60,9 @@ def test_names_of_other_programs_are_not_near(name: str) -> None:
         ("MAX_STREAM", "MAX_STREAMS"),
         ("CORS_ORIGIN", "CORS_ORIGINS"),
         ("FALLBACK_TXT", "FALLBACK_TEXT"),
+        ("HEDGE_AFTER_MS", "HEDGE_AFTER"),
+        ("STREAM_TIMEOUT_SECONDS", "STREAM_TIMEOUT"),
+        ("LLM_MODEL_NAME", "LLM_MODEL"),
     ],
 )
 def test_a_name_near_a_setting_names_it(name: str, setting: str) -> None:
@@ -80,7 +89,7 @@ def test_what_is_set_or_empty_is_passed_over() -> None:
 @pytest.mark.parametrize(("variable", "line"), [("API_KEY", ""), ("X", "API_KEYS: hunter2"), ("X", "api-key=hunter2")])
 def test_a_door_left_open_by_mistake_is_refused(variable: str, line: str) -> None:
     for keys in ({}, {"API_KEYS": " "}):
-        with pytest.raises(DoorLeftOpen, match=r"API_KEYS.*\? Without API_KEYS the server would be open") as raised:
+        with pytest.raises(OpenByMistake, match=r"API_KEYS.*\? Without API_KEYS the server would be open") as raised:
             ignored({variable: "hunter2", **keys}, parse(line), OURS)
         assert "hunter2" not in str(raised.value)
 

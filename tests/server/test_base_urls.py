@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from parley.server.base_urls import API_PATHS, advice
+from parley.server.base_urls import API_PATHS, WEBSITES, advice
 from parley.settings import Settings
 
 WRONG = {
@@ -24,11 +24,32 @@ WRONG = {
         "https://n.openai.azure.com/openai/deployments/d?api-version=2024-10-21"
     ),
     "https://api.example.com?key=hidden": "https://api.example.com/v1",
+    "http://localhost:11434/api": "http://localhost:11434/v1",
+    "http://localhost:11434/api/tags": "http://localhost:11434/v1",
+    "http://localhost:11434/v1/api/chat": "http://localhost:11434/v1",
+    "http://gpu:8000/v1/v1": "http://gpu:8000/v1",
+    "https://api.openai.com/v1/v1": "https://api.openai.com/v1",
+    "https://api.openai.com/v1/models/gpt-4o": "https://api.openai.com/v1",
+    "http://gpu:8000/docs": "http://gpu:8000/v1",
+    "http://gpu:8000/v1/openapi.json": "http://gpu:8000/v1",
+    "http://gpu:8080/health": "http://gpu:8080/v1",
+    "https://platform.openai.com/v1": "https://api.openai.com/v1",
+    "https://www.openai.com": "https://api.openai.com/v1",
+    "https://huggingface.co/org/model": "https://router.huggingface.co/v1",
+    "https://open.bigmodel.cn/v1": "https://open.bigmodel.cn/api/paas/v4",
+    "https://bedrock-runtime.us-east-1.amazonaws.com": "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1",
+    "https://n.services.ai.azure.com": "https://n.services.ai.azure.com/openai/v1",
+    "https://api.cloudflare.com/client/v4/accounts/A/ai": "https://api.cloudflare.com/client/v4/accounts/A/ai/v1",
 }
 RIGHT = [
     "https://api.openai.com/v1",
     "https://api.deepseek.com",
     "http://localhost:3000/api",
+    "http://localhost:12434/engines/v1",
+    "http://127.0.0.1:8000/audio",
+    "https://api.cloudflare.com/client/v4/accounts/A/ai/v1",
+    "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1",
+    *WEBSITES.values(),
     "https://gateway.ai.cloudflare.com/v1/ACCOUNT/GATEWAY/openai",
     "https://n.openai.azure.com/openai/v1",
     "https://n.openai.azure.com/openai/deployments/d?api-version=2024-10-21",

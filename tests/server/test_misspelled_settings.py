@@ -42,6 +42,9 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "shell": (b"set API_KEYS=hunter2\n", f".env line 1 is not NAME=value; API_KEYS=...? {OPEN}"),
     "powershell": (b'$env:API_KEYS="hunter2"\n', f".env line 1 is not NAME=value; API_KEYS=...? {OPEN}"),
     "dash": (b"API-KEYS=hunter2\n", f".env line 1 is not NAME=value; API_KEYS=...? {OPEN}"),
+    "space": (b"API KEYS=hunter2\n", f".env line 1 is not NAME=value; API_KEYS=...? {OPEN}"),
+    "dot": (b"api.keys=hunter2\n", f".env line 1 is not NAME=value; API_KEYS=...? {OPEN}"),
+    "unset": (b"API_KEYS=${DOOR}\n", f"API_KEYS in .env is empty: it is made of variables that are not set. {OPEN}"),
     "singular": (b"export API_KEY=hunter2\n", f"API_KEY is no setting; API_KEYS? {OPEN}"),
     "latin-1": ("FALLBACK_TEXT=Désolé\nAPI_KEYS=hunter2\n".encode("latin-1"), ".env is not valid UTF-8 (line 1)"),
 }

@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from fake_upstream import (
     DONE,
     END,
     HANG,
+    Call,
     FakeUpstream,
+    Step,
     answer,
     chunk,
     completion,
@@ -635,8 +637,16 @@ def test_a_voices_refusal_reaches_caller_and_log(
 def test_a_voice_without_pcm_is_asked_for_wav_from_then_on(start: Servers, voice: FakeUpstream) -> None:
     sound = whole(wav_files.wav(wav_files.tone(48_000, 0.2), 48_000, channels=2), headers={"content-type": "audio/wav"})
     no_pcm = refusal(400, {"message": "Only wav is supported for response_format"})
-    voice.script = lambda call: no_pcm if call.json["response_format"] == "pcm" else sound
+    asked: list[str] = []
+
+    def script(call: Call) -> Iterable[Step]:
+        asked.append(call.json["response_format"])
+        return no_pcm if asked[-1] == "pcm" else sound
+
+    voice.script = script
     server = start(WAITING_MESSAGES="Just a second.")
+    # The phrase that is rehearsed at the start is asked for twice.
+    voice.wait_until(lambda: "wav" in asked and voice.open_calls == 0)
     voice.calls.clear()
 
     found = [heard(ask(server)) for _ in range(2)]

@@ -89,6 +89,13 @@ def test_the_first_bytes_tell_the_form(single: RunningServer, first: FakeUpstrea
         ask(single, way).answered("One two")
 
 
+@pytest.mark.parametrize("field", [b"heartbeat: 1", b"data", b"foo: bar"])
+@every_way
+def test_a_stream_may_begin_with_any_field(single: RunningServer, first: FakeUpstream, field: bytes, way: str) -> None:
+    first.script = sent(field + b"\n\n" + EVENTS, LABELS["sse"])
+    ask(single, way).answered("One two")
+
+
 def in_messages(payload: bytes) -> bytes:
     """The chunk with a message in place of its delta."""
     return payload.replace(b'"delta"', b'"message"')

@@ -76,12 +76,65 @@ def test_a_pair_that_was_cut_is_one_in_a_completion(single: RunningServer, first
 
 
 @pytest.mark.row("RA-07")
-@pytest.mark.parametrize("bad", [b'"\\ud83d', b'"\\uZZZZ"', b'"\\ud83d" x', b"NaN"])
+@pytest.mark.parametrize("bad", [b'"\\ud83d', b'"\\uZZZZ"', b'"\\ud83d" x'])
 def test_other_faults_beside_half_a_character_stay_faults(
     single: RunningServer, first: FakeUpstream, bad: bytes
 ) -> None:
     first.script = [*events([b'{"choices":[{"index":0,"delta":{"content":"\\ud83d","x":%b}}]}' % bad]), END]
     ask(single).failed(502, "upstream_bad_response")
+
+
+LENIENT = {
+    "NaN": b'{"choices":[{"index":0,"delta":{"content":"Yes."},"logprobs":{"content":[{"logprob":NaN}]}}]}',
+    "an infinity": b'{"choices":[{"index":0,"delta":{"content":"Yes."},"score":-Infinity}]}',
+    "a tab": b'{"choices":[{"index":0,"delta":{"content":"Yes."},"note":"a\tb"}]}',
+    "half of UTF-8": b'{"choices":[{"index":0,"delta":{"content":"Yes."},"token":"\xf0\x9f"}]}',
+    "a half pair and NaN": b'{"choices":[{"index":0,"delta":{"content":"Yes."},"token":"\\ud83d","x":NaN}]}',
+    "a byte order mark": b'\xef\xbb\xbf{"choices":[{"index":0,"delta":{"content":"Yes."}}]}',
+    "a number too large": b'{"choices":[{"index":0,"delta":{"content":"Yes."}}],"t":1e999}',
+}
+
+
+@pytest.mark.row("RA-07")
+@pytest.mark.parametrize("lenient", LENIENT)
+@pytest.mark.parametrize("way", ["chat", "waited", "json"])
+def test_what_lenient_clients_read_is_passed_on(
+    single: RunningServer, first: FakeUpstream, lenient: str, way: str
+) -> None:
+    first.script = [*events([ROLE, LENIENT[lenient], FINISH, DONE]), END]
+    ask(single, way).answered("Yes.")
+    assert len(first.calls) == 1
+
+
+@pytest.mark.row("RA-08")
+@pytest.mark.parametrize("error", ["", {}, False, []], ids=["a text", "an object", "false", "a list"])
+@pytest.mark.parametrize("way", ["chat", "json"])
+def test_an_empty_error_beside_choices_is_none(
+    single: RunningServer, first: FakeUpstream, error: Any, way: str
+) -> None:
+    sent = [chunk({"content": "Yes."}, error=error), chunk({}, "stop", error=error), DONE]
+    first.script = [*events(sent), END]
+    heard = ask(single, way)
+    assert (heard.status, heard.text, heard.end["outcome"], len(first.calls)) == (200, "Yes.", "ok", 1)
+
+
+@pytest.mark.row("RA-08")
+@pytest.mark.parametrize(
+    "content",
+    [42, ["One"], {"parts": [{"text": "One"}]}, [{"type": "output_text", "text": "One"}], {"text": {"value": "One"}}],
+    ids=["a number", "texts", "parts", "an output text", "a value"],
+)
+@pytest.mark.parametrize("way", ["chat", "waited", "json"])
+def test_words_of_any_type_are_an_answer(single: RunningServer, first: FakeUpstream, content: Any, way: str) -> None:
+    first.script = [*events([ROLE, chunk({"content": content}), FINISH, DONE]), END]
+    heard = ask(single, way)
+    assert (heard.status, heard.end["outcome"], len(first.calls)) == (200, "ok", 1)
+
+
+@pytest.mark.row("RA-08")
+def test_an_empty_list_leaves_a_completions_text(single: RunningServer, first: FakeUpstream) -> None:
+    first.script = [*events([ROLE, chunk({"content": "Yes."}), chunk({"content": []}), FINISH, DONE]), END]
+    ask(single, "json").answered("Yes.")
 
 
 ODD: dict[str, bytes] = {

@@ -370,7 +370,7 @@ def test_an_answer_behind_a_failover_names_the_reason(
 
 
 @pytest.mark.row("RF-08")
-@pytest.mark.parametrize("kind", ["status", "page", "cut"])
+@pytest.mark.parametrize("kind", ["status", "page", "cut", "reset"])
 def test_one_callers_poison_opens_no_breaker(
     quick_servers: Servers, first: FakeUpstream, second: FakeUpstream, kind: str
 ) -> None:
@@ -379,6 +379,7 @@ def test_one_callers_poison_opens_no_breaker(
         "status": refusal(500, {"message": "boom"}),
         "page": whole(b"<html>", 200, PAGE),
         "cut": [*events([ROLE]), END],
+        "reset": [reset],
     }[kind]
     first.script = lambda call: bad if b"poison" in call.body else says("From the first")(call)
     second.script = says("From the second")

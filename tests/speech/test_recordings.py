@@ -179,7 +179,7 @@ HALVES = {
 
 @pytest.mark.row("RE-09")
 @pytest.mark.parametrize("half", HALVES)
-@pytest.mark.parametrize("name", ["hello", "default", "hello-2.b"])
+@pytest.mark.parametrize("name", ["hello", "default", "hello-2.b", "my greeting 2", "Begrüßung"])
 def test_the_only_half_there_is_answers_under_any_name(tmp_path: Path, half: str, name: str):
     files, transcript, simulated = HALVES[half]
     for suffix, content in files.items():

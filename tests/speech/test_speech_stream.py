@@ -13,7 +13,7 @@ from parley.concurrency import SILENCE, Silence
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
 from parley.speech import speech_stream as speech_stream_module
 from parley.speech.speech_stream import SpeechStream
-from parley.speech.speech_text import MOST_CHARACTERS, Clause
+from parley.speech.speech_text import MAX_CHARACTERS, Clause
 from parley.speech.utterance import AudioPiece
 from parley.speech.word_timing import Word
 
@@ -155,7 +155,7 @@ def test_the_text_is_read_while_no_piece_is_taken(speaker: Speaker) -> None:
 
 @pytest.mark.row("RF-20")
 def test_the_sound_of_an_answer_ends_at_its_cap(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_stream_module, "MOST_SECONDS", 1)
+    monkeypatch.setattr(speech_stream_module, "MAX_SECONDS", 1)
     heard = b""
 
     with pytest.raises(AnswerCapped):
@@ -174,12 +174,12 @@ def test_one_long_piece_of_text_is_said_up_to_the_cap(speaker: Speaker) -> None:
         for piece in speech_stream(Writer("It goes on and on. " * 5000), speaker).pieces():
             texts.append(piece.text)
 
-    assert 0.9 * MOST_CHARACTERS < len("".join(texts)) <= MOST_CHARACTERS
+    assert 0.9 * MAX_CHARACTERS < len("".join(texts)) <= MAX_CHARACTERS
 
 
 @pytest.mark.row("RF-10")
 def test_an_answer_of_slow_clauses_has_an_end(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_stream_module, "MOST_SECONDS", 0)
+    monkeypatch.setattr(speech_stream_module, "MAX_SECONDS", 0)
     writer = Writer(*itertools.repeat(SILENCE, 1000))
     stream = SpeechStream(writer.text(), speaker.say, rate=RATE, english=True, tick=LIMIT, waits=0)
 
@@ -225,7 +225,7 @@ def test_a_failing_voice_raises_behind_its_earlier_sound(speaker: Speaker) -> No
 
 @pytest.mark.slow
 def test_an_endless_answer_is_capped(speaker: Speaker) -> None:
-    endless = "A sentence of words. " * (MOST_CHARACTERS // 21)
+    endless = "A sentence of words. " * (MAX_CHARACTERS // 21)
 
     with pytest.raises(AnswerCapped):
         list(speech_stream(Writer(endless, "One more sentence, then. "), speaker).pieces())

@@ -116,4 +116,4 @@ def test_an_answer_is_capped_at_the_same_place(size: int) -> None:
                 said.append(clause)
 
     # The last sentence has not ended within the cap.
-    assert len(said) == speech_text.MOST_CHARACTERS // len("One two three. ") - 1
+    assert len(said) == speech_text.MAX_CHARACTERS // len("One two three. ") - 1

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
-from parley.wire.assembly import CompletionBuilder, chunks_of, join_base64
+from parley.wire.assembly import CompletionBuilder, chunks_of, join_base64, merged, settled
 from parley.wire.chunks import Envelope, look
 from parley.wire.repairs import Repairs
 from parley.wire.upstream_json import encode
@@ -167,3 +167,18 @@ def test_a_stream_of_a_completion_becomes_that_completion() -> None:
 def test_chunks_of_any_types_become_an_answer(chunks: list[list[Any]]) -> None:
     answer = built(*({"choices": choices} for choices in chunks))
     assert answer["object"] == "chat.completion"
+
+
+@pytest.mark.row("RB-01")
+def test_a_thought_by_its_note_is_no_content() -> None:
+    builder = CompletionBuilder(Envelope("e", 1, "m"))
+    note = {"google": {"thought": True}}
+    for delta in ({"content": "secret", "extra_content": note}, {"content": "Hello."}):
+        builder.feed(json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode())
+    message = json.loads(builder.body())["choices"][0]["message"]
+    assert (message["content"], message["reasoning_content"], "extra_content" in message) == ("Hello.", "secret", False)
+
+
+@pytest.mark.row("RA-08")
+def test_an_empty_list_adds_nothing_to_a_text() -> None:
+    assert settled(merged(merged(None, "a"), [])) == "a"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.errors import ErrorWords
-from parley.wire.error_forms import MESSAGE_NAMES, page_title, read_error
+from parley.wire.error_forms import MAX_READ_BYTES, MESSAGE_NAMES, page_title, read_error, read_refusal
 
 FORMS: dict[str, tuple[Any, ErrorWords]] = {
     "OpenAI": (
@@ -146,6 +146,48 @@ def test_a_page_has_a_title() -> None:
     assert page_title(b"<html>") == page_title(b"<title></title>") == ""
 
 
+NO = "max_tokens must be positive"
+LOOSE: dict[str, bytes] = {
+    "another name": json.dumps({"failure": NO}).encode(),
+    "deep": json.dumps({"ok": False, "error": {"issues": [{"path": ["max_tokens"], "text": NO}]}}).encode(),
+    "a list under another name": json.dumps({"validation_errors": [{"message": NO}]}).encode(),
+    "beside the request": json.dumps({"path": "/v1/a b", "input": "what is asked", "why": NO}).encode(),
+    "more behind it": json.dumps({"error": {"message": NO}}).encode() + b"\ndata: [DONE]\n\n",
+    "twice": 2 * json.dumps({"error": {"message": NO}}).encode(),
+    "a raw line break": b'{"note":"a\nb","error":{"message":"' + NO.encode() + b'"}}',
+    "broken off": b'{"detail":[{"msg":"' + NO.encode() + b'","input":"' + MAX_READ_BYTES * b"x" + b'"}]}',
+    "Python's": b"{'error': {'message': '" + NO.encode() + b"'}}",
+    "XML": b"<?xml version='1.0'?><Error><Code>Bad</Code><Message>" + NO.encode() + b"</Message></Error>",
+}
+
+
+@pytest.mark.row("RA-02")
+@pytest.mark.parametrize("form", LOOSE)
+def test_the_words_of_a_refusal_may_stand_anywhere(form: str) -> None:
+    assert read_refusal(LOOSE[form]).message == NO
+
+
+@pytest.mark.row("RA-02")
+@pytest.mark.parametrize("start", ["[400] ", "id: ", '"', "{a} ", "400 "])
+def test_a_refusals_line_may_begin_with_anything(start: str) -> None:
+    assert read_refusal((start + NO).encode()).message == start + NO
+
+
+@pytest.mark.row("RA-02")
+def test_an_object_in_the_metadata_tells_what_a_provider_said() -> None:
+    metadata = {"raw": {"error": {"message": NO}}}
+    error = {"message": "Provider returned error", "metadata": metadata}
+    assert read_refusal(json.dumps({"error": error}).encode()).message == f"Provider returned error: {NO}"
+
+
+@pytest.mark.row("RA-02")
+@pytest.mark.parametrize(
+    "body", [b'{"id":"a","ok":false}', b'{"error":{"message":"half', b"<html><p>a b</p></html>", b""]
+)
+def test_a_refusal_may_have_no_words(body: bytes) -> None:
+    assert read_refusal(body).message is None
+
+
 NESTED = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: (
@@ -165,8 +207,8 @@ def test_any_json_is_read_without_an_error(value: Any) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
-    words = read_error(body)
-    assert words.message is None or not words.message.startswith("<html")
+    for words in (read_error(body), read_refusal(body)):
+        assert words.message is None or not words.message.startswith("<html")
 
 
 @pytest.mark.parametrize(
@@ -183,5 +225,6 @@ def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
 def test_a_body_of_bad_will_is_given_up_soon(body: bytes) -> None:
     started = time.process_time()
     assert read_error(body).message is None
+    read_refusal(body)
     read_error(json.dumps({"error": body.decode()}).encode())
     assert time.process_time() - started < 1

@@ -34,6 +34,10 @@ HEARD: list[dict[str, Any]] = [
     {"function_call": {"name": "f"}},
     {"reasoning_content": "r", "content": "a"},
     {"content": "a", "extra_content": {"google": {"thought_signature": "x"}}},
+    {"content": 7},
+    {"content": 0},
+    {"content": ["Hello"]},
+    {"content": {"text": {"value": "Hello"}}},
 ]
 UNHEARD: list[dict[str, Any]] = [
     {},
@@ -46,7 +50,7 @@ UNHEARD: list[dict[str, Any]] = [
     {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}]},
     {"content": [{"type": "reasoning", "text": "r"}, {"text": "r", "thought": True}, {"type": "text", "text": " "}]},
     {"content": "<thought>r", "extra_content": {"google": {"thought": True}}},
-    {"content": True, "audio": "x"},
+    {"content": False, "audio": "x"},
     {"audio": {"id": "a", "expires_at": 7}},
     {"annotations": [{"type": "url_citation"}], "provider_specific_fields": {"a": 1}},
 ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.wire.upstream_json import decode, encode, fields, holds_half_pair
+from parley.wire.upstream_json import decode, encode, fields, holds_half_pair, mended
 
 CAME = rb'{"a":"\ud83d","b":"\\ud83d","c":"\ud83d\ude00","d":"\ude00x\uD83Dq","n":1e2,"x":[ 1.0 ],"\uDC00":0}'
 
@@ -53,3 +53,25 @@ def test_what_is_written_is_read(value: dict[str, str]) -> None:
     came = json.dumps(value).encode()
     # Halves that stand side by side become one character, as in every reader.
     assert decode(came) == json.loads(came) and json.loads(encode(fields(came))) == json.loads(came)
+
+
+@pytest.mark.row("RA-07")
+@pytest.mark.parametrize(
+    ("lenient", "strict"),
+    [
+        (b'{"a":NaN,"b":[-Infinity]}', {"a": None, "b": [None]}),
+        (b'{"a":"x\ty\x01"}', {"a": "x\ty\x01"}),
+        (b'{"a":"x\xf0\x9f"}', {"a": "x\ufffd"}),
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+        (rb'{"a":"\ud83d","b":NaN}', {"a": "\ud83d", "b": None}),
+    ],
+    ids=["no numbers", "control characters", "half of UTF-8", "a byte order mark", "half a pair"],
+)
+def test_what_lenient_decoders_read_is_written_anew(lenient: bytes, strict: dict[str, object]) -> None:
+    anew = mended(lenient)
+    assert anew and decode(anew) == strict == json.loads(anew)
+
+
+@pytest.mark.parametrize("bad", [b'{"a":1,}', b'{"a"', b"[NaN]", b"x", b"", b'{"a":' * 100_000])
+def test_what_nobody_reads_is_not_mended(bad: bytes) -> None:
+    assert mended(bad) is None
