@@ -4,7 +4,9 @@ A file that is there but can't be read stops the start: going on without it coul
 """
 
 import codecs
+import contextlib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +60,12 @@ def read(path: Path) -> EnvFile | None:
             return None
         raise EnvFileError(f"{path} is a folder; settings belong into a file of that name")
     if not path.exists() and not path.is_symlink():
-        if path.with_name(f"{path.name}.txt").exists():
-            # An editor has added its ending.
-            raise EnvFileError(f"{path}.txt is not read; rename it to {path}")
+        # An editor has added its ending, or other capitals were typed.
+        looks = {path.name, f"{path.name}.txt"}
+        with contextlib.suppress(OSError):  # a folder that may not be listed
+            for name in sorted(os.listdir(path.parent)):
+                if name.lower().strip() in looks:
+                    raise EnvFileError(f"{path.with_name(name)} is not read; rename it to {path}")
         return None
     try:
         content = path.read_bytes()

@@ -1,6 +1,7 @@
 """The file `.env`: every encoding that its first bytes tell, and every line that is no statement."""
 
 import codecs
+import re
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,10 @@ def test_a_folder_and_a_link_to_nothing_are_refused(file: Path, tmp_path: Path) 
             read(path)
 
 
-def test_a_file_with_an_editors_ending_is_told(file: Path) -> None:
-    Path(f"{file}.txt").touch()
-    with pytest.raises(EnvFileError, match=r"\.env\.txt is not read; rename it to "):
+@pytest.mark.parametrize("name", [".env.txt", ".ENV", ".Env.TXT", ".env "])
+def test_a_file_with_an_editors_ending_is_told(file: Path, name: str) -> None:
+    file.with_name(name).touch()
+    with pytest.raises(EnvFileError, match=rf"{re.escape(name)} is not read; rename it to "):
         read(file)
     file.touch()
     assert read(file) is not None
