@@ -47,7 +47,7 @@ OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "w
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
 PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
-EMPTY = (None, [], "")
+EMPTY: tuple[Any, ...] = (None, [], "")
 """Values that say nothing; others of an odd type are left to the upstream to judge."""
 NEEDED_FIELDS: Mapping[str, str] = {
     "tool_choice": "tools",

@@ -269,6 +269,18 @@ def test_a_recording_that_is_asked_for_is_played(
     assert voice.calls == [] and upstream.calls == []
 
 
+@pytest.mark.row("RB-01")
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_thought_by_its_note_is_not_said(
+    server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream, stream: bool
+) -> None:
+    thought = chunk({"content": "A secret. ", "extra_content": {"google": {"thought": True}}})
+    upstream.script = [*events([thought, chunk({"content": "It is open."}), chunk({}, "stop")]), event(DONE), END]
+
+    assert ask(server, stream=stream).status_code == 200
+    assert inputs(voice) == ["It is open."] and len(upstream.calls) == 1
+
+
 def test_tool_calls_go_on_as_they_come(server: RunningServer, upstream: FakeUpstream, voice: FakeUpstream) -> None:
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "book", "arguments": '{"a":1}'}}
     payloads = [chunk({"role": "assistant", "content": "One moment."}), chunk({"tool_calls": [call]})]

@@ -241,6 +241,9 @@ ANSWERS: dict[str, list[Step]] = {
     "a function call": unheard({"function_call": {"name": "f"}}, reason="function_call"),
     "a filter": unheard(reason="content_filter"),
     "a filter behind thoughts": unheard({"reasoning": "Hmm"}, reason="content_filter"),
+    "another vendor's filter": unheard(reason="RECITATION"),
+    "a filter with a hyphen": unheard(reason="content-filter"),
+    "a number": unheard({"content": 0}),
     "a refusal": unheard({"refusal": "No."}),
     "text parts": unheard({"content": [{"type": "text", "text": "Hi"}]}),
 }
