@@ -14,6 +14,8 @@ abbreviation or an address. So a text is cut at the same places however its piec
 import re
 from collections.abc import Iterator
 
+from parley.speech.english.abbreviations import AMBIGUOUS, NEVER_LAST
+
 MIN_FIRST_CHARS = 8
 """Characters before a comma may end the first clause."""
 MIN_LATER_CHARS = 80
@@ -29,16 +31,10 @@ IDEOGRAPHIC = "。！？，、；："
 EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff"
 """Pictures, which stand for a mark as often as beside one."""
 CLOSING = "\"'”’)]}»*_」』）】"
-ABBREVIATIONS = frozenset(
-    """
-    mr mrs ms dr prof st sr jr vs e.g i.e approx nos dept ltd corp vol ave apt tel fig ext est gov gen rev capt
-    jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    """.split()  # noqa: SIM905 - shorter than a column of quoted names
-)
-OPEN_ABBREVIATIONS = frozenset("No no Sat Sun Wed Fri p pp Inc Co etc".split())  # noqa: SIM905
-"""Abbreviations that are words as well, or that end sentences: the next word tells."""
 _MARK = re.compile(rf"[{SENTENCE_MARKS}{CLAUSE_MARKS}{EMOJI}]+\ufe0f?[{re.escape(CLOSING)}]*|\n+")
 _WORD_JOINTS = str.maketrans("", "", "'’-")
+_INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]|[a-z](?:\.[a-z])+")
+"""Abbreviations of several letters: "U.S", "e.g"."""
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
 
 
@@ -64,7 +60,7 @@ class ClauseSplitter:
         before, sign = word[0] if word else "", last[0][0]
         # The text may still go on: as a number ("3." "50"), as an address ("http:" "//") or as an abbreviation.
         is_word = before.translate(_WORD_JOINTS).isalpha() and before.lower() not in ("http", "https")
-        is_short = sign == "." and (len(before) < 3 or before.lower() in ABBREVIATIONS or before in OPEN_ABBREVIATIONS)
+        is_short = sign == "." and (len(before) < 3 or before.lower() in NEVER_LAST or before in AMBIGUOUS)
         if is_word and not is_short and (sign in SENTENCE_MARKS or last.end() >= self._min_chars):
             yield from self._cut(len(self._held))
 
@@ -123,13 +119,14 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
 
     `behind` begins with a blank. None if only the next word can tell, and has not come yet.
     """
-    is_initial = len(before) == 1 and before.isalpha() and before not in ("I", *OPEN_ABBREVIATIONS)
-    if is_initial or before.lower() in ABBREVIATIONS:
+    is_initial = len(before) == 1 and before.isalpha() and before not in ("I", *AMBIGUOUS)
+    is_short_form = bool(_INITIALS.fullmatch(before)) and before.lower() not in ("a.m", "p.m")
+    if is_initial or is_short_form or before.lower() in NEVER_LAST:
         return False
-    is_open = "." in before or before in OPEN_ABBREVIATIONS
+    is_open = "." in before or before in AMBIGUOUS
     if not is_open or "\n" in behind:
         return True
     following = behind.strip()[:1]
     if not following:
         return True if len(behind) == LOOKAHEAD else None
-    return not (following.islower() or following.isdigit())
+    return not (following.islower() or following.isdigit() or following in "-–—−&+/$€£")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.row("RB-03")
         ("$100+", "one hundred dollars plus"),
         ("50¢", "fifty cents"),
         ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
-        ("5,50 €", "five point five zero euros"),
+        ("5,50 €", "five euros and fifty cents"),
     ],
 )
 def test_money(written: str, said: str) -> None:

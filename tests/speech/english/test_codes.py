@@ -42,7 +42,7 @@ def test_numbers_that_are_called(written: str, said: str) -> None:
         ("www.foo.org.", "foo dot org."),
         ("example.com/pricing", "example dot com slash pricing"),
         ("john_doe2@x-y.co", "john underscore doe two at x dash y dot co"),
-        ("Node.js", "Node.js"),
+        ("Node.js", "Node dot JS"),
         ("Louis XIV ruled", "Louis the fourteenth ruled"),
         ("Chapter IV, World War II", "Chapter four, World War two"),
         ("Vitamin C, I am", "Vitamin C, I am"),
