@@ -74,6 +74,11 @@ class Clause(NamedTuple):
         spoken = " ".join(reading for _, reading in self.words)
         return spoken if spoken.rstrip("\"')]}”’").endswith(tuple(_MARKS)) else f"{spoken}."
 
+    def going_on(self) -> "Clause":
+        """Return the clause with a comma in place of its end: without one a voice would end the sentence."""
+        *words, (written, reading) = self.words
+        return Clause((*words, (written, f"{reading},")))
+
 
 class Retraction(enum.Enum):
     """The type of RETRACTION."""
@@ -111,6 +116,10 @@ class ClauseStream:
         """Yield what has come of the next clause if it looks complete: no more of the text has come for a while."""
         yield from self._ready(self._splitter.settle())
 
+    def hurry(self) -> Iterator[Clause]:
+        """Yield a part of the sentence that has begun, if it can be cut: the listener has nothing left to hear."""
+        yield from self._ready(self._splitter.hurry())
+
     def flush(self) -> Iterator[Clause | Retraction]:
         """Yield the remaining clauses at the end of the text."""
         yield from self._pass(self._markup.flush())
@@ -146,7 +155,7 @@ class ClauseStream:
         """Yield the clauses with anything to say."""
         for text in texts:
             if clause := to_clause(text, english=self._english, pronunciations=self._pronunciations):
-                yield clause
+                yield clause.going_on() if self._splitter.goes_on else clause
 
 
 def to_clauses(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Iterator[Clause]:

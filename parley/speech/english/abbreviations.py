@@ -1,5 +1,7 @@
 """The abbreviations of English: what each stands for, and on what side of it its other words are.
 
+The words that begin a phrase are here as well: `clause_splitting` needs both tables.
+
 A further abbreviation is one line here. The rules that read them are in `names`; `clause_splitting` ends no clause at
 the full stop of one of them while the sentence goes on.
 """
@@ -86,3 +88,10 @@ AMBIGUOUS = (
     }
 )
 """Abbreviations that are words as well, or that end sentences: the next word tells."""
+PHRASE_STARTS = frozenset(
+    """
+    and or but because that which who whom whose if when while until from to in on at for with of as so by before after
+    since about into through during between without within over under than where how why although unless
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words before which a speaker may pause."""

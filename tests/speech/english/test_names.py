@@ -1,4 +1,4 @@
-"""Streets, saints and titles by their place, abbreviations by the numbers beside them, Roman numerals by their names."""
+"""Streets, saints and titles by their place, abbreviations by their numbers, Roman numerals by their names."""
 
 import pytest
 from reading import read

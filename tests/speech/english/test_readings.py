@@ -12,15 +12,17 @@ from parley.speech.english.numbers import cardinal, digits, ordinal, plural, yea
 from parley.speech.english.tables import MONTHS
 
 TEMPLATES = """
-    Call 0800 {3} {4}. | ({3}) {3}-{4} | dial {3} or {3} | +{2} {2} {4} {4} | PIN {4} | account {4} {4} {4} | ext. {2}
-    -${2}.{c} | −€{2} | ${2}–${3} | ${2} - ${3} | £{1}.{c}–£{2}.{c} | USD {2} | {2}-{3} EUR | ${2}.{c}/month | {2}k USD/yr
-    {2}/week | €{2}/night | {2} GHz | {2}-{3} °C | {2}x{2} cm | {2} x {2} x {3} mm | {3} Mbit/s | {2}% | {2} kg/m³ | {2}fps
-    20{c}-1{o}-2{o}T1{o}:3{o}:00Z | Mon-Fri {h}-{h} | {h}am-{h}pm | {h}:3{o} p.m. | due {h}/2{o} | {h}/1{o}/20{c} | Dec {h}
-    Tue. {h}am | May 2{o}, 19{c} | {h} Nov 20{c} | {2}:{1} | {1}-{1} | {2} to {2} | rated {1}.{1}/5 | 1/{h} | {2} 3/4 cups
-    {3} Elm St. | {3} S {2}th St. | Apt. {2}, ZIP {5} | IL {5} | v{1}.{1}.{1} | version {2}.{1} | {2}.{1}.{1}-rc{1}
-    MX-{3}B | XK{1}-{2}QZ | A{2} | #{2} | No. {2} | pp. {2}-{3} | under {2}s | the 19{1}0s | {2}th | *{2} | *#{2}# | *{2}*{3}#
-    Ctrl+{1} | F{2} | x <= {2} | >={2} | ~{2} | {3}+{2}={3} | {1}e{1} | 10^{2} | a{1}@b{2}.com | foo.com/{4} | f{2}.pdf
-    {1}'{h}" tall | {2}" screen | {2},{3} | 1{o}.{3}.{3} | {3}.{3} | seat {2}C | {1}th-{2}th | {2}/7 | {4}-{4} | {2}m | {2} of {3}
+    Call 0800 {3} {4}. | ({3}) {3}-{4} | dial {3} or {3} | +{2} {2} {4} {4} | PIN {4} | account {4} {4} {4}
+    ext. {2} | -${2}.{c} | −€{2} | ${2}–${3} | ${2} - ${3} | £{1}.{c}–£{2}.{c} | USD {2} | {2}-{3} EUR
+    ${2}.{c}/month | {2}k USD/yr | {2}/week | €{2}/night | {2} GHz | {2}-{3} °C | {2}x{2} cm | {2} x {2} x {3} mm
+    {3} Mbit/s | {2}% | {2} kg/m³ | {2}fps | 20{c}-1{o}-2{o}T1{o}:3{o}:00Z | Mon-Fri {h}-{h} | {h}am-{h}pm
+    {h}:3{o} p.m. | due {h}/2{o} | {h}/1{o}/20{c} | Dec {h} | Tue. {h}am | May 2{o}, 19{c} | {h} Nov 20{c}
+    {2}:{1} | {1}-{1} | {2} to {2} | rated {1}.{1}/5 | 1/{h} | {2} 3/4 cups | {3} Elm St. | {3} S {2}th St.
+    Apt. {2}, ZIP {5} | IL {5} | v{1}.{1}.{1} | version {2}.{1} | {2}.{1}.{1}-rc{1} | MX-{3}B | XK{1}-{2}QZ | A{2}
+    #{2} | No. {2} | pp. {2}-{3} | under {2}s | the 19{1}0s | {2}th | *{2} | *#{2}# | *{2}*{3}# | Ctrl+{1} | F{2}
+    x <= {2} | >={2} | ~{2} | {3}+{2}={3} | {1}e{1} | 10^{2} | a{1}@b{2}.com | foo.com/{4} | f{2}.pdf
+    {1}'{h}" tall | {2}" screen | {2},{3} | 1{o}.{3}.{3} | {3}.{3} | seat {2}C | {1}th-{2}th | {2}/7 | {4}-{4}
+    {2}m | {2} of {3}
     """.replace("\n", "|").split("|")
 
 
