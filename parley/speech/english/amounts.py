@@ -79,6 +79,7 @@ def unit(symbol: str) -> tuple[str, str] | None:
     if symbol[-1:] in POWERS and symbol[:-1] in UNITS:
         one, many = UNITS[symbol[:-1]]
         return f"{POWERS[symbol[-1]]} {one}", f"{POWERS[symbol[-1]]} {many}"
+    # What is measured, per what: "kg/m³".
     above, slash, below = symbol.partition("/")
     if slash and (names := unit(above)) and (per := per_unit(below)):
         return f"{names[0]} {per}", f"{names[1]} {per}"
@@ -160,6 +161,7 @@ def read_price(match: re.Match[str], around: Around) -> str | None:
 @rules.add(r"(\d{1,2})-(\d{1,2}/\d{1,2})")
 def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
     """Read "1-1/2" as one and a half."""
+    # Only a proper fraction is a part of a number.
     above, below = map(int, match[2].split("/"))
     reading = around.read(match[2]) if above < below else None
     return reading and f"{cardinal(int(match[1]))} and {'a' + reading[3:] if above == 1 else reading}"
@@ -168,6 +170,7 @@ def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
 @rules.add(rf"({NUMBER})/(5|10|20|100)")
 def read_rating(match: re.Match[str], around: Around) -> str | None:
     """Read "4.5/5" and "page 3/10"."""
+    # "9/10" may be a date or a fraction; the words beside it tell.
     whole = f"{decimal(match[1])} {{}}{decimal(match[2])}"
     if "." in match[1] or match[1] == match[2] != "20" or (around.sentence | {around.after.lower()}) & RATING:
         return whole.format("out of ")
@@ -268,6 +271,7 @@ def with_ending(number: str, behind: str, around: Around) -> str | None:
         return f"{decimal(number)} times"
     if behind in ("in", "-in"):
         return f"{decimal(number)} inch{'' if number == '1' or behind == '-in' else 'es'}"
+    # "5m people", "1h 30m"
     if behind == "m" and around.after.lower() in COUNTED:
         return f"{decimal(number)} million"
     if behind == "m" and re.fullmatch(r"\d+(?:h|hr|hrs)", around.before):
@@ -296,6 +300,7 @@ def read_continental_number(match: re.Match[str], around: Around) -> str | None:
 @rules.add(r"\S+", words=True)
 def read_unit(match: re.Match[str], around: Around) -> str | None:
     """Read "km" behind a number."""
+    # Behind "sq." the number is two words away.
     names = unit(match[0])
     if names and around.before.lower() in SQUARES:
         return names[1]

@@ -1,4 +1,4 @@
-"""What stands beside names: abbreviations of streets and titles, which the place tells apart, and Roman numerals."""
+"""Abbreviations of streets and titles, which their place tells apart, and Roman numerals beside names."""
 
 import re
 
