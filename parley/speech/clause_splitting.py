@@ -31,6 +31,8 @@ MIN_PHRASE_CHARS = 12
 """Characters before a phrase that may be cut off: fewer sound chopped."""
 LOOKAHEAD = 8
 """Limit on the characters behind a mark that are waited for to learn whether it ends a clause."""
+ZONE_LOOKAHEAD = 6
+"""Characters behind "p.m." that tell whether a time zone follows."""
 SENTENCE_MARKS = ".!?…。！？؟।"
 CLAUSE_MARKS = ",;:，、；：—–"
 IDEOGRAPHIC = "。！？，、；："
@@ -42,6 +44,9 @@ _MARK = re.compile(rf"[{SENTENCE_MARKS}{CLAUSE_MARKS}{EMOJI}]+\ufe0f?[{re.escape
 _PHRASE = re.compile(rf"(?<=[a-z]) +(?=(?:{'|'.join(sorted(PHRASE_STARTS))})\s)")
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_]{2}) +(?=[^\W\d_]*\s)")
 _WORD_JOINTS = str.maketrans("", "", "'’-")
+_JOINTS = re.compile(r"[-–/]")
+_ZONE = re.compile(r"[A-Z]{1,3}T\b|UTC\b")
+"""A time zone behind "5 p.m."."""
 _INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]|[a-z](?:\.[a-z])+")
 """Abbreviations of several letters: "U.S", "e.g"."""
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
@@ -159,6 +164,7 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
 
     `behind` begins with a blank. None if only the next word can tell, and has not come yet.
     """
+    before = _JOINTS.split(before)[-1]
     is_initial = len(before) == 1 and before.isalpha() and before not in ("I", *AMBIGUOUS)
     is_short_form = bool(_INITIALS.fullmatch(before)) and before.lower() not in ("a.m", "p.m")
     if is_initial or is_short_form or before.lower() in NEVER_LAST:
@@ -169,4 +175,6 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
     following = behind.strip()[:1]
     if not following:
         return True if len(behind) == LOOKAHEAD else None
+    if following.isupper() and before.lower() in ("a.m", "p.m"):
+        return not _ZONE.match(behind.strip()) if len(behind) >= ZONE_LOOKAHEAD else None
     return not (following.islower() or following.isdigit() or following in "-–—−&+/$€£")

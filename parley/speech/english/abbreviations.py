@@ -67,6 +67,7 @@ WORDS = table("""
     temp. = temperature; tel. = telephone; Tel. = telephone; resp. = respectively; 
     ea. = each; doz. = dozen; pcs. = pieces; cont. = continued; esp. = especially
     prev. = previous; tech. = technical; admin. = administration
+    24/7/365 = twenty-four seven three sixty-five; M-F = Monday to Friday; M–F = Monday to Friday
     Ctrl = Control; Cmd = Command; ppl = people; pcs = pieces
 """)
 """Abbreviations that mean the same everywhere."""
@@ -74,7 +75,7 @@ NEVER_LAST = frozenset(
     """
     mr mrs ms dr prof rev hon sgt capt lt col maj gen gov sen rep pres st mt ft e.g i.e vs approx nos dept vol fig ext
     est apt tel incl excl cf ca attn misc jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    hwy rte bldg rm ref temp qty p.o min max op chap para avg blvd ave
+    hwy rte bldg ver acct mar rs rm ref temp qty p.o min max op chap para avg blvd ave
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Abbreviations, in small letters, that end no sentence: more of it follows."""

@@ -24,7 +24,12 @@ BEFORE = {"-": "minus ", "−": "minus ", "+": "plus ", "~": "about ", "≈": "a
 BEFORE |= {"<": "less than ", ">": "more than ", "≤": "at most ", "≥": "at least ", "±": "plus or minus ", "": ""}
 BEFORE |= {"<=": "at most ", ">=": "at least ", "=<": "at most ", "+/-": "plus or minus ", "=": "equals "}
 """Signs in front of a number."""
-MEASURED = frozenset("tall wide long deep thick high screen tv monitor display laptop pipe pizza x by".split())  # noqa: SIM905
+MEASURED = frozenset(
+    """
+    tall wide long deep thick high screen tv monitor display laptop pipe pizza screw bolt nail drive hose tape board
+    jack drill socket wrench plug cable x by
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 """Words behind a number of inches."""
 COUNTED = frozenset(
     """
@@ -120,6 +125,12 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     # The sign behind the number is read by itself.
     is_apart = not (match[2] or match[5])
     return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
+
+
+@money_rules.add(rf"({CURRENCY}{NUMBER}{SCALE}?)/({CURRENCY}{NUMBER}{SCALE}?)|({CURRENCY}{NUMBER})({'|'.join(CODES)})")
+def read_two_amounts(match: re.Match[str], around: Around) -> str:
+    """Read "$20/$30", and "$50USD"."""
+    return " or ".join(around.read(amount) or amount for amount in match.group(1, 2, 3) if amount)
 
 
 @money_rules.add(rf"{CURRENCY}", words=True)
@@ -304,5 +315,6 @@ def read_unit(match: re.Match[str], around: Around) -> str | None:
     names = unit(match[0])
     if names and around.before.lower() in SQUARES:
         return names[1]
-    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/])?{NUMBER}", around.before) or around.before in SCALE_WORDS
-    return names[around.before != "1"] if names and is_number else None
+    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/+])?(?:{NUMBER}|\d+,\d)", around.before) or around.before in SCALE_WORDS
+    is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
+    return names[not is_one] if names and is_number else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from parley.speech.english.addresses import spelled_address
 from parley.speech.english.amounts import NUMBER, VULGAR
-from parley.speech.english.numbers import cardinal, decimal, digits
+from parley.speech.english.numbers import cardinal, decimal, digits, plural
 from parley.speech.english.ranges import CODING
 from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS
 from parley.speech.normalization import Around, Marked, Rules, has_digits
@@ -67,7 +67,7 @@ def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], 
 
 def _is_group(word: Marked) -> bool:
     """Return True if a word may be a group of a phone number."""
-    return bool(re.fullmatch(r"\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}", word.opening + word.core))
+    return bool(re.fullmatch(r"\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}|[A-Z]{4}", word.opening + word.core))
 
 
 def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
@@ -76,7 +76,8 @@ def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
     sizes = [len(re.sub(r"\D", "", group)) for group in groups]
     if any(group[0].isalpha() for group in groups):
         # The beginning of an IBAN, and no group elsewhere.
-        return groups[0][0].isalpha() and all(size == 4 for size in sizes[1:-1]) and len(groups) > 3
+        is_iban = bool(re.fullmatch(r"[A-Z]{2}\d{2}", groups[0]))
+        return is_iban and all(size == 4 for size in sizes[2:-1]) and len(groups) > 3
     is_marked = groups[0][0] in "+(" or (groups[0][0] == "0" and sizes[0] > 1)
     is_formed = sizes in ([3, 3, 4], [1, 3, 3, 4], [4, 4, 4, 4], [4, 6, 5]) or (sizes == [3, 4] and groups[1][0] == "0")
     is_told = bool(sentence & CODING) or "number" in sentence
@@ -85,6 +86,8 @@ def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
 
 def in_groups(written: str) -> str:
     """Return the digits of each group one by one."""
+    if written.isalpha():
+        return " ".join(written)
     before = "plus " if "+" in written[:2] else f"{written[:2]} " if written[:1].isalpha() else ""
     return before + ", ".join(map(digits, re.findall(r"\d+", written)))
 
@@ -115,6 +118,13 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
         is_zip(number, around),
     )
     return digits(number) if any(checks) else None
+
+
+@numeric_rules.add(r"#(\d{4,})")
+def read_long_reference(match: re.Match[str], around: Around) -> str | None:
+    """Read "Ref #123456"."""
+    is_code = len(match[1]) > 5 or around.before.lower() in CODING
+    return f"number {digits(match[1])}" if is_code else None
 
 
 def is_zip(number: str, around: Around) -> bool:
@@ -190,7 +200,8 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
 @rules.add(r"((?:mid|early|late|pre|post|sub|non|over|under|all|top|age|ages|aged))-(.*\d.*)", re.IGNORECASE)
 def read_prefix(match: re.Match[str], around: Around) -> str | None:
     """Read "mid-1990s" and "post-2020"."""
-    reading = around.read(match[2])
+    group = re.fullmatch(r"(\d{1,3})s", match[2])
+    reading = plural(cardinal(int(group[1]))) if group else around.read(match[2])
     return f"{match[1]} {reading}" if reading else None
 
 

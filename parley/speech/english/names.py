@@ -39,7 +39,7 @@ AGES = frozenset("century centuries dynasty amendment olympiad edition corps leg
 """Words behind a Roman numeral that is an ordinal."""
 LEADING = frozenset(
     """
-    the a in at on to from near by of and or for with visit see call ask meet try take join love find reach cross saint
+    the a in at on to from near by of and or for with visit see call ask meet try take join love find reach saint
     via is was who which where when dear hello hi thanks contact old new if than like
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
@@ -79,7 +79,8 @@ def is_address(short: str, around: Around) -> bool:
 @rules.add(r"(N|S|E|W|NE|NW|SE|SW)\.?", words=True)
 def read_direction(match: re.Match[str], around: Around) -> str | None:
     """Read "20 N. Main St." and "5th Ave. NW"."""
-    is_first = around.before.isdecimal() and is_name(around.after)
+    is_first = is_name(around.after) and (around.before.isdecimal() or around.after[:1].isdigit())
+    is_first = is_first or bool(re.fullmatch(r"(?:I|US|SR)-\d+", around.before))
     is_last = around.before.rstrip(".") in STREETS or around.before in STREETS.values()
     return DIRECTIONS[match[1]] if is_first or is_last else None
 

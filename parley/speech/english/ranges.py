@@ -18,8 +18,8 @@ ReadRange = Callable[[Match, Match, Around], str | None]
 CODING = frozenset(
     """
     phone call dial tel telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip
-    account serial part model order ref reference isbn iban vin ssn policy claim member customer routing plate
-    license licence tel id ticket case booking confirmation reservation tracking invoice
+    account serial part model order ref reference isbn iban vin ssn cvv cvc otp policy claim member customer routing
+    plate license licence tel id ticket case booking confirmation reservation tracking invoice
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words beside numbers that are read digit by digit."""
@@ -92,6 +92,11 @@ def compound(first: Match, second: Match, _around: Around) -> str | None:
     return f"{decimal(first[0])} to {decimal(second[1])} {second[2].replace('-', ' ')}"
 
 
+def scaled(first: Match, second: Match, _around: Around) -> str:
+    """Read "20k-30k"."""
+    return f"{decimal(first[1])} {first[2]} to {decimal(second[1])} {second[2]}"
+
+
 def letters(first: Match, second: Match, _around: Around) -> str | None:
     """Read "A-Z"."""
     return f"{first[0]} to {second[0]}"
@@ -160,6 +165,7 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"[A-Z]", "", letters),
         (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
         (AMOUNT, "", amounts),
+        (rf"({NUMBER})([kKMB])", "", scaled),
         (QUANTITY, "", quantities),
         (NUMBER, rf"({NUMBER})-?([a-z]+(?:-[a-z]+)*)", compound),
     )

@@ -4,7 +4,7 @@ import re
 
 from parley.speech.english.amounts import per_unit
 from parley.speech.english.numbers import digits
-from parley.speech.english.tables import DAY_OF, MONTH_OF, UNITS
+from parley.speech.english.tables import DAY_OF, MONTH_OF, SIGNS, UNITS
 from parley.speech.normalization import Around, Rules
 
 KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "win": "Windows", "esc": "Escape"}
@@ -13,7 +13,16 @@ KEYS |= {"⌘": "Command", "⌥": "Option", "⇧": "Shift", "⌃": "Control", "c
 MODIFIERS = "Ctrl|Control|Cmd|Command|Alt|Shift|Win|Opt|Option|Fn|Super|Meta"
 OPERATORS = {"*": "times", "/": "divided by", "-": "minus", "x": "times"}
 """Signs between two numbers."""
+TIMES = frozenset("second minute hour day night week month quarter year person".split())  # noqa: SIM905
+"""Words behind a slash: "7 days/week"."""
 rules = Rules()
+
+
+@rules.add(r"([^\W\d_]\w*)(<=|>=|!=|==|->|=>|[<>=≠≤≥→])([^\W\d_]\w*)", words=True)
+def read_comparison(match: re.Match[str], around: Around) -> str:
+    """Read "a<=b"."""
+    first, second = (around.read(match[number]) or match[number] for number in (1, 3))
+    return f"{first} {SIGNS[match[2]]} {second}"
 
 
 @rules.add(r"[*#]+\d[\d*#]*|\d[\d*#]*[*#]|\*#|#\*")
@@ -56,10 +65,12 @@ def read_slash(_match: re.Match[str], around: Around) -> str:
     return ("divided by" if "=" in around.sentence else "over") if is_sum else "or"
 
 
-@rules.add(r"[A-Za-zÀ-ÿ]{2,}(?:/[A-Za-zÀ-ÿ]{2,})+", words=True)
+@rules.add(r"[A-Za-zÀ-ÿ-]{2,}(?:/[A-Za-zÀ-ÿ-]{2,})+", words=True)
 def read_alternatives(match: re.Match[str], around: Around) -> str:
     """Read "Mon/Wed/Fri", "yes/no" and "TCP/IP"."""
     words = match[0].split("/")
+    if len(words) == 2 and words[1] in TIMES and around.before[-1:].isdigit():
+        return f"{words[0]} per {words[1]}"
     names = [DAY_OF.get(word.lower()) or MONTH_OF.get(word.lower()) for word in words if word[0].isupper()]
     if len(names) == len(words) and all(names):
         *head, last = map(str, names)

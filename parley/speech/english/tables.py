@@ -309,6 +309,16 @@ _LETTERED = """
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 FILE_TYPES = {ending: ending.upper() for ending in _LETTERED} | {
     **{word: word for word in ("json", "zip", "log", "tar", "bat", "doc", "gif", "yaml", "toml", "jpeg", "go", "env")},
-    **{"docx": "doc X", "pptx": "PPT X", "xlsx": "XLS X", "jpeg": "J peg", "mp3": "MP three", "mp4": "MP four"},
+    **{
+        "bz2": "BZ two",
+        "7z": "seven Z",
+        "cpp": "CPP",
+        "docx": "doc X",
+        "pptx": "PPT X",
+        "xlsx": "XLS X",
+        "jpeg": "J peg",
+        "mp3": "MP three",
+        "mp4": "MP four",
+    },
 }
 """Endings of files' names, and how each is read: as letters, or as a word."""

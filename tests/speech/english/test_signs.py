@@ -16,7 +16,8 @@ from reading import read
         ("yes/no, TCP/IP, Mon/Wed/Fri", "yes or no, TCP IP, Monday, Wednesday and Friday"),
         ("$9.99 / month, 6 / 2 = 3", "nine dollars and ninety-nine cents per month, six divided by two equals three"),
         ("x <= 5, a != b, >=18", "x less than or equal to five, a is not equal to b, at least eighteen"),
-        ("A -> B", "A to B"),
+        ("A -> B, if a<=b", "A to B, if a less than or equal to b"),
+        ("7 days/week, M-F", "seven days per week, Monday to Friday"),
     ],
 )
 def test_signs_are_read(written: str, said: str) -> None:
