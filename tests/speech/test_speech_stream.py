@@ -134,7 +134,9 @@ def test_thoughts_that_wait_to_be_said_are_not_said(speaker: Speaker) -> None:
     closing = Event()
     writer = Writer("One. Two. Three. Four. ", closing, "Five</think>", "Six.")
     pieces = speech_stream(writer, speaker, tick=0.001).pieces()
-    settle()
+    with gevent.Timeout(LIMIT):
+        while speaker.said != ["One.", "Two."]:
+            gevent.sleep(0)
     closing.set()
 
     assert [piece.text for piece in pieces if piece is not SILENCE] == ["One. ", "Two. ", "Six. "]
