@@ -35,7 +35,8 @@ def check(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(report) for report in reports], ensure_ascii=False, indent=2))
     else:
-        click.echo("\n\n".join(map(report_text, reports)) or f"{settings.audio_dir}: there are no recordings")
+        texts = [*map(report_text, reports), audio_check.summary(reports)] if reports else []
+        click.echo("\n\n".join(texts) or f"{settings.audio_dir}: there are no recordings")
     if any(report.problems for report in reports):
         raise SystemExit(1)
 

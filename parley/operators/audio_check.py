@@ -1,5 +1,6 @@
 """The report on one recording: its format, how it is converted, its level, its faults, and advice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ LOUD_DB = -10.0
 """Level in dB of full scale above which a recording is too loud."""
 MAX_SILENCE_MS = 500
 """Longest silence at the beginning or the end."""
+MIN_MISSING_SECONDS = 0.05
+"""Missing sound that is told of; less than that is padding that was counted wrongly."""
 CLIPPED_RUN = 3
 """Consecutive samples at full scale that count as clipped; one or two may just be loud."""
 FULL_SCALE = 32_767
@@ -68,6 +71,9 @@ def inspect(folder: Path, name: str, files: Files, rate: int) -> Report:
         source = "by estimate" if utterance.words_estimated else "by its sidecar"
         report.words = f"{len(utterance.words)} timed {source}" if utterance.words else "none"
         _measure(report, utterance)
+        if recording.sound.missing_seconds >= MIN_MISSING_SECONDS:
+            lost = round(recording.sound.missing_seconds, 1)
+            report.advice.append(f"the file is cut short: its last {lost} s are missing; copy or export it again")
         # A recording can be mended by a command only if it is too quiet, too loud or has silence around it.
         trims = max(report.silence_before_ms, report.silence_after_ms) > MAX_SILENCE_MS
         levels = report.level_db is not None and not QUIET_DB <= report.level_db <= LOUD_DB
@@ -92,12 +98,27 @@ def inspect_pronunciations(folder: Path) -> list[Report]:
     return [Report(path.name, words=f"{len(entries)} pronounced as told")]
 
 
+def summary(reports: Sequence[Report]) -> str:
+    """Return the last line of the report on a folder: how many can be heard, and the names of the others."""
+    bad = [report.name for report in reports if report.problems]
+    advised = [report.name for report in reports if report.advice and not report.problems]
+    parts = [f"{len(reports)} checked: {len(reports) - len(bad)} can be heard as they should"]
+    if bad:
+        parts.append(f"{len(bad)} with problems ({', '.join(bad)})")
+    if advised:
+        parts.append(f"{len(advised)} with advice ({', '.join(advised)})")
+    return "; ".join(parts)
+
+
 def treatment(sound: Sound, rate: int) -> str:
     """Return how the sound is converted before it is sent at `rate` Hz."""
     steps = []
     if not sound.is_pcm16:
         steps.append("converted to PCM 16 bits")
-    if sound.channels > 1:
+    if sound.weights is not None:
+        used = [str(number) for number, weight in enumerate(sound.weights, 1) if weight]
+        steps.append(f"{'channels' if len(used) > 1 else 'channel'} {', '.join(used)} of {sound.channels}")
+    elif sound.channels > 1:
         steps.append(f"{sound.channels} channels averaged")
     if sound.source_rate != rate:
         steps.append(f"resampled to {rate} Hz")

@@ -20,6 +20,7 @@ from parley import concurrency
 from parley.concurrency import run_in_thread
 from parley.errors import InternalError
 from parley.speech import placeholder, voice_package, word_estimation
+from parley.speech.foreign_words import foreign_language
 from parley.speech.pcm import Resampler, to_int16
 from parley.speech.speech_text import Clause
 from parley.speech.utterance import AudioPiece
@@ -63,14 +64,16 @@ class EmbeddedVoice:
         self._patient_turns = BoundedSemaphore(THREADS - 1)
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """Yield the clause in one piece, with its words; a text in another script becomes simulated sound.
+        """Yield the clause in one piece, with its words; a text in another language becomes simulated sound.
 
         Raises InternalError.
         """
         letters = [letter for letter in clause.spoken if letter.isalpha()]
-        # The network drops what is not Latin: a clause in another script would be silence.
-        if 2 * sum(letter < FIRST_NOT_LATIN for letter in letters) <= len(letters):
-            log.warning("voice_cannot_say", reason="the embedded voice speaks English only; set TTS_BASE_URL")
+        # The network drops what is not Latin: a clause in another script would be silence. Another language is noise.
+        is_latin = 2 * sum(letter < FIRST_NOT_LATIN for letter in letters) > len(letters)
+        if not is_latin or (language := foreign_language(clause.text)):
+            reason = "the embedded voice speaks English only; set TTS_BASE_URL"
+            log.warning("voice_cannot_say", reason=reason, language=language if is_latin else "another script")
             utterance = placeholder.utterance(clause.text, self.rate)
             yield AudioPiece(utterance.pcm, clause.text, utterance.words)
             return

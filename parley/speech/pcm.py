@@ -1,10 +1,16 @@
 """Samples: from one rate to another piece by piece, from several channels to one, from floats to PCM16 and back."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 Samples = npt.NDArray[np.float32]
+SILENT = 0.01
+"""Peak of a silent channel, as a part of that of the loudest one: 40 dB below it."""
+SURROUND = {6: (0.5, 0.5, 1.0, 0.0, 0.25, 0.25), 8: (0.5, 0.5, 1.0, 0.0, 0.25, 0.25, 0.25, 0.25)}
+"""Weights of left, right, centre, bass and the surrounds of 5.1 and 7.1: speech is in the centre (ITU-R BS.775)."""
 
 
 class Resampler:
@@ -39,6 +45,44 @@ def to_mono(frames: Samples) -> Samples:
     for channel in range(frames.shape[1]):
         total += frames[:, channel]
     return total / np.float32(frames.shape[1])
+
+
+class Mixer:
+    """Makes one channel of several; then `better_weights` tells whether other weights would be heard better.
+
+    Without weights the channels are averaged. A silent channel would make the others too quiet by half.
+    """
+
+    def __init__(self, channels: int, weights: Sequence[float] | None = None) -> None:
+        self._weights = weights
+        self._channels = channels
+        self._peaks = np.zeros(channels, np.float32)
+
+    def mixed(self, frames: Samples) -> Samples:
+        """Return the mono sound of `frames`, an array of frames by channels that is changed in place."""
+        if self._weights is None:
+            mono = to_mono(frames)
+        else:
+            np.nan_to_num(frames, copy=False, nan=0.0)
+            np.clip(frames, -1.0, 1.0, out=frames)
+            mono = frames @ np.asarray(self._weights, np.float32)
+        if self._channels > 1 and len(frames):
+            np.maximum(self._peaks, np.abs(frames).max(axis=0), out=self._peaks)
+        return mono
+
+    def better_weights(self) -> Sequence[float] | None:
+        """Return the weights to mix anew with, or None if the sound is right as it is."""
+        live = self._peaks > SILENT * self._peaks.max(initial=0)
+        layout = SURROUND.get(self._channels)
+        if self._weights is not None or self._channels == 1 or not live.any() or (live.all() and layout is None):
+            return None
+        weights = np.where(live, layout or (1 / self._channels,) * self._channels, 0)
+        if not weights.any():
+            # Only the bass channel is live.
+            weights = live.astype(float)
+        # As loud as the loudest channel at most: neither quieter by the silent ones, nor beyond full scale.
+        divisor = float(weights @ self._peaks) / float(self._peaks.max())
+        return [float(weight) / divisor for weight in weights]
 
 
 def to_int16(samples: Samples) -> bytes:

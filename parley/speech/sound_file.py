@@ -5,17 +5,18 @@ Nothing here knows a folder or a request. Faults in the header of a WAV file are
 
 import functools
 import io
+import os
 import re
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from parley.speech import wav
-from parley.speech.pcm import Resampler, Samples, to_int16, to_mono
+from parley.speech.pcm import Mixer, Resampler, Samples, to_int16
 from parley.speech.wav import SEARCHED_BYTES, RepairedWav, SoundError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Sound:
     """The sound of a file, and the file's own `format`, `channels`, `source_rate` (Hz) and `seconds`.
 
     `pcm` is signed 16-bit little-endian mono at the requested rate. `is_pcm16` is true if the file has such samples.
+    `missing_seconds` are announced by the file's header, but not in the file. `weights` are those of the channels where
+    they are not averaged.
     """
 
     format: str
@@ -80,6 +83,8 @@ class Sound:
     seconds: float
     is_pcm16: bool
     pcm: bytes
+    missing_seconds: float = 0.0
+    weights: tuple[float, ...] | None = None
 
     def __str__(self) -> str:
         channels = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
@@ -87,7 +92,9 @@ class Sound:
 
 
 def read(path: Path, rate: int) -> Sound:
-    """Return the sound of a file as PCM16 mono at `rate` Hz: channels averaged, samples beyond full scale clipped.
+    """Return the sound of a file as PCM16 mono at `rate` Hz.
+
+    Channels are averaged, silent ones left out; samples beyond full scale are clipped.
 
     Raises SoundError if there is no sound that can be played, and no other error.
     """
@@ -106,11 +113,17 @@ def read(path: Path, rate: int) -> Sound:
 
 
 def decode(
-    file: BinaryIO, rate: int, *, most_seconds: int | None = None, pause: Callable[[], object] = lambda: None
+    file: BinaryIO,
+    rate: int,
+    *,
+    most_seconds: int | None = None,
+    pause: Callable[[], object] = lambda: None,
+    weights: Sequence[float] | None = None,
 ) -> Sound:
     """Return the sound of an open file, or of bytes in memory, as `read` does; `pause` is called after each block.
 
-    `most_seconds` limits the sound, to `MAX_SECONDS` if it is not given.
+    `most_seconds` limits the sound, to `MAX_SECONDS` if it is not given. With `weights` the channels are mixed so;
+    without them they are averaged, and a file whose channels need other weights is decoded a second time.
 
     Raises SoundError, and OSError where the file can't be read.
     """
@@ -125,26 +138,53 @@ def decode(
     reader, failure = _library()
     try:
         with reader(source, closefd=False) as opened:
+            mixer = Mixer(opened.channels, weights)
             sound = _decoded(
                 kind,
                 opened,
                 rate,
                 most_seconds or MAX_SECONDS,
                 pause,
+                mixer,
                 low_bits=bool(repaired and repaired.has_low_bits),
             )
     except failure as exc:
         # Of any MP3 data that it can't read libsndfile says "File does not exist".
         reason = "" if kind == "MP3" else f": {exc.error_string}".rstrip(".")
+        reason = ": the file is damaged or incomplete" if "malformed" in reason else reason
         file.seek(start)
         begun = file.read(OGG_HEAD_BYTES)
+        if kind == "CAF" and begun[8:12] == b"desc":
+            # The name of the coding stands behind the rate.
+            kind = f"CAF ({begun[28:32].decode('latin-1').strip()})"
         # ffmpeg saves the intact part of some damaged files, and knows more codings. Of other damage it makes noise.
-        is_convertible = kind in ("FLAC", "CAF") or any(coding in begun for coding in OGG_CODINGS)
+        is_convertible = kind[:3] in ("FLA", "CAF", "Wav") or any(coding in begun for coding in OGG_CODINGS)
         is_convertible = is_convertible or bool(repaired and repaired.is_convertible)
         raise SoundError(f"{kind} data that can't be decoded{reason}", is_convertible=is_convertible) from exc
     if window and window.failure:
         raise window.failure
-    return sound
+    if better := mixer.better_weights():
+        return decode(file, rate, most_seconds=most_seconds, pause=pause, weights=better)
+    missing = repaired.missing_part if repaired else missing_part(file, start)
+    seconds = sound.missing_seconds or sound.seconds * missing / (1 - missing or 1)
+    return replace(sound, missing_seconds=seconds, weights=tuple(weights) if weights else None)
+
+
+def missing_part(file: BinaryIO, start: int) -> float:
+    """Return the part of a file, from 0 to 1, that its header announces and that is not there."""
+    file.seek(start)
+    head = file.read(24)
+    if head[:4] in (b"FORM", b"RIFX"):
+        announced = int.from_bytes(head[4:8], "big") + 8
+    elif head[:4] == b"riff":
+        announced = int.from_bytes(head[16:24], "little")
+    elif head[:4] == b".snd" and head[8:12] != b"\xff\xff\xff\xff":
+        announced = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
+    else:
+        return 0.0
+    there = file.seek(0, os.SEEK_END) - start
+    # Writers that could not seek back leave sizes that mean nothing.
+    return 1 - there / announced if there < announced < 1 << 40 and announced != 0xFFFFFFFF + 8 else 0.0
 
 
 def recognise(file: BinaryIO) -> tuple[str, int]:
@@ -225,6 +265,7 @@ def _decoded(
     rate: int,
     most_seconds: int,
     pause: Callable[[], object],
+    mixer: Mixer,
     *,
     low_bits: bool,
 ) -> Sound:
@@ -242,13 +283,23 @@ def _decoded(
         frames += len(block)
         if frames > most:
             raise SoundError(f"there is more sound than the {most_seconds} s that are played")
-        pieces.append(to_int16(resampler.resample(to_mono(raised(block) if low_bits else block))))
+        pieces.append(to_int16(resampler.resample(mixer.mixed(raised(block) if low_bits else block))))
         pause()
     if not frames:
         raise SoundError("holds no sound (0 samples)")
     pcm = b"".join([*pieces, to_int16(resampler.flush())])
     name = f"{kind}, {file.subtype_info}"
-    return Sound(name, file.channels, file.samplerate, frames / file.samplerate, file.subtype == "PCM_16", pcm)
+    # The header of an MP3 file knows the number of its frames, too.
+    missing = file.frames - frames if file.frames < LENGTH_UNKNOWN else 0
+    return Sound(
+        name,
+        file.channels,
+        file.samplerate,
+        frames / file.samplerate,
+        file.subtype == "PCM_16",
+        pcm,
+        missing / file.samplerate if missing > file.samplerate // 10 else 0.0,
+    )
 
 
 def raised(samples: Samples) -> Samples:

@@ -8,7 +8,8 @@ there is room for it (one clause ahead of what is heard), and the caller takes t
 travels through the queues behind the sound of everything that came before it. `close` ends both greenlets at any point.
 
 A clause ends where the text goes on behind it. Where the text pauses instead, a timer ends it; where it breaks off, the
-error does. Clauses that turn out to be thoughts are taken out of the queue, unless they have become sound.
+error does; when all sound so far has been taken, a comma or the beginning of a phrase does. Clauses that turn out to be
+thoughts are taken out of the queue, unless they have become sound.
 """
 
 import contextlib
@@ -86,6 +87,7 @@ class SpeechStream:
         # While a clause is being said it counts as failed, and for good if it raises.
         self.voice_failed = False
         self._is_whole = is_whole
+        self._has_been_heard = False
         self._settling: gevent.Greenlet | None = None
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
 
@@ -111,6 +113,7 @@ class SpeechStream:
             else:
                 # All sound of a clause has been taken: only now may the voice begin the one after the next.
                 timeline.end_clause()
+                self._has_been_heard = True
                 self._room.release()
 
     def close(self) -> None:
@@ -150,6 +153,8 @@ class SpeechStream:
                     for start in range(0, len(piece), STEP_CHARACTERS):
                         checkpoint()
                         self._write(self._clauses.feed(piece[start : start + STEP_CHARACTERS]))
+                    if self._is_running_dry:
+                        self._write(self._clauses.hurry())
                     self._settling = gevent.spawn_later(SETTLE_SECONDS, self._settle)
         except ParleyError:
             self._settle()
@@ -158,6 +163,12 @@ class SpeechStream:
             self._stop_settling()
         self._write(self._clauses.flush())
         return _End.TEXT
+
+    @property
+    def _is_running_dry(self) -> bool:
+        """True if all sound so far has been taken, and the voice waits for a clause."""
+        waits_for_text = self._room.counter == AHEAD - 1 and not self.voice_failed
+        return self._has_been_heard and waits_for_text and self._written.empty()
 
     def _write(self, clauses: Iterable[Clause | Retraction]) -> None:
         """Put clauses into the queue; take out of it what turns out to have been thoughts."""

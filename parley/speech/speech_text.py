@@ -41,15 +41,21 @@ _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]")
 _TAG = re.compile(rf"</?[A-Za-z][\w:.-]*{ATTRIBUTES}/?>|<!--[^<>]{{0,200}}-->")
 _MAIL = re.compile(r"<(?:mailto:)?([^\s<>@]+@[^\s<>]+)>")
 _FOOTNOTE = re.compile(r"\[\^?\d{1,3}\]")
-_LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s*|[-*+•]\s+|\|)+")
+_LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>(?![=\d])\s*|[-*+•]\s+|\|)+")
 _RULE = re.compile(r"^[\s|:=*_-]+$")
 _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|~~|`+")
-# "2*3", and keys such as "*67" unless a star behind them closes an emphasis.
-_STARS = re.compile(r"(?<=\d)\*(?=\d)|(?<!\S)\*#?\d[\d*#]*(?![^\s.,;:!?])(?!.*\S\*(?!\d))")
+# "2*3", "press *.", and keys such as "*67" unless a star behind them closes an emphasis.
+_STARS = re.compile(
+    r"(?<=\d)\*(?=\d)|(?<=\w )\*(?=[.,;:!?])|(?<![^\s(\"'“‘])\*{1,2}\d[\d*]*#(?![\w*])"
+    r"|(?<![^\s(\"'“‘])\*\*\d+\*(?![\w*])|(?<![^\s(\"'“‘])\*#?\d[\d*#]*(?![^\s.,;:!?)\"'”’])(?!.*\S\*(?!\d))"
+)
+_STRONG = re.compile(r"\*\*(?=[^\s\d*])(.+?)(?<=\S)\*\*(?!\*)")
 _KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A(?:\s|[,;:!?…)](?!\d)|\.(?!\w))+|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "*°©®™+−=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″"
+_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
+_SAID = frozenset("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Zs Zl Zp Sc".split())  # noqa: SIM905
+"""Categories of characters that are said, or shape how others are said: all letters, marks, numbers, currencies."""
 _MARKS = ".,;:!?…。！？，、；："
 
 
@@ -68,6 +74,11 @@ class Clause(NamedTuple):
         """The clause as it is read, with a mark at its end: without one a voice does not lower its pitch."""
         spoken = " ".join(reading for _, reading in self.words)
         return spoken if spoken.rstrip("\"')]}”’").endswith(tuple(_MARKS)) else f"{spoken}."
+
+    def going_on(self) -> "Clause":
+        """Return the clause with a comma in place of its end: without one a voice would end the sentence."""
+        *words, (written, reading) = self.words
+        return Clause((*words, (written, f"{reading},")))
 
 
 class Retraction(enum.Enum):
@@ -106,6 +117,10 @@ class ClauseStream:
         """Yield what has come of the next clause if it looks complete: no more of the text has come for a while."""
         yield from self._ready(self._splitter.settle())
 
+    def hurry(self) -> Iterator[Clause]:
+        """Yield a part of the sentence that has begun, if it can be cut: the listener has nothing left to hear."""
+        yield from self._ready(self._splitter.hurry())
+
     def flush(self) -> Iterator[Clause | Retraction]:
         """Yield the remaining clauses at the end of the text."""
         yield from self._pass(self._markup.flush())
@@ -141,7 +156,7 @@ class ClauseStream:
         """Yield the clauses with anything to say."""
         for text in texts:
             if clause := to_clause(text, english=self._english, pronunciations=self._pronunciations):
-                yield clause
+                yield clause.going_on() if self._splitter.goes_on else clause
 
 
 def to_clauses(text: str, *, english: bool, pronunciations: Pronunciations = NO_PRONUNCIATIONS) -> Iterator[Clause]:
@@ -174,6 +189,7 @@ def plain(text: str) -> str:
     text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _MAIL.sub(r"\1", _LINK.sub(r"\1", text)))))
     # A clause may begin inside a link: then only its end is here.
     text = _EMPTY_BRACKETS.sub("", _FOOTNOTE.sub("", _HALF_LINK.sub("", text)))
+    text = _STRONG.sub(r"\1", text)
     text = _STARS.sub(lambda match: match[0].replace("*", _KEPT_STAR), text)
     text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
     text = text.replace("[", "").replace("]", "").replace("\n", " ")
@@ -182,7 +198,7 @@ def plain(text: str) -> str:
     text = "".join(
         letter
         for letter in text
-        if letter in _SIGNS or (unicodedata.category(letter)[0] in "LMNPZ" and letter != "\ufe0f")
+        if letter in _SIGNS or (unicodedata.category(letter)[:2] in _SAID and letter != "\ufe0f")
     )
     # Twice: a mark that is taken away may leave another one loose.
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))

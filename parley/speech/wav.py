@@ -124,6 +124,7 @@ class RepairedWav(Window):
     - `has_low_bits`: samples of 24 bits stand in the low bytes of 32, where decoders see them 48 dB too quiet
     - `holds_mpeg`: the file is no more than a wrapper of MPEG data, which is shown without a header
     - `is_convertible`: libsndfile does not know the coding, but ffmpeg does
+    - `missing_part`: the part of the sound, from 0 to 1, that the header announces and the file does not hold
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
@@ -133,6 +134,7 @@ class RepairedWav(Window):
         tag = int.from_bytes(format_chunk[:2], "little")
         left = max(0, file.seek(0, os.SEEK_END) - layout.offset)
         size = left if layout.size is None else min(layout.size, left)
+        self.missing_part = 1 - size / layout.size if layout.size else 0.0
         if tag not in (PCM, FLOAT, *MPEG_TAGS):
             # Of half a block of a compressed coding decoders make noise.
             size -= size % (int.from_bytes(format_chunk[12:14], "little") or 1)

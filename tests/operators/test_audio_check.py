@@ -91,3 +91,26 @@ def test_words_that_do_not_fit_are_a_problem(folder: Path) -> None:
 )
 def test_only_runs_at_full_scale_count_as_clipped(samples: list[int], clipped: int) -> None:
     assert audio_check.clipped_samples(np.array(samples, np.int16)) == clipped
+
+
+def test_a_file_that_is_cut_short_is_told_of(folder: Path) -> None:
+    path = folder / "welcome.wav"
+    path.write_bytes(path.read_bytes()[:-32_000])
+
+    assert "the file is cut short: its last 1.0 s are missing; copy or export it again" in report_on(folder).advice
+
+
+def test_the_channels_that_are_played_are_named(folder: Path) -> None:
+    sides = np.column_stack([np.zeros(6400), wav_files.tone(16000)])
+    soundfile.write(folder / "welcome.wav", sides, 16000, subtype="PCM_16")
+
+    assert report_on(folder).treatment == "channel 2 of 2"
+
+
+def test_the_summary_names_what_is_wrong() -> None:
+    reports = [Report("a"), Report("b", problems=["gone"]), Report("c", advice=["it is too quiet"])]
+
+    assert audio_check.summary(reports[:1]) == "1 checked: 1 can be heard as they should"
+    assert audio_check.summary(reports) == (
+        "3 checked: 2 can be heard as they should; 1 with problems (b); 1 with advice (c)"
+    )

@@ -86,10 +86,15 @@ def test_a_retracted_text_is_forgotten() -> None:
         "We run Node.js and Amazon.com servers.",
         "We open on Sat. 10 to 4 and on Sun. from 12.",
         "See vol. 2 and no. 3 on p. 42.",
+        "We are open 9 a.m. - 5 p.m. on Mon. to Fri. here.",
+        "Meet Sgt. Smith of 12 Elm St. today.",
+        "It takes 5 min. and 3 in. of pipe.",
+        "Write to P.O. Box 5 in D.C. 20500 for the U.S. Army.",
+        "Go to acme.co.uk or 192.168.0.1 now.",
         "See https://example.com/a.b?c=d today.",
     ],
 )
-@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8, 100])
 def test_a_mark_inside_a_word_cuts_nothing(text: str, size: int) -> None:
     assert cut(*(text[at : at + size] for at in range(0, len(text), size))) == [text]
 
@@ -120,6 +125,50 @@ def test_a_text_without_marks_is_cut_between_words() -> None:
 
     assert all(len(clause) <= MAX_CHARS and set(clause.split()) == {"word"} for clause in clauses)
     assert " ".join(clauses).split() == ["word"] * 200
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (
+            "We are open from nine in the morning until five in the afternoon on every day.",
+            "We are open from nine in the morning until five",
+        ),
+        ("word " * 40, "word " * 10 + "word"),
+        ("See [the page about our long opening hours of this and of the next week](x.com)", None),
+    ],
+    ids=["before a phrase", "between words", "not in a link"],
+)
+def test_a_first_clause_without_a_mark_is_not_waited_for(text: str, first: str | None) -> None:
+    clauses = cut(text)
+
+    assert clauses[0] == (first or text) and " ".join(clauses) == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        ("and we have, as I said, two of th", "and we have, as I said,"),
+        ("I would be glad to help you fi", "I would be glad"),
+        ("I would be glad to he", "I would be glad"),
+        ("It is open", None),
+        ("It costs 3.", None),
+    ],
+)
+def test_a_clause_is_cut_short_where_nothing_is_left_to_hear(text: str, clause: str | None) -> None:
+    splitter = ClauseSplitter()
+    assert [*splitter.feed(f"Sure! {text}")] == ["Sure!"]
+
+    assert [*splitter.hurry()] == ([clause] if clause else [])
+    assert "".join([*splitter.flush()]) == text.removeprefix(clause or "").strip()
+
+
+def test_a_clause_that_goes_on_says_so() -> None:
+    splitter = ClauseSplitter()
+    texts = [(one, splitter.goes_on) for one in splitter.feed("Sure!\nOpening hours\nI would be glad to help you")]
+    texts += [(one, splitter.goes_on) for one in splitter.hurry()]
+
+    assert texts == [("Sure!", False), ("Opening hours", False), ("I would be glad", True)]
 
 
 def test_a_word_without_end_is_cut_all_the_same() -> None:

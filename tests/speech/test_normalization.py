@@ -144,6 +144,7 @@ def test_no_word_beside_a_number_is_lost(parts: list[tuple[str, str]]) -> None:
 def test_another_language_is_one_value() -> None:
     rules = normalization.Rules()
     rules.add(r"\d")(lambda match, around: f"{around.read('und') or 'und'} eins" if match[0] == "1" else None)
-    german = normalization.Language(lambda words: {0: "Nummer"}, {"und": "sowie"}, rules, lambda text, read: "Zahl")
+    spans = {0: "Nummer"}
+    german = normalization.Language(lambda words, read: spans, {"und": "sowie"}, rules, lambda text, read: "Zahl")
 
     assert normalization.normalize(["Nr.", "1", "22", "und"], german) == ["Nummer", "sowie eins", "Zahl", "sowie"]

@@ -104,10 +104,51 @@ def test_extensible_pcm_is_read_like_plain_pcm(read: Read) -> None:
 
 
 def test_channels_are_averaged(read: Read) -> None:
-    frames = struct.pack("<6h", 0x4000, 0, 0x2000, -0x4000, 0, -0x2000)
+    frames = struct.pack("<6h", 0x4000, 0x1000, 0x1000, -0x4000, -0x1000, -0x1000)
 
     assert values(read(riff(head(PCM, 3, RATE, 16), chunk(b"data", frames)))) == [8192, -8192]
     assert values(read(wav_files.wav(np.full(9, 0.5), RATE, PCM, 16, 8))) == [16384] * 9
+
+
+@pytest.mark.parametrize(
+    ("channels", "live"),
+    [(2, (0,)), (2, (1,)), (4, (2,)), (6, (2,)), (6, (0, 1)), (6, (3,)), (8, (4, 5))],
+    ids=["left", "right", "one of four", "centre", "front", "bass", "surround"],
+)
+def test_silent_channels_make_no_sound_quieter(read: Read, channels: int, live: tuple[int, ...]) -> None:
+    frames = np.zeros((RATE, channels))
+    frames[:, live] = np.tile(tone(RATE, level=0.5), 3)[:RATE, None]
+    # A channel that nobody spoke into still has its noise.
+    frames[:, (live[0] + 1) % channels] += np.random.default_rng(1).normal(0, 0.0005, RATE) * (channels > len(live))
+
+    heard = np.abs(values(read(encoded(frames, RATE, "WAV", "PCM_16")))).max()
+
+    assert heard == pytest.approx(0.5 * 32768, rel=0.03)
+
+
+def test_a_surround_of_live_channels_is_not_clipped(read: Read) -> None:
+    frames = np.repeat(tone(RATE, level=0.9)[:, None], 6, axis=1)
+
+    assert 0.8 * 32767 < np.abs(values(read(encoded(frames, RATE, "WAV", "FLOAT")))).max() <= 32768
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("W64", "PCM_16"), ("AU", "PCM_16"), ("RF64", "PCM_16"), ("MP3", None)],
+)
+def test_the_sound_that_a_file_lacks_is_known(read: Read, container: str, subtype: str) -> None:
+    content = encoded(np.tile(tone(RATE), 10), RATE, container, subtype)
+
+    assert read(content).missing_seconds < 0.05
+    cut = read(content[: len(content) * 6 // 10])
+    assert cut.missing_seconds == pytest.approx(10 * len(tone(RATE)) / RATE - cut.seconds, abs=0.05)
+
+
+def test_a_caf_file_that_is_not_read_names_its_coding(read: Read) -> None:
+    description = struct.pack(">d4s", 44_100, b"aac ") + bytes(16)
+    fault = refusal(read, b"caff\0\1\0\0desc" + struct.pack(">q", 32) + description + b"data" + b"\xff" * 8 + bytes(99))
+
+    assert str(fault).startswith("CAF (aac) data that can't be decoded") and fault.is_convertible
 
 
 def test_16_bit_sound_of_the_right_rate_passes_bit_for_bit(read: Read) -> None:

@@ -75,6 +75,10 @@ def speech_stream(writer: Writer, speaker: Speaker, tick: float = LIMIT) -> Spee
     return SpeechStream(writer.text(), speaker.say, rate=RATE, english=True, tick=tick)
 
 
+def text_of(piece: AudioPiece | Silence) -> str:
+    return piece.text if isinstance(piece, AudioPiece) else ""
+
+
 def settle() -> None:
     """Let every greenlet run as far as it can."""
     for _ in range(10):
@@ -98,6 +102,25 @@ def test_a_pause_ends_what_looks_like_a_clause(speaker: Speaker) -> None:
         assert next(speech_stream(Writer("Yes, we can.", Event()), speaker).pieces()).text == "Yes, we can. "
 
 
+def test_the_next_clause_is_short_when_nothing_is_left_to_hear(speaker: Speaker) -> None:
+    heard = Event()
+    writer = Writer("Certainly! I would be ", heard, "glad to help ", "you find the right ", "bicycle here today.")
+    pieces = speech_stream(writer, speaker).pieces()
+    assert text_of(next(pieces)) == "Certainly! "
+    gevent.spawn_later(0.05, heard.set)
+
+    assert text_of(next(pieces)) == "I would be glad "
+    assert list(pieces)
+    assert " ".join(speaker.said) == "Certainly! I would be glad to help you find the right bicycle here today."
+
+
+def test_a_clause_waits_for_its_mark_while_sound_is_left(speaker: Speaker) -> None:
+    writer = Writer("Certainly! I would be glad to help ", "you find the right ", "bicycle here today. Bye.")
+    list(speech_stream(writer, speaker).pieces())
+
+    assert speaker.said == ["Certainly!", "I would be glad to help you find the right bicycle here today.", "Bye."]
+
+
 def test_an_error_ends_what_looks_like_a_clause(speaker: Speaker) -> None:
     pieces = speech_stream(Writer("We can. We open.", UpstreamDisconnected("lost")), speaker).pieces()
 
@@ -111,9 +134,8 @@ def test_thoughts_that_wait_to_be_said_are_not_said(speaker: Speaker) -> None:
     closing = Event()
     writer = Writer("One. Two. Three. Four. ", closing, "Five</think>", "Six.")
     pieces = speech_stream(writer, speaker, tick=0.001).pieces()
-    # Two are sound or become sound before the closing comes.
     with gevent.Timeout(LIMIT):
-        while speaker.ended < 2:
+        while speaker.said != ["One.", "Two."]:
             gevent.sleep(0)
     closing.set()
 

@@ -4,10 +4,12 @@
 |---|---|
 | `numbers`, `tables` | number words; months, units, signs, abbreviations |
 | `times`, `ranges` | dates, times, decades, verses; "9-5", "$5-$10", "Mon-Fri" |
-| `amounts`, `codes` | money, units, fractions; phone numbers, versions, addresses, codes, and what remains |
+| `amounts`, `codes` | money, units, fractions; phone numbers, versions, codes, and what remains |
+| `abbreviations`, `names` | abbreviations; streets and titles, Roman numerals |
+| `addresses`, `signs` | hosts, mail, files, hashes; keys, star codes, slashes |
 """
 
-from parley.speech.english import amounts, codes, ranges, times
+from parley.speech.english import addresses, amounts, codes, names, ranges, signs, times
 from parley.speech.english.tables import WORDS
 from parley.speech.normalization import Language, Rules
 
@@ -22,7 +24,10 @@ ENGLISH = Language(
             *ranges.rules,
             *codes.numeric_rules,
             *times.years,
+            *names.rules,
+            *signs.rules,
             *amounts.rules,
+            *addresses.rules,
             *codes.rules,
         )
     ),

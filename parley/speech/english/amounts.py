@@ -1,6 +1,7 @@
 """Money, quantities with their units, fractions, and plain numbers."""
 
 import re
+import unicodedata
 
 from parley.speech.english.numbers import cardinal, decimal, ordinal
 from parley.speech.english.tables import (
@@ -15,19 +16,45 @@ from parley.speech.english.tables import (
 from parley.speech.normalization import Around, Rules
 
 NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
-CURRENCY = r"(?:(?:US|[ACR])?\$|[€£¥₹₩])"
+CURRENCY = rf"(?:{'|'.join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))})"
 SCALE = r"(?:[mMbB]n|[kKmMbBtT])"
 HALVES = {2: "half", 4: "quarter"}
 VULGAR = {"½": "a half", "⅓": "a third", "⅔": "two thirds", "¼": "a quarter", "¾": "three quarters", "⅛": "an eighth"}
 BEFORE = {"-": "minus ", "−": "minus ", "+": "plus ", "~": "about ", "≈": "about ", "#": "number "}
 BEFORE |= {"<": "less than ", ">": "more than ", "≤": "at most ", "≥": "at least ", "±": "plus or minus ", "": ""}
+BEFORE |= {"<=": "at most ", ">=": "at least ", "=<": "at most ", "+/-": "plus or minus ", "=": "equals "}
 """Signs in front of a number."""
-MEASURED = frozenset("tall wide long deep thick high screen tv monitor display laptop pipe pizza x by".split())  # noqa: SIM905
+MEASURED = frozenset(
+    """
+    tall wide long deep thick high screen tv monitor display laptop pipe pizza screw bolt nail drive hose tape board
+    jack drill socket wrench plug cable x by
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 """Words behind a number of inches."""
 PRICED = frozenset("a an per each off plus to or".split())  # noqa: SIM905
 """Words behind an amount of money that stands for itself: "$5-an-hour", but "$5-bill"."""
-PLACES = frozenset("room apt apartment suite unit seat row gate flat platform building bus exit section no".split())  # noqa: SIM905
+COUNTED = frozenset(
+    """
+    people users views followers downloads customers subscribers visitors members units copies
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words behind a number whose "m" is a million, not a meter."""
+JOINING = frozenset(
+    """
+    of or and to at in from for with on per by than as is are was away more less a the tall long
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words behind a quantity that do not name what is measured."""
+SQUARES = {"sq": "square", "cu": "cubic"}
+RATING = frozenset("rated rating rate rates score scored scores stars review reviews grade".split())  # noqa: SIM905
+PLACES = frozenset(
+    """
+    room apt apartment suite unit seat row gate flat platform building bus exit section no
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 """Words before a number whose letter is no unit: "seat 14C"."""
+QUANTITY = rf"[-−+]?{CURRENCY}?[-−]?{NUMBER}(?:[A-Za-zµμ°]{{0,5}}[²³]?|{CURRENCY}|[x×])"
+"""An amount of money or of a unit."""
 money_rules = Rules()
 rules = Rules()
 
@@ -64,9 +91,10 @@ def unit(symbol: str, *, glued: bool = False) -> tuple[str, str] | None:
     if symbol[-1:] in POWERS and symbol[:-1] in UNITS:
         one, many = UNITS[symbol[:-1]]
         return f"{POWERS[symbol[-1]]} {one}", f"{POWERS[symbol[-1]]} {many}"
+    # What is measured, per what: "kg/m³".
     above, slash, below = symbol.partition("/")
-    if slash and above in UNITS and (per := per_unit(below)):
-        return f"{UNITS[above][0]} {per}", f"{UNITS[above][1]} {per}"
+    if slash and (names := unit(above)) and (per := per_unit(below)):
+        return f"{names[0]} {per}", f"{names[1]} {per}"
     return None
 
 
@@ -74,10 +102,15 @@ def per_unit(word: str) -> str | None:
     """Return "per month" for a word or a unit behind a slash, or None if it is neither."""
     if word in PER or word in UNITS:
         return f"per {PER.get(word) or UNITS[word][0]}"
+    if word[-1:] in POWERS and word[:-1] in UNITS:
+        # An acceleration is "per second squared", a density "per cubic meter".
+        is_time = UNITS[word[:-1]][0] in ("second", "hour", "minute")
+        one = UNITS[word[:-1]][0]
+        return f"per {one} {'squared' if word[-1] == '²' else 'cubed'}" if is_time else f"per {POWERS[word[-1]]} {one}"
     return f"per {word}" if word.isalpha() and len(word) > 2 else None
 
 
-@money_rules.add(rf"([-−+]?)({CURRENCY})([-−]?)({NUMBER})({SCALE}?)(\+?)|([-−+]?)({NUMBER})({SCALE}?)([€$£¥₹₩])(\+?)")
+@money_rules.add(rf"([-−+]?)({CURRENCY})([-−]?)({NUMBER})({SCALE}?)(\+?)|([-−+]?)({NUMBER})({SCALE}?)({CURRENCY})(\+?)")
 def read_money(match: re.Match[str], around: Around) -> str:
     """Read "$45.50", "-$5", "$2k", "15€" and "$100+"."""
     before = BEFORE[match[1] or match[3] or match[7] or ""]
@@ -101,7 +134,7 @@ def read_compound_of_money(match: re.Match[str], _around: Around) -> str:
     return f"{amount} {word}{words.replace('-', ' ')}"
 
 
-@money_rules.add(rf"([-−]?)({CURRENCY}?)(\d{{1,3}}(?:\.\d{{3}})*|\d+),(\d{{2}})([€$£]?)")
+@money_rules.add(rf"([-−]?)({CURRENCY}?)(\d{{1,3}}(?:\.\d{{3}})*|\d+),(\d{{2}})({CURRENCY}?)")
 def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     """Read "€1.234,50" and "5,50 €"."""
     sign = match[2] or match[5] or (around.after if around.after in CURRENCIES else CODES.get(around.after, ""))
@@ -111,6 +144,12 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     # The sign behind the number is read by itself.
     is_apart = not (match[2] or match[5])
     return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
+
+
+@money_rules.add(rf"({CURRENCY}{NUMBER}{SCALE}?)/({CURRENCY}{NUMBER}{SCALE}?)|({CURRENCY}{NUMBER})({'|'.join(CODES)})")
+def read_two_amounts(match: re.Match[str], around: Around) -> str:
+    """Read "$20/$30", and "$50USD"."""
+    return " or ".join(around.read(amount) or amount for amount in match.group(1, 2, 3) if amount)
 
 
 @money_rules.add(rf"{CURRENCY}", words=True)
@@ -143,9 +182,29 @@ def read_price(match: re.Match[str], around: Around) -> str | None:
     if per and is_unit and around.before[-1:].isalnum():
         names = CURRENCIES[CODES[match[1]]] if match[1] in CODES else UNITS[match[1]]
         amount = names[around.before != "1"] if around.before[:1].isdigit() else None
-    elif per and re.search(r"\d", match[1]):
+    elif per and re.match(QUANTITY, match[1]) and not re.match(r"\d+\.\d+\.\d", match[1]):
+        # No address: "192.168.0.1/admin".
         amount = around.read(match[1])
     return f"{amount} {per}" if amount else None
+
+
+@rules.add(r"(\d{1,2})-(\d{1,2}/\d{1,2})")
+def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
+    """Read "1-1/2" as one and a half."""
+    # Only a proper fraction is a part of a number.
+    above, below = map(int, match[2].split("/"))
+    reading = around.read(match[2]) if above < below else None
+    return reading and f"{cardinal(int(match[1]))} and {'a' + reading[3:] if above == 1 else reading}"
+
+
+@rules.add(rf"({NUMBER})/(5|10|20|100)")
+def read_rating(match: re.Match[str], around: Around) -> str | None:
+    """Read "4.5/5" and "page 3/10"."""
+    # "9/10" may be a date or a fraction; the words beside it tell.
+    whole = f"{decimal(match[1])} {{}}{decimal(match[2])}"
+    if "." in match[1] or match[1] == match[2] != "20" or (around.sentence | {around.after.lower()}) & RATING:
+        return whole.format("out of ")
+    return whole.format("of ") if around.before.lower() in ("page", "part", "step", "slide", "question") else None
 
 
 @rules.add(r"(\d{1,4})/(\d{1,4})(st|nd|rd|th)?s?")
@@ -159,6 +218,17 @@ def read_fraction(match: re.Match[str], around: Around) -> str:
     if above == 1 and is_mixed:
         return f"and {'an' if below == 8 else 'a'} {part}"
     return f"{'and ' if is_mixed else ''}{cardinal(above)} {part}{'s' if above > 1 else ''}"
+
+
+@rules.add(
+    rf"({NUMBER})[eE]([-+−]?)(\d{{1,3}})|(?:({NUMBER})[x×·*])?10(?:\^([-−]?)(\d{{1,3}})|([⁻]?)([⁰¹²³⁴-⁹]{{2,}}|[⁴-⁹¹⁰]))"
+)
+def read_power_of_ten(match: re.Match[str], _around: Around) -> str | None:
+    """Read "1e-5" and "6.02×10²³"."""
+    factor, sign = match[1] or match[4], match[2] or match[5] or match[7] or ""
+    power = match[3] or match[6] or unicodedata.normalize("NFKC", match[8])
+    times = f"{decimal(factor)} times " if factor else ""
+    return f"{times}ten to the power of {'minus ' if sign in ('-', '−', '⁻') else ''}{cardinal(int(power))}"
 
 
 @rules.add(rf"({NUMBER}?)([½⅓⅔¼¾⅛])")
@@ -183,6 +253,12 @@ def read_dimensions(match: re.Match[str], around: Around) -> str | None:
     return (" times " if is_product else " by ").join(sides)
 
 
+@rules.add(r"(sq|cu)\.?", words=True)
+def read_square(match: re.Match[str], around: Around) -> str | None:
+    """Read the "sq." in "200 sq. ft."."""
+    return SQUARES[match[1]] if around.before[-1:].isdigit() and unit(around.after) else None
+
+
 @rules.add(r"[x×]", words=True)
 def read_by(_match: re.Match[str], around: Around) -> str | None:
     """Read the "x" in "20 x 30"."""
@@ -195,13 +271,19 @@ def read_feet_and_inches(match: re.Match[str], around: Around) -> str | None:
     feet, inches, alone = match[1], match[2], match[3]
     if feet and inches:
         return f"{cardinal(int(feet))} foot {cardinal(int(inches))}"
-    is_length = around.after.lower() in MEASURED or (match[4] == "″")
+    is_length = around.after.lower().rstrip("s") in MEASURED or (match[4] == "″")
     if alone:
         return f"{decimal(alone)} inch" if is_length else None
     return counted(feet, UNITS["ft"]) if around.after.lower() in MEASURED or "′" in match[0] else None
 
 
-@rules.add(rf"([-−+~≈<>≤≥±#]?)({NUMBER})([^\d\s].*)?")
+@rules.add(r"(\d{1,2}/\d{1,2})[\"″]")
+def read_part_of_inch(match: re.Match[str], around: Around) -> str | None:
+    """Read 3/4" before what is measured so."""
+    return f"{around.read(match[1])} inch" if around.after.lower().rstrip("s") in MEASURED else None
+
+
+@rules.add(rf"([<>]=|=<|\+/-|[-−+~≈<>≤≥±#=]?)({NUMBER})([^\d\s].*)?")
 def read_number(match: re.Match[str], around: Around) -> str | None:
     """Read "-5", "#3" and "10kg", and take "10x" for ten and a word."""
     sign, number, behind = match.groups()
@@ -215,9 +297,20 @@ def read_number(match: re.Match[str], around: Around) -> str | None:
 
 def with_ending(number: str, behind: str, around: Around) -> str | None:
     """Return a number with what is glued to it: a unit, a scale, words; None if it is none of them."""
+    if behind in ("x", "×"):
+        return f"{decimal(number)} times"
+    if behind in ("in", "-in"):
+        return f"{decimal(number)} inch{'' if number == '1' or behind == '-in' else 'es'}"
+    # "5m people", "1h 30m"
+    if behind == "m" and around.after.lower() in COUNTED:
+        return f"{decimal(number)} million"
+    if behind == "m" and re.fullmatch(r"\d+(?:h|hr|hrs)", around.before):
+        return counted(number, UNITS["min"])
     is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
     if not is_letter and (names := unit(behind, glued=True)):
-        return counted(number, names)
+        # "a 12V battery"
+        is_adjective = around.before.lower() in ("a", "an") and around.after.isalpha() and around.after.islower()
+        return counted(number, (names[0], names[0]) if is_adjective and around.after not in JOINING else names)
     if behind[0] == "-" and (names := unit(behind[1:])):
         return f"{decimal(number)} {names[0]}"
     is_scale = behind in ("M", "bn", "mn") or (behind == "B" and "." in number)
@@ -237,6 +330,10 @@ def read_continental_number(match: re.Match[str], around: Around) -> str | None:
 @rules.add(r"\S+", words=True)
 def read_unit(match: re.Match[str], around: Around) -> str | None:
     """Read "km" behind a number."""
+    # Behind "sq." the number is two words away.
     names = unit(match[0])
-    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>])?{NUMBER}", around.before) or around.before in SCALE_WORDS
-    return names[around.before != "1"] if names and is_number else None
+    if names and around.before.lower() in SQUARES:
+        return names[1]
+    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/+])?(?:{NUMBER}|\d+,\d)", around.before) or around.before in SCALE_WORDS
+    is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
+    return names[not is_one] if names and is_number else None

@@ -1,61 +1,83 @@
-"""Phone numbers, codes, versions, addresses, Roman numerals: what is read by its characters; and all that remains."""
+"""Phone numbers, codes, versions: what is read by its characters; and all that remains."""
 
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from parley.speech.english.amounts import NUMBER, VULGAR, money
-from parley.speech.english.numbers import cardinal, decimal, digits, ordinal, plural, year
+from parley.speech.english.addresses import spelled_address
+from parley.speech.english.amounts import NUMBER, VULGAR
+from parley.speech.english.numbers import cardinal, decimal, digits, plural, year
 from parley.speech.english.ranges import CODING
-from parley.speech.english.tables import CODES, CURRENCIES, REFERENCES, SCALE_WORDS, SIGNS, TOP_LEVEL
+from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS
 from parley.speech.normalization import Around, Marked, Rules, has_digits
 
-NUMBERED = frozenset(
-    """
-    chapter part act scene volume section war type phase level title book article stage class grade mark bowl rocky
-    """.split()  # noqa: SIM905 - shorter than a column of quoted names
-)
-"""Words before a Roman numeral that is no ordinal."""
-KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "win": "Windows", "esc": "Escape"}
+CODE_SIGNS = CODES | {sign: sign for sign in CURRENCIES}
 rules = Rules()
 numeric_rules = Rules()
 
 
-def spans(words: Sequence[Marked]) -> Mapping[int, str]:
-    """Return the readings, by index, of phone and card numbers in groups, and of "EUR 45"."""
+def spans(words: Sequence[Marked], read: Callable[[str], str | None]) -> Mapping[int, str]:
+    """Return the readings, by index, of phone and card numbers in groups, of "EUR 45" and of a height in two words."""
     found: dict[int, str] = {}
     sentence = {word.core.lower() for word in words}
-    for index, word in enumerate(words):
-        if index in found:
-            continue
-        end = index
-        while end < len(words) and _is_group(words[end]) and (end == index or words[end - 1].closing in ("", ")")):
-            end += 1
-        groups = [one.opening + one.core for one in words[index:end]]
-        if len(groups) > 1 and _are_called(groups, sentence):
-            for place, group in enumerate(groups, index):
-                # A comma makes the voice pause between the groups.
-                mark = words[place].closing.lstrip(")") if place == end - 1 else ","
-                found[place] = in_groups(group) + mark
-        elif index + 1 < len(words) and not word.closing and word.core in {*CODES, *CURRENCIES}:
-            amount = re.fullmatch(NUMBER, words[index + 1].core)
-            is_scaled = index + 2 < len(words) and words[index + 2].core in SCALE_WORDS
-            if amount and not is_scaled:
-                *head, last = money(CODES.get(word.core, word.core), amount[0]).split()
-                found[index] = word.opening + " ".join(head)
-                found[index + 1] = last + words[index + 1].closing
+    for index in range(len(words)):
+        if index not in found:
+            found |= groups_of_digits(words, index, sentence) or amount_with_code(words, index, read)
     return found
+
+
+def groups_of_digits(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int, str]:
+    """Return the readings of a number in several groups that begins at this word."""
+    end = index
+    while end < len(words) and _is_group(words[end]) and (end == index or words[end - 1].closing in ("", ")")):
+        end += 1
+    groups = [one.opening + one.core for one in words[index:end]]
+    if len(groups) == 2 and re.fullmatch(r"[1-9]\d{0,2}", groups[0]) and re.fullmatch(r"\d?00", groups[1]):
+        # A blank between thousands: "10 000".
+        *head, last = cardinal(int("".join(groups))).split()
+        is_number = len(groups[1]) == 3 and not sentence & CODING
+        return {index: " ".join(head), index + 1: last + words[index + 1].closing} if is_number else {}
+    if len(groups) < 2 or not _are_called(groups, sentence):
+        return {}
+    # A comma makes the voice pause between the groups.
+    marks = [","] * (len(groups) - 1) + [words[end - 1].closing.lstrip(")")]
+    return {
+        place: in_groups(group) + mark for place, (group, mark) in enumerate(zip(groups, marks, strict=True), index)
+    }
+
+
+def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], str | None]) -> dict[int, str]:
+    """Return the readings of "EUR 45", "-45.10 USD" and 5' 10", whose words are read together."""
+    if index + 1 == len(words):
+        return {}
+    first, second = words[index : index + 2]
+    is_scaled = index + 2 < len(words) and words[index + 2].core in SCALE_WORDS
+    spoken = None
+    if not first.closing and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
+        spoken = read(CODE_SIGNS[first.core] + second.core)
+    elif not first.closing and second.core in CODE_SIGNS and (sign := re.fullmatch(r"([-−+]?)(\d[\d.,]*)", first.core)):
+        spoken = read(f"{sign[1]}{CODE_SIGNS[second.core]}{sign[2]}")
+    elif first.closing in ("'", "’", "′") and first.core.isdecimal() and second.closing[:1] in ('"', "″", "”"):
+        is_height = second.core.isdecimal() and int(second.core) < 12 and not first.opening
+        second = second._replace(closing=second.closing[1:])
+        spoken = f"{cardinal(int(first.core))} foot {cardinal(int(second.core))}" if is_height else None
+    *head, last = (spoken or "").rsplit(" ", 1)
+    return {index: first.opening + head[0], index + 1: last + second.closing} if head else {}
 
 
 def _is_group(word: Marked) -> bool:
     """Return True if a word may be a group of a phone number."""
-    return bool(re.fullmatch(r"\(?\+?\d{1,6}(?:[-./]\d{2,6})*", word.opening + word.core))
+    return bool(re.fullmatch(r"\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}|[A-Z]{4}", word.opening + word.core))
 
 
 def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
     """Return True if groups of digits are read one digit at a time: by their form, or by the words beside them."""
     # The lengths of groups that are written so nowhere else: phone numbers, cards.
     sizes = [len(re.sub(r"\D", "", group)) for group in groups]
+    if any(group[0].isalpha() for group in groups):
+        # The beginning of an IBAN, and no group elsewhere.
+        is_iban = bool(re.fullmatch(r"[A-Z]{2}\d{2}", groups[0]))
+        return is_iban and all(size == 4 for size in sizes[2:-1]) and len(groups) > 3
     is_marked = groups[0][0] in "+(" or (groups[0][0] == "0" and sizes[0] > 1)
     is_formed = sizes in ([3, 3, 4], [1, 3, 3, 4], [4, 4, 4, 4], [4, 6, 5]) or (sizes == [3, 4] and groups[1][0] == "0")
     is_told = bool(sentence & CODING) or "number" in sentence
@@ -64,32 +86,84 @@ def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
 
 def in_groups(written: str) -> str:
     """Return the digits of each group one by one."""
-    return ("plus " if "+" in written[:2] else "") + ", ".join(map(digits, re.findall(r"\d+", written)))
+    if written.isalpha():
+        return " ".join(written)
+    before = "plus " if "+" in written[:2] else f"{written[:2]} " if written[:1].isalpha() else ""
+    return before + ", ".join(map(digits, re.findall(r"\d+", written)))
 
 
 @numeric_rules.add(r"\d{2,6}")
 def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
-    if match[0] == "911":
-        return digits(match[0])
-    is_called = around.before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
-    is_told = len(match[0]) > 2 and bool(around.sentence & {"dial", "pin", "passcode", "otp", "zip"})
-    is_code = around.before.lower() in ("is", "enter") and len(match[0]) > 2 and bool(around.sentence & CODING)
-    # "Washington, D.C. 20500": the number behind a state.
-    is_zip = len(match[0]) == 5 and bool(re.fullmatch(r"[A-Z]{2}|D\.C\.?", around.before))
-    return digits(match[0]) if is_called or is_told or is_code or is_zip else None
+    number, before, sentence = match[0], around.before, around.sentence
+    if number == "911":
+        return digits(number)
+    is_long = len(number) > 2
+    is_called = before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
+    is_told = is_long and bool(sentence & {"dial", "pin", "passcode", "otp", "zip", "emergency"})
+    is_second = before.lower() in ("or", "and") and len(number) == 3 and number[-1] != "0"
+    is_code = before.lower() in ("is", "enter") and is_long and bool(sentence & CODING)
+    # "ending in 4242"
+    is_end = len(number) == 4 and bool(sentence & {"ending", "ends", "digits"})
+    # "BA 2490"
+    is_flight = bool(re.fullmatch(r"[A-Z]{2}|[A-Z]\d|\d[A-Z]", before)) and bool(sentence & {"flight", "train"})
+    checks = (
+        is_called,
+        is_told,
+        is_second and bool(sentence & {"call", "text"}),
+        is_code,
+        is_end and is_long,
+        is_flight and is_long,
+        is_zip(number, around),
+    )
+    return digits(number) if any(checks) else None
 
 
-@numeric_rules.add(r"((?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3})(?:(:)(\d+)|(/)(\d+))?")
-def read_ip_address(match: re.Match[str], _around: Around) -> str:
+@numeric_rules.add(r"#(\d{4,})")
+def read_long_reference(match: re.Match[str], around: Around) -> str | None:
+    """Read "Ref #123456"."""
+    is_code = len(match[1]) > 5 or around.before.lower() in CODING
+    return f"number {digits(match[1])}" if is_code else None
+
+
+def is_zip(number: str, around: Around) -> bool:
+    """Return True for five digits beside a state or a city: "Washington, D.C. 20500", "10115 Berlin"."""
+    is_behind_state = bool(re.fullmatch(r"[A-Z]{2}|D\.C\.?", around.before))
+    is_before_city = around.after[:1].isupper() and number[-2:] != "00" and around.after[1:].islower()
+    return len(number) == 5 and (is_behind_state or is_before_city)
+
+
+@numeric_rules.add(r"(\d)([A-Z]{2})")
+def read_postcode(match: re.Match[str], around: Around) -> str | None:
+    """Read the second half of "SW1A 1AA"."""
+    is_behind = re.fullmatch(r"[A-Z]{1,2}\d[A-Z\d]?", around.before)
+    return f"{digits(match[1])} {' '.join(match[2])}" if is_behind else None
+
+
+@numeric_rules.add(r"([A-Z]+[A-Za-z]*)/(\d+(?:\.\d+)?)")
+def read_protocol(match: re.Match[str], _around: Around) -> str:
+    """Read "HTTP/2"."""
+    return f"{match[1]} {decimal(match[2])}"
+
+
+@numeric_rules.add(r"(v?\d+(?:\.\d+)+)-([a-z]+)[.-]?(\d*)")
+def read_early_version(match: re.Match[str], around: Around) -> str:
+    """Read "1.0.0-beta.2"."""
+    number = around.read(match[1]) or decimal(match[1])
+    return f"{number} {match[2]} {decimal(match[3])}" if match[3] else f"{number} {match[2]}"
+
+
+@numeric_rules.add(r"((?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3})(?:(:)(\d+)|(/)(\d+))?((?:/[\w.~-]+)*)/?")
+def read_ip_address(match: re.Match[str], around: Around) -> str:
     """Read "192.168.0.1:8080"."""
     address = " dot ".join(map(digits, match[1].split(".")))
     port = f" port {digits(match[3])}" if match[2] else ""
-    return address + port + (f" slash {cardinal(int(match[5]))}" if match[4] else "")
+    path = f" {spelled_address(match[6], around)}" if match[6] else ""
+    return address + port + (f" slash {cardinal(int(match[5]))}" if match[4] else "") + path
 
 
-@numeric_rules.add(r"(v?)(\d+(?:\.\d+)+)|(v)(\d+)")
+@numeric_rules.add(r"([vV]?)(\d+(?:\.\d+)+)|([vV])(\d+)")
 def read_version(match: re.Match[str], _around: Around) -> str | None:
     """Read "2.0.1" and "v1.2"; one dot alone is a decimal point, three groups of a phone number are none."""
     if match[3]:
@@ -109,8 +183,9 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
     """Read "555-0123", "+15551234567" and "007" digit by digit, in their groups."""
     word, groups = match[0], re.findall(r"\d+", match[0])
     has_zero = len(groups[0]) > 1 and groups[0][0] == "0"
+    is_area = has_zero and len(groups) == 2 and len(groups[1]) > 3
     if (
-        "/" in word
+        ("/" in word and not is_area)
         or (len(groups) == 1 and "(" in word)
         or (len(groups) == 2 and "." in word)
         or ("+" in word and len(word) < 4)
@@ -122,46 +197,10 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
     return None if is_number and word[0] != "+" else in_groups(word)
 
 
-@rules.add(r"[*#]+\d[\d*#]*|\d[\d*#]*[*#]")
-def read_star_code(match: re.Match[str], _around: Around) -> str | None:
-    """Read "*67" and "##002#", but not "#3"."""
-    if re.fullmatch(r"#\d+", match[0]):
-        # "#3" is a number, not a key.
-        return None
-    names = {"*": "star", "#": "pound"}
-    return " ".join(names.get(one) or digits(one) for one in match[0])
-
-
-@rules.add(rf"({'|'.join(map(re.escape, REFERENCES))})(\.?)", re.IGNORECASE, words=True)
-def read_reference(match: re.Match[str], around: Around) -> str | None:
-    """Read "No." and "pp." before a number: "number", "pages"."""
-    is_numbered = around.after[:1].isdigit() or re.fullmatch(r"[IVX]+", around.after)
-    # Without its full stop "no 5" may be the word.
-    is_short = match[2] or match[0] == "No" or match[1].lower() in ("pp", "vol", "ch", "fig", "§", "nos")
-    return REFERENCES[match[1].lower()] if is_numbered and is_short else None
-
-
-@rules.add(r"(?=[IVX]{2,}|[VX])(X{0,3})(IX|IV|V?I{0,3})", words=True)
-def read_roman(match: re.Match[str], around: Around) -> str | None:
-    """Read "Louis XIV" and "Chapter IV"; a single letter only where it counts something."""
-    value = 10 * len(match[1]) + {"IX": 9, "IV": 4}.get(match[2], match[2].count("I") + 5 * match[2].count("V"))
-    if around.before.lower() in NUMBERED:
-        return cardinal(value)
-    is_name = re.fullmatch(r"[A-Z][a-z]+", around.before)
-    return f"the {ordinal(value)}" if is_name and len(match[0]) > 1 else None
-
-
-@rules.add(r"[A-Za-z]+(?:\+[A-Za-z0-9]+)+", words=True)
-def read_keys(match: re.Match[str], around: Around) -> str:
-    """Read "Ctrl+C"."""
-    return " plus ".join(KEYS.get(key.lower()) or around.read(key) or key for key in match[0].split("+"))
-
-
 @rules.add(r"((?:mid|early|late|pre|post|sub|non|over|under|all|top|age|ages|aged))-(.*\d.*)", re.IGNORECASE)
 def read_prefix(match: re.Match[str], around: Around) -> str | None:
     """Read "mid-1990s" and "post-2020"."""
-    # "under-5s": children, not seconds.
-    group = re.fullmatch(r"(\d{1,2})s", match[2])
+    group = re.fullmatch(r"(\d{1,3})s", match[2])
     reading = plural(cardinal(int(group[1]))) if group else around.read(match[2])
     return f"{match[1]} {reading}" if reading else None
 
@@ -180,61 +219,52 @@ def read_section(match: re.Match[str], around: Around) -> str | None:
     return f"section{'s' if len(match[1]) > 1 else ''} {reading}" if reading else None
 
 
-@rules.add(r"(\d{1,3})\(([a-z]{1,3})\)?")
+@rules.add(r"(\d{1,2})\(([a-z]{1,3})\)?")
 def read_paragraph(match: re.Match[str], _around: Around) -> str:
     """Read "4(a)"."""
     return f"{cardinal(int(match[1]))} {match[2]}"
 
 
-@rules.add(r"(?:[\w.%+-]+@)(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE, words=True)
-def read_mail_address(match: re.Match[str], around: Around) -> str:
-    """Read "info@example.org": "info at example dot org"."""
-    return _spelled_address(match[0], around)
-
-
-@rules.add(
-    r"(?:https?://)?(?:www\.)?((?:[\w-]+\.)+([a-z]{2,}))(:\d+)?((?:/[^\s?#]*[^\s?#.,;:!)])?)/?([?#]\S*)?",
-    re.IGNORECASE,
-    words=True,
-)
-def read_host(match: re.Match[str], around: Around) -> str | None:
-    """Read "www.example.com/prices" without what a listener has no use for: "www" and a query."""
-    is_address = match[2].lower() in TOP_LEVEL or match[3] or match[4] or match[0].lower().startswith(("www.", "http"))
-    return _spelled_address(match[1] + (match[3] or "") + match[4].rstrip("/"), around) if is_address else None
-
-
-def _spelled_address(address: str, around: Around) -> str:
-    """Return an address as words."""
-    names = {"@": "at", ".": "dot", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "+": "plus"}
-    pieces = re.findall(r"\d+|[^\W\d_]+|.", address)
-    spoken = [
-        names.get(piece)
-        or (around.read(piece) if piece.isdecimal() and len(piece) < 3 else None)
-        or (digits(piece) if piece.isdecimal() else SIGNS.get(piece, piece))
-        for piece in pieces
-    ]
-    return " ".join(spoken)
-
-
-@rules.add(r"([A-Za-z]+)-?(\d{1,3})")
-def read_model_number(match: re.Match[str], _around: Around) -> str | None:
+@rules.add(r"([A-Za-z]+)-?(\d{1,4})")
+def read_model_number(match: re.Match[str], around: Around) -> str | None:
     """Read "A4" and "COVID-19"; "UA123" digit by digit."""
+    if match[1] in ("FY", "CY", "MY") and len(match[2]) == 4:
+        return f"{match[1]} {around.read(match[2])}"
+    if match[1].lower() == "x" and len(match[2]) > 1 and around.before[-1:].isdigit():
+        # Behind a phone number.
+        return f"extension {digits(match[2])}"
+    if len(match[2]) > 3:
+        return None
     if len(match[1]) > 1 and match[1].isupper() and len(match[2]) == 3:
         return f"{match[1]} {digits(match[2])}"
     return f"{match[1]} {cardinal(int(match[2]))}" if match[2][0] != "0" or len(match[2]) == 1 else None
 
 
-@rules.add(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]+(?:[-/.][A-Z0-9]+)*")
+@rules.add(r"(\d{3})\(([a-z])\)(?:\((\d)\))?")
+def read_section_of_law(match: re.Match[str], _around: Around) -> str:
+    """Read "401(k)" and "501(c)(3)"."""
+    number = digits(match[1]).replace("zero", "oh")
+    return f"{number} {match[2]}" + (f" {digits(match[3])}" if match[3] else "")
+
+
+@rules.add(r"#(.*[A-Z].*)")
+def read_numbered_code(match: re.Match[str], around: Around) -> str | None:
+    """Read "#A-1029"."""
+    reading = around.read(match[1])
+    return reading and f"number {reading}"
+
+
+@rules.add(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]+(?:[-/._][A-Z0-9]+)*")
 def read_code(match: re.Match[str], _around: Around) -> str:
     """Read "XK7-49QZ" character by character; of its letters only a long run is a word."""
-    groups = [re.findall(r"[A-Z]{5,}|[A-Z]|\d+", group) for group in re.split(r"[-/.]", match[0])]
+    groups = [re.findall(r"[A-Z]{5,}|[A-Z]|\d+", group) for group in re.split(r"[-/._]", match[0])]
     return ", ".join(" ".join(digits(one) if one.isdecimal() else one for one in group) for group in groups)
 
 
 def remainder(text: str, read: Callable[[str], str | None]) -> str:
     """Return a text with all its digits, and the signs beside them, as words."""
     pieces = re.findall(
-        rf"\d+(?:\.\d+){{2,}}|(?:1[1-9]|20)?\d0s(?![a-z])|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.",
+        rf"[<>!=]=|->|=>|\d+(?:\.\d+){{2,}}|(?:1[1-9]|20)?\d0s(?![a-z])|{NUMBER}(?:st|nd|rd|th)?|[^\W\d_²³½⅓⅔¼¾⅛]+(?:['’][^\W\d_]+)*|.",
         text,
         re.DOTALL,
     )
@@ -257,7 +287,7 @@ def remainder(text: str, read: Callable[[str], str | None]) -> str:
 def sign(piece: str, *, is_between: bool) -> str:
     """Return the reading of a word or a sign in a text with digits; `is_between` two numbers or words."""
     if piece.isalpha() or len(piece) > 1:
-        return piece
+        return SIGNS.get(piece, piece)
     if is_between and piece in "*.,;:":
         return {"*": "times", ".": "point"}.get(piece, ",")
     return SIGNS.get(piece, "")

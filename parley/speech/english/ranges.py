@@ -17,8 +17,9 @@ Match = re.Match[str]
 ReadRange = Callable[[Match, Match, Around], str | None]
 CODING = frozenset(
     """
-    phone call dial tel telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip account
-    serial part model order ref reference isbn id ticket case booking confirmation reservation tracking invoice
+    phone call dial tel telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip
+    account serial part model order ref reference isbn iban vin ssn cvv cvc otp policy claim member customer routing
+    plate license licence tel id ticket case booking confirmation reservation tracking invoice
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words beside numbers that are read digit by digit."""
@@ -39,7 +40,9 @@ def until(first: Match, second: Match, around: Around) -> str | None:
     """Read "8am-noon", and the "am-9" of "6 am-9 pm"."""
     if not (first[0][0].isalpha() or second[0].isalpha()):
         return None
-    begin = around.read(first[0]) or (f"{first[0][0].upper()}M" if around.before[-1:].isdigit() else None)
+    is_word = first[0] in ("noon", "midnight", "midday")
+    half = f"{first[0][0].upper()}M" if around.before[-1:].isdigit() else None
+    begin = first[0] if is_word else around.read(first[0]) or half
     return f"{begin} to {around.read(second[0]) or second[0]}" if begin else None
 
 
@@ -175,7 +178,11 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
     (re.compile(first), re.compile(second or first), read)
     for first, second, read in (
         (TIME, "", times),
-        (rf"{TIME}|(?i:[ap]\.?m\.?)", r"\d{1,2}(?::\d{2})?(?i:[ap]\.?m\.?)?|noon|midnight|midday|late", until),
+        (
+            rf"{TIME}|(?i:[ap]\.?m\.?)|noon|midnight|midday",
+            r"\d{1,2}(?::\d{2})?(?i:[ap]\.?m\.?)?|noon|midnight|midday|late",
+            until,
+        ),
         (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
         (FRACTION, "", fractions),
@@ -218,6 +225,9 @@ def read_range(match: re.Match[str], around: Around) -> str | None:
 @rules.add(r"[-–—−]+", words=True)
 def read_dash(_match: re.Match[str], around: Around) -> str | None:
     """Read a dash that stands alone between two numbers or names: "to"; in a sum: "minus"."""
+    if around.before.lower() in ("is", "of", "at", "was", "minus") and re.match(rf"{CURRENCY}?\d", around.after):
+        # "The balance is - $45".
+        return "minus"
     is_range = all(
         re.search(r"\d", word) or MIDDAY.fullmatch(word) or word.lower() in DAY_OF or word.lower() in MONTH_OF
         for word in (around.before, around.after)

@@ -3,6 +3,8 @@
 A further unit, sign or abbreviation is one line here. What stands around it is the business of the rules.
 """
 
+from parley.speech.english import abbreviations
+
 MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
 # By the full name and by three letters; "Sept" is common as well.
 MONTH_OF = {name[:length].lower(): name for name in MONTHS for length in (3, len(name))} | {"sept": "September"}
@@ -19,7 +21,25 @@ CURRENCIES = {
     "A$": ("Australian dollar", "Australian dollars", "cent", "cents"),
     "C$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
     "R$": ("real", "reals", "centavo", "centavos"),
+    "NZ$": ("New Zealand dollar", "New Zealand dollars", "cent", "cents"),
+    "HK$": ("Hong Kong dollar", "Hong Kong dollars", "cent", "cents"),
+    "S$": ("Singapore dollar", "Singapore dollars", "cent", "cents"),
     "CHF": ("Swiss franc", "Swiss francs", "centime", "centimes"),
+    "₽": ("ruble", "rubles", "kopeck", "kopecks"),
+    "₺": ("lira", "lira", "kurus", "kurus"),
+    "₪": ("shekel", "shekels", "agora", "agorot"),
+    "฿": ("baht", "baht", "satang", "satang"),
+    "₫": ("dong", "dong", "xu", "xu"),
+    "₱": ("peso", "pesos", "centavo", "centavos"),
+    "₦": ("naira", "naira", "kobo", "kobo"),
+    "₴": ("hryvnia", "hryvnias", "kopiyka", "kopiykas"),
+    "zł": ("zloty", "zlotys", "grosz", "groszy"),
+    "kr": ("krona", "kronor", "ore", "ore"),
+    "CN¥": ("yuan", "yuan", "fen", "fen"),
+    "MX$": ("Mexican peso", "Mexican pesos", "centavo", "centavos"),
+    "Kč": ("koruna", "korunas", "haler", "halers"),
+    "AED": ("dirham", "dirhams", "fils", "fils"),
+    "ZAR": ("rand", "rand", "cent", "cents"),
 }
 """Currencies by their signs: one, many, one and many of their small units."""
 CODES = {
@@ -33,6 +53,25 @@ CODES = {
     "CAD": "C$",
     "BRL": "R$",
     "CHF": "CHF",
+    "NZD": "NZ$",
+    "HKD": "HK$",
+    "SGD": "S$",
+    "RUB": "₽",
+    "TRY": "₺",
+    "ILS": "₪",
+    "THB": "฿",
+    "VND": "₫",
+    "PHP": "₱",
+    "NGN": "₦",
+    "UAH": "₴",
+    "PLN": "zł",
+    "SEK": "kr",
+    "CNY": "CN¥",
+    "RMB": "CN¥",
+    "MXN": "MX$",
+    "CZK": "Kč",
+    "AED": "AED",
+    "ZAR": "ZAR",
 }
 SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
 # Behind these the currency comes: "$3 million" is "three million dollars".
@@ -68,6 +107,7 @@ UNITS = units("""
     ha: hectare
     kg: kilogram
     g: gram
+    st: stone, stone
     mg: milligram
     µg μg mcg: microgram
     lb lbs: pound
@@ -77,12 +117,25 @@ UNITS = units("""
     cl: centiliter
     dl dL: deciliter
     gal: gallon
+    qt: quart
+    cc: cubic centimeter
+    tbsp: tablespoon
+    tsp: teaspoon
+    mol: mole
+    mmol: millimole
+    ppm: part per million
+    ppb: part per billion
+    IU: international unit
+    ct: carat
+    ly: light year
     h hr hrs: hour
     min mins: minute
+    µs μs: microsecond
+    ns: nanosecond
     s sec secs: second
     ms: millisecond
     yr yrs: year
-    mo: month
+    mo mos: month
     wk wks: week
     mph: mile per hour
     kph km/h: kilometer per hour
@@ -102,16 +155,34 @@ UNITS = units("""
     MB: megabyte
     GB: gigabyte
     TB: terabyte
+    PB: petabyte
+    KiB: kibibyte
+    MiB: mebibyte
+    GiB: gibibyte
+    TiB: tebibyte
     MP: megapixel
     px: pixel
     pt: point
     W: watt
     kW: kilowatt
+    mW: milliwatt
     MW: megawatt
+    GW: gigawatt
     Wh: watt hour
     kWh: kilowatt hour
+    MWh: megawatt hour
     V: volt
+    mV: millivolt
     kV: kilovolt
+    Ah: ampere hour
+    µF μF: microfarad
+    nF: nanofarad
+    pF: picofarad
+    lm: lumen
+    lx: lux, lux
+    mT: millitesla
+    Sv: sievert
+    mSv: millisievert
     mA: milliampere
     mAh: milliampere hour
     hp: horsepower, horsepower
@@ -119,10 +190,15 @@ UNITS = units("""
     kHz: kilohertz, kilohertz
     MHz: megahertz, megahertz
     GHz: gigahertz, gigahertz
-    dB: decibel
+    dB dBA: decibel
+    dBm: decibel milliwatt
     Pa: pascal
     kPa: kilopascal
     hPa: hectopascal
+    MPa: megapascal
+    mbar: millibar
+    atm: atmosphere
+    mmHg: millimeter of mercury, millimeters of mercury
     psi: pound per square inch
     bar: bar, bar
     J: joule
@@ -130,9 +206,11 @@ UNITS = units("""
     cal: calorie
     kcal: kilocalorie
     N: newton
+    kN: kilonewton
     Nm: newton meter
     Ω: ohm
     kΩ: kiloohm
+    MΩ: megaohm
     °: degree
     °C: degree Celsius, degrees Celsius
     °F: degree Fahrenheit, degrees Fahrenheit
@@ -153,6 +231,10 @@ PER = {
     "d": "day",
     "pp": "person",
     "sqft": "square foot",
+    "day": "day",
+    "pax": "person",
+    "ea": "each",
+    "qtr": "quarter",
 }
 """Words behind a slash: "$5/mo"."""
 SIGNS = {
@@ -177,6 +259,13 @@ SIGNS = {
     "@": "at",
     "#": "number",
     "§": "section",
+    "<=": "less than or equal to",
+    ">=": "greater than or equal to",
+    "!=": "is not equal to",
+    "==": "equals",
+    "->": "to",
+    "=>": "to",
+    "→": "to",
     "_": "underscore",
     "°": "degrees",
     "$": "dollars",
@@ -185,57 +274,11 @@ SIGNS = {
     "¥": "yen",
 }
 """Signs in texts that no rule has read; others are not said."""
-# "St." is missing: street or saint, only the meaning tells.
 WORDS = {
-    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥×÷%@"},
-    "*": "times",
-    "/": "or",
-    "<=": SIGNS["≤"],
-    ">=": SIGNS["≥"],
-    "e.g.": "for example",
-    "e.g": "for example",
-    "i.e.": "that is",
-    "i.e": "that is",
-    "etc.": "et cetera",
-    "etc": "et cetera",
-    "vs.": "versus",
-    "vs": "versus",
-    "approx.": "approximately",
-    "Dr.": "Doctor",
-    "Mr.": "Mister",
-    "Mrs.": "Missus",
-    "Ms.": "Miz",
-    "Prof.": "Professor",
-    "w/": "with",
-    "w/o": "without",
-    "and/or": "and or",
-    "c/o": "care of",
-    "C++": "C plus plus",
-    "C#": "C sharp",
+    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥×÷%@→"},
+    **{sign: SIGNS[sign] for sign in ("<=", ">=", "!=", "==", "->", "=>")},
+    **abbreviations.WORDS,
 }
-REFERENCES = {
-    "no": "number",
-    "nos": "numbers",
-    "p": "page",
-    "pp": "pages",
-    "vol": "volume",
-    "vols": "volumes",
-    "ch": "chapter",
-    "chap": "chapter",
-    "fig": "figure",
-    "figs": "figures",
-    "sec": "section",
-    "art": "article",
-    "para": "paragraph",
-    "ver": "version",
-    "ext": "extension",
-    "apt": "apartment",
-    "rm": "room",
-    "ste": "suite",
-    "eq": "equation",
-    "§": "section",
-}
-"""Abbreviations in front of a number, which they refer to."""
 BOOKS = frozenset(
     """
     genesis gen exodus exod leviticus lev numbers num deuteronomy deut joshua josh judges judg ruth samuel sam kings
@@ -247,5 +290,35 @@ BOOKS = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words before a chapter and a verse."""
-TOP_LEVEL = "com org net edu gov mil int io co uk de fr es nl ch eu ca au info biz ai app dev tv shop".split()  # noqa: SIM905
+TOP_LEVEL = frozenset(
+    """
+    com org net edu gov mil int io co uk de fr es nl ch eu ca au info biz ai app dev tv shop store online site blog xyz
+    cloud club tech example museum news agency email page website space studio design media network company support
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 """Top-level domains by which a host is known without "www." or a path."""
+COUNTRY_DOMAINS = frozenset(
+    """
+    uk de fr nl ch es eu ca au at pl cz se fi dk pt gr ie jp cn kr br mx ar za nz sg hk
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Top-level domains that are read as letters."""
+_LETTERED = """
+    txt pdf exe html htm js ts py md csv tsv xml yml css php sql sh bat rs docx xlsx pptx xls ppt doc png jpg gif svg
+    mp3 mp4 wav tar gz rar iso dmg apk cfg ini dll rtf odt tmp
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+FILE_TYPES = {ending: ending.upper() for ending in _LETTERED} | {
+    **{word: word for word in ("json", "zip", "log", "tar", "bat", "doc", "gif", "yaml", "toml", "jpeg", "go", "env")},
+    **{
+        "bz2": "BZ two",
+        "7z": "seven Z",
+        "cpp": "CPP",
+        "docx": "doc X",
+        "pptx": "PPT X",
+        "xlsx": "XLS X",
+        "jpeg": "J peg",
+        "mp3": "MP three",
+        "mp4": "MP four",
+    },
+}
+"""Endings of files' names, and how each is read: as letters, or as a word."""

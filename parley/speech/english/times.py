@@ -3,15 +3,30 @@
 import re
 
 from parley.speech.english.amounts import counted
-from parley.speech.english.numbers import cardinal, digits, ordinal, plural, year
+from parley.speech.english.numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, UNITS
 from parley.speech.normalization import Around, Rules
 
 DASH = "[-–—−]"
 MIDDAY = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 LEADING_TO_DAYS = frozenset("on every each this next last until till through and or".split())  # noqa: SIM905
-DATING = frozenset("due on until till since starts begins ends through effective expires".split())  # noqa: SIM905
+DATING = frozenset(
+    """
+    due on by until till since starts begins ends through thru effective expires exp from before after valid date
+    dated
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 """Words before a date without a year."""
+RATIOS = frozenset(
+    """
+    ratio odds scale mix aspect score scored won lost dilute proportion map beat wins
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words beside two numbers that are compared, not a time of day."""
+GROUPING = frozenset("under over the of size sizes two three four five six and in for between aged".split())  # noqa: SIM905
+"""Words before a number in the plural."""
+MONTHLY = frozenset("in of since by until from last next early late mid to through and or till".split())  # noqa: SIM905
+"""Words before a month."""
 rules = Rules()
 
 
@@ -30,19 +45,33 @@ def day_of_year(month: int, day: int) -> str | None:
     return f"{MONTHS[month - 1]} {ordinal(day)}" if 1 <= month <= 12 and 1 <= day <= 31 else None
 
 
-@rules.add(r"(\d{4}-\d{2}-\d{2})[T_](\d{2}):(\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[-+]\d{2}:?\d{2})?")
+@rules.add(r"(\d{4}-\d{2}-\d{2})[T_](\d{2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(Z|[-+]\d{2}(?::?\d{2})?)?")
 def read_date_and_time(match: re.Match[str], around: Around) -> str | None:
-    """Read "2024-03-05T14:05:00Z", without its seconds and its zone."""
+    """Read "2024-03-05T14:05:00Z", without the parts of a second; the zone if it is not UTC."""
     date, time = around.read(match[1]), clock(match[2], match[3], None)
-    return f"{date}, {time}" if date and time else None
+    seconds = f" and {counted(match[4].lstrip('0'), UNITS['s'])}" if (match[4] or "").strip("0") else ""
+    offset = re.match(r"([-+])(\d\d):?(\d\d)?", match[5] or "")
+    zone = ""
+    if offset and (offset[2].strip("0") or (offset[3] or "").strip("0")):
+        minutes = f" {cardinal(int(offset[3]))}" if (offset[3] or "").strip("0") else ""
+        zone = f" UTC {'plus' if offset[1] == '+' else 'minus'} {cardinal(int(offset[2]))}{minutes}"
+    return f"{date}, {time}{seconds}{zone}" if date and time else None
 
 
-@rules.add(r"(\d{1,2}):(\d{2})(?::(\d{2}))?([ap]\.?m\.?)?|(\d{1,2})(?:\.(\d{2}))?([ap]\.?m\.?)", re.IGNORECASE)
+@rules.add(r"(\d{1,3}):(\d{1,3}(?:,\d{3})*)")
+def read_ratio(match: re.Match[str], around: Around) -> str | None:
+    """Read "1:10" beside "scale" or "odds", and "1:50,000" anywhere."""
+    is_told = bool(around.sentence & RATIOS) and int(match[1]) < 60
+    return f"{cardinal(int(match[1]))} to {decimal(match[2])}" if is_told or "," in match[2] else None
+
+
+@rules.add(r"(\d{1,2}):(\d{2})(?::(\d{2}))?([ap]\.?m\.?|h)?|(\d{1,2})(?:\.(\d{2}))?([ap]\.?m\.?)", re.IGNORECASE)
 def read_time(match: re.Match[str], around: Around) -> str | None:
     """Read "7:30pm", "9am" and "7:00", but not "25:99" and the verse "John 3:16"."""
     if around.before.lower() in BOOKS:
         return None
     hour, minute, half = match[1] or match[5], match[2] or match[6], match[4] or match[7]
+    half = None if half in ("h", "H") else half
     # "7:00 p.m." is "seven PM", "7:00" alone "seven o'clock".
     spoken = clock(hour, minute, half, alone=not MIDDAY.fullmatch(around.after))
     seconds = int(match[3] or 0)
@@ -54,13 +83,6 @@ def read_time_with_point(match: re.Match[str], around: Around) -> str | None:
     """Read "14h30", and "10.30" before "a.m."."""
     is_time = match[2] == "h" or MIDDAY.fullmatch(around.after)
     return clock(match[1], match[3], None, alone=match[2] == "h") if is_time else None
-
-
-@rules.add(r"([A-Z][a-z]{2,8})/([A-Z][a-z]{2,8})", words=True)
-def read_two_names(match: re.Match[str], _around: Around) -> str | None:
-    """Read "Tues/Thurs"."""
-    names = [DAY_OF.get(name.lower()) or MONTH_OF.get(name.lower()) for name in match.groups()]
-    return " and ".join(name for name in names if name) if all(names) else None
 
 
 @rules.add(r"[ap]\.?m\.?", re.IGNORECASE, words=True)
@@ -87,10 +109,30 @@ def read_date(match: re.Match[str], _around: Around) -> str | None:
 
 @rules.add(r"(\d{1,2})/(\d{1,2})")
 def read_short_date(match: re.Match[str], around: Around) -> str | None:
-    """Read "due 12/1" as a date, but not "24/7" and "3/4 cup"."""
+    """Read "due 12/1" and "12/25" as dates, but not "24/7" and "3/4 cup"."""
     first, second = int(match[1]), int(match[2])
-    is_meant = around.before.lower() in DATING or around.before.lower() in DAY_OF or first > second
-    return day_of_year(first, second) if is_meant else None
+    before = around.before.lower()
+    is_dated = before in DATING or before in DAY_OF
+    # No fraction and no ratio is written so: "1/31".
+    is_day = 13 <= second <= 31 and second not in (16, 20, 24, 25, 30) and first <= 12
+    if is_dated and first > 12:
+        return day_of_year(second, first)
+    return day_of_year(first, second) if is_dated or is_day or first > second else None
+
+
+@rules.add(r"(\d{1,2})\.(\d{1,2})\.")
+def read_date_with_points(match: re.Match[str], around: Around) -> str | None:
+    """Read "on 15.03. we close"."""
+    is_date = around.before.lower() in DATING and around.after
+    return day_of_year(int(match[2]), int(match[1])) if is_date else None
+
+
+@rules.add(r"(0?[1-9]|1[0-2])/((?:19|20)\d\d)|((?:19|20)\d\d)/(\d\d)")
+def read_month_and_year(match: re.Match[str], _around: Around) -> str:
+    """Read "06/2027" and "2026/27"."""
+    if match[1]:
+        return f"{MONTHS[int(match[1]) - 1]} {year(int(match[2]))}"
+    return f"{year(int(match[3]))} {f'oh {cardinal(int(match[4]))}' if match[4][0] == '0' else cardinal(int(match[4]))}"
 
 
 @rules.add(rf"(\d{{1,2}})(?:st|nd|rd|th)?(?:{DASH}(\d{{1,2}})(?:st|nd|rd|th)?)?")
@@ -108,12 +150,15 @@ def read_day(match: re.Match[str], around: Around) -> str | None:
     return None
 
 
-@rules.add(r"([A-Z][a-z]{2,4})\.?", words=True)
+@rules.add(r"([A-Z][a-z]{2,4})([.:]?)", words=True)
 def read_short_name(match: re.Match[str], around: Around) -> str | None:
     """Read "Sep" beside a number, and "Tue." where a day is meant: "September", "Tuesday"."""
     beside = around.before[-1:].isdigit() or around.after[:1].isdigit()
     if name := MONTH_OF.get(match[1].lower()):
-        return name if beside else None
+        is_month = match[2] == "." and (around.before.lower() in MONTHLY or around.after.lower() in MONTHLY)
+        return name if beside or is_month else None
+    if match[2] == ":":
+        return f"{DAY_OF[match[1].lower()]}:" if match[1].lower() in DAY_OF else None
     # "Sat" and "Sun" are words, too.
     before, after = around.before.lower(), around.after.lower()
     is_day = (
@@ -149,7 +194,7 @@ def read_plural(match: re.Match[str], around: Around) -> str | None:
     """Read "under 12s" and "747s", but leave "5s" to the units."""
     if match[1] in ("0", "1") and {"0s", "1s"} & around.sentence - {match[0]}:
         return "zeros" if match[1] == "0" else "ones"
-    is_group = len(match[1]) > 2 or around.before.lower() in ("under", "over", "the", "of")
+    is_group = len(match[1]) > 2 or around.before.lower() in GROUPING
     return plural(cardinal(int(match[1]))) if is_group else None
 
 

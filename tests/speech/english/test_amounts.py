@@ -12,6 +12,9 @@ pytestmark = pytest.mark.row("RB-03")
     ("written", "said"),
     [
         ("-$45.10", "minus forty-five dollars and ten cents"),
+        ("−$5, -45.10 USD", "minus five dollars, minus forty-five dollars and ten cents"),
+        ("$5/user/month, EUR 45/month", "five dollars per user per month, forty-five euros per month"),
+        ("$20/$30, USD 50-100", "twenty dollars or thirty dollars, fifty to one hundred dollars"),
         ("$9.99/month", "nine dollars and ninety-nine cents per month"),
         ("5k USD/yr", "five thousand dollars per year"),
         ("EUR 45 or 45 EUR.", "forty-five euros or forty-five euros."),
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.row("RB-03")
         ("$100+", "one hundred dollars plus"),
         ("50¢", "fifty cents"),
         ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
-        ("5,50 €", "five point five zero euros"),
+        ("5,50 €", "five euros and fifty cents"),
     ],
 )
 def test_money(written: str, said: str) -> None:

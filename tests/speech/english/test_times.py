@@ -9,6 +9,16 @@ pytestmark = pytest.mark.row("RB-03")
 @pytest.mark.parametrize(
     ("written", "said"),
     [
+        (
+            "2026-11-22T14:05:30+01:00",
+            "November twenty-second, twenty twenty-six, fourteen oh five and thirty seconds UTC plus one",
+        ),
+        ("by 1/31, on 15/3, on 15.03. we", "by January thirty-first, on March fifteenth, on March fifteenth we"),
+        ("06/2027, in 2026/27", "June twenty twenty-seven, in twenty twenty-six twenty-seven"),
+        ("Jan. to Mar., Sun: closed", "January to March, Sunday: closed"),
+        ("a scale of 1:10, 1:50,000", "a scale of one to ten, one to fifty thousand"),
+        ("from 1:10 to 2:10", "from one ten to two ten"),
+        ("size 12s, Under-12s, two 5s", "size twelves, Under twelves, two fives"),
         ("14:05:30", "fourteen oh five and thirty seconds"),
         ("7.30pm", "seven thirty PM"),
         ("14h30", "fourteen thirty"),
