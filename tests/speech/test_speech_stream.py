@@ -137,7 +137,9 @@ def test_thoughts_that_wait_to_be_said_are_not_said(speaker: Speaker) -> None:
     with gevent.Timeout(LIMIT):
         while speaker.said != ["One.", "Two."]:
             gevent.sleep(0)
-    closing.set()
+        closing.set()
+        while not writer.closed:
+            gevent.sleep(0)
 
     assert [piece.text for piece in pieces if piece is not SILENCE] == ["One. ", "Two. ", "Six. "]
 
