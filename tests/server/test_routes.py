@@ -191,7 +191,7 @@ def test_the_routes_under_v1_answer_alike(
     answers = [ask_once(server, post(route, {**HELLO, **fields})) for route in routes]
     assert len({answer.status for answer in answers}) == 1 and CLOSED not in answers
     assert len({answer.headers["content-type"] for answer in answers}) == 1
-    assert len({VARYING.sub(b"-", answer.body) for answer in answers}) == 1
+    assert len({VARYING.sub(b"-", WORD_INDEX.sub(b"", answer.body)) for answer in answers}) == 1
     assert len({call.body for call in first.calls}) <= 1
 
 
