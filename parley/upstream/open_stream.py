@@ -91,6 +91,7 @@ class OpenStream:
         """
         self._reader.wake_at = wake_at
         while not (self.is_heard or self._is_over):
+            # Behind a finish reason the answer may be asked for again: its end must not be sent before that is decided.
             if self.held and not self._reader.any_finished:
                 yield self.held
                 self.held = []
@@ -104,6 +105,7 @@ class OpenStream:
         except AnswerCapped:
             if self.is_heard:
                 raise
+            # Nobody has heard anything yet: the cap is an ending in good order, and another attempt may do better.
             self._is_over = True
             self.held = sse.LastBatch([*self.held, self._reader.envelope.finish("length")])
             return None

@@ -269,6 +269,7 @@ def read_by(_match: re.Match[str], around: Around) -> str | None:
 def read_feet_and_inches(match: re.Match[str], around: Around) -> str | None:
     """Read 5'10" as a height, and the inches of a screen; leave other quotes."""
     feet, inches, alone = match[1], match[2], match[3]
+    # Two numbers are a height; one may as well stand before the end of a quotation.
     if feet and inches:
         return f"{cardinal(int(feet))} foot {cardinal(int(inches))}"
     is_length = around.after.lower().rstrip("s") in MEASURED or (match[4] == "″")
@@ -287,6 +288,7 @@ def read_part_of_inch(match: re.Match[str], around: Around) -> str | None:
 def read_number(match: re.Match[str], around: Around) -> str | None:
     """Read "-5", "#3" and "10kg", and take "10x" for ten and a word."""
     sign, number, behind = match.groups()
+    # "007" is no quantity: `codes` reads it digit by digit.
     if number[0] == "0" and number.isdecimal() and len(number) > 1:
         return None
     if behind is None:
