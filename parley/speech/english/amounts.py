@@ -149,6 +149,7 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
 @money_rules.add(rf"({CURRENCY}{NUMBER}{SCALE}?)/({CURRENCY}{NUMBER}{SCALE}?)|({CURRENCY}{NUMBER})({'|'.join(CODES)})")
 def read_two_amounts(match: re.Match[str], around: Around) -> str:
     """Read "$20/$30", and "$50USD"."""
+    # The code behind "$50USD" says no more than the sign.
     return " or ".join(around.read(amount) or amount for amount in match.group(1, 2, 3) if amount)
 
 
@@ -337,5 +338,6 @@ def read_unit(match: re.Match[str], around: Around) -> str | None:
     if names and around.before.lower() in SQUARES:
         return names[1]
     is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/+])?(?:{NUMBER}|\d+,\d)", around.before) or around.before in SCALE_WORDS
+    # "one half pound" is as singular as "one pound".
     is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
     return names[not is_one] if names and is_number else None
