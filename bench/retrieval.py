@@ -116,7 +116,7 @@ def measure_semantic(lexical: LexicalIndex, passages: Sequence[Passage], queries
     at = time.thread_time()
     model.encode(texts)
     print(f"  encoder: {len(texts) / (time.thread_time() - at):.0f} texts of 95 words a second in one thread")
-    built = SemanticIndex(lexical, RandomPassages(10.0), VectorCache(None), 0.0)
+    built = SemanticIndex(lexical, RandomPassages.for_english(10.0), VectorCache(None), 0.0)
     while not built.ready:
         built.fill()
     built.search(queries[0], 4)

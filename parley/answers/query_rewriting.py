@@ -34,7 +34,9 @@ def rewrite_query(query: Query, context: TurnContext, upstream: Upstream, second
     text = ""
     with gevent.Timeout(seconds, False):
         try:
-            text = _content_of(upstream.complete(_instruction([query.before, query.text], context.chat), record))
+            text = _content_of(
+                upstream.complete(_instruction([*query.before.splitlines(), query.text], context.chat), record)
+            )
         except ParleyError as exc:
             log.info("query_not_rewritten", id=record.id, code=exc.code)
     return dataclasses.replace(query, text=text, before="") if 0 < len(text) <= MAX_CHARACTERS else query

@@ -13,13 +13,14 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
+from parley.answers.lookup import lookup_of
 from parley.answers.query_rewriting import rewrite_query
 from parley.concurrency import SILENCE
 from parley.errors import UpstreamWordless
 from parley.knowledge import prompt
 from parley.knowledge.index import Query
 from parley.knowledge.retriever import Grounding
-from parley.services import Services
+from parley.services import Services, ended
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
@@ -52,12 +53,25 @@ def complete(chat: ChatRequest, context: TurnContext, services: Services) -> byt
 
 
 def rag(context: TurnContext, services: Services) -> Batches:
-    """Yield a waiting message when it is due, then the upstream's answer to the grounded question."""
+    """Yield a waiting message when it is due, then the upstream's answer to the grounded question.
+
+    Small talk asks nothing of the knowledge: the model answers it at once, by itself.
+    """
+    # Before anything is sent: an unknown base is still an HTTP status.
     services.knowledge.require(context.chat.kb)
+    query = lookup_of(context.chat, services.knowledge.settings_of(context.chat.kb)).query
+    if query is None:
+        # No waiting message either: nobody waits for a lookup.
+        include_citations = context.chat.include_citations
+        answer = services.upstream.stream(_unphrased(context, services), context.envelope, context.record)
+        yield from _annotate(answer, context.envelope, NOTHING, include_citations) if include_citations else answer
+        return
     waiting = WaitingMessage(context, services)
     # With `waiting` 0 the caller hears the message before the search begins.
     yield from waiting.if_due()
-    looking = services.knowledge.ground_notifying(*_lookup(context, services), context.record, waiting.seconds_left)
+    looking = services.knowledge.ground_notifying(
+        *_lookup(query, context, services), context.record, waiting.seconds_left
+    )
     found = yield from waiting.during(looking)
     include_citations = context.chat.include_citations
     answer = services.upstream.stream(
@@ -69,15 +83,19 @@ def rag(context: TurnContext, services: Services) -> Batches:
 def rag_json(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, with the passages that the model was given as `citations`."""
     services.knowledge.require(context.chat.kb)
-    found = services.knowledge.ground(*_lookup(context, services), context.record)
+    query = lookup_of(context.chat, services.knowledge.settings_of(context.chat.kb)).query
+    if query is None:
+        completion = complete(_unphrased(context, services), context, services)
+        # Empty, not missing: a client reads the field in every answer.
+        return chunks.with_field(completion, "citations", ())
+    found = services.knowledge.ground(*_lookup(query, context, services), context.record)
     completion = complete(_grounded_question(context, found, services), context, services)
     return chunks.with_field(completion, "citations", found.citations)
 
 
-def _lookup(context: TurnContext, services: Services) -> tuple[str, Query, int]:
+def _lookup(query: Query, context: TurnContext, services: Services) -> tuple[str, Query, int]:
     """Return which knowledge base to ask, the query, and the most excerpts to take."""
     chat, settings = context.chat, services.settings
-    query = Query(chat.question, chat.question_before, chat.filters)
     if settings.rag_rewrite_ms:
         query = rewrite_query(query, context, services.upstream, settings.rag_rewrite_ms / 1000)
     return chat.kb, query, settings.rag_top_k
@@ -85,13 +103,27 @@ def _lookup(context: TurnContext, services: Services) -> tuple[str, Query, int]:
 
 def _grounded_question(context: TurnContext, found: Grounding, services: Services) -> ChatRequest:
     """Take the request; return it with the excerpts around its last user message, in the form that suits the model."""
-    chat = context.take_chat()
-    if found.degraded:
-        # Nothing is known, not even that there is nothing to be found: the model is told of no search.
+    chat = _unphrased(context, services)
+    if found.degraded or found.is_small_talk:
+        # Nothing is known, not even that there is nothing to be found; or nothing was asked. The model is told nothing.
         return chat
     context.record.passages = len(found.citations)
-    framing = prompt.FORMS[services.upstream.prompt_form](found.excerpts)
+    form = prompt.FORMS[services.upstream.prompt_form]
+    framing = form(found.excerpts, services.knowledge.settings_of(chat.kb))
     return chat.with_context(framing.before, framing.after)
+
+
+def _unphrased(context: TurnContext, services: Services) -> ChatRequest:
+    """Take the request; return it without our own waiting messages in what the assistant said before.
+
+    The platform's history holds all that was heard: a model that reads them would begin to speak like them.
+    """
+    chat = context.take_chat()
+    return chat.without_phrases([ended(phrase) for phrase in services.waiting_messages(chat.kb)])
+
+
+NOTHING = Grounding((), (), ())
+"""The grounding of an answer for which nothing was looked up."""
 
 
 class WaitingMessage:
@@ -103,6 +135,7 @@ class WaitingMessage:
     def __init__(self, context: TurnContext, services: Services) -> None:
         self._envelope = context.envelope
         self._services = services
+        self._kb = context.chat.kb
         # After a tool result or a broadcast nobody waits for an answer to a question.
         delay_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
         self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
@@ -118,7 +151,7 @@ class WaitingMessage:
         """Yield the message if its time has come."""
         if time.monotonic() >= self._due:
             self._due = math.inf
-            yield [self._envelope.text(self._services.waiting_message(), first=self._is_first)]
+            yield [self._envelope.text(self._services.waiting_message(self._kb), first=self._is_first)]
 
     def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:
         """Yield all batches, the message behind the first silence or thought after its time; return their value."""

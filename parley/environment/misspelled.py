@@ -24,6 +24,9 @@ _CALLER_KEYS = re.compile("(SERVER|CALLER|CLIENT|ALLOWED|VALID)APIKEYS|APIKEY")
 _OF_PARLEY = re.compile("PARLEY.*(KEYS?|TOKENS?|SECRETS?|PASSWORDS?)")
 """Names, without marks, that can only mean a key to Parley."""
 
+RENAMED = {"RAG_MIN_COSINE": "RAG_MIN_EVIDENCE"}
+"""Settings of earlier versions, and those that have replaced them."""
+
 
 class OpenByMistake(Exception):
     """No key is set, and one seems to be meant; the message names what was meant, and never quotes it."""
@@ -83,6 +86,8 @@ def meant(name: str, settings: Collection[str]) -> str | None:
     """Return the setting that a variable's name may have meant; None for a setting's own name and for other names."""
     if name in settings:
         return None
+    if name in RENAMED:
+        return RENAMED[name]
     letters = letters_of(name)
     bare = _ENDINGS.sub("", _PREFIX.sub("", letters))
     by_letters = {letters_of(setting): setting for setting in settings}

@@ -17,6 +17,7 @@ from typing import Literal
 
 from parley.errors import NotFound
 from parley.knowledge import documents, index
+from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.documents import Passage, Problem
 from parley.knowledge.folder_scan import Fingerprint, FolderScan, scan_folder, scan_home
 from parley.knowledge.index import Index
@@ -28,7 +29,7 @@ MAX_LOGGED = 20
 """Most problems of one load that are logged one by one; `flask kb check` reports all."""
 
 State = Literal["loading", "empty", "degraded", "ok"]
-Builder = Callable[[Sequence[Passage], Callable[[], None]], Index]
+Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings], Index]
 Scans = Mapping[str, FolderScan]
 
 
@@ -37,6 +38,7 @@ class Base:
     """A knowledge base as it is served: an index, and the problems of its files when they were last read.
 
     `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since.
+    The language in `settings` is that of the passages, if the base's own settings name none.
     """
 
     index: Index
@@ -44,6 +46,7 @@ class Base:
     problems: tuple[Problem, ...] = ()
     broken_files: frozenset[str] = frozenset()
     stale: bool = False
+    settings: BaseSettings = field(default_factory=BaseSettings)
     fingerprint: Fingerprint = field(default=(), repr=False)
 
     @property
@@ -144,20 +147,23 @@ class Bases:
             metrics.KB_RELOAD_FAILURES.inc()
             log.warning("knowledge_kept", kb=name, passages=old.passages, broken=sorted(broken)[:MAX_LOGGED])
             return replace(old, problems=problems, stale=True, fingerprint=scan.fingerprint), ()
-        built = self._build(loaded.passages, self._breathe)
+        built = self._build(loaded.passages, self._breathe, loaded.settings)
+        settings = replace(loaded.settings, language=built.language)
         if old is not None:
             metrics.KB_RELOADS.inc()
         write = log.info if loaded.passages else log.warning
         write(
             "knowledge_loaded",
             kb=name,
+            language=built.language.code,
             passages=len(loaded.passages),
             faults=len(problems),
             invisible_characters=loaded.invisible,
             markup=sum(loaded.markup.values()),
             ms=round((time.monotonic() - started) * 1000, 1),
         )
-        return Base(built, len(loaded.passages), problems, broken, fingerprint=scan.fingerprint), loaded.passages
+        base = Base(built, len(loaded.passages), problems, broken, settings=settings, fingerprint=scan.fingerprint)
+        return base, loaded.passages
 
     def _log_red_flags(self, new_passages: Mapping[str, Sequence[Passage]]) -> None:
         logged = 0

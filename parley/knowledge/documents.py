@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from parley.knowledge import base_settings
+from parley.knowledge.base_settings import BadBaseSettings, BaseSettings
 from parley.knowledge.chunking import blocks, split_passages
 from parley.knowledge.cleaning import clean
 from parley.knowledge.entries import Document, Draft, document_of
@@ -74,13 +76,14 @@ class Problem:
 class LoadResult:
     """Contents of a folder: passages in the order of the files, problems, and what was removed.
 
-    `invisible` is a number of characters, `markup` the number of texts with markup by file.
+    `invisible` is a number of characters, `markup` the number of texts with markup by file; `settings` are the base's.
     """
 
     passages: list[Passage]
     problems: list[Problem]
     invisible: int = 0
     markup: Mapping[str, int] = field(default_factory=dict)
+    settings: BaseSettings = field(default_factory=BaseSettings)
 
     @property
     def broken_files(self) -> frozenset[str]:
@@ -105,10 +108,12 @@ def load(
         return LoadResult([], [Problem(str(folder), "", f"the folder can't be read: {scan.fault}", "file")])
     loader = _Loader(home or folder, breathe)
     for name in scan.files:
-        loader.add_file(folder / name)
+        # A file of this name that holds no settings is knowledge, as it was before there were any.
+        if name != base_settings.FILE or not loader.read_settings(folder / name):
+            loader.add_file(folder / name)
     for name in scan.not_read:
         loader.report(folder / name, "", "is no JSON and not read here; convert it with `flask kb import`")
-    return LoadResult(loader.passages, loader.problems, loader.invisible, dict(loader.markup))
+    return LoadResult(loader.passages, loader.problems, loader.invisible, dict(loader.markup), loader.settings)
 
 
 class _Loader:
@@ -119,10 +124,28 @@ class _Loader:
         self.problems: list[Problem] = []
         self.invisible = 0
         self.markup: Counter[str] = Counter()
+        self.settings = BaseSettings()
         self._home = home
         self._breathe = breathe
         self._ids: set[str] = set()
         self._copies: Counter[str] = Counter()
+
+    def read_settings(self, path: Path) -> bool:
+        """Read the base's own settings; return False if the file holds knowledge after all, or can't be read."""
+        try:
+            value, repeated = parse(read_text(path, self._home, self._breathe), self._breathe)
+        except InvalidKnowledge:
+            return False
+        if not base_settings.are_settings(value):
+            return False
+        try:
+            if repeated:
+                raise BadBaseSettings(f'the field "{repeated[0]}" is given twice')
+            self.settings = BaseSettings.of(value)
+        except BadBaseSettings as exc:
+            # As a file that is lost: the base keeps its old index with its old settings.
+            self.report(path, "", str(exc), "file")
+        return True
 
     def add_file(self, path: Path) -> None:
         """Add the passages and the problems of a file."""

@@ -5,22 +5,27 @@ failure costs vectors, never the index: the lexical tier answers, and the passag
 """
 
 import contextlib
+import dataclasses
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import gevent
 
 from parley import concurrency
 from parley.errors import ParleyError
-from parley.knowledge import index, minilm
+from parley.knowledge import index, minilm, multilingual
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage
 from parley.knowledge.embeddings_api import EmbeddingsApi
 from parley.knowledge.index import Index
 from parley.knowledge.postings import Floats
-from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import Calibration, Encoder, EncoderFailed, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
+from parley.languages import ENGLISH
+from parley.languages.language import Language
 from parley.telemetry.logs import log
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -46,17 +51,42 @@ class ThreadedEncoder:
         return concurrency.run_in_thread(self._pool, work)
 
 
-class EmbeddedEncoder(ThreadedEncoder):
-    """all-MiniLM-L6-v2 on this machine. The model is loaded by `load`, or when the first text is to be encoded."""
+class EmbeddedModel(Protocol):
+    """A loaded model. Threads may encode at the same time."""
 
-    name = minilm.NAME
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """Return a vector of length 1 for each text, as rows."""
+        ...
+
+
+class EmbeddedEncoder(ThreadedEncoder):
+    """A model on this machine. It is loaded by `load`, or when the first text is to be encoded.
+
+    `timeout` is for a query, in seconds.
+    """
+
     batch = 8
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(
+        self, name: str, load_model: Callable[[], EmbeddedModel], calibration: Calibration, timeout: float
+    ) -> None:
         super().__init__()
+        self.name = name
+        self.calibration = calibration
+        self._load_model = load_model
         self._timeout = timeout
         self._loading = concurrency.lock()
-        self._model: minilm.MiniLm | None = None
+        self._model: EmbeddedModel | None = None
+
+    @classmethod
+    def for_english(cls, timeout: float) -> "EmbeddedEncoder":
+        """Return the encoder all-MiniLM-L6-v2."""
+        return cls(minilm.NAME, minilm.MiniLm, minilm.CALIBRATION, timeout)
+
+    @classmethod
+    def for_other_languages(cls, timeout: float) -> "EmbeddedEncoder":
+        """Return the multilingual encoder."""
+        return cls(multilingual.NAME, multilingual.Multilingual, multilingual.CALIBRATION, timeout)
 
     def load(self) -> None:
         """Load the model and use it once, so that the first question does not wait for it."""
@@ -84,7 +114,7 @@ class EmbeddedEncoder(ThreadedEncoder):
             # more (Python 3.12), and the model would be loaded twice.
             with self._loading:
                 if self._model is None:
-                    self._model = minilm.MiniLm()
+                    self._model = self._load_model()
             return self._model.encode(texts)
         except Exception:  # noqa: BLE001 - the boundary to the network's libraries
             log.exception("encoder_failed", encoder=self.name)
@@ -95,6 +125,8 @@ class ApiEncoder(ThreadedEncoder):
     """A model behind an OpenAI-compatible API. `timeout` is for a query, in seconds."""
 
     batch = 24
+    # Of a model that nobody has measured: the thresholds of the English one, and nothing on small talk.
+    calibration = dataclasses.replace(minilm.CALIBRATION, min_small_talk=None)
 
     def __init__(self, base_url: str, key: str | None, model: str, *, timeout: float, connect_timeout: float) -> None:
         super().__init__()
@@ -119,46 +151,88 @@ class ApiEncoder(ThreadedEncoder):
                 raise EncoderFailed(str(exc)) from exc
 
 
-class IndexFactory:
-    """Makes the indexes of the knowledge bases: semantic with an encoder, lexical without one.
+@dataclass(frozen=True)
+class Encoders:
+    """The encoders for English and for other languages; None where there is none."""
 
-    `min_coverage` and `min_cosine` are the two tiers' thresholds below which a search finds nothing.
+    english: Encoder | None = None
+    others: Encoder | None = None
+
+    def of(self, language: Language) -> Encoder | None:
+        """Return the encoder for this language."""
+        return self.english if language is ENGLISH else self.others
+
+    def named(self, name: str) -> Encoder | None:
+        """Return the encoder of this name, one of `base_settings.ENCODERS`."""
+        return {"english": self.english, "multilingual": self.others}.get(name)
+
+
+class IndexFactory:
+    """Makes the indexes of the knowledge bases: semantic with an encoder for their language, lexical without one.
+
+    `min_coverage` and `min_evidence` are the two tiers' thresholds below which a search finds nothing; without a
+    `min_evidence` each encoder has its own. A base's own settings win over both.
     """
 
-    def __init__(self, encoder: Encoder | None, cache: VectorCache, *, min_coverage: float, min_cosine: float) -> None:
-        self._encoder = encoder
+    def __init__(
+        self, encoders: Encoders, cache: VectorCache, *, min_coverage: float, min_evidence: float | None
+    ) -> None:
+        self._encoders = encoders
         self._cache = cache
         self._min_coverage = min_coverage
-        self._min_cosine = min_cosine
-        self._tier_logged = False
+        self._min_evidence = min_evidence
+        self._logged: set[str] = set()
         self.failure: str | None = None
         self._told: set[str] = set()
 
     @property
     def state(self) -> str | None:
         """`ok`, or why questions are answered by words alone; None without an encoder."""
-        return None if self._encoder is None else self.failure or "ok"
+        return None if self._encoders == Encoders() else self.failure or "ok"
 
-    def build(self, passages: Sequence[Passage], breathe: Callable[[], None]) -> Index:
+    def build(
+        self, passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings = NO_SETTINGS
+    ) -> Index:
         """Return an index of these passages. The semantic tier's vectors follow in the background."""
-        lexical = index.build(passages, breathe, self._min_coverage)
-        encoder = self._encoder
-        if not self._tier_logged:
-            self._tier_logged = True
-            log.info("retrieval", tier="lexical" if encoder is None else "semantic", encoder=encoder and encoder.name)
+        lexical = index.build(passages, breathe, settings, self._min_coverage)
+        language = lexical.language
+        encoder = self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
+        # The folder without knowledge of its own is a base as well, of no language.
+        if passages:
+            self._log_tier(language, encoder)
         if encoder is None:
             return lexical
         # At once: with all vectors in the cache, nothing else would load the model before the first question.
         if isinstance(encoder, EmbeddedEncoder):
             gevent.spawn(encoder.load)
 
+        # By a weak reference: an index that a reload has replaced must not be kept by its own filling.
         def fill(index: SemanticIndex) -> None:
             gevent.spawn(self._fill, weakref.ref(index), len(passages))
 
-        failed = functools.partial(self._failed, "query_not_encoded")
-        built = SemanticIndex(lexical, encoder, self._cache, self._min_cosine, failed, self._succeeded, fill)
+        built = SemanticIndex(
+            lexical,
+            encoder,
+            self._cache,
+            self._min_evidence if settings.min_evidence is None else settings.min_evidence,
+            gated=settings.gated,
+            on_failure=functools.partial(self._failed, "query_not_encoded"),
+            on_success=functools.partial(self._succeeded, encoder.name),
+            on_outdated=fill,
+        )
         fill(built)
         return built
+
+    def _log_tier(self, language: Language, encoder: Encoder | None) -> None:
+        """Log how bases of a language are searched, once a process; also what would search them by meaning."""
+        tier = "lexical" if encoder is None else "semantic"
+        if f"{language.code} {tier}" in self._logged:
+            return
+        self._logged.add(f"{language.code} {tier}")
+        hint = {}
+        if encoder is None and self._encoders.english and self._encoders.others is None:
+            hint["hint"] = "requirements-multilingual.txt has an encoder for this language"
+        log.info("retrieval", language=language.code, tier=tier, encoder=encoder and encoder.name, **hint)
 
     def _failed(self, event: str, failure: EncoderFailed) -> None:
         """Log a failure, once for each reason until the encoder answers again: every question meets it."""
@@ -167,16 +241,17 @@ class IndexFactory:
             self._told.add(self.failure)
             log.warning(event, reason=self.failure)
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, encoder: str) -> None:
         if self.failure:
             self.failure = None
             self._told.clear()
-            log.info("encoder_recovered", encoder=self._encoder and self._encoder.name)
+            log.info("encoder_recovered", encoder=encoder)
 
     def _fill(self, reference: "weakref.ref[SemanticIndex]", passages: int) -> None:
         """Get the vectors of an index, for as long as the index is in use: a reload may replace it meanwhile."""
         failures = 0
         while (built := reference()) is not None and not built.ready:
+            encoder = built.encoder.name
             try:
                 built.fill()
                 del built
@@ -188,7 +263,7 @@ class IndexFactory:
                 failures += 1
             else:
                 failures = 0
-                self._succeeded()
+                self._succeeded(encoder)
         if built is not None:
             log.info("embeddings_ready", passages=passages)
 
@@ -212,6 +287,6 @@ def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None
     lexical = index.build(passages, min_coverage=0)
     if encoder is None:
         return lexical
-    built = SemanticIndex(lexical, encoder, cache, 0)
+    built = SemanticIndex(lexical, encoder, cache, 0, gated=False)
     make_ready(built)
     return built

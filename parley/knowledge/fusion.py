@@ -14,6 +14,9 @@ MEANING_SHARE = 0.65
 RIVALS = 9
 """Passages behind the best one that it has to stand out from."""
 
+TRUSTED_COVERAGE = 0.8
+"""Coverage from which on the words have their full weight."""
+
 NEIGHBOURS = 3
 """Nearest neighbours, by meaning, towards which a passage's score is drawn."""
 
@@ -30,11 +33,14 @@ def mix_turns(cosines: Floats) -> Floats:
     return np.asarray(LAST_SHARE * scaled[0] + (1 - LAST_SHARE) * scaled[1], np.float32)
 
 
-def fuse(words: Floats, meaning: Floats) -> Floats:
-    """Return one score for each passage; the part whose best passage stands out more weighs more."""
+def fuse(words: Floats, meaning: Floats, coverage: float) -> Floats:
+    """Return one score for each passage; the part whose best passage stands out more weighs more.
+
+    The words weigh less where the best passage covers little of the question: a lone match on a common word stands out.
+    """
     # Scores of candidates alone: their best may be below 1, or 0 where the words match nowhere.
     words = words / (words.max(initial=0) or 1)
-    words_weight = (1 - MEANING_SHARE) * prominence(words)
+    words_weight = (1 - MEANING_SHARE) * prominence(words) * min(1.0, coverage / TRUSTED_COVERAGE)
     meaning_weight = MEANING_SHARE * prominence(meaning)
     return np.asarray((words_weight * words + meaning_weight * meaning) / (words_weight + meaning_weight), np.float32)
 

@@ -4,20 +4,23 @@ Reading files lives in `documents.py`, the scores in `lexical.py`, and the promp
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
+from parley.knowledge import terms
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage
 from parley.knowledge.filters import Filters
-from parley.knowledge.lexical import MIN_COVERAGE, Lexicon, LexiconBuilder, Scores
+from parley.knowledge.lexical import MAX_QUERY_CHARACTERS, MIN_COVERAGE, Lexicon, LexiconBuilder, Scores
 from parley.knowledge.postings import Floats
+from parley.languages import Language, detect
 
 
 @dataclass(frozen=True)
 class Query:
-    """A search: the user's last turn, and the user's turn before it, if there is one.
+    """A search: the user's last turn, and the user's turns before it that count, if there are any.
 
     Only passages whose metadata have every value of `filters` are found.
     """
@@ -36,29 +39,78 @@ class Hit:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The hits of a search, best first, and what decided whether there are any.
+
+    `query` is the one that was compared, in the written forms of the passages. `confidence` is the figure that is named
+    by `measure` ("coverage" or "evidence"); below `threshold` the search finds nothing. `small_talk` is the cosine to
+    the nearest example of small talk where that is why nothing was found.
+    """
+
+    hits: list[Hit]
+    query: Query
+    measure: str
+    confidence: float
+    threshold: float
+    small_talk: float | None = None
+
+    @property
+    def refusal(self) -> str:
+        """The reason why there are no hits, for operators; empty where there are some."""
+        if self.small_talk is not None:
+            return f"nearer to an example of small talk (cosine {self.small_talk:.4f}) than to any passage"
+        if self.confidence < self.threshold:
+            return f"{self.measure} {self.confidence:.4f} is below {self.threshold:g}"
+        return "" if self.hits else "no passage shares a word with it"
+
+
 class Index(Protocol):
     """Anything that finds passages. An index never changes once it is built."""
 
+    @property
+    def language(self) -> Language:
+        """The language of the passages."""
+        ...
+
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if no passage matches well enough. Never raises."""
+        ...
+
+    def rank(self, query: Query, limit: int) -> Ranking:
+        """Like `search`, but return what decided, too."""
         ...
 
 
 def build(
     passages: Sequence[Passage],
     breathe: Callable[[], None] = lambda: None,
+    settings: BaseSettings = NO_SETTINGS,
     min_coverage: float = MIN_COVERAGE,
 ) -> "LexicalIndex":
     """Return the lexical index of these passages; below `min_coverage` of a query it finds nothing.
 
-    `breathe` is called at least every 5 ms of work, so that the event loop can run meanwhile.
+    The language is that of the base's settings, else the passages'. `breathe` is called at least every 5 ms of work, so
+    that the event loop can run meanwhile.
     """
-    lexicon = LexiconBuilder(breathe)
+    language = settings.language or language_of(passages)
+    lexicon = LexiconBuilder(language, breathe)
     filters = Filters()
     for passage in passages:
         lexicon.add(passage.title, passage.text)
         filters.add(passage.metadata)
     return LexicalIndex(list(passages), lexicon.finish(), filters.finish(), min_coverage)
+
+
+SAMPLED_PASSAGES, SAMPLED_CHARACTERS = 64, 200
+"""Passages of a base, and characters of each, by which its language is told."""
+
+
+def language_of(passages: Sequence[Passage]) -> Language:
+    """Return the language of these passages, told from some of them all over the base."""
+    step = len(passages) // SAMPLED_PASSAGES + 1
+    texts = (f"{passage.title} {passage.text[:SAMPLED_CHARACTERS]}" for passage in passages[::step])
+    return detect(word for text in texts for word in terms.words(text))
 
 
 class LexicalIndex:
@@ -68,15 +120,21 @@ class LexicalIndex:
         self.passages = passages
         self.filters = filters
         self._lexicon = lexicon
+        self.analyzer = lexicon.analyzer
+        self.language = lexicon.analyzer.language
         self._min_coverage = min_coverage
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if the best passage covers too little of the query."""
+        return self.rank(query, limit).hits
+
+    def rank(self, query: Query, limit: int) -> Ranking:
+        """Like `search`, but return what decided, too."""
+        query = self.folded(query)
         scores = self.score(query)
         # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
-        if scores.coverage < self._min_coverage:
-            return []
-        return [
+        covered = scores.coverage >= self._min_coverage
+        hits = [
             Hit(
                 self.passages[position],
                 float(scores.fused[position]),
@@ -86,8 +144,15 @@ class LexicalIndex:
                     "coverage": scores.coverage,
                 },
             )
-            for position in top_positions(scores.fused, limit)
+            for position in (top_positions(scores.fused, limit) if covered else ())
         ]
+        return Ranking(hits, query, "coverage", scores.coverage, self._min_coverage)
+
+    def folded(self, query: Query) -> Query:
+        """Return the query in the written forms of these passages."""
+        fold = self._lexicon.forms.fold
+        text, before = query.text[-MAX_QUERY_CHARACTERS:], query.before[-MAX_QUERY_CHARACTERS:]
+        return replace(query, text=fold(text), before=fold(before))
 
     def score(self, query: Query) -> Scores:
         """Return the scores of all passages; those excluded by the filters score 0."""

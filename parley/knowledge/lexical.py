@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.index_builder import Field, FieldBuilder, PostingsBuilder, SparseField
 from parley.knowledge.postings import Floats, TermScorer
+from parley.knowledge.spoken_forms import SpokenForms, codes
+from parley.knowledge.terms import CODE_MARK, Analyzer
+from parley.languages.language import Language
 
 MAX_QUERY_CHARACTERS = 1000
 """Characters of a turn that are searched for, counted from its end: a minute of speech."""
@@ -65,7 +68,11 @@ class Scores:
 class Lexicon:
     """The stems, pairs and grams of all passages."""
 
-    def __init__(self, stems: Field, pairs: SparseField, grams: Field, passages: int) -> None:
+    def __init__(
+        self, analyzer: Analyzer, forms: SpokenForms, stems: Field, pairs: SparseField, grams: Field, passages: int
+    ) -> None:
+        self.analyzer = analyzer
+        self.forms = forms
         self._stems = stems
         self._pairs = pairs
         self._grams = grams
@@ -73,22 +80,25 @@ class Lexicon:
 
     def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scores:
         """Return the scores of all passages for a turn and the one before it; passages outside the mask score 0."""
-        last = terms.words(text[-MAX_QUERY_CHARACTERS:])
-        earlier = terms.words(before[-MAX_QUERY_CHARACTERS:]) if before else []
+        analyzer = self.analyzer
+        last = words_and_codes(text[-MAX_QUERY_CHARACTERS:])
+        earlier = words_and_codes(before[-MAX_QUERY_CHARACTERS:]) if before else []
         # "And how much is that?" asks nothing by itself: the turn before takes its place.
-        if not terms.content(last):
+        if not analyzer.content(last):
             last, earlier = earlier, []
         turns = [last, earlier] if earlier else [last]
-        stems = _by_turn(self._stems.scorer, [[stem for word in turn for stem in terms.stems(word)] for turn in turns])
-        heads = [np.array([terms.head(word) for word in turn], np.uint32) for turn in turns]
+        stems = _by_turn(
+            self._stems.scorer, [[stem for word in turn for stem in analyzer.stems(word)] for turn in turns]
+        )
+        heads = [np.array([analyzer.head(word) for word in turn], np.uint32) for turn in turns]
         pairs = _by_turn(
             functools.partial(self._pairs.scorer, weight=PAIR_WEIGHT), [terms.pairs(turn).tolist() for turn in heads]
         )
-        content_grams = [_grams(terms.content(turn)) for turn in turns]
+        content_grams = [_grams(analyzer.content(turn)) for turn in turns]
         grams = _by_turn(self._grams.scorer, content_grams)
         by_stems, by_grams = self._sums(stems, pairs), self._sums(grams)
         # Stop words raise passages that share a content word, and find none by themselves.
-        stop_words = [word for word in last if word in terms.STOP_WORDS]
+        stop_words = [word for word in last if word in analyzer.language.function_words]
         (by_stop_words,) = self._sums([self._grams.scorer(_without(_grams(stop_words), content_grams[0]))])
         for scores in by_grams:
             scores += by_stop_words * (scores > 0)
@@ -121,14 +131,15 @@ class _WordNumbers(dict[str, int]):
     A missing key adds itself: most words of a text have occurred before, and then the lookup runs in C alone.
     """
 
-    def __init__(self, fields: list[FieldBuilder]) -> None:
+    def __init__(self, fields: list[FieldBuilder], head: Callable[[str], int]) -> None:
         super().__init__()
         self.heads = array("I")
         self._fields = fields
+        self._head = head
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self)
-        self.heads.append(terms.head(word))
+        self.heads.append(self._head(word))
         for field in self._fields:
             field.add_word(word)
         return number
@@ -137,11 +148,13 @@ class _WordNumbers(dict[str, int]):
 class LexiconBuilder:
     """Builds a `Lexicon` from titles and texts, added one passage after another."""
 
-    def __init__(self, breathe: Callable[[], None]) -> None:
+    def __init__(self, language: Language, breathe: Callable[[], None]) -> None:
         self._breathe = breathe
-        self._stems, self._grams = FieldBuilder(terms.stems, breathe), FieldBuilder(terms.grams, breathe)
+        self._analyzer = Analyzer(language)
+        self._forms = SpokenForms(language)
+        self._stems, self._grams = FieldBuilder(self._analyzer.stems, breathe), FieldBuilder(terms.grams, breathe)
         self._pairs = PostingsBuilder(breathe)
-        self._numbers = _WordNumbers([self._stems, self._grams])
+        self._numbers = _WordNumbers([self._stems, self._grams], self._analyzer.head)
         self._passages = 0
         # The batch: its passages so far, and of each word its passage and its number.
         self._waiting = 0
@@ -150,7 +163,9 @@ class LexiconBuilder:
 
     def add(self, title: str, text: str) -> None:
         """Add the next passage."""
-        words = terms.words(title) * TITLE_WEIGHT + terms.words(text)
+        title_words, text_words = terms.words(title), terms.words(text)
+        words = (title_words + self._forms.add(title, title_words)) * TITLE_WEIGHT
+        words += text_words + self._forms.add(text, text_words)
         numbers = self._numbers
         self._words.extend([numbers[word] for word in words])
         self._owners.extend([self._waiting] * len(words))
@@ -169,7 +184,7 @@ class LexiconBuilder:
         self._breathe()
         pairs = self._pairs.finish_sparse(terms.PAIRS)
         self._breathe()
-        return Lexicon(stems, pairs, self._grams.finish(), self._passages)
+        return Lexicon(self._analyzer, self._forms, stems, pairs, self._grams.finish(), self._passages)
 
     def _flush(self) -> None:
         """Add the batch's passages to the fields and to the pairs."""
@@ -186,6 +201,11 @@ class LexiconBuilder:
         self._passages += self._waiting
         self._waiting = 0
         self._owners, self._words = array("q"), array("q")
+
+
+def words_and_codes(text: str) -> list[str]:
+    """Return the words of a text, and the terms of its numbers and codes."""
+    return terms.words(text) + [CODE_MARK + joined for joined, _ in codes(text)]
 
 
 def _grams(words: list[str]) -> list[str]:

@@ -16,8 +16,9 @@ import gevent
 from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence
+from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.bases import Bases
-from parley.knowledge.index import Hit, Query
+from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -26,10 +27,14 @@ from parley.turn_record import TurnRecord
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The hits of a search, best first. `degraded` is true if it failed or was late: then nothing is known."""
+    """The hits of a search, best first. `degraded` is true if it failed or was late: then nothing is known.
+
+    `is_small_talk` is true if the encoder took the turn for small talk, which the phrases of the gate had not told.
+    """
 
     hits: list[Hit]
     degraded: bool = False
+    is_small_talk: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,15 @@ class Grounding:
     """Everything that an answer says of the knowledge base: the hits, the excerpts shown to the model, the citations.
 
     Citations are those of the hits in the excerpts, best first, as the caller gets them. All three are empty if nothing
-    was found, and also if the search is `degraded`: then nothing is known, and the model is told nothing.
+    was found. They are empty, too, if the model is told nothing: because the search is `degraded`, or because nothing
+    was asked (`is_small_talk`).
     """
 
     hits: tuple[Hit, ...]
     excerpts: tuple[Excerpt, ...]
     citations: tuple[dict[str, Any], ...]
     degraded: bool = False
+    is_small_talk: bool = False
 
     @classmethod
     def of(cls, result: SearchResult, most_excerpts: int) -> "Grounding":
@@ -59,7 +66,7 @@ class Grounding:
             }
             for hit in shown
         )
-        return cls(tuple(result.hits), excerpts, citations, result.degraded)
+        return cls(tuple(result.hits), excerpts, citations, result.degraded, result.is_small_talk)
 
 
 class Retriever:
@@ -91,6 +98,11 @@ class Retriever:
         if self.bases.state != "loading":
             self.bases.get(kb)
 
+    def settings_of(self, kb: str) -> BaseSettings:
+        """Return the settings of a knowledge base; those of a base without any where it is not loaded."""
+        base = self.bases.serving.get(kb)
+        return base.settings if base else BaseSettings()
+
     def ground(self, kb: str, query: Query, most_excerpts: int, record: TurnRecord) -> Grounding:
         """Return the grounding of an answer to this query, in at most `most_excerpts` excerpts. Never raises."""
         # More hits than excerpts: some may say the same.
@@ -110,23 +122,23 @@ class Retriever:
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
         """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""
         started = time.monotonic()
-        hits: list[Hit] | None = None
+        ranking: Ranking | None = None
         with gevent.Timeout(self._timeout, False):
             if self._is_warmed:
                 self._loaded.wait()
             try:
-                hits = self.bases.get(kb).index.search(query, limit)
+                ranking = self.bases.get(kb).index.rank(query, limit)
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
                 log.exception("rag_failed", id=record.id)
         seconds = time.monotonic() - started
         record.lookup_ms = round(seconds * 1000, 1)
         metrics.LOOKUP.observe(seconds)
-        if hits is None:
+        if ranking is None:
             metrics.series(metrics.LOOKUPS, "degraded").inc()
             log.warning("rag_degraded", id=record.id, ms=record.lookup_ms)
             return SearchResult([], degraded=True)
-        metrics.series(metrics.LOOKUPS, "found" if hits else "nothing").inc()
-        return SearchResult(hits)
+        metrics.series(metrics.LOOKUPS, "found" if ranking.hits else "nothing").inc()
+        return SearchResult(ranking.hits, is_small_talk=ranking.small_talk is not None)
 
     def search_telling(
         self, kb: str, query: Query, limit: int, record: TurnRecord, notify_after: float

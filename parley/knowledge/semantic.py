@@ -24,10 +24,10 @@ from parley.knowledge import terms
 from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
 from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
-from parley.knowledge.index import Hit, LexicalIndex, Query, top_positions
-from parley.knowledge.lexical import MAX_QUERY_CHARACTERS
+from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.languages.english import SMALL_TALK_EXAMPLES
 
 WINDOW_WORDS = 50
 """Most words in a window: two or three sentences."""
@@ -35,14 +35,14 @@ WINDOW_WORDS = 50
 CLUSTER = 16
 """Best passages whose scores are smoothed over their neighbours."""
 
-MIN_COSINE = 0.28
-"""Cosine of the best passage below which a search finds nothing (docs/retrieval.md)."""
-
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
 
 REFILL_SECONDS = 30.0
 """Shortest time in seconds between two times that all vectors are made anew."""
+
+EXAMPLES = [Passage(text, "", text, "", {}) for text in SMALL_TALK_EXAMPLES]
+"""The examples of small talk as passages: their vectors come from the cache, as those do."""
 
 Result = TypeVar("Result")
 
@@ -54,6 +54,20 @@ class EncoderFailed(Exception):
     """An encoder gave no vectors, or not in time; the message says why."""
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """The figures of an encoder by which a search finds nothing (docs/retrieval.md).
+
+    The evidence for an answer is the best passage's cosine plus `coverage_weight` times the coverage of the question;
+    below `min_evidence` there is none. From a cosine of `min_small_talk` to an example on, a turn is small talk unless
+    a passage is nearer; None if nobody has measured it.
+    """
+
+    coverage_weight: float
+    min_evidence: float
+    min_small_talk: float | None = None
+
+
 class Encoder(Protocol):
     """Turns texts into vectors. Its methods may wait, and let other greenlets run meanwhile."""
 
@@ -61,6 +75,7 @@ class Encoder(Protocol):
     """Name of the vectors: vectors of different names can't be compared."""
     batch: int
     """Passages to encode with one call."""
+    calibration: Calibration
 
     def passages(self, texts: Sequence[str]) -> Floats:
         """Return a vector of length 1 for each text, as rows. Raises EncoderFailed."""
@@ -119,15 +134,19 @@ class SemanticIndex:
         lexical: LexicalIndex,
         encoder: Encoder,
         cache: VectorCache,
-        min_cosine: float = MIN_COSINE,
+        min_evidence: float | None = None,
+        gated: bool = True,
         on_failure: Callable[[EncoderFailed], None] = lambda _: None,
         on_success: Callable[[], None] = lambda: None,
         on_outdated: Callable[["SemanticIndex"], None] = lambda _: None,
     ) -> None:
         self._lexical = lexical
+        self.language = lexical.language
         self.encoder = encoder
         self._cache = cache
-        self._min_cosine = min_cosine
+        self._min_evidence = encoder.calibration.min_evidence if min_evidence is None else min_evidence
+        # Without the gate, nothing is small talk.
+        self._gated = gated
         self._on_failure = on_failure
         self._on_success = on_success
         self._on_outdated = on_outdated
@@ -136,6 +155,7 @@ class SemanticIndex:
         self._outdated_at = -math.inf
         self._encoded: list[Floats] = []
         self._vectors: _Vectors | None = None
+        self._small_talk: Floats | None = None
         self._filling = BoundedSemaphore(1)
 
     @property
@@ -161,29 +181,36 @@ class SemanticIndex:
             if len(self._encoded) == len(passages):
                 # perf: saves the event loop 0.3 s (copying and rounding the windows of 20 000 passages)
                 vectors = self.encoder.run_in_thread(lambda: _Vectors.arrange(self._encoded))
+                if self._gated and self.encoder.calibration.min_small_talk is not None:
+                    self._small_talk = np.concatenate(self._encode(EXAMPLES))
                 self._cache.close()
                 self._vectors, self._encoded = vectors, []
 
     def search(self, query: Query, limit: int) -> list[Hit]:
-        """Return at most `limit` hits, best first; none if the best passage is too far from the query."""
+        """Return at most `limit` hits, best first; none if the evidence is too weak, or if it is small talk."""
+        return self.rank(query, limit).hits
+
+    def rank(self, query: Query, limit: int) -> Ranking:
+        """Like `search`, but return what decided, too."""
         # Taken once: another greenlet may finish filling while this one waits for the encoder.
         vectors = self._vectors
-        last, before = query.text[-MAX_QUERY_CHARACTERS:].strip(), query.before[-MAX_QUERY_CHARACTERS:].strip()
+        folded = self._lexical.folded(query)
+        last, before = folded.text.strip(), folded.before.strip()
         turns = [last]
         if before:
             both = f"{before} {last}"
             # "And how much is that?" means nothing by itself.
-            turns = [last, both] if terms.content(terms.words(last)) else [both]
+            turns = [last, both] if self._lexical.analyzer.content(terms.words(last)) else [both]
         if vectors is None or not any(terms.words(turn) for turn in turns):
-            return self._lexical.search(query, limit)
+            return self._lexical.rank(query, limit)
         try:
             queries = self.encoder.query(turns)
             self._check_dimensions(vectors, queries)
         except EncoderFailed as exc:
             self._on_failure(exc)
-            return self._lexical.search(query, limit)
+            return self._lexical.rank(query, limit)
         self._on_success()
-        return self.encoder.run_in_thread(lambda: self._rank(vectors, queries, query, limit))
+        return self.encoder.run_in_thread(lambda: self._rank(vectors, queries, folded, limit))
 
     def _check_dimensions(self, vectors: _Vectors, queries: Floats) -> None:
         """Raise EncoderFailed if a query's vectors can't be compared with the passages', which are then made anew."""
@@ -198,8 +225,8 @@ class SemanticIndex:
             self._on_outdated(self)
         raise EncoderFailed(f"a question's vector has {of_query} dimensions, the passages' have {of_passages}")
 
-    def _rank(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> list[Hit]:
-        """Return the hits for a query's vectors. Runs in a thread."""
+    def _rank(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> Ranking:
+        """Return the ranking for a query's vectors. Runs in a thread."""
         # Row by row: a product of matrices would use BLAS's own threads, which wait for each other on a busy machine.
         similar = np.stack([np.vecdot(vectors.passages, turn) for turn in queries])
         mask = self._lexical.filters.mask(query.filters)
@@ -211,13 +238,16 @@ class SemanticIndex:
         # A candidate's cosine is the mean of its own and of its best window's.
         own = similar[:, positions]
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
-        if cosines.max(initial=0) < self._min_cosine:
-            return []
+        # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
+        evidence = float(cosines.max(initial=0)) + self.encoder.calibration.coverage_weight * words.coverage
+        small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
+        if evidence < self._min_evidence or small_talk is not None:
+            return Ranking([], query, "evidence", evidence, self._min_evidence, small_talk)
         meaning = mix_turns(cosines)
-        scores = fuse(words.fused[positions], meaning)
+        scores = fuse(words.fused[positions], meaning, words.coverage)
         cluster = top_positions(scores, max(limit, CLUSTER))
         scores[cluster] = smooth(scores[cluster], vectors.passages[[positions[at] for at in cluster]])
-        return [
+        hits = [
             Hit(
                 self._lexical.passages[positions[at]],
                 float(scores[at]),
@@ -227,10 +257,23 @@ class SemanticIndex:
                     "meaning": float(meaning[at]),
                     "cosine": float(cosines[:, at].max()),
                     "coverage": words.coverage,
+                    "evidence": evidence,
                 },
             )
             for at in top_positions(scores, limit)
         ]
+        return Ranking(hits, query, "evidence", evidence, self._min_evidence)
+
+    def _small_talk_cosine(self, turn: Floats, best: float) -> float | None:
+        """Return a turn's cosine to the nearest example of small talk if it is small talk, else None.
+
+        It is if it is near to an example, and nearer than to the best passage.
+        """
+        threshold = self.encoder.calibration.min_small_talk
+        if self._small_talk is None or threshold is None:
+            return None
+        nearest = float(np.vecdot(self._small_talk, turn).max())
+        return nearest if nearest >= threshold and nearest > best else None
 
     def _encode(self, passages: Sequence[Passage]) -> list[Floats]:
         """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""

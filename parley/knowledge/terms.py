@@ -18,6 +18,7 @@ import Stemmer
 from numpy.typing import NDArray
 
 from parley.knowledge.chunking import CJK
+from parley.languages.language import Language, folded
 
 GRAM = 4
 """Letters in a gram: of 3, 4 and 5 the best on every collection tried (docs/retrieval.md)."""
@@ -32,34 +33,18 @@ PAIRS = 1 << _PAIR_BITS
 MAX_WORD = 64
 """Longest word, in letters; a longer run of letters is compared in pieces of this size."""
 
-# Function words, and the words that callers put around a question. As stems they tell passages of one subject from
-# those of another no better than chance.
-STOP_WORDS = frozenset(
-    """
-    a an the this that these those
-    i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her
-    hers herself it its itself they them their theirs themselves
-    am is are was were be been being do does did doing done have has had having can could will would shall should
-    may might must ought
-    and or but nor so if then than as because while until although though
-    of at by for with about against between into through during before after above below to from up down in out
-    on off over under again further
-    here there when where why how what which who whom whose
-    all any both each few more most other some such no not only own same too very just also
-    s t d ll m re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn shouldn couldn ain
-    tell know want need like let get got please thank thanks hello hi hey okay ok um uh er oh yes yeah well really
-    actually maybe something anything someone anyone much many
-    """.split()  # noqa: SIM905 - a column of two hundred quoted names is harder to read
-)
-
 # Vowel signs and the like are letters to a reader of Arabic, Hindi or Thai, but `\w` does not match them.
 _MARKS = "".join(chr(code) for code in range(0x0591, 0x1D00) if unicodedata.category(chr(code))[0] == "M")
 _WORD = re.compile(rf"[{CJK}]+|(?:[^\W_{CJK}]|[{_MARKS}]){{1,{MAX_WORD}}}")
 _ASCII_WORD = re.compile(f"[a-z0-9]{{1,{MAX_WORD}}}")
 _CJK_WORD = re.compile(f"[{CJK}]")
-_ACCENTS = re.compile("[\u0300-\u036f]+")
-# One stemmer serves all threads: a call never releases the interpreter's lock.
-_STEMMER = Stemmer.Stemmer("english")
+CODE_MARK = "="
+"""First character of the term of a number or a code ("=mx204b"): it is compared whole, never by its parts."""
+
+
+def is_cjk(text: str) -> bool:
+    """Return True if the text begins in a script without spaces."""
+    return bool(_CJK_WORD.match(text))
 
 
 def words(text: str) -> list[str]:
@@ -70,10 +55,8 @@ def words(text: str) -> list[str]:
     # perf: saves 30 µs (a passage of 700 ASCII characters)
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    # Decomposed, an accent is a character of its own and can be removed; composed again, Hangul is of whole syllables.
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
     found: list[str] = []
-    for word in _WORD.findall(unicodedata.normalize("NFKC", bare)):
+    for word in _WORD.findall(folded(text)):
         if _CJK_WORD.match(word):
             found.extend([first + second for first, second in pairwise(word)] or [word])
         else:
@@ -81,27 +64,40 @@ def words(text: str) -> list[str]:
     return found
 
 
-def content(words: list[str]) -> list[str]:
-    """Return the content words: all but the stop words."""
-    return [word for word in words if word not in STOP_WORDS]
+class Analyzer:
+    """Turns the words of a language into terms."""
 
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        self._function_words = language.function_words
+        # One stemmer serves all threads: a call never releases the interpreter's lock.
+        self._stemmer = Stemmer.Stemmer(language.stemmer) if language.stemmer else None
 
-def stems(word: str) -> Sequence[str]:
-    """Return the English stem of a word as its only term, or no term for a stop word."""
-    return () if word in STOP_WORDS else (_STEMMER.stemWord(word),)
+    def content(self, words: list[str]) -> list[str]:
+        """Return the content words: all but the function words."""
+        return [word for word in words if word not in self._function_words]
+
+    def stems(self, word: str) -> Sequence[str]:
+        """Return the stem of a word as its only term, or no term for a function word."""
+        if word in self._function_words:
+            return ()
+        if self._stemmer is None or word[0] == CODE_MARK:
+            return (word,)
+        return (self._stemmer.stemWord(word),)
+
+    def head(self, word: str) -> int:
+        """Return the number of a word's first letters, from which `pairs` computes; odd for a function word only."""
+        return crc32(word[:HEAD].encode()) & ~1 | (word in self._function_words)
 
 
 def grams(word: str) -> Sequence[str]:
     """Return the grams of a word, a space marking either end; of a Chinese, Japanese or Korean word its characters."""
     if not word.isascii() and _CJK_WORD.match(word):
         return tuple(word)
+    if word[0] == CODE_MARK:
+        return (word,)
     padded = f" {word} "
     return [padded[at : at + GRAM] for at in range(len(padded) - GRAM + 1)] or (padded,)
-
-
-def head(word: str) -> int:
-    """Return the number of a word's first letters, from which `pairs` computes; it is odd for a stop word only."""
-    return crc32(word[:HEAD].encode()) & ~1 | (word in STOP_WORDS)
 
 
 def pairs(heads: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ estimated, in `parley/speech/word_estimation.py`.
 import re
 from collections.abc import Sequence
 
-from parley.speech.english.numbers import cardinal, digits
+from parley.languages.english_numbers import cardinal, digits
 from parley.speech.pcm import Resampler, from_int16, to_int16
 from parley.speech.word_estimation import FRAME_MS, loud_frames
 from parley.speech.word_timing import Word, is_mark, tokens, with_marks

@@ -4,18 +4,21 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
-from parley.knowledge import documents
+from parley.knowledge import documents, terms
 from parley.knowledge.documents import Passage, Problem
 from parley.knowledge.folder_scan import NOT_READ, is_base_name, scan_folder, scan_home
+from parley.knowledge.index import language_of
 from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
+from parley.knowledge.spoken_forms import codes, without_zeros
+from parley.languages import Language
 
 SIGNATURE_HASHES = 3
 """Hashes of word sequences kept for each passage; passages are compared if they share one."""
@@ -24,6 +27,7 @@ MAX_BUCKET = 50
 
 
 Severity = Literal["error", "warning", "note"]
+Remark = tuple[Severity, Passage, str]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class KnowledgeReport:
-    """The sizes of one knowledge base, and the findings in it."""
+    """The sizes of one knowledge base, its language by name (empty without passages), and the findings in it."""
 
     kb: str
     folder: str
@@ -55,6 +59,7 @@ class KnowledgeReport:
     passages: int
     characters: int
     invisible_characters: int
+    language: str
     findings: list[Finding]
 
 
@@ -94,6 +99,11 @@ def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
             severity: Severity = "error" if flag == KEY else "warning"
             line = lines.of_passage(passage)
             findings.append(Finding(severity, str(folder / passage.file), line, f"[{passage.id}]", flag))
+    language = loaded.settings.language or language_of(loaded.passages)
+    findings += [
+        Finding(severity, str(folder / passage.file), lines.of_passage(passage), f"[{passage.id}]", message)
+        for severity, passage, message in (*unreachable(loaded.passages, language), *spoken_alike(loaded.passages))
+    ]
     for one, other in near_duplicates(loaded.passages):
         message = f"says nearly the same as {other.file} [{other.id}]; only the better hit is sent"
         findings.append(Finding("warning", str(folder / one.file), lines.of_passage(one), f"[{one.id}]", message))
@@ -104,8 +114,36 @@ def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
         len(loaded.passages),
         sum(len(passage.text) for passage in loaded.passages),
         loaded.invisible,
+        language.name if loaded.passages else "",
         findings,
     )
+
+
+def unreachable(passages: Iterable[Passage], language: Language) -> Iterator[Remark]:
+    """Yield the passages without a content word: no question can find them by its words."""
+    for passage in passages:
+        # True of a text without any word as well.
+        if language.function_words.issuperset(terms.words(f"{passage.title} {passage.text}")):
+            yield "warning", passage, "holds no word by which a question could find it"
+
+
+def spoken_alike(passages: Iterable[Passage]) -> Iterator[Remark]:
+    """Yield the passages with a code that a caller says like another one of another entry; each code once.
+
+    Prices and the like are only noted: "19.99" and "1999" may both be meant.
+    """
+    first: dict[str, tuple[str, Passage]] = {}
+    told: set[str] = set()
+    for passage in passages:
+        for joined, surface in codes(f"{passage.title}\n{passage.text}"):
+            spoken = without_zeros(joined)
+            other_surface, other = first.setdefault(spoken, (surface, passage))
+            # Capitals are not said, and one entry may write its code in two ways.
+            differ = surface.casefold() != other_surface.casefold() and other.document != passage.document
+            if differ and spoken not in told:
+                told.add(spoken)
+                severity: Severity = "note" if spoken.isdigit() else "warning"
+                yield severity, passage, f'"{surface}" is said like "{other_surface}" of {other.file} [{other.id}]'
 
 
 def near_duplicates(passages: Sequence[Passage]) -> Iterator[tuple[Passage, Passage]]:

@@ -14,6 +14,8 @@ from typing import Any
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Index, Query
 
+EARLIER_TURNS = 2
+"""Turns of the user before the question that are searched with it, as /rag does."""
 DEPTH = 10
 """Passages that each question asks for."""
 MEASURES = ("nDCG@10", "R@5", "RR@10")
@@ -84,7 +86,7 @@ def evaluate(labelled: LabelledSet, index: Index, threshold: float, *, history: 
     for question in labelled.questions:
         # Only the user's turns, as in /rag: an assistant's words never count (docs/retrieval.md).
         said = [turn["content"] for turn in question.get("history") or () if turn["role"] == "user"]
-        query = Query(question["text"], said[-1] if history and said else "")
+        query = Query(question["text"], "\n".join(said[-EARLIER_TURNS:]) if history else "")
         started = time.perf_counter()
         answers[question["id"]] = index.search(query, DEPTH)
         seconds.append(time.perf_counter() - started)
@@ -106,8 +108,8 @@ def macro(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def confidence(hits: Sequence[Hit]) -> float:
-    """Return the figure that a tier compares with its threshold: the best cosine, or without one the best coverage."""
-    return max((hit.parts.get("cosine", hit.parts.get("coverage", 0.0)) for hit in hits), default=0.0)
+    """Return the figure that a tier compares with its threshold: the evidence, or without an encoder the coverage."""
+    return max((hit.parts.get("evidence", hit.parts.get("coverage", 0.0)) for hit in hits), default=0.0)
 
 
 def _lines(file: Path) -> list[str]:

@@ -7,8 +7,7 @@ the operator wants it to.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parley.errors import InvalidRequest
@@ -150,17 +149,9 @@ class ChatRequest:
     @property
     def question(self) -> str:
         """The text of the user's last message; empty where there is none."""
-        return next(self._user_texts(), "")
-
-    @property
-    def question_before(self) -> str:
-        """The text of the user's message before the last one; empty where there is none."""
-        return next(itertools.islice(self._user_texts(), 1, None), "")
-
-    def _user_texts(self) -> Iterator[str]:
-        """Return the texts of the user's messages, the last one first."""
-        # Lazily: of 4 096 messages one or two are read.
-        return (text_of(message.get("content")) for message in reversed(self.messages) if message["role"] == "user")
+        # Lazily: of 4 096 messages one is read.
+        said = (text_of(message.get("content")) for message in reversed(self.messages) if message["role"] == "user")
+        return next(said, "")
 
     @property
     def wants_knowledge(self) -> bool:
@@ -182,6 +173,19 @@ class ChatRequest:
         if waiting is None:
             return default
         return waiting if isinstance(waiting, int) else {"always": 0, "off": None}[waiting]
+
+    def without_phrases(self, phrases: Sequence[str]) -> "ChatRequest":
+        """Return the request without these phrases at the beginning of the assistant's messages.
+
+        A message that holds one of them alone stays: a conversation without an answer would read as if none was given.
+        """
+        messages = [
+            {**message, "content": _without_beginning(message.get("content"), phrases)}
+            if message["role"] == "assistant"
+            else message
+            for message in self.messages
+        ]
+        return dataclasses.replace(self, body={**self.body, "messages": messages})
 
     def with_context(self, before: str, after: str) -> "ChatRequest":
         """Return the request with reference text around the last user message, whose own content stays unaltered."""
@@ -242,6 +246,19 @@ def text_of(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return " ".join(text for text in texts if isinstance(text, str))
+
+
+def _without_beginning(content: Any, phrases: Sequence[str]) -> Any:
+    """Return a content without a phrase at its beginning, of a string or of the first of several parts."""
+    if isinstance(content, list) and content:
+        first = content[0]
+        if isinstance(first, dict) and isinstance(first.get("text"), str):
+            return [{**first, "text": _without_beginning(first["text"], phrases)}, *content[1:]]
+        return [_without_beginning(first, phrases), *content[1:]]
+    for phrase in phrases if isinstance(content, str) else ():
+        if content.startswith(phrase) and (rest := content[len(phrase) :].lstrip()):
+            return rest
+    return content
 
 
 def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:

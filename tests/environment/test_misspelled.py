@@ -60,6 +60,7 @@ def test_names_of_other_programs_are_not_near(name: str) -> None:
         ("MAX_STREAM", "MAX_STREAMS"),
         ("CORS_ORIGIN", "CORS_ORIGINS"),
         ("FALLBACK_TXT", "FALLBACK_TEXT"),
+        ("RAG_MIN_COSINE", "RAG_MIN_EVIDENCE"),
         ("HEDGE_AFTER_MS", "HEDGE_AFTER"),
         ("STREAM_TIMEOUT_SECONDS", "STREAM_TIMEOUT"),
         ("LLM_MODEL_NAME", "LLM_MODEL"),

@@ -16,7 +16,14 @@ from parley.errors import ServerOverloaded
 from parley.http_client import pool
 from parley.knowledge import minilm
 from parley.knowledge.documents import Passage
-from parley.knowledge.encoders import ApiEncoder, EmbeddedEncoder, IndexFactory, index_without_threshold, make_ready
+from parley.knowledge.encoders import (
+    ApiEncoder,
+    EmbeddedEncoder,
+    Encoders,
+    IndexFactory,
+    index_without_threshold,
+    make_ready,
+)
 from parley.knowledge.index import Index, Query
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
@@ -46,7 +53,9 @@ def encoder_for(api: FakeUpstream) -> ApiEncoder:
 
 
 def factory(encoder: Encoder | None, folder: Path) -> IndexFactory:
-    return IndexFactory(encoder, VectorCache(folder / "embeddings.sqlite"), min_coverage=0.33, min_cosine=0.28)
+    return IndexFactory(
+        Encoders(encoder, encoder), VectorCache(folder / "embeddings.sqlite"), min_coverage=0.33, min_evidence=0.28
+    )
 
 
 def built(encoder: Encoder | None, folder: Path) -> Index:
@@ -173,7 +182,7 @@ class Model:
 
 def test_two_threads_load_the_embedded_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "MiniLm", type("Loaded", (Model,), {}))
-    encoder = EmbeddedEncoder(1.0)
+    encoder = EmbeddedEncoder.for_english(1.0)
 
     asking = [gevent.spawn(encoder.passages, ["a"]) for _ in range(2)]
     gevent.joinall(asking, raise_error=True)
@@ -184,8 +193,8 @@ def test_two_threads_load_the_embedded_model_once(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_a_command_waits_for_the_model_with_all_vectors_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "MiniLm", type("Loaded", (Model,), {}))
-    make_ready(built(EmbeddedEncoder(0.1), tmp_path))
-    index = built(EmbeddedEncoder(0.1), tmp_path)  # with an encoder of its own, as in another process
+    make_ready(built(EmbeddedEncoder.for_english(0.1), tmp_path))
+    index = built(EmbeddedEncoder.for_english(0.1), tmp_path)  # with an encoder of its own, as in another process
 
     make_ready(index)
     with capture_logs() as logged:
@@ -198,7 +207,7 @@ def test_a_failing_embedded_model_is_logged_without_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(minilm, "MiniLm", type("Failing", (Model,), {"fails": True}))
-    encoder = EmbeddedEncoder(1.0)
+    encoder = EmbeddedEncoder.for_english(1.0)
 
     with capture_logs() as logged:
         encoder.load()
@@ -213,7 +222,7 @@ def test_a_failing_embedded_model_is_logged_without_traceback(
 @pytest.mark.skipif(not minilm.installed(), reason="the embedded encoder is not installed")
 def test_the_embedded_model_is_loaded_before_the_first_question(tmp_path: Path) -> None:
     with capture_logs() as logged:
-        factory(EmbeddedEncoder(1.0), tmp_path).build([], lambda: None)
+        factory(EmbeddedEncoder.for_english(1.0), tmp_path).build([], lambda: None)
         wait(lambda: any(line["event"] == "encoder_loaded" for line in logged))
 
 
@@ -224,7 +233,8 @@ def test_without_an_encoder_the_index_is_lexical(tmp_path: Path) -> None:
         made.build(PASSAGES, lambda: None)
 
     assert not isinstance(index, SemanticIndex) and ids(index, "the price") == ["1"]
-    assert logged == [{"event": "retrieval", "tier": "lexical", "encoder": None, "log_level": "info"}]
+    line = {"event": "retrieval", "language": "en", "tier": "lexical", "encoder": None, "log_level": "info"}
+    assert logged == [line]
 
 
 def test_an_index_for_measuring_finds_something_always(api: FakeUpstream, tmp_path: Path) -> None:

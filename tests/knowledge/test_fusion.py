@@ -33,12 +33,12 @@ def test_the_best_score_is_prominent_if_its_rivals_have_little() -> None:
 def test_the_part_that_stands_out_decides() -> None:
     flat = floats(0.9, 1, *[0.9] * 8)
 
-    assert fuse(floats(1, *[0] * 9), flat).argmax() == 0
-    assert fuse(flat, floats(0, 0, 1, *[0] * 7)).argmax() == 2
+    assert fuse(floats(1, *[0] * 9), flat, 1.0).argmax() == 0
+    assert fuse(flat, floats(0, 0, 1, *[0] * 7), 1.0).argmax() == 2
 
 
 def test_words_without_a_score_leave_the_meaning() -> None:
-    assert fuse(floats(0, 0, 0), floats(0.2, 1, 0)).tolist() == pytest.approx([0.2, 1, 0], abs=0.01)
+    assert fuse(floats(0, 0, 0), floats(0.2, 1, 0), 0.0).tolist() == pytest.approx([0.2, 1, 0], abs=0.01)
 
 
 def test_a_score_is_drawn_towards_those_of_its_neighbours() -> None:
@@ -54,3 +54,10 @@ def test_few_scores_are_not_smoothed() -> None:
     scores = floats(1, 0, 0.5)
 
     assert smooth(scores, np.ones((3, 2), np.float32)) is scores
+
+
+def test_words_that_cover_little_of_the_question_weigh_less() -> None:
+    words, meaning = floats(1, *[0] * 9), floats(0.7, 0.8, *[0.7] * 8)
+
+    assert fuse(words, meaning, 1.0).argmax() == 0
+    assert fuse(words, meaning, 0.01).argmax() == 1

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from parley.knowledge.lexical import BATCH, Lexicon, LexiconBuilder
+from parley.languages import ENGLISH
 
 
 def lexicon(*texts: str, titles: tuple[str, ...] = ()) -> Lexicon:
-    builder = LexiconBuilder(lambda: None)
+    builder = LexiconBuilder(ENGLISH, lambda: None)
     for position, text in enumerate(texts):
         builder.add(titles[position] if titles else "", text)
     return builder.finish()

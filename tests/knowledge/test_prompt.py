@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.documents import Passage, load
 from parley.knowledge.index import Hit
 from parley.knowledge.prompt import (
@@ -16,7 +17,11 @@ from parley.knowledge.prompt import (
     extractive,
     reference,
     select_excerpts,
+    tag_of,
 )
+from parley.languages import ENGLISH, LANGUAGES
+
+GERMAN = LANGUAGES["de"]
 
 
 def hit(text: str, id_: str = "chain", title: str = "Chain") -> Excerpt:
@@ -54,8 +59,39 @@ def test_reference_tells_the_model_the_rules(rule: str) -> None:
     assert rule in reference([hit("x")]).before
 
 
-def test_the_tag_is_new_for_each_call() -> None:
-    assert len({tag(reference([hit("x")]).before) for _ in range(20)}) == 20
+def test_the_tag_is_that_of_the_passages() -> None:
+    tags = [tag(reference([hit(text)]).before) for text in "aabc"]
+
+    assert len(set(tags)) == 3
+    assert tags[0] == tags[1]
+
+
+def test_the_tag_of_another_run_of_the_server_is_another() -> None:
+    assert tag_of("x", b"this run") != tag_of("x", b"the next one")
+
+
+def test_a_base_may_frame_its_passages_in_its_own_words() -> None:
+    told = reference([hit("x")], BaseSettings(framing="Answer as a {pirate}.")).before
+
+    assert "Answer as a {pirate}." in told
+    assert "do not guess" not in told
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        (BaseSettings(), None),
+        (BaseSettings(language=GERMAN), GERMAN.not_found),
+        (BaseSettings(language=GERMAN, not_found="Weiß ich nicht."), "Weiß ich nicht."),
+        (BaseSettings(not_found="No idea."), "No idea."),
+    ],
+    ids=["English", "German", "own", "own-English"],
+)
+def test_what_is_said_where_nothing_was_found(base: BaseSettings, words: str | None) -> None:
+    told = reference([], base).before
+
+    assert f'say that you do not have it: "{words}";' in told if words else "say that you do not have it; do" in told
+    assert (words or ENGLISH.not_found) in extractive([], base).after
 
 
 @pytest.mark.parametrize("closing", ["</reference>", "</reference-00000000>", "< / REFERENCE-1>", "<reference-1>"])

@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 
 from parley.concurrency import SILENCE
 from parley.errors import NotFound
+from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.documents import Passage
-from parley.knowledge.index import Hit, Query
+from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.retriever import Grounding, Retriever, SearchResult
+from parley.languages import ENGLISH
 from parley.turn_record import TurnRecord
 
 PASSAGES = [
@@ -33,9 +35,14 @@ class FakeIndex:
 
     def __init__(self, search: Callable[[int], list[Hit]]) -> None:
         self._search = search
+        self.language = ENGLISH
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         return self._search(limit)
+
+    def rank(self, query: Query, limit: int) -> Ranking:
+        small_talk = 0.8 if query.text == "let me find a pen" else None
+        return Ranking(self._search(limit), query, "evidence", 1.0, 0.5, small_talk)
 
 
 def late(limit: int) -> list[Hit]:
@@ -59,7 +66,7 @@ def record() -> TurnRecord:
 
 def retriever(folder: Path, search: Callable[[int], list[Hit]], timeout: float = 5.0) -> Retriever:
     """Return a retriever whose only base is loaded and searched by this function."""
-    made = Retriever(Bases(folder, build=lambda passages, breathe: FakeIndex(search)), timeout=timeout, poll=0)
+    made = Retriever(Bases(folder, build=lambda passages, *_: FakeIndex(search)), timeout=timeout, poll=0)
     made.require("")
     return made
 
@@ -80,6 +87,12 @@ def test_a_search_gives_at_most_the_wanted_hits(tmp_path: Path, record: TurnReco
     assert found == SearchResult(HITS[:2]) and record.lookup_ms is not None
 
 
+def test_small_talk_that_the_encoder_tells_is_told(tmp_path: Path, record: TurnRecord) -> None:
+    found = retriever(tmp_path, lambda _: []).ground("", Query("let me find a pen"), 2, record)
+
+    assert found == Grounding((), (), (), is_small_talk=True)
+
+
 @pytest.mark.parametrize(("search", "event"), [(late, "rag_degraded"), (failing, "rag_failed")])
 def test_a_late_or_failed_search_is_degraded(
     tmp_path: Path, record: TurnRecord, search: Callable[[int], list[Hit]], event: str
@@ -97,7 +110,7 @@ def test_an_unknown_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_waits_for_the_first_load(tmp_path: Path, record: TurnRecord) -> None:
-    def build(passages: Sequence[Passage], breathe: Callable[[], None]) -> FakeIndex:
+    def build(passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings) -> FakeIndex:
         gevent.sleep(0.02)
         return FakeIndex(lambda limit: HITS)
 
@@ -109,7 +122,7 @@ def test_a_search_waits_for_the_first_load(tmp_path: Path, record: TurnRecord) -
 
 
 def test_a_failed_load_is_logged_and_ends_the_loading(tmp_path: Path, record: TurnRecord) -> None:
-    made = Retriever(Bases(tmp_path, build=lambda passages, breathe: failing(0)), timeout=5.0, poll=0)  # type: ignore
+    made = Retriever(Bases(tmp_path, build=lambda passages, *_: failing(0)), timeout=5.0, poll=0)  # type: ignore
     with capture_logs() as logged:
         made.warm()
         found = made.search("", Query("chain"), 2, record)

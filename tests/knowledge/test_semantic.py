@@ -10,7 +10,7 @@ import pytest
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Query, build
 from parley.knowledge.postings import Floats
-from parley.knowledge.semantic import EncoderFailed, Result, SemanticIndex
+from parley.knowledge.semantic import Calibration, EncoderFailed, Result, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
 
 MEANINGS = {"price": 0, "cost": 0, "dog": 1, "pet": 1, "parking": 2, "car": 2}
@@ -20,6 +20,7 @@ class FewWords:
     """An encoder by the words in `MEANINGS`, with a count of the texts encoded."""
 
     name = "few words"
+    calibration = Calibration(coverage_weight=0.0, min_evidence=0.5)
     batch = 2
 
     def __init__(self) -> None:
@@ -86,7 +87,7 @@ def test_an_encoder_that_fails_leaves_the_words() -> None:
 
 
 def test_a_question_far_from_all_passages_finds_nothing() -> None:
-    index = SemanticIndex(build(PASSAGES), FewWords(), VectorCache(None), min_cosine=0.5)
+    index = SemanticIndex(build(PASSAGES), FewWords(), VectorCache(None), min_evidence=0.5)
     while not index.ready:
         index.fill()
 
@@ -125,7 +126,7 @@ def test_of_equals_the_one_with_similar_hits_comes_first() -> None:
         "A car.",
     ]
     index = SemanticIndex(
-        build([Passage(text, "", text, "a.json", {}) for text in texts]), FewWords(), VectorCache(None), min_cosine=0
+        build([Passage(text, "", text, "a.json", {}) for text in texts]), FewWords(), VectorCache(None), min_evidence=0
     )
     words = [hit.passage.id for hit in index.search(Query("the chain"), 2)]
     while not index.ready:

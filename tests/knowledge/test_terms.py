@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from parley.knowledge import terms
+from parley.languages import ENGLISH
+
+ANALYZER = terms.Analyzer(ENGLISH)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +29,12 @@ def test_words_are_found_without_their_differences(text: str, words: list[str]) 
 
 
 def test_content_words_are_those_that_are_no_stop_words() -> None:
-    assert terms.content(["what", "does", "a", "chain", "cost"]) == ["chain", "cost"]
+    assert ANALYZER.content(["what", "does", "a", "chain", "cost"]) == ["chain", "cost"]
 
 
 def test_a_stem_is_the_word_without_its_ending() -> None:
-    assert [*terms.stems("repaired"), *terms.stems("repairs")] == ["repair", "repair"]
-    assert list(terms.stems("the")) == []
+    assert [*ANALYZER.stems("repaired"), *ANALYZER.stems("repairs")] == ["repair", "repair"]
+    assert list(ANALYZER.stems("the")) == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_grams_overlap_and_mark_the_ends(word: str, grams: list[str]) -> None:
 
 
 def pairs(*words: str) -> list[int]:
-    return list(terms.pairs(np.array([terms.head(word) for word in words], np.uint32)).tolist())
+    return list(terms.pairs(np.array([ANALYZER.head(word) for word in words], np.uint32)).tolist())
 
 
 def test_a_pair_is_numbered_by_the_words_beginnings_and_order() -> None:

@@ -36,9 +36,9 @@ def test_each_base_has_its_own_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ('[\n {"text": "a"},\n {"text": "b"}\n {"text": "c"}]', "a.json:4 column 2: expected ',' delimiter"),
-        ('[\n {"text": "a"},\n\n "b"]', 'a.json:4 [1]: the entry is not an object; write {"text": "..."}'),
-        ('{"n": 1,\n "documents": [\n {"text": "a"},\n {"text": []}]}', "a.json:4 .documents[1]: the text is empty"),
+        ('[\n {"text": "x"},\n {"text": "b"}\n {"text": "c"}]', "a.json:4 column 2: expected ',' delimiter"),
+        ('[\n {"text": "x"},\n\n "b"]', 'a.json:4 [1]: the entry is not an object; write {"text": "..."}'),
+        ('{"n": 1,\n "documents": [\n {"text": "x"},\n {"text": []}]}', "a.json:4 .documents[1]: the text is empty"),
         ('{"good": "x",\n "Größe": null}', 'a.json:2 ["Größe"]: the text is empty'),
         (
             '{"data": {"version": [1],\n "items": [{"q": "a", "a": "b"},\n {"q": "a", "a": ""}]}}',
@@ -120,14 +120,14 @@ def test_a_location_is_a_row_of_steps(where: str, steps: list[str | int]) -> Non
 
 @pytest.mark.row("RC-03")
 def test_a_line_of_a_file_of_lines_is_named(tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": }\n{"foo": 1}\n')
+    write(tmp_path / "a.jsonl", '{"text": "x"}\n{"text": }\n{"foo": 1}\n')
 
     assert [(one.line, one.where) for one in findings(tmp_path)] == [(2, "column 10"), (3, "")]
 
 
 @pytest.mark.row("RC-04")
 def test_markup_is_told_as_a_note(tmp_path: Path) -> None:
-    write(tmp_path / "a.json", [{"text": "<p>a</p>"}, {"text": "b &amp; c"}, {"text": "a < b"}])
+    write(tmp_path / "a.json", [{"text": "<p>k</p>"}, {"text": "b &amp; c"}, {"text": "k < b"}])
     write(tmp_path / "b.json", {"x": "d<br>e"})
 
     assert [(one.severity, one.file, one.message) for one in findings(tmp_path)] == [
@@ -147,3 +147,65 @@ def test_a_folder_of_tables_alone_is_named(tmp_path: Path) -> None:
     assert "north: is no knowledge base: it holds .csv, no JSON; convert its files with `flask kb import`" in str(
         finding
     )
+
+
+def test_an_entry_of_function_words_alone_is_out_of_reach(tmp_path: Path) -> None:
+    write(
+        tmp_path / "a.json",
+        [{"id": "one", "text": "How do you do what you do?"}, {"id": "two", "text": "We fix bikes."}],
+    )
+
+    (finding,) = findings(tmp_path)
+
+    assert (finding.severity, finding.line, finding.where) == ("warning", 4, "[one]")
+    assert finding.message == "holds no word by which a question could find it"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "severity"),
+    [
+        ("The pump MX-204B.", "The belt MX-20-4B.", "warning"),
+        ("Error F06: the door.", "Error F6: the fan.", "warning"),
+        ("It costs $19.99.", "Ring 1999.", "note"),
+    ],
+    ids=["marks", "zeros", "numbers"],
+)
+def test_codes_that_are_said_alike_are_told(tmp_path: Path, one: str, other: str, severity: str) -> None:
+    write(tmp_path / "a.json", [{"id": "one", "text": one}, {"id": "other", "text": other}])
+
+    (finding,) = findings(tmp_path)
+
+    assert (finding.severity, finding.where) == (severity, "[other]")
+    assert "is said like" in finding.message and finding.message.endswith("of a.json [one]")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The pump MX-204B.", "A belt for the mx-204b."),
+        ("The pump MX-204B.", "The pump MX-240B."),
+        ("Open 8 to 9.", "At 8:09."),
+    ],
+)
+def test_one_code_in_two_entries_is_well(tmp_path: Path, one: str, other: str) -> None:
+    write(tmp_path / "a.json", [{"text": one}, {"text": other}])
+
+    assert findings(tmp_path) == []
+
+
+def test_the_language_of_a_base_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"Parking": "Behind the shop."})
+    write(tmp_path / "nord" / "b.json", {"Parken": "Das ist hinter dem Haus."})
+    write(tmp_path / "sud" / "b.json", {"Parking": "Behind the shop."})
+    write(tmp_path / "sud" / "base.json", {"language": "fr"})
+
+    assert [report.language for report in kb_check.inspect(tmp_path)] == ["English", "German", "French"]
+
+
+def test_faulty_settings_of_a_base_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", {"Parking": "Behind the shop."})
+    write(tmp_path / "base.json", {"language": "klingon"})
+
+    (finding,) = findings(tmp_path)
+
+    assert (finding.severity, finding.message[:32]) == ("error", '"language" must be one of en, de')

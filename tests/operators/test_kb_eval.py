@@ -10,7 +10,7 @@ from parley.knowledge.documents import Passage, load
 from parley.knowledge.encoders import EmbeddedEncoder, index_without_threshold
 from parley.knowledge.index import Hit
 from parley.knowledge.lexical import MIN_COVERAGE
-from parley.knowledge.semantic import MIN_COSINE
+from parley.knowledge.minilm import CALIBRATION
 from parley.knowledge.vector_cache import VectorCache
 from parley.operators.kb_eval import BadLabelledSet, LabelledSet, auroc, evaluate, figures, macro, quantile
 
@@ -40,7 +40,9 @@ def sample(tmp_path: Path) -> LabelledSet:
     ],
 )
 def test_the_sample_knowledge_is_found(sample: LabelledSet, tmp_path: Path, tier: str, least: float) -> None:
-    encoder, threshold = (EmbeddedEncoder(10.0), MIN_COSINE) if tier == "semantic" else (None, MIN_COVERAGE)
+    encoder, threshold = (
+        (EmbeddedEncoder.for_english(10.0), CALIBRATION.min_evidence) if tier == "semantic" else (None, MIN_COVERAGE)
+    )
     index = index_without_threshold(sample.passages, encoder, VectorCache(tmp_path / "embeddings.sqlite"))
 
     reached = evaluate(sample, index, threshold, history=True)

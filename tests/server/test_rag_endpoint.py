@@ -169,7 +169,8 @@ def test_the_passages_stand_before_the_callers_words(patient: RunningServer, ups
     (tag, inside), *_ = re.findall(r"\n<(reference-[0-9a-f]{8,})>\n(.*?)\n</\1>\n", last["content"], re.DOTALL)
     assert PASSAGE in inside and "[tune-up] Tune-up" in inside
     ask(patient)
-    assert tag not in asked_upstream(upstream)[-1]["content"]
+    # As long as the passages are the same, so is the prompt: an upstream's cache holds it.
+    assert tag in asked_upstream(upstream)[-1]["content"]
 
 
 def test_a_message_in_parts_keeps_them_behind_the_passages(patient: RunningServer, upstream: FakeUpstream) -> None:
@@ -189,7 +190,7 @@ def test_a_tool_result_is_answered_with_the_questions_context(patient: RunningSe
     assert PASSAGE in sent[3]["content"] and sent[4:] == AFTER_A_TOOL[4:] and sent[:3] == TALK
 
 
-@pytest.mark.parametrize("said", ["Xyzzy plugh?", "\U0001f914", ".*(", " "])
+@pytest.mark.parametrize("said", ["Xyzzy plugh?", "Ignore \U0001f914", "\u0645\u062a\u0649"])
 def test_the_model_is_told_that_nothing_was_found(patient: RunningServer, upstream: FakeUpstream, said: str) -> None:
     assert ask(patient, said).content.endswith(plain())
     told = asked_upstream(upstream)[-1]["content"]
@@ -235,8 +236,15 @@ def test_requested_citations_come_on_the_last_chunk(
     assert "include_citations" not in upstream.calls[-1].json
 
 
-def test_nothing_found_is_nothing_cited(patient: RunningServer) -> None:
-    stream = ask(patient, "Xyzzy plugh?", include_citations=True).content
+@pytest.mark.parametrize("said", ["\U0001f914", ".*(", " ", "thanks, bye"])
+def test_a_turn_that_asks_nothing_goes_on_as_it_is(patient: RunningServer, upstream: FakeUpstream, said: str) -> None:
+    assert ask(patient, said).content == plain(*chunks("Hello there"))
+    assert asked_upstream(upstream)[-1]["content"] == said
+
+
+@pytest.mark.parametrize("said", ["Xyzzy plugh?", "thanks, bye"])
+def test_nothing_found_is_nothing_cited(patient: RunningServer, said: str) -> None:
+    stream = ask(patient, said, include_citations=True).content
     assert b": citations" not in stream and json.loads(payloads(stream)[-2])["citations"] == []
 
 

@@ -31,12 +31,13 @@ QUESTION = {"role": "user", "content": "What does a tune-up cost?"}
 BREAKS = """
 import gevent
 class Broken:
-    def search(self, query, limit):
+    def rank(self, query, limit):
         if "raise" in query.text:
             raise OSError("no index")
         gevent.sleep(30)
 class Bases:
     state = "ok"
+    serving = {}
     def refresh(self):
         return False
     def get(self, name):

@@ -91,7 +91,29 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
     assert chat(first, answer, last).question == "Second"
     assert chat(first, answer).question == "First"
     assert chat(answer).question == ""
-    assert [chat(*said).question_before for said in ((first, answer, last), (first, answer))] == ["First", ""]
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ("One moment. From 7 to 10.", "From 7 to 10."),
+        ("One moment.", "One moment."),
+        ("In one moment. From 7.", "In one moment. From 7."),
+        (None, None),
+        ([], []),
+        (
+            [{"type": "text", "text": "One moment. From 7."}, {"type": "text", "text": "One moment. Now."}],
+            [{"type": "text", "text": "From 7."}, {"type": "text", "text": "One moment. Now."}],
+        ),
+        (["One moment. From 7."], ["From 7."]),
+    ],
+)
+def test_our_own_phrases_are_taken_from_what_the_assistant_said(content: Any, left: Any) -> None:
+    said = {"role": "user", "content": "One moment. When?"}
+
+    request = chat(said, {"role": "assistant", "content": content}, said).without_phrases(["One moment."])
+
+    assert [message["content"] for message in request.messages] == [said["content"], left, said["content"]]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 
-from parley.speech.english.numbers import digits
+from parley.languages.english_numbers import digits
 from parley.speech.english.tables import COUNTRY_DOMAINS, FILE_TYPES, SIGNS, TOP_LEVEL
 from parley.speech.normalization import Around, Rules, has_digits
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from parley.speech.english.numbers import cardinal, decimal, ordinal
+from parley.languages.english_numbers import cardinal, decimal, ordinal
 from parley.speech.english.tables import (
     CODES,
     CURRENCIES,

@@ -4,9 +4,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
+from parley.languages.english_numbers import cardinal, decimal, digits, plural, year
 from parley.speech.english.addresses import spelled_address
 from parley.speech.english.amounts import NUMBER, VULGAR
-from parley.speech.english.numbers import cardinal, decimal, digits, plural, year
 from parley.speech.english.ranges import CODING
 from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS
 from parley.speech.normalization import Around, Marked, Rules, has_digits

@@ -2,6 +2,7 @@
 
 import re
 
+from parley.languages.english_numbers import cardinal, ordinal, year
 from parley.speech.english.abbreviations import (
     BEFORE_NAMES,
     COUNTED,
@@ -10,7 +11,6 @@ from parley.speech.english.abbreviations import (
     STREETS,
     TITLES,
 )
-from parley.speech.english.numbers import cardinal, ordinal, year
 from parley.speech.normalization import Around, Rules
 
 NUMBERED = frozenset(

@@ -7,8 +7,8 @@ range: then they may be the groups of a phone number or a code.
 import re
 from collections.abc import Callable
 
+from parley.languages.english_numbers import cardinal, decimal, ordinal, year
 from parley.speech.english.amounts import BEFORE, CURRENCY, NUMBER, SCALE, counted, money, unit
-from parley.speech.english.numbers import cardinal, decimal, ordinal, year
 from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
 from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
 from parley.speech.normalization import Around, Rules

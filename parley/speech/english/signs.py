@@ -2,8 +2,8 @@
 
 import re
 
+from parley.languages.english_numbers import digits
 from parley.speech.english.amounts import per_unit
-from parley.speech.english.numbers import digits
 from parley.speech.english.tables import DAY_OF, MONTH_OF, SIGNS, UNITS
 from parley.speech.normalization import Around, Rules
 

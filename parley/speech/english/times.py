@@ -2,8 +2,8 @@
 
 import re
 
+from parley.languages.english_numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.amounts import counted
-from parley.speech.english.numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, UNITS
 from parley.speech.normalization import Around, Rules
 

@@ -56,8 +56,8 @@ def test_a_folder_without_fault_is_well(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        f"{tmp_path}: 1 files, 1 passages, 16 characters, 0 invisible characters removed",
-        f"{tmp_path}/north: 1 files, 1 passages, 12 characters, 0 invisible characters removed",
+        f"{tmp_path}: 1 files, 1 passages, 16 characters in English, 0 invisible characters removed",
+        f"{tmp_path}/north: 1 files, 1 passages, 12 characters in English, 0 invisible characters removed",
         "0 errors, 0 warnings",
     ]
 
@@ -90,7 +90,7 @@ def test_warnings_count_where_the_check_is_strict(tmp_path: Path) -> None:
 
 
 def test_the_check_as_json_has_bases_findings_and_counts(tmp_path: Path) -> None:
-    write(tmp_path / "a.json", ["x", {"text": "y\u200b"}])
+    write(tmp_path / "a.json", ["x", {"text": "z\u200b"}])
 
     report = told(tmp_path, "check")
 
@@ -133,8 +133,10 @@ def shop(tmp_path: Path) -> Path:
 def test_a_search_tells_what_was_found_why_and_what_is_sent(shop: Path) -> None:
     result = kb(shop, "search", "How much is a tune-up?")
 
-    first, *rest = result.output.splitlines()
+    base, gate, found, first, *rest = result.output.splitlines()
     assert result.exit_code == 0
+    assert base.startswith("base: language en, searched by words") and gate == "gate: asks"
+    assert re.fullmatch(r"found: (evidence|coverage) [\d.]+, threshold [\d.]+", found)
     assert first.startswith("1. ") and "[tune-up] Tune-up (a.json)" in first and "shares tune" in first
     assert "[tune-up] Tune-up" in rest and "It costs 65 dollars." in rest and rest[-1] == "How much is a tune-up?"
 
@@ -153,6 +155,54 @@ def test_a_search_that_finds_nothing_says_so_by_its_exit_code(shop: Path) -> Non
     result = kb(shop, "search", "Xyzzy plugh?")
 
     assert (result.exit_code, "nothing was found" in result.output) == (1, True)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    write(tmp_path / "a.json", [{"id": "pump", "title": "Pump", "text": "The MX-204B is a drain pump for $49."}])
+    write(tmp_path / "nord" / "a.json", {"Parken": "Das ist hinter dem Haus."})
+    write(tmp_path / "offen" / "a.json", {"Hello": "We say hello to all."})
+    write(tmp_path / "offen" / "base.json", {"small_talk": False, "encoder": "none"})
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        (["m x two oh four b"], ["gate: asks; looked up: MX-204B"]),
+        (
+            ["yes please", "--agent", "Shall I tell you about the pump?"],
+            ["looked up: Shall I tell you about the pump?"],
+        ),
+        (["and how much", "--before", "which pump is it"], ["with the turns before: which pump is it"]),
+        (["thanks bye"], ["gate: small talk; the model answers without a search"]),
+        (["who is the president of France"], ["nothing found: ", " is below "]),
+        (["wo ist das", "--kb", "nord"], ["base: language de, searched by words"]),
+        (["hello", "--kb", "offen"], ["base: language en, searched by words alone", "gate: off"]),
+    ],
+    ids=["folded", "assent", "follow-up", "small-talk", "refused", "German", "gate-off"],
+)
+def test_a_search_tells_how_it_was_made(parts: Path, args: list[str], lines: list[str]) -> None:
+    output = kb(parts, "search", *args).output
+
+    assert [line for line in lines if line not in output] == []
+
+
+@pytest.mark.slow
+def test_what_decided_is_told_as_json(parts: Path) -> None:
+    report = told(parts, "search", "pump m x two oh four b", "--kb", "")
+
+    assert (report["language"], report["gate"], report["looked_up"]) == ("en", "asks", "pump MX-204B")
+    assert report["confidence"] > report["threshold"] > 0
+    assert (report["before"], report["refusal"]) == ("", "")
+    nothing = told(parts, "search", "thanks")
+    assert (nothing["gate"], nothing["looked_up"], nothing["hits"], nothing["sent"]) == (
+        "small talk",
+        None,
+        [],
+        "thanks",
+    )
 
 
 @pytest.mark.slow

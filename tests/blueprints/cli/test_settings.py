@@ -36,9 +36,8 @@ def test_the_table_has_a_row_for_each_setting_and_no_other() -> None:
         "| `LLM_MODEL` | `gpt-4o-mini` | Model to use when the request names none. |",
         "| `LLM_BASE_URL` (`OPENAI_BASE_URL`) | OpenAI's if a key is set, else the embedded model "
         "| Base URL of the upstream, an OpenAI-compatible API. |",
-        "| `WAITING_MESSAGES` "
-        r"| `Let me look that up for you.\|One moment, I am checking.\|Good question, let me see.` "
-        r"| Waiting messages separated by `\|`. No message is spoken twice in a row. |",
+        "| `WAITING_MESSAGES` | those of the knowledge base's language "
+        r"| Waiting messages separated by `\|`. No message is spoken twice in a row. A base's own (`base.json`) win. |",
         "| `LOG_FORMAT` | text on a terminal, JSON otherwise | Form of log lines: `text` or `json`. |",
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import read
 
-from parley.speech.english.numbers import cardinal, digits, ordinal, plural, year
+from parley.languages.english_numbers import cardinal, digits, ordinal, plural, year
 from parley.speech.english.tables import MONTHS
 
 TEMPLATES = """

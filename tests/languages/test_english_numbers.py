@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.speech.english import numbers as english
+from parley.languages import english_numbers as english
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,12 @@ def test_a_year_is_said_in_pairs(number: int, words: str) -> None:
 def test_decimals_are_read_digit_by_digit_behind_the_point() -> None:
     assert english.decimal("1,250.50") == "one thousand two hundred fifty point five zero"
     assert (english.decimal(".5"), english.digits("507")) == ("zero point five", "five zero seven")
+
+
+def test_only_the_last_word_of_a_number_is_put_into_the_plural() -> None:
+    assert [english.plural(words) for words in ("ninety", "twelve", "nineteen hundred", "twenty-six")] == [
+        "nineties",
+        "twelves",
+        "nineteen hundreds",
+        "twenty-sixes",
+    ]

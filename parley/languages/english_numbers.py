@@ -1,4 +1,4 @@
-"""Numbers as English words.
+"""Numbers as English words: how they are said, and so how callers say them.
 
 Spelled by our own code: of the libraries one is under the LGPL (num2words), the other is a hundred times as long
 (inflect).
