@@ -107,7 +107,7 @@ class SpokenForms:
         written_words: list[str] = []
         at = 0
         while at < len(tokens):
-            # perf: saves 40 µs (a question of twenty words, most of which begin no code)
+            # perf: saves 25 µs (a question of twenty words, most of which begin no code)
             begins_code = heard[at] in self._starts or _DIGIT.search(heard[at]) is not None
             taken, written = (begins_code and self._code(heard, at)) or self._word(heard, at) or (1, "")
             if begins_code and not written:

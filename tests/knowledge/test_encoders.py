@@ -24,7 +24,7 @@ from parley.knowledge.encoders import (
     index_without_threshold,
     make_ready,
 )
-from parley.knowledge.index import Index, Query
+from parley.knowledge.index import Index, LexicalIndex, Query
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
@@ -188,6 +188,19 @@ def test_two_threads_load_the_embedded_model_once(monkeypatch: pytest.MonkeyPatc
     gevent.joinall(asking, raise_error=True)
 
     assert minilm.MiniLm.loaded == 1  # type: ignore[attr-defined]
+
+
+def test_bases_without_an_encoder_for_their_language_are_told_once(api: FakeUpstream, tmp_path: Path) -> None:
+    encoders = Encoders(english=encoder_for(api))
+    factory = IndexFactory(encoders, VectorCache(tmp_path / "cache"), min_coverage=0.33, min_evidence=None)
+    german = [Passage("1", "", "Die Praxis ist von 8 bis 12 geöffnet.", "a.json", {})]
+
+    with capture_logs() as logged:
+        found = [factory.build(german, lambda: None) for _ in range(2)]
+
+    assert all(isinstance(index, LexicalIndex) and index.language.code == "de" for index in found)
+    (line,) = [line for line in logged if line["event"] == "retrieval"]
+    assert line["tier"] == "lexical" and "requirements-multilingual.txt" in line["hint"]
 
 
 @pytest.mark.slow

@@ -345,7 +345,8 @@ def test_no_question_is_too_odd_to_be_looked_up(kb: LivingKnowledge, question: s
     heard = kb.ask(question)
 
     assert (heard.status, heard.text, heard.end["outcome"]) == (200, "Hello there", "ok")
-    assert heard.end["lookup_ms"] < 500  # 50 on a machine that has nothing else to do
+    # Without a word, there is no search. It takes 50 ms on a machine that has nothing else to do.
+    assert (heard.end["lookup_ms"] or 0) < 500
     assert "rag degraded" not in heard.body.decode()
 
 

@@ -213,7 +213,7 @@ def test_with_the_knowledge_the_waiting_message_is_said_first(
 def test_the_waiting_message_is_heard_before_the_answer(server: RunningServer, upstream: FakeUpstream) -> None:
     upstream.script = [HANG]
 
-    found = asyncio.run(Engine(server.url).ask("Hello?", barge_in_ms=50, rag=True))
+    found = asyncio.run(Engine(server.url).ask("Are you open?", barge_in_ms=50, rag=True))
 
     assert found.transcript == "Wait. " and found.pcm
 
