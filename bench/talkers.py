@@ -18,7 +18,7 @@ from planned_upstream import House, Plan
 from running_server import RunningServer, post, running_server
 
 CHAT, RAG, AUDIO = "/chat/completions", "/rag/chat/completions", "/audio/chat/completions"
-QUESTION = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
+QUESTION = {"messages": [{"role": "user", "content": "Are you open?"}], "stream": True}
 KEY = "door-0123456789abcdef"
 """The callers' key where a server asks for one."""
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"

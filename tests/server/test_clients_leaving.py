@@ -33,7 +33,7 @@ from running_server import ROOT, RunningServer, held_by, post, receive_until, ru
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
+MESSAGES = {"messages": [{"role": "user", "content": "Are you open?"}]}
 HELLO = {**MESSAGES, "waiting": "off"}
 SPEAKING: list[Step] = [*events(chunks("Hello there")[:3]), HANG]
 

@@ -136,7 +136,7 @@ def test_a_client_that_leaves_closes_both(
 ) -> None:
     first.script = second.script = SILENT
     path = "/rag/chat/completions" if way == "waited" else "/chat/completions"
-    body = {"messages": [{"role": "user", "content": "Hello?"}]}
+    body = {"messages": [{"role": "user", "content": "Are you open?"}]}
     with hedging.connect() as connection:
         connection.sendall(post(path, body, x_request_id=f"left-{way}"))
         if way == "waited":

@@ -36,7 +36,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
+MESSAGES = {"messages": [{"role": "user", "content": "Are you open?"}]}
 MIB = 1 << 20
 NAMES_THREADS = 10
 """gevent's pool that looks up names; its threads come and go."""

@@ -35,7 +35,7 @@ from parley.server import connections
 
 pytestmark = pytest.mark.server
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
+MESSAGES = {"messages": [{"role": "user", "content": "Are you open?"}]}
 HELLO = {**MESSAGES, "waiting": "off"}
 SPEAKING: list[Step] = [*events(chunks("Hello there")[:3]), HANG]
 

@@ -11,7 +11,7 @@ from running_server import RunningServer, post, receive_until, running_server
 
 pytestmark = [pytest.mark.server, pytest.mark.row("RF-27")]
 CHAT, RAG = "/chat/completions", "/v1/rag/chat/completions"
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "stream": True}
 AHEAD = {
     "nothing": b"",
     "part": b"GET /hea",

@@ -144,7 +144,7 @@ def longest(stretch: Path, server: RunningServer, path: str, **fields: Any) -> f
     """The worker's longest stretch while so many callers hear what the upstream sends."""
     stretch.unlink()
     wait_until(stretch.exists)
-    body = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": 0, **fields}
+    body = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": 0, **fields}
     until = time.monotonic() + SECONDS
     callers = [threading.Thread(target=hear, args=(server, path, body, until)) for _ in range(CALLERS)]
     for caller in callers:

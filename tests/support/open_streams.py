@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from fake_upstream import DONE, END, Call, Step, chunks, event, events, text_chunk
 from running_server import RunningServer, post, receive_until
 
-MESSAGES = {"messages": [{"role": "user", "content": "Hello?"}]}
+MESSAGES = {"messages": [{"role": "user", "content": "Are you open?"}]}
 
 
 def until(stop: threading.Event) -> Callable[[Call], Iterator[Step]]:
