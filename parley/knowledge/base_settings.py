@@ -34,7 +34,7 @@ class BadBaseSettings(Exception):
 class BaseSettings:
     """The settings of one base; None, or empty, where the file leaves a field out.
 
-    `gated` is false where small talk is looked up like any question; `small_talk` are further phrases of the gate.
+    `gated` is true where small talk is left to the model; `small_talk` are further phrases of the gate.
     `framing` are the words before the passages, in place of ours. `encoder` is one of `ENCODERS`.
     """
 
@@ -44,7 +44,7 @@ class BaseSettings:
     framing: str = ""
     encoder: str = ""
     min_evidence: float | None = None
-    gated: bool = True
+    gated: bool = False
     small_talk: tuple[str, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ def _phrases(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def _small_talk(name: str, value: Any) -> Mapping[str, Any]:
-    return {"gated": value} if isinstance(value, bool) else _phrases(name, value)
+    return {"gated": value} if isinstance(value, bool) else {"gated": True, **_phrases(name, value)}
 
 
 def _encoder(name: str, value: Any) -> Mapping[str, Any]:

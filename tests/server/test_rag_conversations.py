@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "praxis").mkdir()
     (tmp_path / "hotel.json").write_text(json.dumps(HOTEL))
     (tmp_path / "praxis" / "praxis.json").write_text(json.dumps(PRAXIS))
+    (tmp_path / "base.json").write_text('{"small_talk": true}')
     return tmp_path
 
 
@@ -233,15 +234,15 @@ def test_settings_of_a_base_change_while_it_runs(folder: Path, upstream: FakeUps
     settings = folder / "praxis" / "base.json"
     server = servers(KB_DIR=str(folder), KB_POLL="0.05", WAITING_MESSAGES="Wait.")
     upstream.script = lambda _: answer("Ja.")
-    assert ask(server, "Hallo", kb="praxis") == "Ja."
+    assert ask(server, "Hallo", kb="praxis") == "Wait. Ja."
 
-    settings.write_text(json.dumps({"small_talk": False, "waiting_messages": ["Moment."]}))
-    wait_until(lambda: ask(server, "Hallo", kb="praxis") == "Moment. Ja.")
+    settings.write_text(json.dumps({"small_talk": True, "waiting_messages": ["Moment."]}))
+    wait_until(lambda: ask(server, "Hallo", kb="praxis") == "Ja.")
     # Broken later, the settings stay as they were.
-    settings.write_text('{"small_talk": tr')
+    settings.write_text('{"small_talk": fal')
     wait_until(lambda: "knowledge_kept" in server.output())
 
-    assert ask(server, "Hallo", kb="praxis") == "Moment. Ja."
+    assert ask(server, "Hallo", kb="praxis") == "Ja."
 
 
 def test_small_talk_is_spoken_at_once(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
