@@ -190,7 +190,7 @@ def test_two_threads_load_the_embedded_model_once(monkeypatch: pytest.MonkeyPatc
     assert minilm.MiniLm.loaded == 1  # type: ignore[attr-defined]
 
 
-def test_bases_without_an_encoder_for_their_language_are_told_once(api: FakeUpstream, tmp_path: Path) -> None:
+def test_bases_without_an_encoder_are_told_once(api: FakeUpstream, tmp_path: Path) -> None:
     encoders = Encoders(english=encoder_for(api))
     factory = IndexFactory(encoders, VectorCache(tmp_path / "cache"), min_coverage=0.33, min_evidence=None)
     german = [Passage("1", "", "Die Praxis ist von 8 bis 12 geöffnet.", "a.json", {})]
