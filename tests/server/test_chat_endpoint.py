@@ -343,7 +343,7 @@ LATE: dict[str, tuple[list[Step], str]] = {
     "an end without a finish": ([END], "upstream_incomplete"),
     "a stall": ([HANG], "upstream_stalled"),
     "broken JSON": ([event(b'{"id":"chatcmpl'), HANG], "upstream_bad_response"),
-    "invalid UTF-8": ([event(b'{"id":"\xff"}'), HANG], "upstream_bad_response"),
+    "invalid UTF-8": ([event(b'{"id":"\xff'), HANG], "upstream_bad_response"),
     "an event too large": ([http_chunk(b"data: " + b"x" * 3_000_000), HANG], "upstream_bad_response"),
     "OpenAI's error": ([ERROR_EVENT, HANG], "overloaded"),
     "an error in words": ([event(b'{"error":"boom at 10.0.0.1"}'), HANG], "upstream_error"),

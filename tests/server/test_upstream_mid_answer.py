@@ -158,7 +158,7 @@ NOT_CHUNKS = {
     "choices that are none": b'{"choices":"none"}',
     "a delta that is none": b'{"choices":[{"delta":"text"}]}',
     "deep": b'{"choices":' + b"[" * 100_000,
-    "not UTF-8": b'{"choices":[{"index":0,"delta":{"content":"\xff"}}]}',
+    "not UTF-8": b"\xff\xfe\xfd",
 }
 
 
