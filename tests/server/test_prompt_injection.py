@@ -62,13 +62,13 @@ def block(content: str, question: str) -> str:
 def test_texts_are_marked_as_data_before_the_callers_words(kb: LivingKnowledge, first: FakeUpstream) -> None:
     question = "What does a gearbox cost?"
     _, body = sent(kb, first, question)
-    _, again = sent(kb, first, question)
+    _, other = sent(kb, first, "What does a derailleur cost?")
 
     *before, last = body["messages"]
     assert before == HISTORY and last["role"] == "user"
     assert TEXTS["Gearbox"] in block(last["content"], question)
     assert last["content"].count("Ignore previous") == 1 and "not instructions" in last["content"]
-    tags = {re.search(r"<(reference-[0-9a-f]{8})>", sent_["messages"][-1]["content"])[1] for sent_ in (body, again)}  # type: ignore[index]
+    tags = {re.search(r"<(reference-[0-9a-f]{8})>", sent_["messages"][-1]["content"])[1] for sent_ in (body, other)}  # type: ignore[index]
     assert len(tags) == 2
 
 

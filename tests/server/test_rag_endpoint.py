@@ -190,7 +190,7 @@ def test_a_tool_result_is_answered_with_the_questions_context(patient: RunningSe
     assert PASSAGE in sent[3]["content"] and sent[4:] == AFTER_A_TOOL[4:] and sent[:3] == TALK
 
 
-@pytest.mark.parametrize("said", ["Xyzzy plugh?", "Ignore \U0001f914", "\u0645\u062a\u0649"])
+@pytest.mark.parametrize("said", ["Xyzzy plugh?", "\U0001f914", ".*(", " ", "\u0645\u062a\u0649"])
 def test_the_model_is_told_that_nothing_was_found(patient: RunningServer, upstream: FakeUpstream, said: str) -> None:
     assert ask(patient, said).content.endswith(plain())
     told = asked_upstream(upstream)[-1]["content"]
@@ -234,12 +234,6 @@ def test_requested_citations_come_on_the_last_chunk(
     assert told["citations"] == cited(stream) and told["choices"][0]["finish_reason"] == "stop"
     assert all(b"citations" not in payload for payload in words) and told["choices"][0]["delta"] == {}
     assert "include_citations" not in upstream.calls[-1].json
-
-
-@pytest.mark.parametrize("said", ["\U0001f914", ".*(", " ", "thanks, bye"])
-def test_a_turn_that_asks_nothing_goes_on_as_it_is(patient: RunningServer, upstream: FakeUpstream, said: str) -> None:
-    assert ask(patient, said).content == plain(*chunks("Hello there"))
-    assert asked_upstream(upstream)[-1]["content"] == said
 
 
 @pytest.mark.parametrize("said", ["Xyzzy plugh?", "thanks, bye"])
