@@ -224,7 +224,8 @@ def test_a_reload_that_can_not_work_costs_no_call(upstream: FakeUpstream, own: P
         file.unlink() if faulty is None else file.write_text(faulty)
         server.signal(signal.SIGHUP)
         wait_until(lambda: "reload_failed" in server.output() or "reload_refused" in server.output())
-        assert server.worker_pids() == before and upstream.open_calls == 10
+        wait_until(lambda: server.worker_pids() == before)
+        assert upstream.open_calls == 10
         upstream.script = answer("Hello there")
         assert [ask(server) for _ in range(3)] == [200] * 3
         file.write_text(good)
