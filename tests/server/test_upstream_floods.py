@@ -142,7 +142,7 @@ def hear(server: RunningServer, path: str, body: dict[str, Any], until: float) -
 
 def longest(stretch: Path, server: RunningServer, path: str, **fields: Any) -> float:
     """The worker's longest stretch while so many callers hear what the upstream sends."""
-    stretch.unlink()
+    stretch.unlink(missing_ok=True)
     wait_until(stretch.exists)
     body = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": 0, **fields}
     until = time.monotonic() + SECONDS
@@ -153,7 +153,7 @@ def longest(stretch: Path, server: RunningServer, path: str, **fields: Any) -> f
         caller.join()
     # However long it takes: a stretch that still goes on counts, too.
     woken = stretch.with_suffix(".woken")
-    woken.unlink()
+    woken.unlink(missing_ok=True)
     wait_until(woken.exists, 60)
     return float(stretch.read_text())
 
