@@ -65,7 +65,8 @@ class ClauseSplitter:
 
     def feed(self, piece: str) -> Iterator[str]:
         """Yield the clauses that this piece completes."""
-        self._held += piece
+        # Blanks that begin a clause count for nothing: they may have come with the one before, or not.
+        self._held = (self._held + piece).lstrip()
         while end := self._clause_end():
             yield from self._cut(end)
 
@@ -108,6 +109,7 @@ class ClauseSplitter:
             self._min_chars = MIN_LATER_CHARS
             self.goes_on = clause[-1].isalnum() and not self._held.startswith("\n") and "\n" not in cut
             yield clause
+        self._held = self._held.lstrip()
 
     def _clause_end(self) -> int:
         """Return the length of the first complete clause, 0 if none is complete."""
@@ -170,11 +172,11 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
     if is_initial or is_short_form or before.lower() in NEVER_LAST:
         return False
     is_open = "." in before or before in AMBIGUOUS
-    if not is_open or "\n" in behind:
+    following = behind.lstrip()
+    if not is_open or "\n" in behind.removesuffix(following):
         return True
-    following = behind.strip()[:1]
     if not following:
         return True if len(behind) == LOOKAHEAD else None
-    if following.isupper() and before.lower() in ("a.m", "p.m"):
-        return not _ZONE.match(behind.strip()) if len(behind) >= ZONE_LOOKAHEAD else None
-    return not (following.islower() or following.isdigit() or following in "-–—−&+/$€£")
+    if following[0].isupper() and before.lower() in ("a.m", "p.m"):
+        return not _ZONE.match(following) if len(behind) >= ZONE_LOOKAHEAD else None
+    return not (following[0].islower() or following[0].isdigit() or following[0] in "-–—−&+/$€£")

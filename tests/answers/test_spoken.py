@@ -251,9 +251,12 @@ def test_whole_and_stream_have_one_transcript(parts: list[str], size: int) -> No
     assume(not markup.retracted)
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
 
-    # Marks behind the last word, which no voice says, may differ.
-    heard, whole = (re.sub(r"\W+$", "", said) for said in (transcript_of_stream(*pieces), transcript_of_whole(text)))
-    assert heard == whole
+    whole = transcript_of_whole(text)
+    # Where the listener has nothing left to hear, a clause is cut early, and a mark that is left alone is not said.
+    assert re.findall(r"[^\W_]+", transcript_of_stream(*pieces)) == re.findall(r"[^\W_]+", whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speech_stream.SpeechStream, "_is_running_dry", False)
+        assert transcript_of_stream(*pieces) == whole
 
 
 @pytest.mark.row("RB-01", "RB-02")

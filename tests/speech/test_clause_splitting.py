@@ -1,7 +1,7 @@
 """A streamed text is cut as soon as a clause is sure to be over, never inside a number or an address."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parley.speech.clause_splitting import MAX_CHARS, MIN_LATER_CHARS, ClauseSplitter
@@ -180,6 +180,8 @@ def test_a_word_without_end_is_cut_all_the_same() -> None:
     st.lists(st.sampled_from(["a", "Node", "No", "Sat", ".", ",", "!", '"', " ", "\n", "1", "。", "😀", "long" * 20])),
     st.integers(1, 9),
 )
+@example(["Sat. 1. -\n"], 1)
+@example(["\n\n- Dr. : : "], 3)
 def test_a_text_is_cut_alike_however_it_comes(parts: list[str], size: int) -> None:
     text = "".join(parts)
 
