@@ -97,7 +97,7 @@ NO_WORDS = frozenset({"path", "timestamp", "time", "date", "input", "request", "
 MAX_PLAIN_CHARACTERS = 500
 """Longest body of plain text that is taken for words."""
 MAX_READ_BYTES = 1 << 16
-"""Size above which no words are looked for; also of what a compressed body is unpacked to."""
+"""Bytes in which words are looked for: a longer error is read as one that breaks off; of a compressed one, unpacked."""
 MAX_ITEMS = 5
 """Most entries of a list of errors that are told."""
 MAX_LEVELS = 6

@@ -108,8 +108,10 @@ class FakeTlsUpstream(FakeUpstream):
 
     def _context(self, certificate: Path) -> ssl.SSLContext:
         if certificate not in self._contexts:
-            context = self._contexts[certificate] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             context.sslsocket_class = _Socket
             context.sni_callback = lambda _socket, name, _context: self.server_names.append(name)
+            # Once it is complete: connections that come at the same time take it from here.
+            self._contexts[certificate] = context
         return self._contexts[certificate]
