@@ -15,6 +15,8 @@ from servers import Servers, shared_servers
 OUR_KEY = "sk-ours-0123456789abcdef"
 QUICK = {"TTFT_TIMEOUT": "0.5", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "0.5", "WAITING_MESSAGES": "Wait."}
 """Timeouts that a test can wait for, and one waiting message, so that a test knows which one it is."""
+KEPT_SERVERS = 12
+"""Servers that are kept from module to module, of each process that runs tests: 100 MB each."""
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,13 @@ def servers(upstream_url: str) -> Iterator[Servers]:
     """Yield servers by their settings; those not given have their defaults."""
     with shared_servers({"LLM_BASE_URL": upstream_url, "LLM_API_KEY": OUR_KEY}) as servers:
         yield servers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_servers(servers: Servers) -> Iterator[None]:
+    """Leave the next module no more servers than a small machine can hold."""
+    yield
+    servers.stop(keep=KEPT_SERVERS)
 
 
 @pytest.fixture(scope="session")

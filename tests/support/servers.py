@@ -22,30 +22,35 @@ class Servers:
 
     def __init__(self, usual: Mapping[str, str]) -> None:
         self._usual = usual
-        self._running: dict[Key, RunningServer] = {}
-        self._stacks: list[contextlib.ExitStack] = []
+        # The one that was asked for last is the last.
+        self._running: dict[Key, tuple[RunningServer, contextlib.ExitStack]] = {}
 
     def __call__(self, *, alone: str = "", **settings: str) -> RunningServer:
         env = {**self._usual, **settings}
         key = (alone, frozenset(env.items()))
-        if key not in self._running:
+        running = self._running.pop(key, None)
+        if running is None:
             stack = contextlib.ExitStack()
-            self._running[key] = stack.enter_context(running_server(env))
-            self._stacks.append(stack)
-        return self._running[key]
+            running = stack.enter_context(running_server(env)), stack
+        self._running[key] = running
+        return running[0]
 
     def with_defaults(self, settings: Mapping[str, str]) -> Self:
         """Return the same pool of servers with other usual settings."""
         servers = type(self)({**self._usual, **settings})
-        servers._running, servers._stacks = self._running, self._stacks
+        servers._running = self._running
         return servers
 
-    def stop(self) -> None:
-        """Stop all servers at once. What they print meanwhile is not checked, for they are not asked to end well."""
-        printed = [server.output() for server in self._running.values()]
-        if self._stacks:
-            with ThreadPoolExecutor(len(self._stacks)) as pool:
-                list(pool.map(lambda stack: stack.close(), self._stacks))
+    def stop(self, *, keep: int = 0) -> None:
+        """Stop all servers at once but the `keep` that were asked for last.
+
+        What they print meanwhile is not checked, for they are not asked to end well.
+        """
+        ended = [self._running.pop(key) for key in list(self._running)[: max(len(self._running) - keep, 0)]]
+        printed = [server.output() for server, _ in ended]
+        if ended:
+            with ThreadPoolExecutor(len(ended)) as pool:
+                list(pool.map(lambda running: running[1].close(), ended))
         assert not [output for output in printed if "Traceback" in output]
 
 
