@@ -14,12 +14,12 @@ ADVICE: tuple[tuple[str, str], ...] = (
         "/chat/completions is in it twice: the client appends it, so leave it out of the base URL",
     ),
     (
-        r"kb/([^/]+)(/v\d+\w*)?(/chat(/completions)?)?|kb/([^/]+)/rag(/v\d+\w*)?(/chat)?",
+        r"kb/([^/]+)(/v\d\w*)?(/chat(/completions)?)?|kb/([^/]+)/rag(/v\d\w*)?(/chat)?",
         "a base URL with a knowledge base ends in /rag (or in /rag/v1), behind the name of the base",
     ),
     (r"(.*/)?(rag|audio)(/v1)?/chat/completions", "ask POST /{2}/chat/completions (or /{2}/v1/...) instead"),
     (r"(.*/)?chat/completions(/.*)?", "ask POST /chat/completions (or /v1/chat/completions) instead"),
-    (r"v\d+\w*|api|openai", "this is a base URL: a client appends /chat/completions or /models to it"),
+    (r"v\d\w*|api|openai", "this is a base URL: a client appends /chat/completions or /models to it"),
     (r"api/(chat|generate|tags|show|ps|version|embed|embeddings|pull)", f"Ollama's API is not served: {ASK}"),
     (r"responses(/.*)?", f"the Responses API is not served: {ASK}"),
     (r"chat[/_-]?complet(ion|ions|e)", "ask POST /chat/completions (or /v1/chat/completions) instead"),
@@ -55,7 +55,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ),
 )
 """Patterns of a whole path, and the advice; `{0}` is the path, `{2}` the pattern's second group."""
-_PREFIXES = re.compile(r"(v\d+\w*/|api/|openai/|deployments/[^/]+/|rag/(?=v1/)|audio/(?=v1/))*")
+_PREFIXES = re.compile(r"(v\d\w*/|api/|openai/|deployments/[^/]+/|rag/(?=v1/)|audio/(?=v1/))*")
 _COMPILED = tuple((re.compile(pattern), advice) for pattern, advice in ADVICE)
 
 

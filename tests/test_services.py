@@ -200,7 +200,7 @@ def test_a_key_alone_means_openai() -> None:
 
     assert isinstance(upstream, UpstreamRouter)
     # Nothing but a call to OpenAI would show it from outside.
-    assert upstream.candidates[0].upstream._base_url == "https://api.openai.com/v1"
+    assert upstream.candidates[0].upstream._secrets[0] == "https://api.openai.com/v1"
 
 
 def test_key_and_base_url_go_together(fake: FakeUpstream) -> None:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from parley.knowledge.base_settings import BaseSettings
-from parley.knowledge.index import Query
+from parley.knowledge.index import EARLIER_TURNS, Query
 from parley.knowledge.intent import Intent, intent_of, offer_of
 from parley.wire.request import ChatRequest, text_of
 
-EARLIER_TURNS = 2
-"""Earlier turns of the user that a query holds beside the last one (docs/retrieval.md)."""
 MAX_TURNS = 8
 """Earlier turns of the user among which those that ask something are sought."""
 

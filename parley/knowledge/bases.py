@@ -17,7 +17,7 @@ from typing import Literal
 
 from parley.errors import NotFound
 from parley.knowledge import documents, index
-from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage, Problem
 from parley.knowledge.folder_scan import Fingerprint, FolderScan, scan_folder, scan_home
 from parley.knowledge.index import Index
@@ -46,7 +46,7 @@ class Base:
     problems: tuple[Problem, ...] = ()
     broken_files: frozenset[str] = frozenset()
     stale: bool = False
-    settings: BaseSettings = field(default_factory=BaseSettings)
+    settings: BaseSettings = NO_SETTINGS
     fingerprint: Fingerprint = field(default=(), repr=False)
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parley.knowledge import base_settings
-from parley.knowledge.base_settings import BadBaseSettings, BaseSettings
+from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.chunking import blocks, split_passages
 from parley.knowledge.cleaning import clean
 from parley.knowledge.entries import Document, Draft, document_of
@@ -83,7 +83,7 @@ class LoadResult:
     problems: list[Problem]
     invisible: int = 0
     markup: Mapping[str, int] = field(default_factory=dict)
-    settings: BaseSettings = field(default_factory=BaseSettings)
+    settings: BaseSettings = NO_SETTINGS
 
     @property
     def broken_files(self) -> frozenset[str]:
@@ -124,7 +124,7 @@ class _Loader:
         self.problems: list[Problem] = []
         self.invisible = 0
         self.markup: Counter[str] = Counter()
-        self.settings = BaseSettings()
+        self.settings = NO_SETTINGS
         self._home = home
         self._breathe = breathe
         self._ids: set[str] = set()

@@ -199,7 +199,7 @@ class IndexFactory:
         encoder = self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
         # The folder without knowledge of its own is a base as well, of no language.
         if passages:
-            self._log_tier(language, encoder)
+            self._log_tier(language, encoder, by_choice=settings.encoder == "none")
         if encoder is None:
             return lexical
         # At once: with all vectors in the cache, nothing else would load the model before the first question.
@@ -223,14 +223,14 @@ class IndexFactory:
         fill(built)
         return built
 
-    def _log_tier(self, language: Language, encoder: Encoder | None) -> None:
+    def _log_tier(self, language: Language, encoder: Encoder | None, *, by_choice: bool) -> None:
         """Log how bases of a language are searched, once a process; also what would search them by meaning."""
         tier = "lexical" if encoder is None else "semantic"
         if f"{language.code} {tier}" in self._logged:
             return
         self._logged.add(f"{language.code} {tier}")
         hint = {}
-        if encoder is None and self._encoders.english and self._encoders.others is None:
+        if encoder is None and not by_choice and self._encoders.english and self._encoders.others is None:
             hint["hint"] = "requirements-multilingual.txt has an encoder for this language"
         log.info("retrieval", language=language.code, tier=tier, encoder=encoder and encoder.name, **hint)
 

@@ -17,6 +17,9 @@ from parley.knowledge.lexical import MAX_QUERY_CHARACTERS, MIN_COVERAGE, Lexicon
 from parley.knowledge.postings import Floats
 from parley.languages import Language, detect
 
+EARLIER_TURNS = 2
+"""Earlier turns of the user that a query holds beside the last one (docs/retrieval.md)."""
+
 
 @dataclass(frozen=True)
 class Query:

@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence
-from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
@@ -101,7 +101,7 @@ class Retriever:
     def settings_of(self, kb: str) -> BaseSettings:
         """Return the settings of a knowledge base; those of a base without any where it is not loaded."""
         base = self.bases.serving.get(kb)
-        return base.settings if base else BaseSettings()
+        return base.settings if base else NO_SETTINGS
 
     def ground(self, kb: str, query: Query, most_excerpts: int, record: TurnRecord) -> Grounding:
         """Return the grounding of an answer to this query, in at most `most_excerpts` excerpts. Never raises."""

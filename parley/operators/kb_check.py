@@ -12,7 +12,7 @@ from zlib import crc32
 
 from parley.knowledge import documents, terms
 from parley.knowledge.documents import Passage, Problem
-from parley.knowledge.folder_scan import NOT_READ, is_base_name, scan_folder, scan_home
+from parley.knowledge.folder_scan import is_base_name, scan_folder, scan_home
 from parley.knowledge.index import language_of
 from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
@@ -81,7 +81,7 @@ def lost_folders(home: Path, bases: Container[str]) -> Iterator[Finding]:
         if folder.name not in bases and is_base_name(folder.name) and folder.is_dir():
             scan = scan_folder(folder)
             if scan.not_read:
-                kinds = ", ".join(sorted({Path(name).suffix.lower() for name in scan.not_read} & {*NOT_READ}))
+                kinds = ", ".join(sorted({Path(name).suffix.lower() for name in scan.not_read}))
                 message = f"is no knowledge base: it holds {kinds}, no JSON; convert its files with `flask kb import`"
                 yield Finding("warning", str(folder), None, "", message)
 

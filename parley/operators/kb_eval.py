@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from parley.knowledge.documents import Passage
-from parley.knowledge.index import Hit, Index, Query
+from parley.knowledge.index import EARLIER_TURNS, Hit, Index, Query
 
-EARLIER_TURNS = 2
-"""Turns of the user before the question that are searched with it, as /rag does."""
 DEPTH = 10
 """Passages that each question asks for."""
 MEASURES = ("nDCG@10", "R@5", "RR@10")
@@ -84,7 +82,7 @@ def evaluate(labelled: LabelledSet, index: Index, threshold: float, *, history: 
     answers: dict[str, Sequence[Hit]] = {}
     seconds = []
     for question in labelled.questions:
-        # Only the user's turns, as in /rag: an assistant's words never count (docs/retrieval.md).
+        # Only the user's turns, as in /rag, which passes over small talk, too: an assistant's words never count.
         said = [turn["content"] for turn in question.get("history") or () if turn["role"] == "user"]
         query = Query(question["text"], "\n".join(said[-EARLIER_TURNS:]) if history else "")
         started = time.perf_counter()

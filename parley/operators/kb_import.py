@@ -157,7 +157,7 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
 
 def is_lines_of_json(text: str) -> bool:
     """Return true for objects in a line each, which databases export under the name of one JSON value."""
-    lines = [line for line in text.splitlines() if line.strip()][:2]
+    lines = [line for line in text.split("\n") if line.strip()][:2]
     try:
         return len(lines) == 2 and all(isinstance(parse(line, lambda: None)[0], dict) for line in lines)
     except InvalidKnowledge:

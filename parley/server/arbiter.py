@@ -69,7 +69,7 @@ class BootPipe:
 
 
 newest: BootPipe | None = None
-"""The pipe of the worker that was to be forked last."""
+"""The pipe of the worker that is being forked, None at other times."""
 
 
 class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
@@ -88,16 +88,19 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
 
         One that can't be started is put off, unless it is the only one: then the error is raised.
         """
+        global newest
         try:
             pid = super().spawn_worker()
         except Exception as fault:  # of the system (fork, temporary files), or of a hook
-            if newest and newest not in self.boot_pipes.values():
+            if newest:
                 newest.give_up()
+                newest = None
             if not self.WORKERS:
                 raise
             self.put_off()
             log.error("worker_not_started", fault=str(fault), seconds_until_next=self.boot_pause)
             return None
+        newest = None
         self.boot_pipes[pid] = self.WORKERS[pid].boot_pipe
         self.boot_pipes[pid].keep_reading()
         return pid

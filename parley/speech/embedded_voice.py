@@ -19,6 +19,7 @@ from gevent.lock import BoundedSemaphore
 from parley import concurrency
 from parley.concurrency import run_in_thread
 from parley.errors import InternalError
+from parley.languages import LAST_LATIN
 from parley.speech import placeholder, voice_package, word_estimation
 from parley.speech.foreign_words import foreign_language
 from parley.speech.pcm import Resampler, to_int16
@@ -42,7 +43,6 @@ ONSET_MS = 30
 PAUSES_MS = {".": 300, "!": 300, "?": 300, "…": 300, ";": 200, ":": 200, ",": 140, "—": 140}
 """Silence behind a clause by its last mark, in milliseconds: the network's own is twice as long."""
 OTHER_PAUSE_MS = 80
-FIRST_NOT_LATIN = "\u0250"
 LONGEST_PHONEMES = 500
 """Limit on the input, in phonemes: 500 take 120 MiB of memory while they are spoken, 8000 take 2.8 GiB."""
 
@@ -70,7 +70,7 @@ class EmbeddedVoice:
         """
         letters = [letter for letter in clause.spoken if letter.isalpha()]
         # The network drops what is not Latin: a clause in another script would be silence. Another language is noise.
-        is_latin = 2 * sum(letter < FIRST_NOT_LATIN for letter in letters) > len(letters)
+        is_latin = 2 * sum(letter <= LAST_LATIN for letter in letters) > len(letters)
         if not is_latin or (language := foreign_language(clause.text)):
             reason = "the embedded voice speaks English only; set TTS_BASE_URL"
             log.warning("voice_cannot_say", reason=reason, language=language if is_latin else "another script")

@@ -94,7 +94,7 @@ class Pronunciations:
 
     def _reading(self, written: str) -> str | None:
         """Return the reading of a word, or of several, with the marks around it; None if no entry is for it."""
-        opening, closing = split_marks(written).opening, split_marks(written).closing
+        opening, _, closing = split_marks(written)
         # As few marks as possible are taken away: they may be a part of the name.
         # dict.fromkeys: no opening marks are tried once, not twice.
         for head in dict.fromkeys(("", opening)):

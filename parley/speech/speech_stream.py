@@ -60,7 +60,8 @@ class SpeechStream:
     `text` yields pieces of text, and is closed with the stream. SILENCE is yielded where nothing is ready for `tick`
     seconds, and where `text` yields it: its source may have something else to say. `waits` limits the seconds that an
     answer may take beside the longest sound. Errors of `text` and `say` are raised behind the sound of everything that
-    came before them; `voice_failed` is true for those of `say`.
+    came before them; `voice_failed` is true for those of `say`. With `is_whole` all of `text` is read before any of it
+    is said, and no SILENCE is yielded.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """The protocol of a synthesiser, the null object where no voice is installed, and the cache in front of a voice.
 
 The embedded voice is in `embedded_voice.py`, that of an API in `api_voice.py`. Nothing here knows where the text comes
-import contextlib
 from.
 """
 
@@ -167,7 +166,7 @@ class CachingSynthesiser:
 
     def remembers(self, text: str) -> bool:
         """Return True if every clause of a text can be said from the cache."""
-        return all(clause in self._cache for clause in to_clauses(text, english=self.english))
+        return all(clause in self._cache for clause in self._clauses(text))
 
     def utterance(self, text: str, *, recurs: bool = False) -> Utterance:
         """Return a complete text as one utterance; its transcript is what a stream of this text has as its transcript.

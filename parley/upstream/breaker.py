@@ -86,6 +86,7 @@ class Breaker:
         # An attempt from before the breaker opened may succeed while it is open; that proves nothing.
         if self._opened and self._clock() >= self._open_until:
             self._opened = False
+            self._probed_by = None
             self._pause = FIRST_PAUSE_SECONDS
             self._recent.clear()
 

@@ -100,7 +100,6 @@ class ChatApi:
         self.model = model
         self._fixed_model = fixed_model
         self._logged_fields: set[str] = set()
-        self._base_url = base_url
         self._key = key
         self._headers = headers
         self._params = params
@@ -193,7 +192,7 @@ class ChatApi:
         if form is Form.OBJECTS:
             body = response.read(seconds)
             with contextlib.suppress(UpstreamBadResponse):
-                if not chunks.check_completion(body).delta:
+                if not run_for_size(len(body), chunks.check_completion, body).delta:
                     return body
             # Chunks, each on a line of its own, or an answer with the mark of the end behind it.
             response.unread(body)

@@ -204,7 +204,9 @@ class StreamReader:
         try:
             view = chunks.look(payload)
         except UpstreamBadResponse:
-            if (mended := upstream_json.mended(payload)) is None:
+            mended = upstream_json.mended(payload)
+            # What is left as it was is JSON, of another form than a chunk's.
+            if mended is None or mended == payload:
                 raise
             return self._look(mended) or [mended]
         # Nearly all chunks do no more than go on.

@@ -8,7 +8,9 @@ content behind it proves that it was none.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
+
+from parley.wire.chunks import Choice
 
 WITHHELD_REASONS = frozenset(
     {
@@ -25,26 +27,6 @@ Any other reason before the first word is a doubtful one.
 def is_withheld(finish_reason: Any) -> bool:
     """Return True for the finish reason of an answer that was withheld on purpose."""
     return str(finish_reason).lower().replace("-", "_") in WITHHELD_REASONS
-
-
-class Choice(Protocol):
-    """The properties of a choice in a chunk that matter here."""
-
-    @property
-    def key(self) -> object:
-        """The index of the choice, or what stands for it."""
-
-    @property
-    def ends(self) -> bool:
-        """True if it has a finish_reason."""
-
-    @property
-    def reason(self) -> str:
-        """The finish_reason, empty if it has none."""
-
-    @property
-    def heard(self) -> bool:
-        """True if it holds anything that the caller hears or acts on."""
 
 
 class Endings:

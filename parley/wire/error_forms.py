@@ -140,9 +140,8 @@ def read_error(body: bytes, level: int = 0) -> ErrorWords:
         return words_of(json.loads(text), level)
     # RecursionError: JSON that is nested too deeply for the decoder.
     except (ValueError, RecursionError):
-        is_line = len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
         # Half of an object may be half of an answer, which is nobody's error.
-        is_words = is_line and not text.startswith(("{", "[", '"'))
+        is_words = is_line(text) and not text.startswith(("{", "[", '"'))
         return ErrorWords(message=without_tags(text) if is_words else None)
 
 
@@ -174,9 +173,13 @@ def loose_message(text: str) -> str | None:
     if text.startswith(("{", "[")) and (found := _TEXT_FIELD.search(text)):
         with contextlib.suppress(ValueError):
             return found[2] or str(json.loads(found[1], strict=False))
-    is_line = len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
     # Half of an object says nothing.
-    return without_tags(text) if is_line and not text.startswith(('{"', "{'", "[{", '["')) else None
+    return without_tags(text) if is_line(text) and not text.startswith(('{"', "{'", "[{", '["')) else None
+
+
+def is_line(text: str) -> bool:
+    """Return True for one short line with letters in it, which may be words."""
+    return len(text) <= MAX_PLAIN_CHARACTERS and text.isprintable() and any(map(str.isalpha, text))
 
 
 def unnamed_message(value: Any, level: int = 0) -> str | None:

@@ -80,3 +80,9 @@ def test_only_routes_that_exist_are_named() -> None:
 @given(some.text(max_size=40))
 def test_any_path_has_advice(path: str) -> None:
     assert advice(path) and "{" not in advice(path)
+
+
+@pytest.mark.parametrize("path", [f"v{'1' * 100_000}!", "v1/" * 30_000 + "!", "a/" * 50_000 + "chat", "1:" * 50_000])
+def test_a_long_path_is_searched_once(path: str) -> None:
+    # A pattern that backtracks takes minutes for these.
+    assert advice(path)

@@ -61,7 +61,9 @@ def test_the_gate_knows_french(turn: str, intent: Intent) -> None:
     offer = {"role": "assistant", "content": "Voulez-vous connaître les horaires ?"}
     messages = [offer, {"role": "user", "content": turn}]
 
-    found = lookup_of(ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), BaseSettings())
+    found = lookup_of(
+        ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), BaseSettings(gated=True)
+    )
 
     assert found.intent is intent
     assert intent is not Intent.ASSENT or (found.query and found.query.text == offer["content"])

@@ -54,6 +54,12 @@ def test_markdown_becomes_an_entry_a_heading(tmp_path: Path) -> None:
 
 
 @pytest.mark.row("RC-03")
+def test_a_line_of_json_ends_only_where_json_ends_one(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", '{"q": "Where\u2028is it?", "a": "Here."}\n{"q": "When?", "a": "Now."}\n')
+
+    assert len(kb_import.read_document(tmp_path / "a.json").entries) == 2
+
+
 def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
     write(tmp_path / "faq.json", '{"question": "q", "answer": "a"}\n{"question": "r", "answer": "b"}\n')
 

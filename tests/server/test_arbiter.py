@@ -66,3 +66,20 @@ def test_a_worker_without_room_ends_no_server(monkeypatch: pytest.MonkeyPatch, o
         with pytest.raises(BlockingIOError):
             server.spawn_worker()
     assert len(os.listdir("/proc/self/fd")) == open_files
+
+
+def test_a_pipe_is_given_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(server: ParleyArbiter) -> int:
+        arbiter.before_fork(SimpleNamespace())
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    def no_hook(server: ParleyArbiter) -> int:
+        raise BlockingIOError(11, "before any pipe")
+
+    server = ParleyArbiter.__new__(ParleyArbiter)
+    server.boot_pipes, server.WORKERS, server.boot_pause = {}, {1: None}, 0.0
+    for spawned in (no_process, no_hook):
+        monkeypatch.setattr(arbiter.Arbiter, "spawn_worker", spawned)
+        # Closed twice, a pipe's ends may by then be somebody else's.
+        assert server.spawn_worker() is None
+    assert arbiter.newest is None

@@ -1,11 +1,13 @@
 """The cache of recurring clauses, the timeline, and the null object where no voice is installed."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from parley.errors import UpstreamError
 from parley.speech import placeholder
+from parley.speech.pronunciation import FILE_NAME, PronunciationFile
 from parley.speech.speech_text import Clause, to_clauses
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Timeline
 from parley.speech.utterance import AudioPiece
@@ -131,3 +133,13 @@ def test_without_a_voice_words_get_simulated_sound() -> None:
 
     assert (piece.text, piece.pcm) == ("Hello there.", placeholder.utterance("Hello there.", RATE).pcm)
     assert CachingSynthesiser(PlaceholderVoice(RATE)).utterance("Hello there.").simulated
+
+
+def test_a_text_is_remembered_as_it_is_pronounced(voice: Recorder, tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text('{"Agora": "uh gora"}')
+    caching = CachingSynthesiser(voice, ["Ask Agora."], pronunciation_file=PronunciationFile(tmp_path))
+
+    assert not caching.remembers("Ask Agora.")
+    caching.rehearse()
+
+    assert voice.said == ["Ask uh gora."] and caching.remembers("Ask Agora.")

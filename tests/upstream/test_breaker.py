@@ -318,3 +318,14 @@ def test_one_callers_body_keeps_no_breaker_open() -> None:
     breaker.begin()
     breaker.failed(said("key-2", 1))
     assert breaker.state == "open"
+
+
+def test_the_cause_of_an_earlier_probe_is_forgotten_with_a_recovery() -> None:
+    breaker, clock = opened()
+    for _ in range(2):
+        clock.now += 60
+        breaker.begin()
+        breaker.failed(Cause("caller", 1))
+        assert breaker.state == "open"
+        probed(breaker, clock, 60, well=True)
+        failing(breaker, 5)

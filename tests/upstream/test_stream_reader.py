@@ -19,6 +19,7 @@ from parley.errors import (
     UpstreamIncomplete,
     UpstreamStalled,
 )
+from parley.upstream import stream_reader
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, STEP_LINES, StreamReader
 from parley.upstream.timeouts import MAX_AUDIO_SECONDS, Timeouts
 from parley.wire.chunks import Envelope
@@ -376,3 +377,14 @@ def test_a_reader_that_is_done_is_in_no_cycle(no_collections: None, ending: byte
     done = weakref.ref(reader)
     del reader
     assert done() is None
+
+
+@pytest.mark.parametrize("payload", [b'{"choices":"x"}', b'{"choices":[7]}', b'{"choices":{"0":{}}}', b"[[]]"])
+def test_json_that_is_no_chunk_is_mended_once(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    mended = stream_reader.upstream_json.mended
+    monkeypatch.setattr(stream_reader.upstream_json, "mended", lambda given: calls.append(given) or mended(given))
+
+    _, ending = read([stream(payload)])
+
+    assert isinstance(ending, UpstreamBadResponse) and len(calls) <= 2

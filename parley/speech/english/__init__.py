@@ -1,8 +1,8 @@
-"""English: its number words, its tables, and the rules by which written words are read.
+"""English: its tables, and the rules by which written words are read. Number words: languages/english_numbers.
 
 | modules | what they read |
 |---|---|
-| `numbers`, `tables` | number words; months, units, signs, abbreviations |
+| `tables` | months, currencies, units, signs |
 | `times`, `ranges` | dates, times, decades, verses; "9-5", "$5-$10", "Mon-Fri" |
 | `amounts`, `codes` | money, units, fractions; phone numbers, versions, codes, and what remains |
 | `abbreviations`, `names` | abbreviations; streets and titles, Roman numerals |

@@ -9,8 +9,6 @@ from parley.speech.normalization import Around, Rules, has_digits
 NAMES = {"@": "at", ".": "dot", "/": "slash", "\\": "backslash", "-": "dash", "_": "underscore", ":": "colon"}
 NAMES |= {"+": "plus", "~": "tilde", "#": "hash"}
 """Signs in an address."""
-FIRST_IN_HASH = 7
-"""Characters from which letters and digits in small letters are a hash."""
 rules = Rules()
 
 

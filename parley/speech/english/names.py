@@ -16,7 +16,7 @@ from parley.speech.normalization import Around, Rules
 NUMBERED = frozenset(
     """
     chapter part act scene volume section war type phase level title book article stage class grade mark bowl rocky
-    episode season round tier module unit lesson appendix figure table annex schedule category group division model
+    episode season round tier module unit lesson appendix figure table annex category group division model
     page step version edition generation schedule verse canto movement psalm amendment
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
@@ -30,7 +30,7 @@ RULERS = frozenset(
     baudouin umberto vittorio emmanuel francis stephen robert david edgar rama mohammed muhammad hassan hussein
     abdullah kamehameha pedro afonso sancho manuel sixtus boniface celestine adrian sergius mehmed suleiman selim murad
     ferdinand isabella sigismund casimir stanislaus ladislaus matthias akbar thutmose amenhotep seti artaxerxes cyrus
-    philippe franz joseph josef hirohito willem wilhelmina juliana rainier hans-adam napoleon tiberius valentinian
+    philippe franz joseph josef hirohito willem wilhelmina juliana rainier hans-adam tiberius valentinian
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Names of monarchs and popes: their numerals are ordinals."""

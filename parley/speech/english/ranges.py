@@ -17,7 +17,7 @@ Match = re.Match[str]
 ReadRange = Callable[[Match, Match, Around], str | None]
 CODING = frozenset(
     """
-    phone call dial tel telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip
+    phone call dial telephone text fax mobile cell hotline helpline whatsapp code pin passcode password zip
     account serial part model order ref reference isbn iban vin ssn cvv cvc otp policy claim member customer routing
     plate license licence tel id ticket case booking confirmation reservation tracking invoice
     """.split()  # noqa: SIM905 - shorter than a column of quoted names

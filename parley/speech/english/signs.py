@@ -11,8 +11,6 @@ KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "wi
 KEYS |= {"del": "Delete", "ins": "Insert", "pgup": "Page Up", "pgdn": "Page Down", "fn": "Function", "opt": "Option"}
 KEYS |= {"⌘": "Command", "⌥": "Option", "⇧": "Shift", "⌃": "Control", "control": "Control", "option": "Option"}
 MODIFIERS = "Ctrl|Control|Cmd|Command|Alt|Shift|Win|Opt|Option|Fn|Super|Meta"
-OPERATORS = {"*": "times", "/": "divided by", "-": "minus", "x": "times"}
-"""Signs between two numbers."""
 TIMES = frozenset("second minute hour day night week month quarter year person".split())  # noqa: SIM905
 """Words behind a slash: "7 days/week"."""
 rules = Rules()

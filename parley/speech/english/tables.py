@@ -304,8 +304,8 @@ COUNTRY_DOMAINS = frozenset(
 )
 """Top-level domains that are read as letters."""
 _LETTERED = """
-    txt pdf exe html htm js ts py md csv tsv xml yml css php sql sh bat rs docx xlsx pptx xls ppt doc png jpg gif svg
-    mp3 mp4 wav tar gz rar iso dmg apk cfg ini dll rtf odt tmp
+    txt pdf exe html htm js ts py md csv tsv xml yml css php sql sh rs xls ppt png jpg svg wav gz rar iso
+    dmg apk cfg ini dll rtf odt tmp
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 FILE_TYPES = {ending: ending.upper() for ending in _LETTERED} | {
     **{word: word for word in ("json", "zip", "log", "tar", "bat", "doc", "gif", "yaml", "toml", "jpeg", "go", "env")},
