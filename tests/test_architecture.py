@@ -24,7 +24,7 @@ LAYERS = (
     {"blueprints"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
-    {"parley.upstream", "parley.knowledge", "parley.speech"},
+    {"parley.upstream", "parley.knowledge", "parley.speech", "parley.tools"},
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},

@@ -320,7 +320,7 @@ def test_one_callers_body_keeps_no_breaker_open() -> None:
     assert breaker.state == "open"
 
 
-def test_the_cause_of_an_earlier_probe_is_forgotten_with_a_recovery() -> None:
+def test_a_recovery_forgets_the_cause_of_an_earlier_probe() -> None:
     breaker, clock = opened()
     for _ in range(2):
         clock.now += 60

@@ -1,0 +1,73 @@
+"""Tools and their results, wherever they run: in a service, in an MCP server, or in this process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+Arguments = dict[str, Any]
+"""Arguments of one call, as the model sent them: a decoded JSON object."""
+MAX_RESULT_CHARACTERS = 8_000
+"""Limit on a result, in characters; what is cut away is marked by `…`."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """The turn in which a tool is called.
+
+    `session`, `turn_id` and `user` are empty where the platform names none. `request` holds the scalar top-level fields
+    of the request that are no fields of OpenAI's, and its query parameters; `template_variables` is that object of the
+    body. `seconds` is the time that the call may take. `first_chunk` sends metadata in front of the answer, and returns
+    false where it is too late.
+    """
+
+    tool_call_id: str
+    idempotency_key: str
+    session: str = ""
+    turn_id: str = ""
+    user: str = ""
+    request: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    template_variables: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    seconds: float = 10.0
+    first_chunk: Callable[[Mapping[str, Any]], bool] = lambda _metadata: False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Result of a call: `text` is for the model; how the call ended and an HTTP status are for the log."""
+
+    text: str
+    outcome: Literal["ok", "error", "timeout", "unreachable"] = "ok"
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool that may be offered to a model.
+
+    `parameters` is a JSON schema. `run` returns a result and raises nothing but what ends its greenlet; it is called in
+    a greenlet of its own, which is killed when the time is over or, with `cancels`, when the caller interrupts.
+    `reuse_seconds` is how long a result serves equal calls of one session, `hold_ms` the time before anything is sent,
+    `waiting` the phrases said while it runs (empty: the general ones), `interruptable` what the platform is told with
+    them. A tool with `after` runs when the answer has been spoken.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    source: Literal["http", "mcp", "python"]
+    run: Callable[[Arguments, Call], Result]
+    timeout: float | None = None
+    waiting: tuple[str, ...] = ()
+    interruptable: bool | None = None
+    reuse_seconds: float = 0
+    hold_ms: int = 0
+    after: bool = False
+    cancels: bool = False
+    read_only: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The tool as an entry of a request's `tools`."""
+        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return {"type": "function", "function": function}
