@@ -151,6 +151,25 @@ def test_a_base_in_german_is_served_in_german(folder: Path, upstream: FakeUpstre
     assert "Die Praxis ist montags bis freitags" in told(upstream)
 
 
+def test_a_conversation_in_german(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+    server = servers(KB_DIR=str(folder), RAG_TIER="lexical", WAITING_MESSAGES="Moment.")
+    upstream.script = lambda _: answer("Gut.")
+    said: list[str] = []
+
+    for turn, passage, heard in (
+        ("wann haben Sie geöffnet", "Die Praxis ist montags bis freitags", "Moment. Gut."),
+        ("und am samstag", "Die Praxis ist montags bis freitags", "Moment. Gut."),
+        ("danke", "", "Gut."),
+        ("muss ich vierundzwanzig stunden vorher absagen", "sonst zahlen Sie 30 Euro", "Moment. Gut."),
+    ):
+        assert ask(server, *said, turn, kb="praxis") == heard
+        assert passage in told(upstream) if passage else told(upstream) == turn
+        said += [turn, "Gut."]
+    ask(server, "verkaufen Sie Fahrräder", kb="praxis")
+
+    assert "nothing was found" in told(upstream) and "Dazu habe ich leider keine" in told(upstream)
+
+
 def test_a_base_has_its_own_settings(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
     settings = {"waiting_messages": ["Grüezi"], "not_found": "Das weiß ich nicht.", "small_talk": ["grüß dich"]}
     (folder / "praxis" / "base.json").write_text(json.dumps(settings))
