@@ -142,6 +142,16 @@ GROUPS = (
         },
     ),
     Group(
+        "Tools",
+        "What the model may call while it answers: [tools.md](tools.md).",
+        {
+            "TOOLS_DIR": Advice(
+                "Folder of the tools: `*.json` (HTTP requests, MCP servers) and `*.py` (functions). None there: no tools.",
+                "Set it if your tools lie outside the repository, or to `samples/tools` to try the samples.",
+            ),
+        },
+    ),
+    Group(
         "Knowledge",
         "What `/rag` searches and how: [knowledge.md](knowledge.md), [retrieval.md](retrieval.md).",
         {
