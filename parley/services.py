@@ -8,7 +8,7 @@ import functools
 import random
 import time
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -74,7 +74,7 @@ class Services:
             connect_timeout=settings.connect_timeout,
             poll=settings.kb_poll,
             look=self._look_in_thread,
-            hide=self._hide_in_log,
+            hide=logs.hide,
         )
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
@@ -94,12 +94,6 @@ class Services:
     def _look_in_thread(self, look: Callable[[], Look]) -> Look:
         """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
-
-    def _hide_in_log(self, secrets: Iterable[str]) -> None:
-        """Have the log leave out the secrets that the tools use, beside those of the settings."""
-        if hidden := list(secrets):
-            settings = self.settings
-            logs.configure(settings.log_level, settings.log_format, [*settings.secrets, *hidden])
 
     @functools.cached_property
     def recordings(self) -> Library:

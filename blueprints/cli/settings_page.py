@@ -1,7 +1,6 @@
 """The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
 
-Names, aliases, defaults and accepted forms come from the settings table (`parley/settings.py`). Only the sentences for
-an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings_page.py.
+Only these sentences are written here; all else comes from the settings table (`parley/settings.py`).
 """
 
 import dataclasses
@@ -146,7 +145,7 @@ GROUPS = (
         "What the model may call while it answers: [tools.md](tools.md).",
         {
             "TOOLS_DIR": Advice(
-                "Folder of the tools: `*.json` (HTTP requests, MCP servers) and `*.py` (functions). None there: no tools.",
+                "Folder of the tools: `*.json` (HTTP requests, MCP servers), `*.py` (functions). None there: no tools.",
                 "Set it if your tools lie outside the repository, or to `samples/tools` to try the samples.",
             ),
         },

@@ -112,7 +112,7 @@ def test_all_faults_of_all_files_are_told_at_once(folder: Path, boxes: Any) -> N
     told = str(raised.value).splitlines()
     assert [line.partition(" ")[0] for line in told] == [
         "a.json:1:120:",
-        "a.json:1:266:",
+        "a.json:1:325:",
         "c.py:1:",
         "d.json:2:4:",
         "b.json:",
