@@ -66,6 +66,8 @@ GEVENT = {
     "parley/speech/embedded_voice.py",
     "parley/speech/speech_stream.py",
     "parley/telemetry/log_output.py",
+    "parley/tools/mcp_client.py",
+    "parley/tools/mcp_connection.py",
     "parley/turn.py",
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
