@@ -28,7 +28,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.environment", "parley.errors", "parley.languages", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.files", "parley.languages", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
