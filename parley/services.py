@@ -33,6 +33,7 @@ from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthe
 from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.tools import mcp_client
 from parley.tools.toolbox import Toolbox
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
@@ -74,6 +75,7 @@ class Services:
             connect_timeout=settings.connect_timeout,
             poll=settings.kb_poll,
             look=self._look_in_thread,
+            connect_mcp=mcp_client.Server,
             hide=logs.hide,
         )
         self.draining = False

@@ -67,6 +67,8 @@ GEVENT = {
     "parley/speech/speech_stream.py",
     "parley/telemetry/log_output.py",
     "parley/tools/http_tool.py",
+    "parley/tools/mcp_client.py",
+    "parley/tools/mcp_connection.py",
     "parley/tools/python_tools.py",
     "parley/tools/toolbox.py",
     "parley/turn.py",

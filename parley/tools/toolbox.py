@@ -84,7 +84,7 @@ class Toolbox:
         connect_timeout: float = 2.0,
         poll: float = 0.0,
         look: Callable[[Callable[[], Fingerprint]], Fingerprint] = lambda work: work(),
-        connect_mcp: Callable[[McpServer], ToolSource] | None = None,
+        connect_mcp: Callable[[McpServer], ToolSource],
         hide: Callable[[Iterable[str]], None] = lambda secrets: None,
     ) -> None:
         self._folder = folder
@@ -216,7 +216,6 @@ class Toolbox:
         # One that is defined as before keeps its session and its list.
         if source is not None and known == entry:
             return source
-        assert self._connect_mcp, "the folder's owner says how MCP servers are reached"
         return self._connect_mcp(entry)
 
     def _take(self, built: tuple[Tool | ToolSource, ...], servers: Sequence[McpServer]) -> None:

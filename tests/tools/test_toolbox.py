@@ -70,7 +70,8 @@ def boxes() -> Iterator[Any]:
     made = []
 
     def make(folder: Path, **further: Any) -> Toolbox:
-        made.append(Toolbox(folder, {"TOKEN": "secret-token", "EMPTY": ""}, **further))
+        environ = {"TOKEN": "secret-token", "EMPTY": ""}
+        made.append(Toolbox(folder, environ, **{"connect_mcp": FakeServer, **further}))
         return made[-1]
 
     yield make
