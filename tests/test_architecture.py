@@ -60,6 +60,7 @@ GEVENT = {
     "parley/knowledge/semantic.py",
     "parley/knowledge/vector_cache.py",
     "parley/server/connections.py",
+    "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
     "parley/speech/api_voice.py",

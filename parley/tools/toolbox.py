@@ -21,7 +21,7 @@ from parley.http_client.pool import ConnectionPool
 from parley.http_client.proxies import BadProxy
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.tools import definitions, python_tools
+from parley.tools import definition_files, python_tools
 from parley.tools.definitions import HttpTool, McpServer
 from parley.tools.http_tool import tool_of
 from parley.tools.tool import Tool
@@ -60,7 +60,7 @@ class BadTools(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """What one file defines, its faults, and the values that it took from the environment."""
+    """Tools and servers of one file, its faults, and the values that it took from the environment."""
 
     name: str
     entries: Sequence[Tool | HttpTool | McpServer]
@@ -114,7 +114,7 @@ class Toolbox:
         if not self._servers:
             return self._sources  # type: ignore[return-value] # no source among them
         named: dict[str, Tool] = {}
-        for tool in self._listed():
+        for tool in self.listed():
             if tool.name in named:
                 self._tell_once("tool_left_out", f"there is another tool {tool.name}")
             elif len(named) == MOST_OFFERED:
@@ -142,6 +142,7 @@ class Toolbox:
             return [f"{self._folder}: can't be read: {exc.strerror}"]
         # Before they are read: a change while that is done shows the next time.
         self._fingerprint = fingerprint_of(self._folder, names)
+        # Python files stay as they were run first, whatever has become of them.
         if not is_first:
             names = sorted([*(name for name in names if name.endswith(".json")), *self._python])
         files = [self._read(name) for name in names]
@@ -154,6 +155,7 @@ class Toolbox:
             built = [self._build(entry, redactor) for entry in entries] if not faults else []
         except BadProxy as exc:
             faults.append(str(exc))
+        # All or nothing: half of a folder could be the half without the tool that a prompt speaks of.
         if not faults:
             self._hide(secrets)
             self._take(tuple(built), [entry for entry in entries if isinstance(entry, McpServer)])
@@ -185,7 +187,8 @@ class Toolbox:
         mine = [source.name for source in self._sources if isinstance(source, Tool) and not source.read_only]
         return [*mine, *self._servers]
 
-    def _listed(self) -> Iterator[Tool]:
+    def listed(self) -> Iterator[Tool]:
+        """Yield all tools, in their order, whatever their names."""
         for source in self._sources:
             if isinstance(source, Tool):
                 yield source
@@ -200,7 +203,7 @@ class Toolbox:
                 tools, faults = python_tools.load(path)
                 self._python[name] = File(name, tools, faults)
             return self._python[name]
-        read = definitions.read(path, self._environ)
+        read = definition_files.read(path, self._environ)
         return File(name, read.tools, read.faults, read.secrets)
 
     def _build(self, entry: Tool | HttpTool | McpServer, redactor: Redactor) -> Tool | ToolSource:
@@ -209,6 +212,7 @@ class Toolbox:
             return entry
         if isinstance(entry, HttpTool):
             origin = entry.url.origin
+            # Tools of one origin share its connections, also with those of an earlier load, which may be in use.
             if origin not in self._pools:
                 self._pools[origin] = ConnectionPool(origin, max_idle=MAX_IDLE, connect_timeout=self._connect_timeout)
             return tool_of(entry, self._pools[origin], redactor)
@@ -221,6 +225,7 @@ class Toolbox:
     def _take(self, built: tuple[Tool | ToolSource, ...], servers: Sequence[McpServer]) -> None:
         """Replace what is offered, by one assignment, and close the servers that are no longer defined."""
         sources = [one for one in built if not isinstance(one, Tool)]
+        # Kept apart, so that a server that is defined as before is not closed.
         before = [source for _, source in self._servers.values()]
         self._servers = {one.name: (one, source) for one, source in zip(servers, sources, strict=True)}
         self._sources = built if servers else built[:MOST_OFFERED]
