@@ -164,9 +164,7 @@ def tool_of(function: Any) -> Tool:
         raise BadTool("is a generator; return one value")
     description, texts = described(function)
     arguments, takes_call = arguments_of(function, name)
-    schema = schema_of(arguments, texts)
-    if unknown := sorted(texts.keys() - schema["properties"].keys()):
-        raise BadTool(f"its docstring describes {unknown[0]}, which is no parameter")
+    schema = schema_of(arguments, texts, inspect.signature(function))
     return Tool(
         name,
         description,
@@ -242,18 +240,20 @@ def field_of(parameter: inspect.Parameter, hint: Any) -> tuple[Any, ...]:
     return (parameter.name, hint, msgspec.field(default_factory=functools.partial(copy.deepcopy, parameter.default)))
 
 
-def schema_of(arguments: type[msgspec.Struct], texts: dict[str, str]) -> dict[str, Any]:
-    """Return the JSON schema of arguments, with the texts of their parameters. Raises BadTool."""
+def schema_of(arguments: type[msgspec.Struct], texts: dict[str, str], signature: inspect.Signature) -> dict[str, Any]:
+    """Return the JSON schema of arguments, with the texts and defaults of their parameters. Raises BadTool."""
     try:
         _, components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
     except TypeError as exc:
         raise BadTool(f"has a hint that can't be used: {exc}") from exc
     schema: dict[str, Any] = components.pop(arguments.__name__)
     schema.pop("title", None)
-    # A model that gives `null` or leaves a parameter out means the same; so do the defaults, which are ours to add.
-    for name, text in texts.items():
-        if name in schema["properties"]:
-            schema["properties"][name]["description"] = text
+    for name, parameter in schema["properties"].items():
+        default = signature.parameters[name].default
+        if default is not inspect.Parameter.empty:
+            parameter["default"] = msgspec.to_builtins(default)
+        if name in texts:
+            parameter["description"] = texts[name]
     return {**schema, **({"$defs": components} if components else {})}
 
 
