@@ -111,7 +111,7 @@ def test_all_types_of_hints_make_a_schema_and_are_converted(file: Path) -> None:
     )
     assert schema["required"] == list("abcdefghijkl") and schema["properties"]["n"]["default"] == ["z"]
     given = {"a": "s", "b": "2", "c": 1, "d": "true", "e": "x", "f": "amp", "g": ["1"], "h": {"q": 1}, "i": None}
-    more = {"j": {"street": "Main"}, "k": {"text": "t"}, "l": {"cents": 5}}
+    more = {"j": {"street": "Main", "number": 1}, "k": {"text": "t"}, "l": {"cents": 5}}
     for _ in range(2):  # a default that was changed in a call is whole in the next one
         assert run(tool, **given, **more) == (
             '{"address":{"street":"Main","number":1},"money":{"cents":5},'
