@@ -8,7 +8,7 @@ import functools
 import random
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import gevent
@@ -31,6 +31,7 @@ from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.tools.running import Runner, ToolSource
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -50,7 +51,7 @@ NO_HOOKS = (
 class Services:
     """Everything that the answers share."""
 
-    def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream | None = None, toolbox: ToolSource | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
@@ -63,6 +64,8 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
+        # None where there are no tools: nothing of them is asked for then.
+        self.tools = Runner(toolbox, timeout=settings.tool_timeout, budget=settings.tool_budget) if toolbox else None
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -123,12 +126,13 @@ class Services:
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
-    def waiting_message(self, kb: str = "") -> str:
-        """Return a phrase for the time of a lookup in a base, never the same twice running.
+    def waiting_message(self, kb: str = "", own: Sequence[str] = ()) -> str:
+        """Return a phrase for the time of a lookup in a base, or of a tool, never the same twice running.
 
-        It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
+        A tool's `own` phrases stand in place of the base's. It ends with a mark and a space, so that speech starts at
+        once and the answer does not stick to it.
         """
-        phrases = self.waiting_messages(kb)
+        phrases = tuple(own) or self.waiting_messages(kb)
         # A single phrase has no others, and is repeated.
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 Arguments = dict[str, Any]
 """Arguments of one call, as the model sent them: a decoded JSON object."""
 MAX_RESULT_CHARACTERS = 8_000
-"""Limit on a result, in characters; what is cut away is marked by `…`."""
+"""Limit on a result, in characters; a longer one is cut, and ends with ` [cut]`."""
 
 
 @dataclass(frozen=True)
