@@ -154,7 +154,8 @@ class Passes:
     def _log_dropped(self, calls: Calls) -> None:
         """Log the calls of ours that can't be run: the platform's history could not hold their results."""
         if calls.dropped:
-            log.warning("tool_dropped", id=self._record.id, names=", ".join(sorted({*calls.dropped} & {*self._tools})))
+            # Not held back as a repeated warning would be: each time a caller did not get what the model meant.
+            log.info("tool_dropped", id=self._record.id, names=", ".join(sorted({*calls.dropped} & {*self._tools})))
 
     def _finish(self) -> None:
         """Let go of the calls that still run, and note in the record which tools were called."""
@@ -194,7 +195,6 @@ class StreamedPasses(Passes):
         try:
             while calls := (yield from self._ask()):
                 yield from self._run(calls)
-            self._calls.end(self._characters)
         except AnswerCapped:
             self._calls.end(self._characters)
             raise
@@ -237,15 +237,21 @@ class StreamedPasses(Passes):
                 leaving = [left for payload in batch for left in self._leaving(payload, calls, own)]
                 is_over = isinstance(batch, sse.LastBatch)
                 if is_over and not self._are_to_be_run(calls):
-                    yield sse.LastBatch([*leaving, *self._stamped(calls.end(), own)])
+                    yield self._last_batch(leaving, calls, own)
                 elif leaving:
                     yield leaving
         if self._are_to_be_run(calls):
             return calls
         if not is_over:
-            yield sse.LastBatch(self._stamped(calls.end(), own))
-        self._log_dropped(calls)
+            yield self._last_batch([], calls, own)
         return None
+
+    def _last_batch(self, leaving: list[bytes], calls: Calls, own: Envelope) -> Batch:
+        """Return what ends the answer, behind which the turn asks for nothing more."""
+        self._log_dropped(calls)
+        ending = self._stamped(calls.end(), own)
+        self._calls.end(self._characters)
+        return sse.LastBatch([*leaving, *ending])
 
     def _run(self, calls: Calls) -> Batches:
         """Run the calls of a pass; yield fillers, and SILENCE meanwhile."""
@@ -257,6 +263,8 @@ class StreamedPasses(Passes):
 
     def _leaving(self, payload: bytes, calls: Calls, own: Envelope) -> list[bytes]:
         """Return what leaves for a payload, behind a space where words would stick to those of an earlier pass."""
+        # What continues an answer needs no role.
+        calls.drops_roles = self._envelope.used
         leaving = self._stamped(calls.take(payload), own)
         self._envelope.calls_tool = self._envelope.calls_tool or calls.passed_call
         if calls.is_heard and self._ttft_ms is None:

@@ -42,6 +42,8 @@ CHARACTERS_A_SECOND = 14.0
 """Pace at which an answer is spoken, about."""
 MAX_SPEAKING_SECONDS = 15.0
 """Longest time for which an `after` tool waits for the answer to have been spoken."""
+LEAST_SECONDS = 0.1
+"""Least time between the end of an answer and an `after` tool."""
 PROMISED = '{"ok":true,"when":"after your next words"}'
 """What the model is told of an `after` tool."""
 Ended = Literal["ok", "error", "timeout", "unreachable", "cancelled", "detached", "reused", "refused"]
@@ -224,7 +226,8 @@ class TurnCalls:
         """Run what was to run after the answer, of which so many characters are spoken."""
         planned, self._planned = self._planned, []
         for run in planned:
-            run.start(min(MAX_SPEAKING_SECONDS, characters / CHARACTERS_A_SECOND))
+            # The end of the answer leaves first, however short it is.
+            run.start(max(LEAST_SECONDS, min(MAX_SPEAKING_SECONDS, characters / CHARACTERS_A_SECOND)))
 
     def close(self) -> None:
         """Cancel the calls that may be cancelled, and detach the others."""

@@ -114,7 +114,7 @@ class Calls:
 
     `words` is the text that left with the latest payload, and `is_heard` true once anything that left is heard.
     `usage` is the latest usage that the upstream told. `passed` turns true once anything has left, `passed_call` once a
-    call has.
+    call has. With `drops_roles` what waits does not leave: the role has been given.
     """
 
     def __init__(self, ours: Collection[str], *, has_others: bool) -> None:
@@ -131,7 +131,7 @@ class Calls:
         self._reason = ""
         self._has_ended = False
         self.has_begun = False
-        self.passed = self.passed_call = False
+        self.passed = self.passed_call = self.drops_roles = False
         self.is_heard = False
         self.words = ""
         self.usage: Any = None
@@ -180,7 +180,7 @@ class Calls:
     def end(self) -> list[bytes]:
         """Return what ends the answer, with all that still waits, where no calls are to be run."""
         unnamed = [] if self.kept else [held for call in self._calls for held in call.held]
-        return [*self._waiting, *unnamed, *self._ending]
+        return [*([] if self.drops_roles else self._waiting), *unnamed, *self._ending]
 
     def message(self, taken: set[str]) -> tuple[dict[str, Any], list[CalledTool]]:
         """Return the assistant's message with the calls, and the calls, their ids made distinct from those `taken`."""
@@ -281,7 +281,7 @@ class Calls:
     def _leave(self, payloads: list[bytes]) -> list[bytes]:
         if not payloads:
             return []
-        leaving = [*self._waiting, *payloads]
+        leaving = payloads if self.drops_roles else [*self._waiting, *payloads]
         self._waiting, self.passed = [], True
         return leaving
 
