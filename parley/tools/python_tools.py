@@ -21,6 +21,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import time
 import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,8 @@ from parley.tools.tool import Arguments, Call, Result, Tool
 
 THREADS = 16
 """Threads for tools with `thread=True`, at most."""
+CLOSE_SECONDS = 0.05
+"""Seconds before the end of a call's time from which on a timeout counts as its end."""
 MARK = "__parley_tool__"
 """Attribute of a decorated function that holds its `Options`."""
 _PARAMETER_LINE = re.compile(r"\s*(\w+)\s*:\s+(\S.*)")
@@ -273,13 +276,14 @@ def run(
         return Result.failed(f"the arguments are not valid: {exc}")
     given = {name: getattr(values, name) for name in wanted.__struct_fields__}
     work = functools.partial(function, **given, **({"call": call} if takes_call else {}))
-    limit = gevent.Timeout(call.seconds)
+    limit, due = gevent.Timeout(call.seconds), time.monotonic() + call.seconds - CLOSE_SECONDS
     try:
         # A function in this greenlet ends here, through its `finally`; a thread can't be ended and runs on.
         with limit:
             returned = run_in_thread(threads(), outcome, work) if in_thread else outcome(work)
     except gevent.Timeout as passed:
-        if passed is limit:
+        # That of whoever runs the tool began a moment before this one.
+        if passed is limit or time.monotonic() >= due:
             return Result.timed_out(call.seconds)
         # One of the function's own.
         return failed(function, passed)
