@@ -177,7 +177,7 @@ class Server:
             # The next look at the list tells, and logs, whether the server is down.
             self._wake.set()
             return protocol.error_result("the service can't be reached", "unreachable")
-        if reply.status in (400, 401, 403, 404):
+        if self.state == "down" or reply.status in (400, 401, 403, 404):
             self._wake.set()
         result = protocol.result_of(reply)
         # The words of an error may quote the request with its headers.
