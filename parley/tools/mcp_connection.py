@@ -85,6 +85,7 @@ class McpConnection:
 
         `seconds` limits each silence. `again` allows to send the request twice, if a kept connection closes unanswered.
         """
+        # In a variable: another greenlet may renew it while this request is under way.
         session = self.session or self.renewed(None, seconds)
         reply = self.exchange(session, method, params, seconds, headers, again=again)
         if reply.session_is_unknown:
@@ -165,6 +166,7 @@ class McpConnection:
             except BaseException:
                 response.close()
                 raise
+            # A stream may go on for a moment behind the answer: its end is read beside, so that the connection is kept.
             response.drain_and_close()
         except (gevent.Timeout, gevent.GreenletExit, UpstreamTimeout):
             # Closing the connection is not enough: servers that keep sessions, and some others, work on behind it.

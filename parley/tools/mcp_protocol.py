@@ -140,6 +140,7 @@ class ListedTool:
 
 def header_value(value: str) -> str:
     """Return a value for a header: encoded where it is not plain ASCII."""
+    # White space at its ends would be lost on the way, and what looks encoded would be decoded.
     is_plain = value.isascii() and value.isprintable() and value == value.strip()
     if is_plain and not _ENCODED.fullmatch(value):
         return value
@@ -155,6 +156,7 @@ def messages_in(payload: bytes) -> list[dict[str, Any]]:
         try:
             value = msgspec.json.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            # Servers are strangers: whatever can be read of their JSON is.
             text = payload.decode("utf-8-sig", "replace")
             value = json.loads(text, strict=False, parse_constant=lambda _name: None)
             value = msgspec.json.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -168,6 +170,7 @@ def is_answer(message: Mapping[str, Any], number: int) -> bool:
     if "method" in message or not ("result" in message or "error" in message):
         return False
     id = message.get("id")
+    # Some servers keep all ids as texts.
     return str(id) == str(number) or (id is None and "error" in message)
 
 
@@ -184,16 +187,18 @@ def reply_to(message: Mapping[str, Any]) -> bytes | None:
 
 
 def listed_tool(entry: Mapping[str, Any], *, stateless: bool) -> ListedTool:
-    """Return an entry of a list as a tool, whose schema lost what models don't need. Raises ValueError with the reason.
+    """Return an entry of a list, which has a name, as a tool. Raises ValueError with the reason if it can't be used.
 
-    `$schema` and `x-mcp-header` are taken out. Only the stateless form knows the latter; there an invalid one forbids
-    the use of the tool.
+    `$schema` and `x-mcp-header`, which models don't need, are taken out of its schema. Only the stateless form knows
+    the latter; there an invalid one forbids the use of the tool.
     """
-    name, schema, annotations = entry.get("name"), entry.get("inputSchema"), entry.get("annotations")
-    if not isinstance(name, str) or not name:
-        raise ValueError("it has no name")
-    # Some APIs of models refuse an object without `properties`.
-    parameters = {"type": "object", "properties": {}, **(schema if isinstance(schema, dict) else {})}
+    name, schema, annotations = str(entry.get("name")), entry.get("inputSchema"), entry.get("annotations")
+    parameters = {"type": "object", **(schema if isinstance(schema, dict) else {})}
+    # What an API of models refuses would fail every turn, whichever tools it needs.
+    if parameters["type"] != "object":
+        raise ValueError("its arguments are no object")
+    if not isinstance(parameters.get("properties"), dict):
+        parameters["properties"] = {}
     header_fields: dict[tuple[str, ...], str] = {}
     for path, position in schema_positions(parameters):
         position.pop("$schema", None)
@@ -202,10 +207,13 @@ def listed_tool(entry: Mapping[str, Any], *, stateless: bool) -> ListedTool:
             if stateless:
                 check_annotation(path, position, header, header_fields.values())
                 header_fields[path or ()] = header
-    title = entry.get("title")
-    described = [text for text in (entry.get("description"), title, name) if isinstance(text, str) and text.strip()]
+    titles = (entry.get("description"), entry.get("title"), name)
+    described = [text for text in titles if isinstance(text, str) and text.strip()]
+    # A hint is the server's word, which counts for a tool that may be let go, and no more.
     hints = annotations if isinstance(annotations, dict) else {}
-    return ListedTool(name, described[0], parameters, hints.get("readOnlyHint") is True, header_fields)
+    return ListedTool(
+        name, described[0] if described else "", parameters, hints.get("readOnlyHint") is True, header_fields
+    )
 
 
 def check_annotation(
@@ -283,11 +291,13 @@ def result_of(reply: Reply) -> Result:
     if reply.answer is None or "result" not in reply.answer:
         return error_result("the service can't be reached", "unreachable", reply.status)
     result = reply.result
+    # Nobody is there to be asked: a caller's answer would be another turn.
     if result.get("resultType") == "input_required":
         return error_result("the tool wants to ask somebody", status=reply.status)
     content = result.get("content")
     texts = [text_of(part) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     text = "\n".join(filter(None, texts))
+    # Where both are there, the texts are the structured content in words.
     if not text and result.get("structuredContent") is not None:
         text = msgspec.json.encode(result["structuredContent"]).decode()
     if result.get("isError") is True:

@@ -209,7 +209,7 @@ def test_a_session_is_ended(keeps_sessions: FakeMcp, eventually: Eventually) -> 
     assert keeps_sessions.asked[-1].headers["mcp-session-id"] == "session-1"
 
 
-def test_those_who_wait_for_a_negotiation_that_fails_fail_with_it(stateless: FakeMcp) -> None:
+def test_those_who_wait_for_a_negotiation_fail_with_it(stateless: FakeMcp) -> None:
     asked_for = threading.Event()
     stateless.scripts["server/discover"] = lambda _: [asked_for, *whole(b"", 500)]
     with connected(stateless) as connection:

@@ -167,9 +167,15 @@ def test_a_tool_keeps_its_schema_but_for_what_models_do_not_need() -> None:
     assert found.read_only and found.headers({"region": "Zürich"}) == {"mcp-param-region": "=?base64?WsO8cmljaA==?="}
 
 
-@pytest.mark.parametrize("schema", [None, [], {}, {"type": "object"}], ids=repr)
-def test_a_tool_without_parameters_is_an_object_without_properties(schema: Any) -> None:
+@pytest.mark.parametrize("schema", [None, [], {}, {"type": "object"}, {"properties": None}], ids=repr)
+def test_a_tool_without_parameters_has_an_empty_object(schema: Any) -> None:
     assert listed(tool("now", inputSchema=schema)).parameters == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize("schema", [{"type": "array"}, {"type": None}, {"type": ["object"]}], ids=repr)
+def test_a_tool_whose_arguments_are_no_object_is_refused(schema: Any) -> None:
+    with pytest.raises(ValueError, match="no object"):
+        listed(tool("now", inputSchema=schema))
 
 
 @pytest.mark.parametrize(
