@@ -95,6 +95,7 @@ def ready() -> Response:
             "kb": within.knowledge.bases.state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
+            **within.tools.details(),
         }
     return json_response(answer, 503 if reason else 200)
 

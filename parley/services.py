@@ -9,6 +9,7 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -18,19 +19,22 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.errors import ParleyError
 from parley.knowledge import minilm, multilingual
-from parley.knowledge.bases import Bases, Scans
+from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings
+from parley.settings import OPENAI_BASE_URL, Settings, environment
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
+from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.tools import mcp_client
+from parley.tools.toolbox import Toolbox
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -45,6 +49,8 @@ NO_HOOKS = (
     "start `gunicorn -k gevent app:app` in the project's folder"
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
+
+Look = TypeVar("Look")
 
 
 class Services:
@@ -63,6 +69,15 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
+        self.tools = Toolbox(
+            settings.tools_dir,
+            environment(),
+            connect_timeout=settings.connect_timeout,
+            poll=settings.kb_poll,
+            look=self._look_in_thread,
+            connect_mcp=mcp_client.Server,
+            hide=logs.hide,
+        )
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -78,8 +93,8 @@ class Services:
     def _folder_thread(self) -> ThreadPool:
         return thread_pool(1)
 
-    def _look_in_thread(self, look: Callable[[], Scans]) -> Scans:
-        """Return the result of a look at the knowledge folder, done in a thread of its own: a disk may be slow."""
+    def _look_in_thread(self, look: Callable[[], Look]) -> Look:
+        """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
 
     @functools.cached_property
@@ -108,7 +123,11 @@ class Services:
         return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
     def warm(self) -> None:
-        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
+        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile.
+
+        Raises BadTools.
+        """
+        self.warm_tools()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -117,6 +136,13 @@ class Services:
             self.synthesis.warm()
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
+
+    def warm_tools(self) -> None:
+        """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
+        self.tools.warm()
+        if self.settings.api_keys is None and (writing := self.tools.writing):
+            fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
+            log.warning("open_tools", fault=fault, tools=", ".join(writing))
 
     def _rehearse(self) -> None:
         # The voice has logged its failure; the phrases are said when they are needed.

@@ -113,6 +113,9 @@ class Settings:
         "2",
         "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
+    tools_dir: Path = row(
+        types.FOLDER, "tools", "Folder of the tools that the model may call: `*.json` and `*.py`. Without it: none."
+    )
     audio_dir: Path = row(
         types.FOLDER,
         "audio_assets",
@@ -379,6 +382,11 @@ def ignored() -> list[str]:
         return misspelled.ignored(os.environ, file, names())
     except (env_file.EnvFileError, misspelled.OpenByMistake) as fault:
         raise SettingsError(str(fault)) from None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment, with what `.env` adds to it: the operator's tools name variables of it."""
+    return dict(os.environ)
 
 
 def named_proxies() -> dict[str, str]:

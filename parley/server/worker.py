@@ -84,6 +84,8 @@ def prepare(worker: Any, streams: int) -> None:
         services.warm()
         if master.model_load:
             gevent.spawn(load_model, master.model_load, services)
+    else:
+        services.warm_tools()
     # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
     # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()
