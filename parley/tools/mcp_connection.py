@@ -30,6 +30,7 @@ from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.tools import mcp_protocol as protocol
 from parley.tools.mcp_protocol import Reply, Session
+from parley.tools.tool import MAX_ERROR_CHARACTERS
 from parley.wire.sse import Decoder
 
 MAX_IDLE = 16
@@ -196,7 +197,7 @@ class McpConnection:
             # A refusal may come before the request's id was read.
             if protocol.is_answer(message, number) or (status >= 400 and "error" in message):
                 return Reply(status, begun, message)
-        return Reply(status, begun, None, body[: 4 * protocol.MAX_ERROR_CHARACTERS].decode("utf-8", "replace"))
+        return Reply(status, begun, None, body[: 4 * MAX_ERROR_CHARACTERS].decode("utf-8", "replace"))
 
     def heed(self, message: Mapping[str, Any], session: Session) -> None:
         """Act on a message that came before an answer: a change of the list, or a request of the server's own."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from parley.tools.tool import Arguments, Result
+from parley.tools.tool import UNREACHABLE, Arguments, Result
 
 STATELESS_VERSION = "2026-07-28"
 SESSION_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -25,8 +25,8 @@ CLIENT = {"name": "parley", "version": "1.0"}
 HEADER_MISMATCH, UNSUPPORTED_VERSION, METHOD_NOT_FOUND = -32020, -32022, -32601
 UNKNOWN_SESSION_CODES = (-32000, -32001, -32600, UNSUPPORTED_VERSION)
 """Codes with which servers turn away a request whose session, or form, they don't know, beside status 400."""
-MAX_ERROR_CHARACTERS = 1_000
-"""Limit on the text of an error for the model, in characters."""
+FAILED = "the tool failed"
+"""The error of a tool that says nothing."""
 MAX_NAME_CHARACTERS = 64
 LIST_LIFE_SECONDS, SHORTEST_LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300.0, 30.0, 3600.0
 """Seconds for which a list serves where the server names no time, and the limits on what it names."""
@@ -274,26 +274,19 @@ def plain_name(name: str) -> str:
     return (plain if plain[:1].isalpha() else f"t_{plain}")[:MAX_NAME_CHARACTERS]
 
 
-def error_result(text: str, outcome: Any = "error", status: int | None = None, **more: str) -> Result:
-    """Return the result that tells the model of an error, whose texts are cut."""
-    said = {"error": text, **more}
-    cut = {name: value[:MAX_ERROR_CHARACTERS] for name, value in said.items() if value}
-    return Result(msgspec.json.encode(cut).decode(), outcome, status)
-
-
 def result_of(reply: Reply) -> Result:
     """Return what the model is told of a reply to a call."""
     if reply.error:
         message = reply.error.get("message")
-        return error_result(message if isinstance(message, str) and message else "the tool failed", status=reply.status)
+        return Result.failed(message if isinstance(message, str) and message else FAILED, status=reply.status)
     if reply.status >= 300:
-        return error_result(f"HTTP {reply.status}", status=reply.status, body=reply.text)
+        return Result.failed(f"HTTP {reply.status}", status=reply.status, body=reply.text)
     if reply.answer is None or "result" not in reply.answer:
-        return error_result("the service can't be reached", "unreachable", reply.status)
+        return Result.failed(UNREACHABLE, "unreachable", reply.status)
     result = reply.result
     # Nobody is there to be asked: a caller's answer would be another turn.
     if result.get("resultType") == "input_required":
-        return error_result("the tool wants to ask somebody", status=reply.status)
+        return Result.failed("the tool wants to ask somebody", status=reply.status)
     content = result.get("content")
     texts = [text_of(part) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     text = "\n".join(filter(None, texts))
@@ -301,8 +294,8 @@ def result_of(reply: Reply) -> Result:
     if not text and result.get("structuredContent") is not None:
         text = msgspec.json.encode(result["structuredContent"]).decode()
     if result.get("isError") is True:
-        return error_result(text or "the tool failed", status=reply.status)
-    return Result(text or '{"ok":true}', "ok", reply.status)
+        return Result.failed(text or FAILED, status=reply.status)
+    return Result.of(text, reply.status)
 
 
 def refusal_of(reply: Reply) -> str:

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from parley.tools import mcp_client
 from parley.tools.definitions import McpServer
 from parley.tools.mcp_client import Server
 from parley.tools.tool import Call, Result, Tool
+from parley.tools.toolbox import Toolbox
 
 Eventually = Callable[[Callable[[], object]], None]
 Made = Callable[..., Server]
@@ -406,9 +408,11 @@ def test_an_error_of_the_tool_is_told(fake: FakeMcp, made: Made, result: Any, sa
 
 
 @pytest.mark.row("MC-03")
-def test_an_error_does_not_quote_the_headers(fake: FakeMcp, made: Made) -> None:
-    server = made(fake.url + "?key=query-secret", headers={"Authorization": "Bearer header-secret"})
+def test_secrets_are_neither_told_nor_logged(fake: FakeMcp, made: Made) -> None:
+    headers = {"Authorization": "Bearer header-secret", "x-region": "europe"}
+    server = made(fake.url + "?key=query-secret", headers=headers)
     (echo,) = listed(server)
+    assert run(echo, text="header-secret of europe").text == "*** of europe"
     quoted = "header-secret and query-secret"
     fake.scripts["tools/call"] = lambda asked: sent(error(asked, -32603, quoted), 500)
     fake.scripts["tools/list"] = lambda asked: sent(error(asked, -32603, quoted), 500)
@@ -447,3 +451,22 @@ def test_nothing_of_a_call_is_logged(fake: FakeMcp, made: Made) -> None:
         fake.scripts["tools/call"] = lambda asked: sent(answer(asked, text("private result", isError=True)))
         run(echo, text="private words")
     assert b"private" not in encode(logs)
+
+
+# --- from a file ---
+
+
+@pytest.mark.row("MC-04")
+def test_of_many_tools_the_first_thirty_two_are_offered(fake: FakeMcp, tmp_path: Path) -> None:
+    fake.tools = [tool(f"tool.{number:03}") for number in range(200)]
+    entry = {"name": "shop", "endpoint": fake.url, "headers": {"authorization": "Bearer {{env.SHOP_TOKEN}}"}}
+    (tmp_path / "shop.json").write_text(json.dumps({"mcp_servers": [entry]}))
+    toolbox = Toolbox(tmp_path, {"SHOP_TOKEN": "token-of-shop"}, connect_mcp=Server)
+    try:
+        assert list(toolbox.tools()) == [] and toolbox.details()["mcp"] == {"shop": "starting"}
+        assert toolbox.refresh_servers() == []
+        assert [one.name for one in toolbox.tools()] == [f"tool_{number:03}" for number in range(32)]
+        assert toolbox.details()["mcp"] == {"shop": "ok"}
+    finally:
+        toolbox.close()
+    assert {asked.headers["authorization"] for asked in fake.asked} == {"Bearer token-of-shop"}
