@@ -241,6 +241,7 @@ def test_the_last_list_stays_while_a_server_is_down(made: Made) -> None:
     assert (names(server), server.state) == (["echo"], "down")
     down = run(echo, text="hi")
     assert (down.text, down.outcome) == ('{"error":"the service can\'t be reached"}', "unreachable")
+    server._wake.clear()
     with FakeMcp(port=port, form="session"):
         assert run(echo, text="hi").text == "hi"
         # The call tells that the server is back, whose list is asked for now.
@@ -268,6 +269,55 @@ def test_a_call_that_fails_has_the_server_looked_at(
 
     run(server.tools()[0])
     eventually(lambda: server.state == "down")
+
+
+@pytest.mark.row("MC-03")
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_call_that_is_refused_has_the_server_looked_at(fake: FakeMcp, made: Made, status: int) -> None:
+    server = made(fake.url)
+    (echo,) = listed(server)
+    fake.scripts["tools/call"] = lambda _: whole(b"", status)
+    run(echo)
+    assert server._wake.is_set()
+
+
+@pytest.mark.row("MC-02")
+def test_calls_that_fail_together_have_it_looked_at_once(
+    fake: FakeMcp, made: Made, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_client, "SETTLE_SECONDS", 0.3)
+    server = made(fake.url)
+    server.warm()
+    eventually(lambda: server.state == "ok")
+    fake.scripts["tools/call"] = lambda _: [close]
+    for _ in range(5):
+        run(server.tools()[0])
+        gevent.sleep(0.01)
+    eventually(lambda: len(fake.of("tools/list")) > 1)
+    gevent.sleep(0.05)
+    assert len(fake.of("tools/list")) == 2
+
+
+@pytest.mark.row("MC-02")
+def test_a_server_that_was_down_may_speak_another_form(made: Made) -> None:
+    with FakeMcp() as fake:
+        server = made(fake.url)
+        listed(server)
+        # Another program in its place, which fails on what it does not know.
+        fake.form = "session"
+        fake.scripts["server/discover"] = lambda _: whole(b"", 500)
+        good = fake._good
+        fake.scripts["tools/list"] = lambda asked: good(asked) if "mcp-session-id" in asked.headers else whole(b"", 500)
+        assert not server.refresh()
+        assert [one.name for one in listed(server)] == ["echo"]
+
+
+def test_a_server_that_is_closed_ends_its_session(made: Made, eventually: Eventually) -> None:
+    with FakeMcp(form="session") as fake:
+        server = made(fake.url)
+        listed(server)
+        server.close()
+        eventually(lambda: fake.asked[-1].verb == "DELETE")
 
 
 @pytest.mark.row("MC-02")

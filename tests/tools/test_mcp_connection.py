@@ -417,11 +417,20 @@ def test_silence_in_an_answer_ends_it(server: FakeMcp, eventually: Eventually) -
         eventually(lambda: server.of("notifications/cancelled"))
 
 
-def test_connections_are_kept(server: FakeMcp) -> None:
+@pytest.mark.parametrize("wrapping", ["json", "events"])
+def test_connections_are_kept(server: FakeMcp, wrapping: str) -> None:
+    server.scripts["tools/call"] = lambda asked: ANSWERS[wrapping](answer(asked, text("right")))
     with connected(server) as connection:
         for _ in range(5):
             call(connection)
+            gevent.sleep(0.02)  # the end of the stream is read beside
         assert server.http.connections == 1
+
+
+def test_a_refusal_counts_under_any_id(server: FakeMcp) -> None:
+    server.scripts["tools/call"] = lambda asked: sent({**error(asked, -32602, "bad"), "id": "server-error"}, 400)
+    with connected(server) as connection:
+        assert call(connection).error["message"] == "bad"
 
 
 def test_paths_and_queries_are_sent_as_they_are(stateless: FakeMcp) -> None:
