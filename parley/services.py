@@ -8,7 +8,7 @@ import functools
 import random
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.tools import mcp_client
+from parley.tools.running import Runner, ToolSource
 from parley.tools.toolbox import Toolbox
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
@@ -56,7 +57,7 @@ Look = TypeVar("Look")
 class Services:
     """Everything that the answers share."""
 
-    def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream | None = None, toolbox: ToolSource | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
@@ -69,7 +70,7 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
-        self.tools = Toolbox(
+        self.toolbox = Toolbox(
             settings.tools_dir,
             environment(),
             connect_timeout=settings.connect_timeout,
@@ -78,6 +79,9 @@ class Services:
             connect_mcp=mcp_client.Server,
             hide=logs.hide,
         )
+        source = toolbox or (self.toolbox if settings.tools_dir.is_dir() else None)
+        # None where there are no tools: nothing of them is asked for then.
+        self.tools = Runner(source, timeout=settings.tool_timeout, budget=settings.tool_budget) if source else None
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -139,8 +143,8 @@ class Services:
 
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
-        self.tools.warm()
-        if self.settings.api_keys is None and (writing := self.tools.writing):
+        self.toolbox.warm()
+        if self.settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
             log.warning("open_tools", fault=fault, tools=", ".join(writing))
 
@@ -149,12 +153,13 @@ class Services:
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
-    def waiting_message(self, kb: str = "") -> str:
-        """Return a phrase for the time of a lookup in a base, never the same twice running.
+    def waiting_message(self, kb: str = "", own: Sequence[str] = ()) -> str:
+        """Return a phrase for the time of a lookup in a base, or of a tool, never the same twice running.
 
-        It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
+        A tool's `own` phrases stand in place of the base's. It ends with a mark and a space, so that speech starts at
+        once and the answer does not stick to it.
         """
-        phrases = self.waiting_messages(kb)
+        phrases = tuple(own) or self.waiting_messages(kb)
         # A single phrase has no others, and is repeated.
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)

@@ -133,6 +133,16 @@ class Settings:
         "Waiting messages separated by `|`. No message is spoken twice in a row. A base's own (`base.json`) win.",
         shown="those of the knowledge base's language",
     )
+    tool_waiting: int | None = row(
+        types.WAITING,
+        "700",
+        "When a phrase is spoken while a tool runs: `always`, `off`, or after so many milliseconds.",
+    )
+    tool_passes: int = row(
+        types.integer(1, 10), "4", "Maximum number of the upstream's answers in a turn; the last one may call no tool."
+    )
+    tool_timeout: float = row(types.seconds(100), "10", "Maximum seconds of a tool's call, unless the tool names them.")
+    tool_budget: float = row(types.seconds(300), "25", "Maximum seconds of all calls of tools in a turn together.")
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
     )

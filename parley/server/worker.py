@@ -43,6 +43,15 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
     """gunicorn's gevent worker with a table of its connections."""
 
     connections: ConnectionTable
+    services: Services
+    last_call = 0.0
+    """Time until which the stop waits for turns; by `time.monotonic`."""
+
+    def run(self) -> None:
+        """Serve until the stop; then let the calls of tools end for which no turn waits any more."""
+        super().run()
+        if self.services.tools:
+            self.services.tools.finish(self.last_call - time.monotonic())
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""
@@ -98,6 +107,7 @@ def take_over(worker: Any, services: Services) -> None:
     # `gunicorn -k gevent` names gunicorn's own class on the command line, so the class changes afterwards.
     worker.__class__ = ParleyWorker
     worker.connections = ConnectionTable(worker.worker_connections, worker.cfg.keepalive)
+    worker.services = services
     gevent.spawn(drain_at_stop, worker, services)
     gevent.spawn(measure, worker.connections, services)
 
@@ -134,7 +144,7 @@ def drain_at_stop(worker: Any, services: Services) -> None:
     while worker.alive:
         gevent.sleep(POLL_SECONDS)
     services.draining = True
-    last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
+    last_call = worker.last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
     # Repeat until gunicorn ends the process: a caller may ask again on the connection of a turn that has just ended.
     while True:
         worker.connections.end_silent(older_than=IDLE_SECONDS)
