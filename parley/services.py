@@ -9,6 +9,7 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -52,6 +53,8 @@ NO_HOOKS = (
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
 
+DEFAULT_TOOLS_DIR = "tools"
+"""Folder of the tools that nobody misses where it is not there."""
 Look = TypeVar("Look")
 
 
@@ -156,6 +159,8 @@ class Services:
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
         if self.toolbox is None:
+            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
+                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
             return
         self.toolbox.warm()
         if self.settings.api_keys is None and (writing := self.toolbox.writing):
