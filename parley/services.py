@@ -9,6 +9,7 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -18,20 +19,23 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.errors import ParleyError
 from parley.knowledge import minilm, multilingual
-from parley.knowledge.bases import Bases, Scans
+from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings
+from parley.settings import OPENAI_BASE_URL, Settings, environment
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
+from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.tools.running import Runner, ToolSource
+from parley.tools import mcp_client
+from parley.tools.running import ToolRunner
+from parley.tools.toolbox import Toolbox
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -47,11 +51,13 @@ NO_HOOKS = (
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
 
+Look = TypeVar("Look")
+
 
 class Services:
     """Everything that the answers share."""
 
-    def __init__(self, settings: Settings, upstream: Upstream | None = None, toolbox: ToolSource | None = None) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
@@ -64,8 +70,16 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
-        # None where there are no tools: nothing of them is asked for then.
-        self.tools = Runner(toolbox, timeout=settings.tool_timeout, budget=settings.tool_budget) if toolbox else None
+        self.tools = Toolbox(
+            settings.tools_dir,
+            environment(),
+            connect_timeout=settings.connect_timeout,
+            poll=settings.kb_poll,
+            look=self._look_in_thread,
+            connect_mcp=mcp_client.Server,
+            hide=logs.hide,
+        )
+        self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -81,8 +95,8 @@ class Services:
     def _folder_thread(self) -> ThreadPool:
         return thread_pool(1)
 
-    def _look_in_thread(self, look: Callable[[], Scans]) -> Scans:
-        """Return the result of a look at the knowledge folder, done in a thread of its own: a disk may be slow."""
+    def _look_in_thread(self, look: Callable[[], Look]) -> Look:
+        """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
 
     @functools.cached_property
@@ -111,7 +125,11 @@ class Services:
         return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
     def warm(self) -> None:
-        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
+        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile.
+
+        Raises BadTools.
+        """
+        self.warm_tools()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -120,6 +138,13 @@ class Services:
             self.synthesis.warm()
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
+
+    def warm_tools(self) -> None:
+        """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
+        self.tools.warm()
+        if self.settings.api_keys is None and (writing := self.tools.writing):
+            fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
+            log.warning("open_tools", fault=fault, tools=", ".join(writing))
 
     def _rehearse(self) -> None:
         # The voice has logged its failure; the phrases are said when they are needed.

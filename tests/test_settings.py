@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
+from parley.server.base_urls import cut_routes
 from parley.setting_types import BadCharacter, UpstreamSetting, parse_spoken
-from parley.settings import Settings, SettingsError, cut_routes
+from parley.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2"
@@ -336,7 +337,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "tools_dir", "llm_forward_fields"}
 
     told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
     assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}

@@ -1,7 +1,6 @@
 """The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
 
-Names, aliases, defaults and accepted forms come from the settings table (`parley/settings.py`). Only the sentences for
-an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings_page.py.
+Only these sentences are written here; all else comes from the settings table (`parley/settings.py`).
 """
 
 import dataclasses
@@ -138,6 +137,16 @@ GROUPS = (
             "TRUSTED_PROXIES": Advice(
                 "Number of proxies in front of Parley whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
                 "Set it to the number of proxies that you operate, in order to see callers' addresses in the log.",
+            ),
+        },
+    ),
+    Group(
+        "Tools",
+        "What the model may call while it answers: [tools.md](tools.md).",
+        {
+            "TOOLS_DIR": Advice(
+                "Folder of the tools: `*.json` (HTTP requests, MCP servers), `*.py` (functions). None there: no tools.",
+                "Set it if your tools lie outside the repository, or to `samples/tools` to try the samples.",
             ),
         },
     ),

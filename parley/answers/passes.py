@@ -43,8 +43,6 @@ FILLER_QUIET_SECONDS = 4.0
 """Seconds behind other words before which no filler is said."""
 FILLER_PAUSE_SECONDS = 8.0
 """Seconds between two fillers."""
-MAX_OFFERED = 32
-"""Most tools of ours that a model is offered."""
 
 
 def stream(
@@ -81,18 +79,19 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
     None where one answer is not enough, where the request forbids tools or uses the older `functions`, and for the
     embedded model, which knows none. A tool that the request brings itself is the request's.
     """
-    runner, body = services.tools, chat.body
-    if runner is None or services.settings.tool_passes < 2 or services.upstream.prompt_form == "extractive":
+    offered, body = services.tools.tools(), chat.body
+    if not offered or services.settings.tool_passes < 2 or services.upstream.prompt_form == "extractive":
         return {}
     own = body.get("tools") or []
     is_plain = body.get("n") in (None, 1) and body.get("tool_choice") != "none" and not body.get("functions")
     if not is_plain or not isinstance(own, list):
         return {}
     taken = {text_field(each.get("function"), "name") for each in own if isinstance(each, dict)}
-    tools = {tool.name: tool for tool in list(runner.source.tools())[:MAX_OFFERED]}
+    tools = {tool.name: tool for tool in offered}
+    logged = services.tool_runner.replaced
     for name in taken & tools.keys():
-        if name not in runner.logged:
-            runner.logged.add(name)
+        if name not in logged:
+            logged.add(name)
             log.info("tool_of_request", name=name, hint="the request's own tool of this name is used, not the server's")
     return {name: tool for name, tool in tools.items() if name not in taken}
 
@@ -113,8 +112,7 @@ class Passes:
         self._ids: set[str] = set()
         self._usage: Any = None
         self._tick = services.settings.heartbeat or services.settings.idle_timeout
-        assert services.tools is not None
-        self._calls = TurnCalls(services.tools, tools, caller_of(chat), len(chat.messages), record)
+        self._calls = TurnCalls(services.tool_runner, tools, caller_of(chat), len(chat.messages), record)
         record.passes = record.fillers = 0
 
     def _next_request(self) -> ChatRequest:

@@ -50,8 +50,7 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
     def run(self) -> None:
         """Serve until the stop; then let the calls of tools end for which no turn waits any more."""
         super().run()
-        if self.services.tools:
-            self.services.tools.finish(self.last_call - time.monotonic())
+        self.services.tool_runner.finish(self.last_call - time.monotonic())
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""
@@ -93,6 +92,8 @@ def prepare(worker: Any, streams: int) -> None:
         services.warm()
         if master.model_load:
             gevent.spawn(load_model, master.model_load, services)
+    else:
+        services.warm_tools()
     # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
     # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()
