@@ -25,8 +25,8 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.tools.tool import Arguments, Call, Result, Tool
 from parley.turn_record import TurnRecord
-from parley.wire.calls import CalledTool
 from parley.wire.platforms import Caller
+from parley.wire.tool_call import CalledTool
 
 MAX_CALLS = 8
 """Most calls of one message that are run."""
@@ -43,7 +43,7 @@ MAX_SPEAKING_SECONDS = 15.0
 LEAST_SECONDS = 0.1
 """Least time between the end of an answer and an `after` tool."""
 PROMISED = '{"ok":true,"when":"after your next words"}'
-"""What the model is told of an `after` tool."""
+"""Result that the model gets for an `after` tool."""
 Ended = Literal["ok", "error", "timeout", "unreachable", "cancelled", "detached", "reused", "refused"]
 """How a call ended, in its log line and the metrics."""
 
@@ -99,6 +99,7 @@ class Run:
 
     def start(self, delay: float = 0.0) -> None:
         """Run the call, now or after so many seconds."""
+        # Counted from here, so that one message can't begin more than there is room for.
         self._runner.running.add(self)
         self.greenlet.start_later(delay) if delay else self.greenlet.start()
 
@@ -124,18 +125,16 @@ class Run:
         try:
             if hold:
                 gevent.sleep(hold)
+            # From here on the tool may have had an effect.
             self._is_sent = True
             self._started = time.monotonic()
-            limit = gevent.Timeout.start_new(self._call.seconds)
-            try:
+            result = None
+            with gevent.Timeout(self._call.seconds, False):
                 result = result_of_run(self.tool, self._arguments, self._call)
-            except gevent.Timeout as expired:
-                if expired is not limit:
-                    raise
-                result = timed_out(self._call.seconds)
-            finally:
-                limit.close()
-            self._arrive(result)
+            self._arrive(result or timed_out(self._call.seconds))
+        except gevent.GreenletExit:
+            # Break the cycle greenlet -> exception -> traceback -> this frame -> greenlet.
+            return
         finally:
             self._runner.running.discard(self)
 
