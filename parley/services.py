@@ -70,7 +70,7 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
-        self.tools = Toolbox(
+        self.toolbox = Toolbox(
             settings.tools_dir,
             environment(),
             connect_timeout=settings.connect_timeout,
@@ -141,8 +141,8 @@ class Services:
 
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
-        self.tools.warm()
-        if self.settings.api_keys is None and (writing := self.tools.writing):
+        self.toolbox.warm()
+        if self.settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
             log.warning("open_tools", fault=fault, tools=", ".join(writing))
 

@@ -63,7 +63,7 @@ def loaded() -> tuple[Toolbox, list[str]]:
     logs.configure("error", "text", settings.secrets)
     if not settings.tools_dir.is_dir():
         raise click.ClickException(f"there is no folder {settings.tools_dir} (TOOLS_DIR), so there are no tools")
-    toolbox = services().tools
+    toolbox = services().toolbox
     return toolbox, [f"{settings.tools_dir}/{fault}" for fault in toolbox.load()]
 
 

@@ -19,6 +19,8 @@ WINDOW = 1 << 15
 """Characters decoded in one step: half a millisecond of work."""
 LONGEST_CUT = 3
 """Characters at the end of a window in which a number may still go on: `e`, `+` and one to be safe."""
+HINT_OF_LINES = "; a file that holds a value in each line is called .jsonl"
+"""End of the message for a second value behind the first: of use where such files are read."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -98,7 +100,7 @@ def parse(text: str, breathe: Callable[[], None]) -> tuple[Any, list[str]]:
         # "Expecting ',' delimiter" and "Unterminated string starting at", as they read after a file's name.
         message = exc.msg[0].lower() + exc.msg[1:].replace("xpecting ", "xpected ", 1)
         if exc.msg == "Extra data":
-            message += "; a file that holds a value in each line is called .jsonl"
+            message += HINT_OF_LINES
         message = message.removesuffix(" at").removesuffix(" starting")
         raise InvalidFile(message, where=f":{exc.lineno}:{exc.colno}") from exc
     except RecursionError as exc:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from parley.files.json_file import InvalidFile, parse, read_text
+from parley.files.json_file import HINT_OF_LINES, InvalidFile, parse, read_text
 from parley.files.location import Path as JsonPath
 from parley.files.location import location
 from parley.tools import templates
@@ -113,8 +113,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Definitions:
         text = read_text(path, path.parent)
         value, repeated = parse(text, lambda: None)
     except InvalidFile as exc:
-        # The hint at .jsonl helps with knowledge only.
-        return Definitions(faults=(f"{path.name}{exc.where}: {str(exc).partition(';')[0]}",))
+        return Definitions(faults=(f"{path.name}{exc.where}: {str(exc).removesuffix(HINT_OF_LINES)}",))
     reader = _Reader(path.name, text, _Watched(environ))
     # Of two keys of one name the decoder keeps the last one, which may not be the one that the operator looks at.
     if repeated:

@@ -10,6 +10,7 @@ Who speaks to the server: `mcp_connection.py`.
 
 import dataclasses
 import functools
+import re
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,13 +25,15 @@ from parley.tools import mcp_protocol as protocol
 from parley.tools.definitions import McpServer
 from parley.tools.mcp_connection import McpConnection
 from parley.tools.mcp_protocol import ListedTool, Reply
-from parley.tools.tool import Arguments, Call, Result, Tool
+from parley.tools.tool import UNREACHABLE, Arguments, Call, Result, Tool
 
 LIST_SECONDS = 15.0
 """Seconds for which a list is waited for, with all its pages and the negotiation before it."""
 MAX_PAGES = 20
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5.0, 60.0
 """Seconds after which a server that is down is asked again, at first and in the end."""
+SECRET = re.compile(r"auth|cookie|key|pass|secret|token", re.IGNORECASE)
+"""Matches the names of headers, and of fields of a query, whose values are secret."""
 SETTLE_SECONDS = 1.0
 """Seconds between a sign that the list may have changed and the next look: many calls may tell of it at once."""
 
@@ -45,9 +48,10 @@ class Server:
         self._definition = definition
         self._wake = Event()
         self._connection = McpConnection(definition.endpoint, definition.headers, self._wake.set)
+        pairs = [*definition.headers.items(), *parse_qsl(urlsplit(definition.endpoint).query)]
+        secrets = [value for name, value in pairs if SECRET.search(name)]
         # Of `Bearer TOKEN` the token, too: a server may quote it alone.
-        values = [word for value in definition.headers.values() for word in (value, value.rpartition(" ")[2])]
-        self._redactor = Redactor([*values, *(value for _, value in parse_qsl(urlsplit(definition.endpoint).query))])
+        self._redactor = Redactor([word for value in secrets for word in (value, value.rpartition(" ")[2])])
         self._tools: list[Tool] = []
         self._listed: dict[str, ListedTool] = {}
         self._logged: set[str] = set()
@@ -171,18 +175,16 @@ class Server:
         except gevent.Timeout as passed:
             if passed is not limit:
                 raise
-            said = f"no answer in {call.seconds:g} s. Do not say that it worked; say that you could not check."
-            return protocol.error_result(said, "timeout")
+            return Result.timed_out(call.seconds)
         except ParleyError:
             # The next look at the list tells, and logs, whether the server is down.
             self._wake.set()
-            return protocol.error_result("the service can't be reached", "unreachable")
-        if reply.status in (400, 401, 403, 404):
+            return Result.failed(UNREACHABLE, "unreachable")
+        if self.state == "down" or reply.status in (400, 401, 403, 404):
             self._wake.set()
         result = protocol.result_of(reply)
-        # The words of an error may quote the request with its headers.
-        text = result.text if result.outcome == "ok" else self._redactor.redact_keys(result.text)
-        return dataclasses.replace(result, text=text)
+        # A server may quote the request with its headers.
+        return dataclasses.replace(result, text=self._redactor.redact_known(result.text))
 
     def call(self, name: str, arguments: Arguments, seconds: float) -> Reply:
         """Return the reply to a call of a tool. Raises UpstreamError."""

@@ -30,6 +30,7 @@ from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.tools import mcp_protocol as protocol
 from parley.tools.mcp_protocol import Reply, Session
+from parley.tools.tool import MAX_ERROR_CHARACTERS
 from parley.wire.sse import Decoder
 
 MAX_IDLE = 16
@@ -85,6 +86,7 @@ class McpConnection:
 
         `seconds` limits each silence. `again` allows to send the request twice, if a kept connection closes unanswered.
         """
+        # In a variable: another greenlet may renew it while this request is under way.
         session = self.session or self.renewed(None, seconds)
         reply = self.exchange(session, method, params, seconds, headers, again=again)
         if reply.session_is_unknown:
@@ -165,6 +167,7 @@ class McpConnection:
             except BaseException:
                 response.close()
                 raise
+            # A stream may go on for a moment behind the answer: its end is read beside, so that the connection is kept.
             response.drain_and_close()
         except (gevent.Timeout, gevent.GreenletExit, UpstreamTimeout):
             # Closing the connection is not enough: servers that keep sessions, and some others, work on behind it.
@@ -194,7 +197,7 @@ class McpConnection:
             # A refusal may come before the request's id was read.
             if protocol.is_answer(message, number) or (status >= 400 and "error" in message):
                 return Reply(status, begun, message)
-        return Reply(status, begun, None, body[: 4 * protocol.MAX_ERROR_CHARACTERS].decode("utf-8", "replace"))
+        return Reply(status, begun, None, body[: 4 * MAX_ERROR_CHARACTERS].decode("utf-8", "replace"))
 
     def heed(self, message: Mapping[str, Any], session: Session) -> None:
         """Act on a message that came before an answer: a change of the list, or a request of the server's own."""

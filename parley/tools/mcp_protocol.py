@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from parley.tools.tool import Arguments, Result
+from parley.tools.tool import UNREACHABLE, Arguments, Result
 
 STATELESS_VERSION = "2026-07-28"
 SESSION_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -25,8 +25,8 @@ CLIENT = {"name": "parley", "version": "1.0"}
 HEADER_MISMATCH, UNSUPPORTED_VERSION, METHOD_NOT_FOUND = -32020, -32022, -32601
 UNKNOWN_SESSION_CODES = (-32000, -32001, -32600, UNSUPPORTED_VERSION)
 """Codes with which servers turn away a request whose session, or form, they don't know, beside status 400."""
-MAX_ERROR_CHARACTERS = 1_000
-"""Limit on the text of an error for the model, in characters."""
+FAILED = "the tool failed"
+"""The error of a tool that says nothing."""
 MAX_NAME_CHARACTERS = 64
 LIST_LIFE_SECONDS, SHORTEST_LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300.0, 30.0, 3600.0
 """Seconds for which a list serves where the server names no time, and the limits on what it names."""
@@ -140,6 +140,7 @@ class ListedTool:
 
 def header_value(value: str) -> str:
     """Return a value for a header: encoded where it is not plain ASCII."""
+    # White space at its ends would be lost on the way, and what looks encoded would be decoded.
     is_plain = value.isascii() and value.isprintable() and value == value.strip()
     if is_plain and not _ENCODED.fullmatch(value):
         return value
@@ -155,6 +156,7 @@ def messages_in(payload: bytes) -> list[dict[str, Any]]:
         try:
             value = msgspec.json.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            # Servers are strangers: whatever can be read of their JSON is.
             text = payload.decode("utf-8-sig", "replace")
             value = json.loads(text, strict=False, parse_constant=lambda _name: None)
             value = msgspec.json.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
@@ -168,6 +170,7 @@ def is_answer(message: Mapping[str, Any], number: int) -> bool:
     if "method" in message or not ("result" in message or "error" in message):
         return False
     id = message.get("id")
+    # Some servers keep all ids as texts.
     return str(id) == str(number) or (id is None and "error" in message)
 
 
@@ -184,16 +187,18 @@ def reply_to(message: Mapping[str, Any]) -> bytes | None:
 
 
 def listed_tool(entry: Mapping[str, Any], *, stateless: bool) -> ListedTool:
-    """Return an entry of a list as a tool, whose schema lost what models don't need. Raises ValueError with the reason.
+    """Return an entry of a list, which has a name, as a tool. Raises ValueError with the reason if it can't be used.
 
-    `$schema` and `x-mcp-header` are taken out. Only the stateless form knows the latter; there an invalid one forbids
-    the use of the tool.
+    `$schema` and `x-mcp-header`, which models don't need, are taken out of its schema. Only the stateless form knows
+    the latter; there an invalid one forbids the use of the tool.
     """
-    name, schema, annotations = entry.get("name"), entry.get("inputSchema"), entry.get("annotations")
-    if not isinstance(name, str) or not name:
-        raise ValueError("it has no name")
-    # Some APIs of models refuse an object without `properties`.
-    parameters = {"type": "object", "properties": {}, **(schema if isinstance(schema, dict) else {})}
+    name, schema, annotations = str(entry.get("name")), entry.get("inputSchema"), entry.get("annotations")
+    parameters = {"type": "object", **(schema if isinstance(schema, dict) else {})}
+    # What an API of models refuses would fail every turn, whichever tools it needs.
+    if parameters["type"] != "object":
+        raise ValueError("its arguments are no object")
+    if not isinstance(parameters.get("properties"), dict):
+        parameters["properties"] = {}
     header_fields: dict[tuple[str, ...], str] = {}
     for path, position in schema_positions(parameters):
         position.pop("$schema", None)
@@ -202,10 +207,13 @@ def listed_tool(entry: Mapping[str, Any], *, stateless: bool) -> ListedTool:
             if stateless:
                 check_annotation(path, position, header, header_fields.values())
                 header_fields[path or ()] = header
-    title = entry.get("title")
-    described = [text for text in (entry.get("description"), title, name) if isinstance(text, str) and text.strip()]
+    titles = (entry.get("description"), entry.get("title"), name)
+    described = [text for text in titles if isinstance(text, str) and text.strip()]
+    # A hint is the server's word, which counts for a tool that may be let go, and no more.
     hints = annotations if isinstance(annotations, dict) else {}
-    return ListedTool(name, described[0], parameters, hints.get("readOnlyHint") is True, header_fields)
+    return ListedTool(
+        name, described[0] if described else "", parameters, hints.get("readOnlyHint") is True, header_fields
+    )
 
 
 def check_annotation(
@@ -266,33 +274,28 @@ def plain_name(name: str) -> str:
     return (plain if plain[:1].isalpha() else f"t_{plain}")[:MAX_NAME_CHARACTERS]
 
 
-def error_result(text: str, outcome: Any = "error", status: int | None = None, **more: str) -> Result:
-    """Return the result that tells the model of an error, whose texts are cut."""
-    said = {"error": text, **more}
-    cut = {name: value[:MAX_ERROR_CHARACTERS] for name, value in said.items() if value}
-    return Result(msgspec.json.encode(cut).decode(), outcome, status)
-
-
 def result_of(reply: Reply) -> Result:
     """Return what the model is told of a reply to a call."""
     if reply.error:
         message = reply.error.get("message")
-        return error_result(message if isinstance(message, str) and message else "the tool failed", status=reply.status)
+        return Result.failed(message if isinstance(message, str) and message else FAILED, status=reply.status)
     if reply.status >= 300:
-        return error_result(f"HTTP {reply.status}", status=reply.status, body=reply.text)
+        return Result.failed(f"HTTP {reply.status}", status=reply.status, body=reply.text)
     if reply.answer is None or "result" not in reply.answer:
-        return error_result("the service can't be reached", "unreachable", reply.status)
+        return Result.failed(UNREACHABLE, "unreachable", reply.status)
     result = reply.result
+    # Nobody is there to be asked: a caller's answer would be another turn.
     if result.get("resultType") == "input_required":
-        return error_result("the tool wants to ask somebody", status=reply.status)
+        return Result.failed("the tool wants to ask somebody", status=reply.status)
     content = result.get("content")
     texts = [text_of(part) for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     text = "\n".join(filter(None, texts))
+    # Where both are there, the texts are the structured content in words.
     if not text and result.get("structuredContent") is not None:
         text = msgspec.json.encode(result["structuredContent"]).decode()
     if result.get("isError") is True:
-        return error_result(text or "the tool failed", status=reply.status)
-    return Result(text or '{"ok":true}', "ok", reply.status)
+        return Result.failed(text or FAILED, status=reply.status)
+    return Result.of(text, reply.status)
 
 
 def refusal_of(reply: Reply) -> str:

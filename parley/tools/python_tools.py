@@ -21,6 +21,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import time
 import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,8 @@ from parley.tools.tool import Arguments, Call, Result, Tool
 
 THREADS = 16
 """Threads for tools with `thread=True`, at most."""
+CLOSE_SECONDS = 0.05
+"""Seconds before the end of a call's time from which on a timeout counts as its end."""
 MARK = "__parley_tool__"
 """Attribute of a decorated function that holds its `Options`."""
 _PARAMETER_LINE = re.compile(r"\s*(\w+)\s*:\s+(\S.*)")
@@ -164,9 +167,7 @@ def tool_of(function: Any) -> Tool:
         raise BadTool("is a generator; return one value")
     description, texts = described(function)
     arguments, takes_call = arguments_of(function, name)
-    schema = schema_of(arguments, texts)
-    if unknown := sorted(texts.keys() - schema["properties"].keys()):
-        raise BadTool(f"its docstring describes {unknown[0]}, which is no parameter")
+    schema = schema_of(arguments, texts, inspect.signature(function))
     return Tool(
         name,
         description,
@@ -242,18 +243,24 @@ def field_of(parameter: inspect.Parameter, hint: Any) -> tuple[Any, ...]:
     return (parameter.name, hint, msgspec.field(default_factory=functools.partial(copy.deepcopy, parameter.default)))
 
 
-def schema_of(arguments: type[msgspec.Struct], texts: dict[str, str]) -> dict[str, Any]:
-    """Return the JSON schema of arguments, with the texts of their parameters. Raises BadTool."""
+def schema_of(arguments: type[msgspec.Struct], texts: dict[str, str], signature: inspect.Signature) -> dict[str, Any]:
+    """Return the JSON schema of arguments, with the texts and defaults of their parameters. Raises BadTool."""
     try:
         _, components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
     except TypeError as exc:
         raise BadTool(f"has a hint that can't be used: {exc}") from exc
     schema: dict[str, Any] = components.pop(arguments.__name__)
     schema.pop("title", None)
-    # A model that gives `null` or leaves a parameter out means the same; so do the defaults, which are ours to add.
-    for name, text in texts.items():
-        if name in schema["properties"]:
-            schema["properties"][name]["description"] = text
+    # Some providers take an enum only with its type.
+    for part in (*schema["properties"].values(), *components.values()):
+        if all(isinstance(choice, str) for choice in part.get("enum", [0])):
+            part.setdefault("type", "string")
+    for name, parameter in schema["properties"].items():
+        default = signature.parameters[name].default
+        if default is not inspect.Parameter.empty:
+            parameter["default"] = msgspec.to_builtins(default)
+        if name in texts:
+            parameter["description"] = texts[name]
     return {**schema, **({"$defs": components} if components else {})}
 
 
@@ -273,13 +280,14 @@ def run(
         return Result.failed(f"the arguments are not valid: {exc}")
     given = {name: getattr(values, name) for name in wanted.__struct_fields__}
     work = functools.partial(function, **given, **({"call": call} if takes_call else {}))
-    limit = gevent.Timeout(call.seconds)
+    limit, due = gevent.Timeout(call.seconds), time.monotonic() + call.seconds - CLOSE_SECONDS
     try:
         # A function in this greenlet ends here, through its `finally`; a thread can't be ended and runs on.
         with limit:
             returned = run_in_thread(threads(), outcome, work) if in_thread else outcome(work)
     except gevent.Timeout as passed:
-        if passed is limit:
+        # That of whoever runs the tool began a moment before this one.
+        if passed is limit or time.monotonic() >= due:
             return Result.timed_out(call.seconds)
         # One of the function's own.
         return failed(function, passed)

@@ -105,7 +105,7 @@ class Run:
 
     def give_up(self) -> None:
         """Tell the model that the time is over; the call is ended, or goes on alone if it may not be cancelled."""
-        self.result = timed_out(min(self._call.seconds, time.monotonic() - self._started))
+        self.result = Result.timed_out(round(min(self._call.seconds, time.monotonic() - self._started), 1))
         self._log("timeout")
         if self.tool.cancels or time.monotonic() >= self.give_up_at:
             self.greenlet.kill(block=False)
@@ -131,7 +131,7 @@ class Run:
             result = None
             with gevent.Timeout(self._call.seconds, False):
                 result = result_of_run(self.tool, self._arguments, self._call)
-            self._arrive(result or timed_out(self._call.seconds))
+            self._arrive(result or Result.timed_out(self._call.seconds))
         except gevent.GreenletExit:
             # Break the cycle greenlet -> exception -> traceback -> this frame -> greenlet.
             return
@@ -282,12 +282,6 @@ def result_of_run(tool: Tool, arguments: Arguments, call: Call) -> Result:
         log.error("tool_failed", name=tool.name, fault=type(result.error).__name__)
         return Result.failed("the tool failed")
     return result
-
-
-def timed_out(seconds: float) -> Result:
-    """Return the result of a call that took too long."""
-    words = "Do not say that it worked; say that you could not check."
-    return Result.failed(f"no answer in {round(seconds, 1):g} s. {words}", outcome="timeout")
 
 
 def log_end(request_id: str, tool: Tool | None, ended: Ended, status: int | None, seconds: float) -> None:

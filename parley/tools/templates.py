@@ -25,7 +25,7 @@ MAX_TARGET_CHARACTERS = 8_000
 MAX_BODY_BYTES = 1 << 20
 """Limit on the body of a request, in bytes."""
 _VARIABLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_URL = re.compile(r"(https?://[^/?#\\\s{}]+)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"(https?://[^/?#\\\s{}]+)((?:/[^?#]*)?)(?:\?([^#]*))?", re.IGNORECASE | re.DOTALL)
 _OF_THE_CALL = ("session", "turn_id", "user")
 _NO_HEADER = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 # What the operator wrote in a URL stays as it is, if it may stand there at all.

@@ -128,7 +128,7 @@ def tool(name: str, run: Callable[..., Result] | str = "done", **more: Any) -> T
 def offering(upstream: NoUpstream, *tools: Tool, **environ: str) -> Services:
     """Return services with this upstream and these tools."""
     within = services(upstream, WAITING_MESSAGES="One moment.", **environ)
-    within.tools = FixedTools(*tools)  # type: ignore[assignment] # as much of it as answers use
+    within.toolbox = FixedTools(*tools)  # type: ignore[assignment] # as much of it as answers use
     return within
 
 
