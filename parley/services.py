@@ -34,7 +34,8 @@ from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthe
 from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.tools.running import Runner, ToolSource
+from parley.tools.running import ToolRunner
+from parley.tools.tool import NoTools
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -61,7 +62,7 @@ Look = TypeVar("Look")
 class Services:
     """Everything that the answers share."""
 
-    def __init__(self, settings: Settings, upstream: Upstream | None = None, toolbox: ToolSource | None = None) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
@@ -75,9 +76,7 @@ class Services:
             poll=settings.kb_poll,
         )
         self.toolbox = self._toolbox()
-        source = toolbox or self.toolbox
-        # None where there are no tools: nothing of them is asked for then.
-        self.tools = Runner(source, timeout=settings.tool_timeout, budget=settings.tool_budget) if source else None
+        self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -137,11 +136,11 @@ class Services:
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
 
-    def _toolbox(self) -> "Toolbox | None":
-        """Return the tools of `TOOLS_DIR`, which nothing has read yet; None without the folder."""
+    def _toolbox(self) -> "Toolbox | NoTools":
+        """Return the tools of `TOOLS_DIR`, which nothing has read yet."""
         settings = self.settings
         if not settings.tools_dir.is_dir():
-            return None
+            return NoTools()
         # perf: saves 20 ms (a start without tools)
         from parley.tools import mcp_client
         from parley.tools.toolbox import Toolbox
@@ -158,10 +157,8 @@ class Services:
 
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
-        if self.toolbox is None:
-            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
-                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
-            return
+        if isinstance(self.toolbox, NoTools) and self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
+            log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
         self.toolbox.warm()
         if self.settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"

@@ -352,19 +352,6 @@ def given(field: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> tuple[
     return next((pair for pair in values if pair[1]), (names[0], ""))
 
 
-def cut_routes(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
-    """Return each variable with a base URL whose route was cut off, and that route. To be called with good settings."""
-    found = []
-    for field in dataclasses.fields(Settings):
-        name, value = given(field, environ)
-        kind = field.metadata["kind"]
-        urls = [value] if kind in (types.URL, types.MODEL_URL) else []
-        if kind is types.UPSTREAMS and value:
-            urls = [types.unquoted(entry["base_url"]) for entry in types.parse_json(value)]
-        found += [(name, route) for url in urls if (route := types.split_route(url)[1])]
-    return found
-
-
 def names() -> list[str]:
     """Return the variables of all settings, other names of theirs included."""
     return [name for field in dataclasses.fields(Settings) for name in (field.name.upper(), *field.metadata["aliases"])]

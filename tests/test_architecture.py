@@ -72,6 +72,7 @@ GEVENT = {
     "parley/tools/mcp_connection.py",
     "parley/tools/python_tools.py",
     "parley/tools/toolbox.py",
+    "parley/tools/running.py",
     "parley/turn.py",
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",

@@ -148,6 +148,27 @@ GROUPS = (
                 "Folder of the tools: `*.json` (HTTP requests, MCP servers), `*.py` (functions). None there: no tools.",
                 "Set it if your tools lie outside the repository, or to `samples/tools` to try the samples.",
             ),
+            "TOOL_WAITING": Advice(
+                "When a phrase is spoken while a tool runs: `always` (at once), `off`, or only after this many "
+                "milliseconds. Never within 4 seconds of other words, 8 seconds after another phrase at the earliest, "
+                "and twice in a turn at most.",
+                "Set it to `off` if your platform speaks filler words of its own: two at once are one too many.",
+            ),
+            "TOOL_PASSES": Advice(
+                "Maximum number of the upstream's answers in a turn: each but the last may call tools. 1 turns the "
+                "tools off.",
+                "Set it higher if one question needs tools that depend on one another; each pass takes the model's "
+                "time.",
+            ),
+            "TOOL_TIMEOUT": Advice(
+                "Maximum seconds of a call, unless its tool names its own time. The model is told that no answer came.",
+                "Set it lower if your callers hang up before; platforms give up an answer after 3 to 20 seconds of "
+                "silence.",
+            ),
+            "TOOL_BUDGET": Advice(
+                "Maximum seconds of all calls of a turn together. Behind them the model is asked for its last answer.",
+                "Set it to the longest time that a caller of yours may have to wait.",
+            ),
         },
     ),
     Group(

@@ -1,4 +1,4 @@
-"""Calls of tools, run beside one another: those of a turn (`TurnCalls`) and those of all turns of a worker (`Runner`).
+"""Calls of tools, run beside one another: those of a turn (`TurnCalls`), of all turns of a worker (`ToolRunner`).
 
     begun ──► held (`hold_ms`) ──► running ──► ended: its result is told to the model
                  │                    │
@@ -16,17 +16,17 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import gevent
 
 from parley.concurrency import Failure, outcome_of
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
-from parley.tools.tool import MAX_RESULT_CHARACTERS, Arguments, Call, Result, Tool
+from parley.tools.tool import Arguments, Call, Result, Tool
 from parley.turn_record import TurnRecord
-from parley.wire.calls import CalledTool
 from parley.wire.platforms import Caller
+from parley.wire.tool_call import CalledTool
 
 MAX_CALLS = 8
 """Most calls of one message that are run."""
@@ -36,8 +36,6 @@ MAX_KEPT_RESULTS = 1_000
 """Results that are kept for equal calls of a session; one more, and the oldest is forgotten."""
 MAX_FAULT_CHARACTERS = 300
 """Longest reason why arguments are not valid, in characters."""
-CUT_MARK = " [cut]"
-"""Stands behind a result that was too long."""
 CHARACTERS_A_SECOND = 14.0
 """Pace at which an answer is spoken, about."""
 MAX_SPEAKING_SECONDS = 15.0
@@ -45,36 +43,23 @@ MAX_SPEAKING_SECONDS = 15.0
 LEAST_SECONDS = 0.1
 """Least time between the end of an answer and an `after` tool."""
 PROMISED = '{"ok":true,"when":"after your next words"}'
-"""What the model is told of an `after` tool."""
+"""Result that the model gets for an `after` tool."""
 Ended = Literal["ok", "error", "timeout", "unreachable", "cancelled", "detached", "reused", "refused"]
 """How a call ended, in its log line and the metrics."""
 
 
-class ToolSource(Protocol):
-    """Whoever knows the operator's tools."""
-
-    def tools(self) -> Sequence[Tool]:
-        """Return the tools that are offered now, in a stable order."""
-        ...
-
-    def details(self) -> dict[str, Any]:
-        """Return what /ready tells of them."""
-        ...
-
-
-class Runner:
+class ToolRunner:
     """The calls of a worker's turns: their limits, and the results that equal calls of a session share.
 
     A call may take `timeout` seconds unless its tool says otherwise, all calls of a turn together `budget`.
     """
 
-    def __init__(self, source: ToolSource, *, timeout: float, budget: float) -> None:
-        self.source = source
+    def __init__(self, *, timeout: float, budget: float) -> None:
         self.timeout = timeout
         self.budget = budget
         self.running: set[Run] = set()
         # Names that were logged because a request brings a tool of that name.
-        self.logged: set[str] = set()
+        self.replaced: set[str] = set()
         self._kept: dict[tuple[str, ...], tuple[float, Result]] = {}
 
     def kept_result(self, key: tuple[str, ...]) -> Result | None:
@@ -97,7 +82,7 @@ class Runner:
 class Run:
     """One call while it runs in a greenlet of its own. `result` is set once the model may be told."""
 
-    def __init__(self, runner: Runner, tool: Tool, arguments: Arguments, call: Call, request_id: str) -> None:
+    def __init__(self, runner: ToolRunner, tool: Tool, arguments: Arguments, call: Call, request_id: str) -> None:
         self.tool = tool
         self.result: Result | None = None
         self.kept_as: tuple[str, ...] | None = None
@@ -114,12 +99,13 @@ class Run:
 
     def start(self, delay: float = 0.0) -> None:
         """Run the call, now or after so many seconds."""
+        # Counted from here, so that one message can't begin more than there is room for.
         self._runner.running.add(self)
         self.greenlet.start_later(delay) if delay else self.greenlet.start()
 
     def give_up(self) -> None:
         """Tell the model that the time is over; the call is ended, or goes on alone if it may not be cancelled."""
-        self.result = timed_out(min(self._call.seconds, time.monotonic() - self._started))
+        self.result = Result.timed_out(round(min(self._call.seconds, time.monotonic() - self._started), 1))
         self._log("timeout")
         if self.tool.cancels or time.monotonic() >= self.give_up_at:
             self.greenlet.kill(block=False)
@@ -139,18 +125,16 @@ class Run:
         try:
             if hold:
                 gevent.sleep(hold)
+            # From here on the tool may have had an effect.
             self._is_sent = True
             self._started = time.monotonic()
-            limit = gevent.Timeout.start_new(self._call.seconds)
-            try:
+            result = None
+            with gevent.Timeout(self._call.seconds, False):
                 result = result_of_run(self.tool, self._arguments, self._call)
-            except gevent.Timeout as expired:
-                if expired is not limit:
-                    raise
-                result = timed_out(self._call.seconds)
-            finally:
-                limit.close()
-            self._arrive(result)
+            self._arrive(result or Result.timed_out(self._call.seconds))
+        except gevent.GreenletExit:
+            # Break the cycle greenlet -> exception -> traceback -> this frame -> greenlet.
+            return
         finally:
             self._runner.running.discard(self)
 
@@ -172,7 +156,7 @@ class TurnCalls:
     """The calls of one turn, message by message; must be closed, which lets go of those that still run."""
 
     def __init__(
-        self, runner: Runner, tools: Mapping[str, Tool], caller: Caller, said: int, record: TurnRecord
+        self, runner: ToolRunner, tools: Mapping[str, Tool], caller: Caller, said: int, record: TurnRecord
     ) -> None:
         self.names: list[str] = []
         self.seconds = 0.0
@@ -220,7 +204,9 @@ class TurnCalls:
         self.seconds += time.monotonic() - self._began
         results = [one.result if isinstance(one, Run) else one for one in self._now]
         self._now = []
-        return [shortened(result.text) for result in results if result is not None]
+        # Half a character, which JSON may hold as an escape, can't go upstream.
+        texts = [result.text.encode("utf-8", "replace").decode() for result in results if result is not None]
+        return [Result.of(text).text for text in texts]
 
     def end(self, characters: int) -> None:
         """Run what was to run after the answer, of which so many characters are spoken."""
@@ -285,7 +271,7 @@ class TurnCalls:
 
     def _refused(self, tool: Tool | None, reason: str) -> Result:
         log_end(self._record.id, tool, "refused", None, 0.0)
-        return failed(reason)
+        return Result.failed(reason)
 
 
 def result_of_run(tool: Tool, arguments: Arguments, call: Call) -> Result:
@@ -294,24 +280,8 @@ def result_of_run(tool: Tool, arguments: Arguments, call: Call) -> Result:
     if isinstance(result, Failure):
         # Its words may quote the arguments.
         log.error("tool_failed", name=tool.name, fault=type(result.error).__name__)
-        return failed("the tool failed")
+        return Result.failed("the tool failed")
     return result
-
-
-def failed(reason: str) -> Result:
-    """Return the result that tells the model of a failure."""
-    return Result.failed(reason)
-
-
-def timed_out(seconds: float) -> Result:
-    """Return the result of a call that took too long."""
-    return Result.timed_out(round(seconds, 1))
-
-
-def shortened(text: str) -> str:
-    """Return a result as the model gets it: cut, and without characters that no JSON may hold."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAX_RESULT_CHARACTERS else text[:MAX_RESULT_CHARACTERS] + CUT_MARK
 
 
 def log_end(request_id: str, tool: Tool | None, ended: Ended, status: int | None, seconds: float) -> None:

@@ -255,6 +255,7 @@ class UpstreamRouter:
 
     def spend_retry(self) -> bool:
         """Take a retry from the budget; see `Upstream.spend_retry`."""
+        # One budget for all repeats, whoever decides on them: an upstream that fails is not flooded.
         return self._retry_budget.spend()
 
     def _open_stream(

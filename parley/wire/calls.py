@@ -11,8 +11,6 @@ Pieces belong together by their `index`. Many gateways give index 0 to every cal
 shows by its id and its name, or by a second object of arguments behind a whole one.
 """
 
-import dataclasses
-import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -23,90 +21,14 @@ from parley.wire.chunks import Choice, ChunkView
 from parley.wire.content import is_thought, words_in
 from parley.wire.endings import is_withheld
 from parley.wire.heard import HeardDetector
+from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field
 from parley.wire.upstream_json import encode
+from parley.wire.usage import usage_of
 
 CUT_REASONS = frozenset({"length", "max_tokens", "model_length"})
 """Finish reasons, in small letters, of answers that were cut: their calls may be cut, too."""
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "extra_content")
 """Fields beside the content that some upstreams want back within the turn."""
-NO_NAME = "unnamed"
-"""Stands for the name of a call that has none, in what goes back to the model."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CalledTool:
-    """A call of a tool of ours. `arguments` is None where they are no JSON object, for the reason `fault`.
-
-    `message` is the call as an entry of the assistant message's `tool_calls`.
-    """
-
-    id: str
-    name: str
-    arguments: dict[str, Any] | None
-    fault: str
-    message: Mapping[str, Any] = dataclasses.field(repr=False)
-
-
-class PartialCall:
-    """A call as it is put together; `is_ours` is None until its name is known."""
-
-    def __init__(self) -> None:
-        self.is_ours: bool | None = None
-        # Index for the caller; None as long as the upstream's own is right.
-        self.number: int | None = None
-        self.held: list[bytes] = []
-        self.announced_id = ""
-        self._gathered: dict[str, Any] = {}
-
-    @property
-    def id(self) -> str:
-        """The call's id; empty if it has none."""
-        call_id = self._gathered.get("id")
-        return call_id if isinstance(call_id, str) else ""
-
-    @property
-    def name(self) -> str:
-        """The tool's name; empty until it is known."""
-        function = self._gathered.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        return name if isinstance(name, str) else ""
-
-    @property
-    def written(self) -> str:
-        """The arguments as text, as far as they have come."""
-        function = assembly.settled(self._gathered.get("function"))
-        return str(function.get("arguments") or "") if isinstance(function, dict) else ""
-
-    def add(self, piece: Mapping[str, Any]) -> None:
-        """Add a piece; arguments that are no text become JSON."""
-        piece = assembly.without_number(piece)
-        if isinstance(function := piece.get("function"), dict):
-            function = dict(function)
-            if not isinstance(arguments := function.get("arguments"), str | None):
-                function["arguments"] = encode(arguments).decode()
-            piece = {**piece, "function": function}
-        # A first name or id that is empty must not stand in the way of the true one.
-        assembly.merge(self._gathered, piece)
-
-    def called(self, taken: set[str]) -> CalledTool:
-        """Return the whole call under an id that is not among `taken`, which it joins."""
-        written = self.written
-        arguments, fault = decoded(written)
-        if fault and written.startswith("{}"):
-            # Some gateways write an empty object ahead of the pieces.
-            written = written.removeprefix("{}")
-            arguments, fault = decoded(written)
-        call_id = self.id if self.id and self.id not in taken else f"call_{os.urandom(12).hex()}"
-        taken.add(call_id)
-        name = self.name or NO_NAME
-        # Strict servers refuse a conversation with arguments that are no JSON object.
-        if fault or not written.lstrip().startswith("{"):
-            written = encode(arguments or {}).decode()
-        gathered = assembly.settled(self._gathered)
-        function = {**(gathered.get("function") or {}), "name": name, "arguments": written}
-        others = {key: value for key, value in gathered.items() if key not in ("id", "type", "function")}
-        message = {"id": call_id, "type": "function", "function": function, **others}
-        return CalledTool(call_id, name, arguments, fault, message)
 
 
 class Calls:
@@ -168,6 +90,7 @@ class Calls:
         pieces = choice.fields.get("tool_calls")
         if pieces:
             payload, choice, released = self._sort(payload, choice, pieces if isinstance(pieces, list) else [pieces])
+        # Behind the calls, because one chunk may hold a call and the end.
         if choice.ends:
             payload, choice = self._end(payload, choice)
         if not says_more(choice.fields):
@@ -224,7 +147,10 @@ class Calls:
         remaining = {name: value for name, value in choice.fields.items() if name != "tool_calls"}
         if kept:
             remaining["tool_calls"] = [pieces[position] for position, _ in kept]
-        return with_calls(payload, kept), msgspec.structs.replace(choice, delta=remaining), released
+        choice = msgspec.structs.replace(choice, delta=remaining)
+        # Of a piece of ours not even an empty delta leaves, but perhaps the role.
+        is_empty = not (says_more(remaining) or choice.ends) and ("role" not in remaining or self.passed)
+        return b"" if is_empty else with_calls(payload, kept), choice, released
 
     def _take_piece(self, piece: dict[str, Any]) -> PartialCall:
         """Return the call that a piece belongs to, with the piece added."""
@@ -271,6 +197,7 @@ class Calls:
     def _put_aside(self, payload: bytes) -> list[bytes]:
         """Return a chunk that says nothing if something has left already; else keep it."""
         if self._has_ended:
+            # The usage, as a rule: it leaves with the end, or not at all.
             self._ending.append(payload)
         elif self.passed:
             return [payload]
@@ -304,48 +231,11 @@ def says_more(fields: Mapping[str, Any], than: str = "") -> bool:
     return any(value and name not in ("role", than) for name, value in fields.items())
 
 
-def begins_another(call: PartialCall, piece: Mapping[str, Any], call_id: str, name: str) -> bool:
-    """Return true if a piece under a call's index begins another call."""
-    is_other_id = bool(call_id and call.id and call_id != call.id)
-    if not name:
-        # A further id alone proves nothing: some servers invent one for each piece. The name behind it tells.
-        call.announced_id = call_id if is_other_id else call.announced_id
-        return False
-    if not call.name:
-        return False
-    if is_other_id or call.announced_id or name != call.name:
-        return True
-    # The name in every piece, or a second call of one tool: only behind whole arguments.
-    brings = text_field(piece.get("function"), "arguments") or isinstance(piece["function"].get("arguments"), dict)
-    return bool(brings) and call.written.strip() != "" and not decoded(call.written)[1]
-
-
-def text_field(value: Any, name: str) -> str:
-    """Return a field of an object if it is a text; else an empty one."""
-    field = value.get(name) if isinstance(value, dict) else None
-    return field if isinstance(field, str) else ""
-
-
 def entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tool calls of a whole message."""
     calls = message.get("tool_calls")
     calls = calls if isinstance(calls, list) else [calls]
     return [call for call in calls if isinstance(call, dict)]
-
-
-def decoded(written: str) -> tuple[dict[str, Any] | None, str]:
-    """Return arguments as an object, or None and the reason why they are none. Nothing at all is an empty object."""
-    value: Any = written
-    try:
-        # Twice: some gateways write the object as a text.
-        for _ in range(2):
-            if isinstance(value, str):
-                value = upstream_json.decode(value.encode("utf-8", "surrogatepass")) if value.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        return None, str(fault) if isinstance(fault, msgspec.DecodeError) else "they are no JSON"
-    if value is None:
-        return {}, ""
-    return (value, "") if isinstance(value, dict) else (None, "expected an object")
 
 
 def with_choice(payload: bytes, fields: Mapping[str, Any]) -> bytes:
@@ -379,25 +269,3 @@ def renumbered(piece: msgspec.Raw, number: int | None) -> Any:
     if number is None:
         return piece
     return {**msgspec.json.decode(piece, type=dict[str, msgspec.Raw]), "index": number}
-
-
-class _Usage(msgspec.Struct):
-    usage: Any = None
-
-
-def usage_of(payload: bytes) -> dict[str, Any] | None:
-    """Return the usage that a chunk or a completion tells, if it tells one."""
-    try:
-        usage = msgspec.json.decode(payload, type=_Usage).usage
-    except msgspec.DecodeError:
-        return None
-    return usage if isinstance(usage, dict) else None
-
-
-def added(before: Any, usage: Any) -> Any:
-    """Return two usages as one: whole numbers at the same path are added up, of all else the last counts."""
-    if isinstance(before, dict) and isinstance(usage, dict):
-        return {**before, **{name: added(before.get(name), value) for name, value in usage.items()}}
-    if isinstance(before, int) and isinstance(usage, int) and not isinstance(usage, bool):
-        return before + usage
-    return before if usage is None else usage

@@ -37,7 +37,7 @@ def caller_of(chat: ChatRequest) -> Caller:
     private = {name: value for name, value in body.items() if name not in OPENAI_FIELDS and is_scalar(value)}
     variables = body.get("template_variables")
     return Caller(
-        first_name(body.get("session_id"), query.get("session_id"), chat.origin.session),
+        first_name(*chat.sessions),
         first_name(body.get("turn_id")),
         first_name(*users),
         MappingProxyType({**{name: value for name, value in query.items() if is_scalar(value)}, **private}),

@@ -133,6 +133,11 @@ class ChatRequest:
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
+    def sessions(self) -> tuple[Any, ...]:
+        """What may name the session: the body, the query, the header."""
+        return self.body.get("session_id"), self.origin.query.get("session_id"), self.origin.session
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, at least one message, as it came."""
         messages: list[dict[str, Any]] = self.body["messages"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-import scripted_tools
+import tool_folder
 from exchange import AUDIO, CHAT, RAG
 from fake_upstream import (
     DONE,
@@ -34,7 +34,7 @@ from fake_upstream import (
     whole,
 )
 from leaving import SOON, leave, streams
-from running_server import RunningServer, hooked, payloads, post, receive_until, running_server
+from running_server import RunningServer, payloads, post, receive_until, running_server
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -95,14 +95,15 @@ def shop(tool_server: FakeUpstream) -> Iterator[FakeUpstream]:
 
 @pytest.fixture(scope="module")
 def with_tools(tool_server: FakeUpstream, upstream_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Servers with the scripted tools, by their further settings."""
+    """Servers with a folder of tools, by their further settings."""
+    folder = tmp_path_factory.mktemp("tools")
+    tool_folder.write(folder, tool_server.base_url)
     running: dict[frozenset[tuple[str, str]], Any] = {}
 
     def server(**settings: str) -> RunningServer:
         key = frozenset(settings.items())
         if key not in running:
-            argv = hooked(tmp_path_factory.mktemp("hook"), scripted_tools.code(tool_server.base_url))
-            manager = running_server({"LLM_BASE_URL": upstream_url, **SETTINGS, **settings}, argv=argv)
+            manager = running_server({"LLM_BASE_URL": upstream_url, "TOOLS_DIR": str(folder), **SETTINGS, **settings})
             running[key] = manager, manager.__enter__()
         return running[key][1]
 
@@ -166,6 +167,13 @@ class Told:
         assert self.payloads.count(DONE) == 1 and self.payloads[-1] == DONE
 
 
+def order_of(call: Call) -> str:
+    """The order that a tool's server was asked for; empty where none was named."""
+    if call.method == "POST":
+        return str(call.json.get("order_id", ""))
+    return call.path.partition("order_id=")[2]
+
+
 def results(call: Call) -> list[Any]:
     """The results of tools in a request upstream."""
     return [message["content"] for message in call.json["messages"] if message["role"] == "tool"]
@@ -183,7 +191,7 @@ def test_a_hidden_call_leaves_only_the_second_answer(
 
     assert told.payloads == [*second, DONE] and b"order_status" not in told.content
     first, after = upstream.calls
-    assert [tool["function"]["name"] for tool in first.json["tools"]][0] == "order_status"
+    assert first.json["tools"][0]["function"]["name"] == "order_status"
     assert after.json["tools"] == first.json["tools"]
     assert after.json["messages"][:-2] == first.json["messages"]
     assert after.json["messages"][-2:] == [
@@ -191,7 +199,7 @@ def test_a_hidden_call_leaves_only_the_second_answer(
         {"role": "tool", "tool_call_id": "call_0", "content": SHIPPED.decode()},
     ]
     (asked,) = shop.calls
-    assert (asked.method, asked.path.rpartition("/")[2]) == ("GET", "A-1042")
+    assert (asked.method, order_of(asked)) == ("GET", "A-1042")
     assert (told.end["passes"], told.end["tools"], told.end["fillers"]) == (2, "order_status", 0)
     assert told.end["outcome"] == "ok" and told.end["tool_ms"] > 0
     (line,) = told.ends_of_tools()
@@ -281,7 +289,7 @@ def test_calls_run_at_once_and_answer_in_order(
     server: RunningServer, upstream: FakeUpstream, shop: FakeUpstream
 ) -> None:
     def one(call: Call) -> list[Step]:
-        order = call.path.rpartition("/")[2]
+        order = order_of(call)
         return [0.6 - 0.2 * int(order), *whole(encode({"order": order}))]
 
     shop.script = one
@@ -337,7 +345,7 @@ def test_odd_calls_are_understood(
     told = Told(server)
 
     assert told.text == FRIDAY and len(upstream.calls) == 2
-    assert sorted(call.path.rpartition("/")[2] for call in shop.calls) == orders
+    assert sorted(order_of(call) for call in shop.calls) == orders
     exchange = upstream.calls[1].json["messages"][-1 - len(orders) :]
     ids = [call["id"] for call in exchange[0]["tool_calls"]]
     assert len(set(ids)) == len(orders) and [message["tool_call_id"] for message in exchange[1:]] == ids
@@ -465,7 +473,7 @@ def test_a_caller_who_leaves_in_time_has_caused_nothing(
         server.wait_for_end("leaver-hold")
     upstream.enqueue(called(piece(0, "reserve", '{"order_id":"kept"}', "a")), answer(FRIDAY))
     assert Told(server).text == FRIDAY
-    assert [call.path.rpartition("/")[2] for call in shop.calls] == ["kept"]
+    assert [order_of(call) for call in shop.calls] == ["kept"]
 
 
 @pytest.mark.row("TL-13")
@@ -564,7 +572,7 @@ def test_a_hidden_pass_that_breaks_is_asked_once_more(
     told = Told(server)
 
     assert told.text == FRIDAY and told.end["passes"] == 3 and len(upstream.calls) == 4
-    assert [call.path.rpartition("/")[2] for call in shop.calls] == ["first", "second"]
+    assert [order_of(call) for call in shop.calls] == ["first", "second"]
     upstream.enqueue(half, half)
     failed = Told(server)
     assert (failed.status, failed.end["outcome"]) == (502, "error_before")
@@ -769,8 +777,9 @@ def test_a_stop_lets_a_booking_end(
 ) -> None:
     shop.script = [1.5, *whole(b"{}")]
     upstream.script = called(piece(0, "book", "{}", "a"))
-    argv = hooked(tmp_path, scripted_tools.code(tool_server.base_url))
-    with running_server({"LLM_BASE_URL": upstream_url, "GRACEFUL_TIMEOUT": "8"}, argv=argv) as server:
+    tool_folder.write(tmp_path, tool_server.base_url)
+    settings = {"LLM_BASE_URL": upstream_url, "GRACEFUL_TIMEOUT": "8", "TOOLS_DIR": str(tmp_path)}
+    with running_server(settings) as server:
         with server.connect() as connection:
             connection.sendall(post(CHAT, WHERE))
             shop.wait_for_calls(1)
