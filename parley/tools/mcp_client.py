@@ -77,10 +77,12 @@ class Server:
         """Keep the list up to date, for ever. To be run in a greenlet."""
         retry = FIRST_RETRY_SECONDS
         while True:
-            if self.refresh():
-                retry, wait = FIRST_RETRY_SECONDS, self._life
-            else:
-                retry, wait = min(2 * retry, LAST_RETRY_SECONDS), retry
+            retry, wait = min(2 * retry, LAST_RETRY_SECONDS), retry
+            try:
+                if self.refresh():
+                    retry, wait = FIRST_RETRY_SECONDS, self._life
+            except Exception:  # noqa: BLE001 - the boundary: a list that could not be read must not be the last one
+                log.exception("mcp_refresh_failed")
             if self._wake.wait(wait):
                 gevent.sleep(SETTLE_SECONDS)
                 self._wake.clear()

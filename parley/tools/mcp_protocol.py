@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from parley.tools.tool import UNREACHABLE, Arguments, Result
+from parley.wire import upstream_json
 
 STATELESS_VERSION = "2026-07-28"
 SESSION_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -69,7 +70,8 @@ class Session:
             meta = {f"io.modelcontextprotocol/{name}": value for name, value in zip(names, values, strict=True)}
             params = {**params, "_meta": meta}
         id = {} if number is None else {"id": number}
-        return msgspec.json.encode({"jsonrpc": "2.0", **id, "method": method, "params": params})
+        # A model's arguments may hold half of a surrogate pair.
+        return upstream_json.encode({"jsonrpc": "2.0", **id, "method": method, "params": params})
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def messages_in(payload: bytes) -> list[dict[str, Any]]:
             # Servers are strangers: whatever can be read of their JSON is.
             text = payload.decode("utf-8-sig", "replace")
             value = json.loads(text, strict=False, parse_constant=lambda _name: None)
-            value = msgspec.json.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError, msgspec.DecodeError):
         return []
     return [message for message in (value if isinstance(value, list) else [value]) if isinstance(message, dict)]

@@ -231,6 +231,26 @@ def test_waits_between_tries_double_up_to_a_minute(made: Made, monkeypatch: pyte
     assert waits == [5, 10, 20, 40, 60, 60, 300, 5]
 
 
+def test_a_fault_of_ours_does_not_end_the_lists(
+    fake: FakeMcp, made: Made, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_client, "FIRST_RETRY_SECONDS", 0.05)
+    server = made(fake.url)
+    outcomes = iter([ValueError("odd"), []])
+
+    def entries() -> list[Any]:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(server, "entries", entries)
+    with structlog.testing.capture_logs() as logs:
+        server.warm()
+        eventually(lambda: server.state == "ok")
+    assert [line["event"] for line in logs] == ["mcp_refresh_failed", "mcp_tools_listed"]
+
+
 @pytest.mark.row("MC-02")
 def test_the_last_list_stays_while_a_server_is_down(made: Made) -> None:
     port = free_port()
@@ -410,6 +430,14 @@ def test_a_call_gives_what_the_server_says(fake: FakeMcp, made: Made) -> None:
     (echo,) = listed(made(fake.url))
 
     assert run(echo, text="two left") == Result("two left", "ok", 200)
+
+
+def test_arguments_are_sent_whatever_they_hold(fake: FakeMcp, made: Made) -> None:
+    (echo,) = listed(made(fake.url))
+    fake.scripts["tools/call"] = lambda asked: sent(answer(asked, text("fine")))
+
+    assert run(echo, text="\ud83d", more=[10**30, None, {"é": 1.5}]).text == "fine"
+    assert fake.of("tools/call")[0].params["arguments"] == {"text": "\ud83d", "more": [10**30, None, {"é": 1.5}]}
 
 
 def test_a_call_needs_no_list_before_it_is_repeated(fake: FakeMcp, made: Made) -> None:
