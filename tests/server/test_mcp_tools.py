@@ -41,6 +41,8 @@ def with_mcp(upstream_url: str, mcp_port: int, tmp_path_factory: pytest.TempPath
     }
     with running_server(env) as server:
         yield server
+        # What goes on in the background does not keep the server.
+        assert server.stop() == 0
 
 
 @pytest.fixture

@@ -209,6 +209,32 @@ def test_a_server_that_is_down_at_the_start_is_offered_later(
     assert [line["event"] for line in logs] == ["mcp_server_down", "mcp_tools_listed"]
 
 
+def test_the_first_list_is_waited_for(fake: FakeMcp, made: Made) -> None:
+    fake.scripts["server/discover"] = lambda asked: [0.1, *sent(answer(asked, {"supportedVersions": ["2026-07-28"]}))]
+    server = made(fake.url)
+    server.warm()
+
+    assert [one.name for one in server.tools()] == ["echo"]
+
+
+@pytest.mark.row("MC-02")
+def test_the_first_list_is_not_waited_for_long(fake: FakeMcp, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_client, "FIRST_LIST_SECONDS", 0.1)
+    fake.scripts["server/discover"] = lambda _: [HANG]
+    server = made(fake.url)
+    server.warm()
+
+    assert (server.tools(), server.state) == ([], "starting")
+
+
+def test_a_server_that_floods_its_list_is_bounded(fake: FakeMcp, made: Made) -> None:
+    bad = [tool(f"bad-{number}", inputSchema={"type": "array"}) for number in range(300)]
+    fake.tools = [*bad, *(tool(f"tool-{number}") for number in range(1_200))]
+    with structlog.testing.capture_logs() as logs:
+        assert len(listed(made(fake.url))) == 700
+    assert len(logs) == 20 + 1
+
+
 @pytest.mark.row("MC-02")
 def test_waits_between_tries_double_up_to_a_minute(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     server = made("http://127.0.0.1:1/mcp")
