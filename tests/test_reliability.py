@@ -31,6 +31,7 @@ OWNED = {
     *(f"RD-{number:02}" for number in range(1, 6)),
     *(f"RE-{number:02}" for number in range(1, 12)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
+    *(f"TL-{number:02}" for number in (10, 17, 18, 21, 22, 25)),
     *(f"MC-{number:02}" for number in range(1, 5)),
 }
 

@@ -251,6 +251,10 @@ def schema_of(arguments: type[msgspec.Struct], texts: dict[str, str], signature:
         raise BadTool(f"has a hint that can't be used: {exc}") from exc
     schema: dict[str, Any] = components.pop(arguments.__name__)
     schema.pop("title", None)
+    # Some providers take an enum only with its type.
+    for part in (*schema["properties"].values(), *components.values()):
+        if all(isinstance(choice, str) for choice in part.get("enum", [0])):
+            part.setdefault("type", "string")
     for name, parameter in schema["properties"].items():
         default = signature.parameters[name].default
         if default is not inspect.Parameter.empty:
