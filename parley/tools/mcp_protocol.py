@@ -28,6 +28,13 @@ UNKNOWN_SESSION_CODES = (-32000, -32001, -32600, UNSUPPORTED_VERSION)
 """Codes with which servers turn away a request whose session, or form, they don't know, beside status 400."""
 FAILED = "the tool failed"
 """The error of a tool that says nothing."""
+HINTS = {
+    401: ": look at `headers`",
+    403: ": look at `headers`",
+    404: ": look at the path of `endpoint`",
+    405: ": look at the path of `endpoint`; the older transport (HTTP+SSE) is not spoken",
+}
+"""What the operator may do about a status."""
 MAX_NAME_CHARACTERS = 64
 LIST_LIFE_SECONDS, SHORTEST_LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300.0, 30.0, 3600.0
 """Seconds for which a list serves where the server names no time, and the limits on what it names."""
@@ -305,6 +312,8 @@ def refusal_of(reply: Reply) -> str:
     message = reply.error.get("message")
     if isinstance(message, str) and message:
         return f"the server refuses: HTTP {reply.status}, {message:.200}"
+    if reply.status >= 400:
+        return f"the server answers HTTP {reply.status}{HINTS.get(reply.status, '')}"
     return f"the server's answer is none of MCP's: HTTP {reply.status}"
 
 

@@ -110,7 +110,11 @@ class Tool:
     @property
     def definition(self) -> dict[str, Any]:
         """The tool as an entry of a request's `tools`."""
-        function: dict[str, Any] = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        function: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
         if self.strict:
             function["strict"] = True
         return {"type": "function", "function": function}

@@ -404,14 +404,17 @@ def test_a_lost_session_is_begun_anew_for_a_list(made: Made) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (whole(b"denied", 401, {"content-type": "text/plain"}), "HTTP 401"),
-        (whole(b"denied", 403), "HTTP 403"),
+        (whole(b"denied", 401, {"content-type": "text/plain"}), "answers HTTP 401: look at `headers`"),
+        (whole(b"denied", 403), "HTTP 403: look at `headers`"),
+        (whole(b"", 404), "HTTP 404: look at the path"),
+        (whole(b"", 405), "HTTP 405: look at the path of `endpoint`; the older transport"),
+        (whole(b"", 500), "HTTP 500"),
         (whole(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}', 400), "HTTP 400, no"),
         (whole(b"<html>", 200, {"content-type": "text/html"}), "none of MCP's: HTTP 200"),
         (whole(b"", 307, {"location": "/mcp/"}), "the endpoint redirects to http://127.0.0.1"),
         ([close], "closed the connection"),
     ],
-    ids=["401", "403", "400", "page", "redirect", "closed"],
+    ids=["401", "403", "404", "405", "500", "400", "page", "redirect", "closed"],
 )
 def test_a_server_that_refuses_is_down_and_logged_once(fake: FakeMcp, made: Made, script: Script, reason: str) -> None:
     fake.http.script = script
