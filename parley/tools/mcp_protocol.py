@@ -34,7 +34,7 @@ HINTS = {
     404: ": look at the path of `endpoint`",
     405: ": look at the path of `endpoint`; the older transport (HTTP+SSE) is not spoken",
 }
-"""What the operator may do about a status."""
+"""Advice to the operator behind a status."""
 MAX_NAME_CHARACTERS = 64
 LIST_LIFE_SECONDS, SHORTEST_LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300.0, 30.0, 3600.0
 """Seconds for which a list serves where the server names no time, and the limits on what it names."""
