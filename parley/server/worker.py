@@ -52,7 +52,8 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
         super().run()
         if self.services.tools:
             self.services.tools.finish(self.last_call - time.monotonic())
-        self.services.toolbox.close()
+        if self.services.toolbox:
+            self.services.toolbox.close()
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""
