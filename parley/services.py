@@ -9,7 +9,8 @@ import random
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -33,9 +34,7 @@ from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthe
 from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
-from parley.tools import mcp_client
 from parley.tools.running import ToolRunner
-from parley.tools.toolbox import Toolbox
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -44,6 +43,9 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
+if TYPE_CHECKING:
+    from parley.tools.toolbox import Toolbox
+
 NO_HOOKS = (
     "gunicorn.conf.py was not read: changed files are not noticed, no embedded model is started, calls are cut at the "
     "stop, a log reader that stalls stops calls, and gunicorn's control socket is open; "
@@ -51,6 +53,8 @@ NO_HOOKS = (
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
 
+DEFAULT_TOOLS_DIR = "tools"
+"""Folder of the tools that nobody misses where it is not there."""
 Look = TypeVar("Look")
 
 
@@ -70,15 +74,8 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
-        self.toolbox = Toolbox(
-            settings.tools_dir,
-            environment(),
-            connect_timeout=settings.connect_timeout,
-            poll=settings.kb_poll,
-            look=self._look_in_thread,
-            connect_mcp=mcp_client.Server,
-            hide=logs.hide,
-        )
+        # None where there is no folder of tools: nothing of them is asked for then.
+        self.toolbox = self._toolbox()
         self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
@@ -139,8 +136,31 @@ class Services:
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
 
+    def _toolbox(self) -> "Toolbox | None":
+        """Return the tools of `TOOLS_DIR`, which nothing has read yet; None without the folder."""
+        settings = self.settings
+        if not settings.tools_dir.is_dir():
+            return None
+        # perf: saves 20 ms (a start without tools)
+        from parley.tools import mcp_client
+        from parley.tools.toolbox import Toolbox
+
+        return Toolbox(
+            settings.tools_dir,
+            environment(),
+            connect_timeout=settings.connect_timeout,
+            poll=settings.kb_poll,
+            look=self._look_in_thread,
+            connect_mcp=mcp_client.Server,
+            hide=logs.hide,
+        )
+
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
+        if self.toolbox is None:
+            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
+                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
+            return
         self.toolbox.warm()
         if self.settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"

@@ -6,7 +6,7 @@ Exit codes: 0 for success, 1 if a fault was found or a call failed, 2 if the com
 import json
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import Blueprint
@@ -14,7 +14,10 @@ from flask import Blueprint
 from blueprints.web import services
 from parley.telemetry import logs
 from parley.tools.tool import Call, Tool
-from parley.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    # At run time only where there are tools.
+    from parley.tools.toolbox import Toolbox
 
 bp = Blueprint("tools_cli", __name__, cli_group="tools")
 
@@ -56,18 +59,18 @@ def call(name: str, arguments: str, session: str, fields: str) -> None:
     sys.exit(0 if result.outcome == "ok" else 1)
 
 
-def loaded() -> tuple[Toolbox, list[str]]:
+def loaded() -> "tuple[Toolbox, list[str]]":
     """Return the tools of TOOLS_DIR, and the faults of their files, in which case there are none."""
     settings = services().settings
     # Only the result is wanted here.
     logs.configure("error", "text", settings.secrets)
-    if not settings.tools_dir.is_dir():
-        raise click.ClickException(f"there is no folder {settings.tools_dir} (TOOLS_DIR), so there are no tools")
     toolbox = services().toolbox
+    if toolbox is None:
+        raise click.ClickException(f"there is no folder {settings.tools_dir} (TOOLS_DIR), so there are no tools")
     return toolbox, [f"{settings.tools_dir}/{fault}" for fault in toolbox.load()]
 
 
-def ready() -> Toolbox:
+def ready() -> "Toolbox":
     """Return the tools of TOOLS_DIR, those of MCP servers included. Raises ClickException for a fault."""
     toolbox, faults = loaded()
     if faults:
@@ -77,7 +80,7 @@ def ready() -> Toolbox:
     return toolbox
 
 
-def find(toolbox: Toolbox, name: str) -> Tool:
+def find(toolbox: "Toolbox", name: str) -> Tool:
     """Return a tool by its name. Raises BadParameter."""
     named = {tool.name: tool for tool in toolbox.tools()}
     if name not in named:

@@ -61,7 +61,7 @@ class _Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 class _Function(_Closed, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern=f"^{NAME}$")]
     description: Annotated[str, msgspec.Meta(min_length=1)]
-    parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, Any] = {}
     strict: bool = False
 
 
@@ -218,12 +218,14 @@ class _Reader:
         return HttpTool(
             function.name,
             function.description,
-            function.parameters,
+            # Complete, as OpenAI's API wants it.
+            {"type": "object", "properties": {}, **function.parameters},
             server.method,
             url,
             headers,
             body,
             Behaviour(server.timeout_ms, **extras_of(tool)),
+            function.strict,
         )
 
     def mcp_server(self, entry: Any, path: JsonPath) -> McpServer | None:

@@ -38,6 +38,7 @@ class HttpTool:
     headers: Mapping[str, Template] = field(repr=False)
     body: BodyTemplate | None
     behaviour: Behaviour
+    strict: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def tool_of(definition: HttpTool, pool: ConnectionPool, redactor: Redactor) -> T
         after=behaviour.after,
         cancels=is_get if behaviour.cancel is None else behaviour.cancel,
         read_only=is_get,
+        strict=definition.strict,
     )
 
 

@@ -1,4 +1,4 @@
-"""Tools that are Python functions of the operator's: the decorator `tool`, schemas from hints, calls.
+"""Tools that are Python functions of the operator's: schemas from hints, calls. The decorator is in `decorator.py`.
 
 A file of `TOOLS_DIR` is run once. Of what it defines only decorated functions are tools; what can't be a tool is a
 fault with its file and line.
@@ -24,11 +24,10 @@ import sys
 import time
 import traceback
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import gevent
 import msgspec
@@ -36,6 +35,7 @@ from gevent.threadpool import ThreadPool
 
 from parley.concurrency import run_in_thread, thread_pool
 from parley.telemetry.logs import log
+from parley.tools.decorator import MARK, Options, ToolError
 from parley.tools.definitions import NAME
 from parley.tools.tool import Arguments, Call, Result, Tool
 
@@ -43,59 +43,7 @@ THREADS = 16
 """Threads for tools with `thread=True`, at most."""
 CLOSE_SECONDS = 0.05
 """Seconds before the end of a call's time from which on a timeout counts as its end."""
-MARK = "__parley_tool__"
-"""Attribute of a decorated function that holds its `Options`."""
 _PARAMETER_LINE = re.compile(r"\s*(\w+)\s*:\s+(\S.*)")
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class ToolError(Exception):
-    """Raised by a tool to tell the model, in these words, why it can't do what it was asked to."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The arguments of `tool`; see docs/tools.md."""
-
-    name: str | None = None
-    waiting: Sequence[str] = ()
-    timeout: float | None = None
-    thread: bool = False
-    interruptable: bool | None = None
-    reuse_s: float = 0
-    hold_ms: int = 0
-    after: bool = False
-    cancel: bool = True
-
-
-@typing.overload
-def tool(function: Function, /) -> Function: ...
-
-
-@typing.overload
-def tool(
-    *,
-    name: str | None = None,
-    waiting: Sequence[str] = (),
-    timeout: float | None = None,
-    thread: bool = False,
-    interruptable: bool | None = None,
-    reuse_s: float = 0,
-    hold_ms: int = 0,
-    after: bool = False,
-    cancel: bool = True,
-) -> Callable[[Function], Function]: ...
-
-
-def tool(function: Any = None, /, **options: Any) -> Any:
-    """Mark a function as a tool; it stays callable as it is."""
-    chosen = Options(**options)
-
-    def mark(marked: Function) -> Function:
-        setattr(marked, MARK, chosen)
-        return marked
-
-    return mark if function is None else mark(function)
 
 
 class BadTool(Exception):

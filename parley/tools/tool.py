@@ -88,7 +88,8 @@ class Tool:
     a greenlet of its own, which is killed when the time is over or, with `cancels`, when the caller interrupts.
     `reuse_seconds` is how long a result serves equal calls of one session, `hold_ms` the time before anything is sent,
     `waiting` the phrases said while it runs (empty: the general ones), `interruptable` what the platform is told with
-    them. A tool with `after` runs when the answer has been spoken.
+    them. A tool with `after` runs when the answer has been spoken. `strict` is passed on to providers that can hold a
+    model to the schema.
     """
 
     name: str
@@ -104,9 +105,16 @@ class Tool:
     after: bool = False
     cancels: bool = False
     read_only: bool = False
+    strict: bool = False
 
     @property
     def definition(self) -> dict[str, Any]:
         """The tool as an entry of a request's `tools`."""
-        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        function: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+        if self.strict:
+            function["strict"] = True
         return {"type": "function", "function": function}

@@ -144,7 +144,7 @@ class Toolbox:
         self._fingerprint = fingerprint_of(self._folder, names)
         # Python files stay as they were run first, whatever has become of them.
         if not is_first:
-            names = sorted([*(name for name in names if name.endswith(".json")), *self._python])
+            names = sorted([*(name for name in names if not name.endswith(".py")), *self._python])
         files = [self._read(name) for name in names]
         faults = [fault for file in files for fault in file.faults]
         faults += clashes(files)
@@ -286,7 +286,7 @@ def tool_files(folder: Path) -> list[str]:
     Raises OSError.
     """
     names = [name for name in shown_names(folder) if not name.startswith("_")]
-    return [name for name in names if name.endswith((".json", ".py"))]
+    return [name for name in names if name.endswith(".py") or name.lower().endswith(".json")]
 
 
 def look_at(folder: Path) -> Fingerprint:

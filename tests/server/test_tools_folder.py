@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import time
 import uuid
@@ -261,6 +262,22 @@ def test_faults_stop_the_start_with_all_of_them_listed(upstream_url: str, tmp_pa
     ]
 
 
+@pytest.mark.row("TL-22")
+def test_a_reload_with_a_fault_keeps_the_old_workers(upstream: FakeUpstream, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(PYTHON)
+    env = {"LLM_BASE_URL": upstream.base_url, "TOOLS_DIR": str(tmp_path), "KB_POLL": "0"}
+    with running_server(env) as server:
+        (tmp_path / "b.py").write_text("raise ValueError('not yet')\n")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: '"reload_failed"' in server.output())
+        assert "b.py:1: ValueError: not yet" in server.output()
+        assert told(server, upstream, "slot", {"day": "x"}) == '{"day":"x","guests":2}'
+        (tmp_path / "b.py").write_text(PYTHON.replace("def slot", "def table").replace("def block", "def wait"))
+        server.signal(signal.SIGHUP)
+        # The old worker accepts for a moment more.
+        wait_until(lambda: told(server, upstream, "table", {"day": "x"}) == '{"day":"x","guests":2}')
+
+
 def test_an_open_server_warns_of_tools_that_change_something(server: RunningServer) -> None:
     (line,) = (json.loads(line) for line in server.lines() if '"open_tools"' in line)
     assert line["tools"] == "book, block, slot" and "API_KEYS is not set" in line["fault"]
@@ -275,3 +292,4 @@ def test_without_tools_the_upstream_is_asked_as_ever(upstream: FakeUpstream, tmp
         assert "tools" not in upstream.calls[-1].json
         assert "tools" not in requests.get(f"{server.url}/ready", timeout=10).json()["details"]
         assert "tools_loaded" not in server.output() and "open_tools" not in server.output()
+        assert ("tools_missing" in server.output()) is not made

@@ -73,6 +73,12 @@ def test_the_form_of_agora_is_read_with_our_keys(file: Path) -> None:
     assert not any(secret in repr(read_file) for secret in ENVIRON.values())
 
 
+def test_a_schema_is_completed_and_strict_is_passed_on(file: Path) -> None:
+    (one,) = of(file, [tool(function_strict=True, function_parameters={"required": []})]).tools
+    assert isinstance(one, HttpTool) and one.strict
+    assert one.parameters == {"type": "object", "properties": {}, "required": []}
+
+
 @pytest.mark.parametrize("allowed", [["*"], ["a", "*"], None])
 def test_a_star_allows_all_tools(file: Path, allowed: list[str] | None) -> None:
     entry = {"name": "s", "endpoint": "http://h/mcp", "allowed_tools": allowed}

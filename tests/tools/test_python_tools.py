@@ -1,6 +1,5 @@
 """Python functions as tools: their schema, what a call gives them, and what the model is told."""
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -271,12 +270,3 @@ def test_only_what_a_file_itself_decorates_is_its_tool(file: Path) -> None:
     code = "def plain(x: int): pass\n@tool\ndef f():\n    '''D.'''\n    return HOURS\ng = f\n"
     tool = only(file, "from _table import HOURS, theirs\n" + code)
     assert tool.name == "f" and run(tool) == "at nine"
-
-
-def test_a_decorated_function_stays_a_function(file: Path) -> None:
-    @python_tools.tool(reuse_s=5)
-    def double(x: int) -> int:
-        """Double."""
-        return 2 * x
-
-    assert double(2) == 4 and threading.current_thread() is threading.main_thread()

@@ -1,5 +1,7 @@
 """Tools as requests hold them, and results as models are told."""
 
+import dataclasses
+
 from parley.tools.tool import MAX_RESULT_CHARACTERS, Call, Result, Tool
 
 
@@ -10,6 +12,7 @@ def test_a_definition_is_an_entry_of_a_request() -> None:
         "type": "function",
         "function": {"name": "opening_hours", "description": "Opening hours of a day.", "parameters": parameters},
     }
+    assert dataclasses.replace(tool, strict=True).definition["function"]["strict"] is True
     assert not tool.cancels and not tool.read_only and tool.timeout is None
 
 

@@ -92,7 +92,7 @@ def test_without_a_folder_there_are_no_tools(folder: Path, boxes: Any) -> None:
 def test_files_give_their_tools_in_the_order_of_their_names(folder: Path, boxes: Any) -> None:
     write(folder, "b.json", http_tool("zebra"), http_tool("ant"))
     (folder / "a.py").write_text(FUNCTION.format(name="opening"))
-    (folder / "c.json").write_text(json.dumps([http_tool("bare_list")]))
+    (folder / "c.JSON").write_text(json.dumps([http_tool("bare_list")]))
     for passed_over in ("_helpers.py", ".hidden.json", "README.md"):
         (folder / passed_over).write_text("nothing to run )")
     box = boxes(folder)
