@@ -35,7 +35,6 @@ from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
 from parley.tools.running import ToolRunner
-from parley.tools.tool import NoTools
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -75,6 +74,7 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
+        # None where there is no folder of tools: nothing of them is asked for then.
         self.toolbox = self._toolbox()
         self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         self.draining = False
@@ -136,11 +136,11 @@ class Services:
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
 
-    def _toolbox(self) -> "Toolbox | NoTools":
-        """Return the tools of `TOOLS_DIR`, which nothing has read yet."""
+    def _toolbox(self) -> "Toolbox | None":
+        """Return the tools of `TOOLS_DIR`, which nothing has read yet; None without the folder."""
         settings = self.settings
         if not settings.tools_dir.is_dir():
-            return NoTools()
+            return None
         # perf: saves 20 ms (a start without tools)
         from parley.tools import mcp_client
         from parley.tools.toolbox import Toolbox
@@ -157,8 +157,10 @@ class Services:
 
     def warm_tools(self) -> None:
         """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
-        if isinstance(self.toolbox, NoTools) and self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
-            log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
+        if self.toolbox is None:
+            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
+                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
+            return
         self.toolbox.warm()
         if self.settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"

@@ -1,13 +1,9 @@
-"""The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
+"""The texts of docs/settings.md: what each setting does and when to change it, by group.
 
 Only these sentences are written here; all else comes from the settings table (`parley/settings.py`).
 """
 
-import dataclasses
-import textwrap
 from typing import NamedTuple
-
-from parley.settings import Settings
 
 
 class Advice(NamedTuple):
@@ -24,30 +20,6 @@ class Group(NamedTuple):
     about: str
     settings: dict[str, Advice]
 
-
-HEADER = """\
-# Settings
-
-<!-- Made by `make settings` from parley/settings.py and blueprints/cli/settings_page.py. -->
-
-Parley reads each setting from the environment, and from the file `.env` in the working folder where the environment
-does not set it. An empty value counts as unset. A bad value stops the start with one line that names the variable and
-the form that it accepts. [.env.example](../.env.example) lists all variables, commented out.
-
-Settings are read once, in gunicorn's master: restart the server after a change. A reload (SIGHUP) keeps the old values.
-A first deployment needs `LLM_API_KEY` and `API_KEYS`; every other default works."""
-
-FOOTER = """\
-## Variables that are not Parley's
-
-| variable | read by | effect |
-|---|---|---|
-| `PORT` | gunicorn | Listen on all addresses at this port. Without it gunicorn listens on 127.0.0.1:8000. |
-| `WEB_CONCURRENCY` | gunicorn | Number of workers, 1 by default: [deploying.md](deploying.md#several-workers). |
-| `GUNICORN_CMD_ARGS` | gunicorn | Further options, such as `--bind`. |
-| `FORWARDED_ALLOW_IPS` | gunicorn | Proxies that may say that the caller used HTTPS. |
-| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Parley's HTTP client | Proxy for connections to upstreams. |
-| `SSL_CERT_FILE` | OpenSSL | Certificate authorities that are trusted for upstreams. |"""
 
 GROUPS = (
     Group(
@@ -398,24 +370,3 @@ README_SETTINGS = (
     "FALLBACK_TEXT",
 )
 """The settings that a first deployment may want to set, in the order of the table in README.md."""
-
-
-def page() -> str:
-    """Return docs/settings.md."""
-    rows = {field.name.upper(): field for field in dataclasses.fields(Settings)}
-    parts = [HEADER]
-    for group in GROUPS:
-        parts += [f"## {group.title}", group.about]
-        for name, advice in group.settings.items():
-            row = rows[name].metadata
-            aliases = ", ".join(f"`{alias}`" for alias in row["aliases"])
-            default = row["shown"] or (f"`{row['default']}`" if row["default"] else "unset")
-            facts = [
-                f"- Default: {default}.",
-                f"- Accepts {row['kind'].accepted}.",
-                *([f"- Also read from {aliases}."] if aliases else []),
-            ]
-            # A line break inside a link, a URL or a hyphenated name would change what the page shows.
-            text = textwrap.fill(f"{advice.effect} {advice.when}", 120, break_long_words=False, break_on_hyphens=False)
-            parts += [f"### `{name}`", text, "\n".join(facts)]
-    return "\n\n".join([*parts, FOOTER])

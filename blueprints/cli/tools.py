@@ -13,7 +13,7 @@ from flask import Blueprint
 
 from blueprints.web import services
 from parley.telemetry import logs
-from parley.tools.tool import Call, NoTools, Tool
+from parley.tools.tool import Call, Tool
 
 if TYPE_CHECKING:
     # At run time only where there are tools.
@@ -65,7 +65,7 @@ def loaded() -> "tuple[Toolbox, list[str]]":
     # Only the result is wanted here.
     logs.configure("error", "text", settings.secrets)
     toolbox = services().toolbox
-    if isinstance(toolbox, NoTools):
+    if toolbox is None:
         raise click.ClickException(f"there is no folder {settings.tools_dir} (TOOLS_DIR), so there are no tools")
     return toolbox, [f"{settings.tools_dir}/{fault}" for fault in toolbox.load()]
 

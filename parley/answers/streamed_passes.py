@@ -106,6 +106,7 @@ class StreamedPasses(ToolTurn):
         with contextlib.closing(answer):
             for batch in answer:
                 if batch is SILENCE:
+                    # Before any tool has run an error is still an HTTP status: no comment may begin the response.
                     yield SILENCE if is_first else self._in_silence()
                     continue
                 leaving = [left for payload in batch for left in self._leaving(payload, calls, own)]

@@ -25,6 +25,8 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
     None where one answer is not enough, where the request forbids tools or uses the older `functions`, and for the
     embedded model, which knows none. A tool that the request brings itself is the request's.
     """
+    if services.toolbox is None:
+        return {}
     offered, body = services.toolbox.tools(), chat.body
     if not offered or services.settings.tool_passes < 2 or services.upstream.prompt_form == "extractive":
         return {}

@@ -41,6 +41,7 @@ class WholePasses(ToolTurn):
                     self._calls.end(sum(map(len, self._said)))
                     return self._joined(body, calls)
                 called = self._begin_calls(calls)
+                # Nothing can be sent before the end, so that nobody acts in between.
                 while not self._calls.wait(self._tick):
                     pass
                 self._tell_results(called)
@@ -51,6 +52,7 @@ class WholePasses(ToolTurn):
         """Return the last pass's body with what the earlier ones said and used, and without calls of ours."""
         usage = added(self._usage, calls.usage)
         said = [text for text in self._said[:-1] if text]
+        # Most answers go on byte for byte.
         if usage and usage != calls.usage:
             body = chunks.with_field(body, "usage", usage)
         if not said and not calls.kept:
@@ -62,6 +64,7 @@ class WholePasses(ToolTurn):
             message["tool_calls"] = msgspec.Raw(upstream_json.encode(calls.others))
         elif calls.kept:
             message.pop("tool_calls", None)
+        # Parts are left to those who wrote them.
         content = upstream_json.decode(bytes(message.get("content", b"null")))
         if said and (content is None or isinstance(content, str)):
             message["content"] = msgspec.Raw(upstream_json.encode(joined([*said, content or ""])))

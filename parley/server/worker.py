@@ -51,7 +51,8 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
         """Serve until the stop; then let the calls of tools end for which no turn waits any more."""
         super().run()
         self.services.tool_runner.finish(self.last_call - time.monotonic())
-        self.services.toolbox.close()
+        if self.services.toolbox:
+            self.services.toolbox.close()
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""

@@ -45,7 +45,7 @@ LEAST_SECONDS = 0.1
 PROMISED = '{"ok":true,"when":"after your next words"}'
 """Result that the model gets for an `after` tool."""
 Ended = Literal["ok", "error", "timeout", "unreachable", "cancelled", "detached", "reused", "refused"]
-"""How a call ended, in its log line and the metrics."""
+"""Ending of a call, in its log line and the metrics."""
 
 
 class ToolRunner:

@@ -1,7 +1,7 @@
 """Tools and their results, wherever they run: in a service, in an MCP server, or in this process."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -118,23 +118,3 @@ class Tool:
         if self.strict:
             function["strict"] = True
         return {"type": "function", "function": function}
-
-
-class NoTools:
-    """The tools of a server without a folder of them; it stands for a `Toolbox`, which is not even loaded then."""
-
-    writing: Sequence[str] = ()
-
-    def tools(self) -> Sequence[Tool]:
-        """Return no tools."""
-        return ()
-
-    def details(self) -> dict[str, Any]:
-        """Return nothing to tell."""
-        return {}
-
-    def warm(self) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""

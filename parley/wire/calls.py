@@ -72,6 +72,7 @@ class Calls:
     @property
     def are_to_be_run(self) -> bool:
         """True if the answer consists of calls of ours, beside what was said, and is whole."""
+        # The end of a call may be missing, too.
         is_cut = self._reason.lower() in CUT_REASONS or is_withheld(self._reason)
         return bool(self.kept) and not self.dropped and not is_cut
 
@@ -87,6 +88,7 @@ class Calls:
         choice = view.choices[0]
         self._gather(choice.fields)
         released: list[bytes] = []
+        # Of the first choice alone: with more than one no tools of ours are offered.
         pieces = choice.fields.get("tool_calls")
         if pieces:
             payload, choice, released = self._sort(payload, choice, pieces if isinstance(pieces, list) else [pieces])
@@ -118,6 +120,7 @@ class Calls:
         self._gather(message)
         self._reason = reason if isinstance(reason, str) else ""
         for piece in entries(message):
+            # Each entry is a call, whatever its id and index.
             call = PartialCall()
             call.add(piece)
             call.is_ours = self._is_ours(call.name)
@@ -184,6 +187,7 @@ class Calls:
     def _end(self, payload: bytes, choice: Choice) -> tuple[bytes, Choice]:
         """Note the end; return what leaves of its chunk now: nothing of a bare end, all but the end beside calls."""
         self._reason = self._reason or choice.reason
+        # Some servers write a finish reason on every chunk: one with words leaves as it came.
         if not says_more(choice.fields):
             self._has_ended = True
             self._ending.append(payload)

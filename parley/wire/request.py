@@ -134,7 +134,7 @@ class ChatRequest:
 
     @property
     def sessions(self) -> tuple[Any, ...]:
-        """What may name the session: the body, the query, the header."""
+        """Values that may name the session: of the body, the query, the header."""
         return self.body.get("session_id"), self.origin.query.get("session_id"), self.origin.session
 
     @property
