@@ -211,6 +211,7 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         (request.view_args or {}).get("kb", ""),
+        request.headers.get("x-session-id", ""),
     )
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):

@@ -41,7 +41,9 @@ EXTENSION_FIELDS = frozenset(
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own top-level fields: no upstream knows them, and strict ones answer 400."""
-OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
+OUR_FIELDS = frozenset(
+    {"asset", "filters", "include_citations", "kb", "rag", "session_id", "template_variables", "waiting"}
+)
 """Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
@@ -68,7 +70,7 @@ class Origin:
 
     `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
     `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` is the knowledge base that the
-    path names, if it names one.
+    path names, if it names one. `session` is the caller's X-Session-Id.
     """
 
     request_id: str
@@ -77,6 +79,7 @@ class Origin:
     token: str | None = dataclasses.field(default=None, repr=False)
     traceparent: str | None = None
     kb: str = ""
+    session: str = dataclasses.field(default="", repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +131,11 @@ class ChatRequest:
     def wants_usage(self) -> bool:
         """True if the tokens used are wanted at the end of the stream."""
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
+
+    @property
+    def sessions(self) -> tuple[Any, ...]:
+        """Values that may name the session: of the body, the query, the header."""
+        return self.body.get("session_id"), self.origin.query.get("session_id"), self.origin.session
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -202,6 +210,23 @@ class ChatRequest:
                 messages[index] = {**messages[index], "content": content}
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
+
+    def with_tools(
+        self, definitions: Sequence[Mapping[str, Any]], exchange: Sequence[Mapping[str, Any]], choice: str | None
+    ) -> "ChatRequest":
+        """Return the request with further tools behind its own, and with messages behind its own.
+
+        `choice` replaces `tool_choice`; None leaves it.
+        """
+        body = {
+            **self.body,
+            "messages": [*self.messages, *exchange],
+            # Always in one order: an upstream's prompt cache holds the tools, too.
+            "tools": [*(self.body.get("tools") or ()), *definitions],
+        }
+        if choice is not None:
+            body["tool_choice"] = choice
+        return dataclasses.replace(self, body=body)
 
     def held_back(self, forward: frozenset[str]) -> set[str]:
         """Return the names of the fields that do not go upstream."""
