@@ -148,6 +148,12 @@ class Settings:
         "off",
         "Maximum milliseconds for the model to rewrite a follow-up as a question of its own before the search.",
     )
+    rag_fallback: str = row(
+        types.choice("off", "quote"),
+        "off",
+        "What /rag says where the upstream fails before its first word: `off` (the error, or `FALLBACK_TEXT`), or "
+        "`quote` (the sentences of the knowledge that answer the question, if there are any).",
+    )
     rag_min_coverage: float = row(
         types.SHARE, "0.33", "Minimum coverage of a question by the best passage for an answer by words alone."
     )

@@ -179,11 +179,17 @@ def _score_words(found: Sequence[_Candidate], query: Query, language: Language, 
     best = max(candidate.hit.score for candidate in found) or 1
     asks_figure = _asks_figure(query, language)
     for candidate in found:
+        # A passage of 20 KB has two hundred sentences.
         breathe()
-        own = _stems(candidate.compared, language)
-        candidate.words = (len(own & asked) + BEFORE_SHARE * len(own & before)) / total
+        texts = (candidate.compared, candidate.said)
+        shares = [
+            (len(own & asked) + BEFORE_SHARE * len(own & before)) / total
+            for own in (_stems(text, language) for text in texts)
+        ]
+        candidate.words = shares[0]
         bonus = FIGURE_BONUS if asks_figure and _holds_figure(candidate.said, language) else 0.0
-        candidate.score = WORDS_SHARE * candidate.words + PASSAGE_SHARE * candidate.hit.score / best + bonus
+        # A title's words count for all sentences alike: those of the sentence itself tell it from the others.
+        candidate.score = WORDS_SHARE * sum(shares) / 2 + PASSAGE_SHARE * candidate.hit.score / best + bonus
 
 
 def _score_meanings(found: Sequence[_Candidate], query: Query, language: Language, encode: Encode) -> list[_Candidate]:
@@ -194,6 +200,7 @@ def _score_meanings(found: Sequence[_Candidate], query: Query, language: Languag
         both = f"{query.before} {query.text}"
         # "And on Sundays?" means little by itself, "and how much is that?" nothing.
         turns = [query.text, both] if _analyzer(language).content(terms.words(query.text)) else [both]
+    # In one call, because each may wait for a thread or for an API.
     rows = encode([*turns, *(candidate.compared for candidate in likeliest)])
     asked, rows = rows[: len(turns)], rows[len(turns) :]
     alone = rows @ asked.T
@@ -212,6 +219,7 @@ def _score_meanings(found: Sequence[_Candidate], query: Query, language: Languag
 def _decide(best: _Candidate, least: float, sure: float) -> tuple[bool, bool]:
     """Return whether the best sentence is quoted, and whether it is without a doubt what was asked for."""
     coverage = best.hit.parts.get("coverage", 0.0)
+    # Without an encoder the search itself has refused what shares too little with the passage.
     if best.cosine is None:
         return best.words > 0 or coverage >= MIN_COVERAGE_ALONE, best.words >= SURE_WORDS
     return (
@@ -252,6 +260,7 @@ def _refers_back(said: str, language: Language) -> bool:
 def _asks_figure(query: Query, language: Language) -> bool:
     """Return True if a question asks for a number, a price or a time."""
     text = folded(f"{query.before} {query.text}")
+    # A script without spaces has no ends of words.
     if not language.stemmer:
         return any(phrase in text for phrase in language.asks_figure)
     words = f" {' '.join(intent.split(text))} "

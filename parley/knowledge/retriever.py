@@ -7,19 +7,23 @@ A failure here costs the answer its context, never the answer.
     loaded     the bases are refreshed every `poll` seconds
 """
 
+import contextlib
+import functools
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
-from parley.concurrency import SILENCE, Silence
+from parley.concurrency import SILENCE, Silence, checkpoint
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
+from parley.knowledge.quoting import Quote, quote
+from parley.knowledge.semantic import EncoderFailed, SemanticIndex
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -118,6 +122,22 @@ class Retriever:
         limit = most_excerpts * MORE_THAN_WANTED
         result = yield from self.search_telling(kb, query, limit, record, notify_after)
         return Grounding.of(result, most_excerpts)
+
+    def quote(self, kb: str, query: Query, hits: Sequence[Hit]) -> Quote | None:
+        """Return the sentences of a search's hits that answer its query, or None. Never raises."""
+        with gevent.Timeout(self._timeout, False):
+            try:
+                built = self.bases.get(kb).index
+                asked = built.folded(query)
+                find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
+                if isinstance(built, SemanticIndex) and built.ready:
+                    floors = built.encoder.calibration
+                    with contextlib.suppress(EncoderFailed):
+                        return find(built.encoder.query, least=floors.min_quoted, sure=floors.sure_quoted)
+                return find()
+            except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without a quote
+                log.exception("quote_failed")
+        return None
 
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
         """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""
