@@ -186,7 +186,7 @@ GROUPS = (
                 "delays each follow-up by the model's time, and costs tokens.",
             ),
             "RAG_FALLBACK": Advice(
-                "With `quote`, /rag answers with the sentences of the passages that answer the question, word for word, "
+                "With `quote`, /rag says the sentences of the passages that answer the question, word for word, "
                 "where the upstream fails before its first word: callers still hear the opening hours.",
                 "Set it to `quote` if a short answer out of your files is better than an error or an apology. Where "
                 "nothing fits, the failure ends as without it.",
