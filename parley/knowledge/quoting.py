@@ -28,7 +28,7 @@ MAX_ENCODED = 16
 """Most sentences that are encoded for one question; of more, those that score best by their words."""
 REFINED = 3
 """Best sentences that are encoded once more, with the sentence before each: it often names the subject."""
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 25_000
 """Characters of a passage that are looked at. One that the index has cut is far shorter, unless it has no spaces."""
 JOINED_WORDS = 60
 """Most words of two sentences that are quoted because both answer: more is tiring to hear."""
@@ -40,7 +40,7 @@ BEFORE_SHARE = 0.5
 """Weight of a word of the turns before, against one of the question."""
 MIN_COSINE, SURE_COSINE = 0.38, 0.50
 """Cosine to the question from which on a sentence is quoted, and without a doubt: of the embedded English encoder."""
-MIN_COVERAGE = 0.75
+MIN_COVERAGE = 0.65
 """Coverage from which on a sentence is quoted whatever its cosine: a misheard word means nothing to an encoder."""
 SURE_COVERAGE = 0.95
 """Coverage from which on such a quote is not introduced by a doubt."""
@@ -110,7 +110,7 @@ def quote(
     found = [candidate for hit in hits[:PASSAGES] for candidate in _candidates(hit, language, breathe)]
     if not found:
         return None
-    _score_words(found, query, language, breathe)
+    _score_words(found, query, language, breathe, alone=encode is None)
     if encode is not None:
         found = _score_meanings(found, query, language, encode)
     best = max(found, key=lambda candidate: candidate.score)
@@ -171,25 +171,31 @@ def _candidates(hit: Hit, language: Language, breathe: Callable[[], None]) -> It
         lead = lead if lead.endswith(_COLONS) else ""
 
 
-def _score_words(found: Sequence[_Candidate], query: Query, language: Language, breathe: Callable[[], None]) -> None:
-    """Set each sentence's share of the question's words, and its score by everything but its meaning."""
+def _score_words(
+    found: Sequence[_Candidate], query: Query, language: Language, breathe: Callable[[], None], *, alone: bool
+) -> None:
+    """Set each sentence's share of the question's words, and its score by everything but its meaning.
+
+    `alone` is true if nothing else will tell the sentences of a passage apart.
+    """
     asked = _stems(query.text, language)
     before = _stems(query.before, language) - asked
     total = len(asked) + BEFORE_SHARE * len(before) or 1
+
+    def share(text: str) -> float:
+        own = _stems(text, language)
+        return (len(own & asked) + BEFORE_SHARE * len(own & before)) / total
+
     best = max(candidate.hit.score for candidate in found) or 1
     asks_figure = _asks_figure(query, language)
     for candidate in found:
         # A passage of 20 KB has two hundred sentences.
         breathe()
-        texts = (candidate.compared, candidate.said)
-        shares = [
-            (len(own & asked) + BEFORE_SHARE * len(own & before)) / total
-            for own in (_stems(text, language) for text in texts)
-        ]
-        candidate.words = shares[0]
+        candidate.words = share(candidate.compared)
+        # The words of a title count for all sentences of a passage alike.
+        words = (candidate.words + share(candidate.said)) / 2 if alone else candidate.words
         bonus = FIGURE_BONUS if asks_figure and _holds_figure(candidate.said, language) else 0.0
-        # A title's words count for all sentences alike: those of the sentence itself tell it from the others.
-        candidate.score = WORDS_SHARE * sum(shares) / 2 + PASSAGE_SHARE * candidate.hit.score / best + bonus
+        candidate.score = WORDS_SHARE * words + PASSAGE_SHARE * candidate.hit.score / best + bonus
 
 
 def _score_meanings(found: Sequence[_Candidate], query: Query, language: Language, encode: Encode) -> list[_Candidate]:

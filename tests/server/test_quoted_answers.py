@@ -83,6 +83,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.mark.row("RG-04")
 def test_without_a_model_rag_quotes_and_chat_is_not_configured(bare: RunningServer) -> None:
     answered = post(bare)
     assert said(answered) == TUNE_UP
@@ -197,6 +198,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield server
 
 
+@pytest.mark.row("RG-04")
 def test_beside_the_embedded_model_rag_quotes(demo: RunningServer) -> None:
     assert said(post(demo)) == TUNE_UP
     assert "there" in said(post(demo, path="/chat/completions"))
@@ -235,7 +237,7 @@ def quoting(first: FakeUpstream, quick_servers: Any) -> RunningServer:
     return server
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 @pytest.mark.parametrize("script", FAILING.values(), ids=list(FAILING))
 @pytest.mark.parametrize("waiting", ["off", "always"])
 def test_a_failing_upstream_is_replaced_by_the_quote(
@@ -253,7 +255,7 @@ def test_a_failing_upstream_is_replaced_by_the_quote(
     assert end["outcome"] == "spoken_fallback" and end["code"]
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 @pytest.mark.parametrize("status", [503, 401, 429])
 def test_a_failing_upstream_is_replaced_by_the_quote_in_one_piece(
     quoting: RunningServer, first: FakeUpstream, status: int
@@ -264,7 +266,7 @@ def test_a_failing_upstream_is_replaced_by_the_quote_in_one_piece(
     assert quoting.wait_for_end(response.headers["x-request-id"])["outcome"] == "spoken_fallback"
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 def test_an_upstream_that_answers_is_not_quoted_over(quoting: RunningServer, first: FakeUpstream) -> None:
     first.script = answer("Hello there")
     response = post(quoting, stream=True)
@@ -274,14 +276,14 @@ def test_an_upstream_that_answers_is_not_quoted_over(quoting: RunningServer, fir
     assert said(post(quoting)) == "Hello there"
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 def test_behind_the_first_word_nothing_is_quoted(quoting: RunningServer, first: FakeUpstream) -> None:
     first.script = [head(), event(chunk({"content": "Well, "})), close]
     text = post(quoting, stream=True).text
     assert "Well, " in text and TUNE_UP not in text and "[DONE]" not in text
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 @pytest.mark.parametrize(
     ("content", "path"),
     [("What is the capital of Mongolia?", RAG), ("How much is a tune-up?", "/chat/completions")],
@@ -294,7 +296,7 @@ def test_without_a_quote_the_failure_is_told(
     assert post(quoting, content, path, stream=True).status_code >= 500
 
 
-@pytest.mark.row("RG-05")
+@pytest.mark.row("RG-04")
 def test_a_refused_request_is_the_callers_to_mend(quoting: RunningServer, first: FakeUpstream) -> None:
     first.script = refusal(400, SAID_NOTHING)
     assert post(quoting, stream=True).status_code == 400
