@@ -2,8 +2,8 @@
 
     a real model                          the model
     the same, with RAG_FALLBACK=quote     the model; where it fails before its first word, the quote
-    the embedded demonstration model      the quote; small talk is the model's
-    no model at all                       the quote; a fixed phrase for small talk
+    the embedded demonstration model      the quote; to small talk a phrase
+    no model at all                       the same
 
 A quote is an answer that is complete at once, in one chunk. Which sentences it holds is decided in
 `parley/knowledge/quoting.py`.
@@ -85,7 +85,8 @@ def answerer(
     is_sure = quote is not None and quote.is_sure
     if query is None or found.is_small_talk or not (is_sure or _asks(chat, query, base)):
         reply = base.spoken_language.at_your_service or ENGLISH.at_your_service
-        return (upstream if services.has_model else Text(reply)), NOTHING
+        # Not the demonstration model: it takes seconds to answer "thanks, bye" with "thanks, bye".
+        return Text(reply), NOTHING
     if quote is None:
         # A search that failed says so in a comment of the stream.
         words = base.not_found or base.spoken_language.not_found or ENGLISH.not_found

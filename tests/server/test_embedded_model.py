@@ -52,7 +52,7 @@ def ready(server: RunningServer) -> int:
 
 
 def ask(server: RunningServer, path: str = "/chat/completions", **fields: Any) -> requests.Response:
-    return requests.post(server.url + path, json={"messages": SAID, "stream": True} | fields, timeout=20)
+    return requests.post(server.url + path, json={"messages": SAID, "stream": True, **fields}, timeout=20)
 
 
 def model_pid(server: RunningServer) -> int:
@@ -78,11 +78,9 @@ def logged(server: RunningServer, event: str) -> list[dict[str, Any]]:
     ("path", "fields"),
     [
         ("/chat/completions", {}),
-        # What asks something is quoted there, whether the model lives or not.
-        ("/rag/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello!"}]}),
         ("/chat/completions", {"stream": False}),
     ],
-    ids=["chat", "rag", "whole"],
+    ids=["chat", "whole"],
 )
 def test_a_call_waits_for_the_process_that_replaces_a_killed_one(
     server: RunningServer, path: str, fields: dict[str, Any]
