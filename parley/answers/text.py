@@ -111,14 +111,13 @@ def _lookup(query: Query, context: TurnContext, services: Services) -> tuple[str
 
 
 def _grounded_question(context: TurnContext, found: Grounding, services: Services) -> ChatRequest:
-    """Take the request; return it with the excerpts around its last user message, in the form that suits the model."""
+    """Take the request; return it with the excerpts around its last user message."""
     chat = _unphrased(context, services)
     if found.degraded or found.is_small_talk or services.quotes:
         # Nothing is known, not even that there is nothing to be found; or nothing was asked. The model is told nothing.
         return chat
     context.record.passages = len(found.citations)
-    form = prompt.FORMS[services.upstream.prompt_form]
-    framing = form(found.excerpts, services.knowledge.settings_of(chat.kb))
+    framing = prompt.reference(found.excerpts, services.knowledge.settings_of(chat.kb))
     return chat.with_context(framing.before, framing.after)
 
 

@@ -24,7 +24,7 @@ from parley.languages.language import folded
 
 PASSAGES = 2
 """Best passages whose sentences are compared with the question."""
-MAX_ENCODED = 16
+MAX_ENCODED = 12
 """Most sentences that are encoded for one question; of more, those that score best by their words."""
 REFINED = 3
 """Best sentences that are encoded once more, with the sentence before each: it often names the subject."""
@@ -131,6 +131,7 @@ _UNFINISHED = re.compile(
     r"(?<![^\W\d])(?:[^\W\d]|approx|ca|tel|ext|str|nr|no|bzw|inkl|incl|exkl|evtl|ggf|vgl|vs|prof|av|avda|sra?|dott|min|max)\.$",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _ORDINAL = re.compile(r"(?<!\d)\d{1,2}\.$")
 
 
@@ -147,7 +148,8 @@ def _sentences(text: str, language: Language, breathe: Callable[[], None]) -> li
             found[-1] += f" {said}"
         else:
             found.append(said)
-        goes_on = bool(_UNFINISHED.search(said) or (language.code == "de" and _ORDINAL.search(said)))
+        last = said.rpartition(" ")[2]
+        goes_on = bool(_UNFINISHED.search(last) or (language.code == "de" and _ORDINAL.search(last)))
     return found
 
 
@@ -159,9 +161,10 @@ def _candidates(hit: Hit, language: Language, breathe: Callable[[], None]) -> It
     title = " ".join(hit.passage.title.split())
     passage = _sentences(hit.passage.text[:MAX_CHARACTERS], language, breathe)
     leads = [said.endswith((*_QUESTION_MARKS, *_COLONS)) for said in passage]
+    are_all = all(leads)
     lead = ""
     for place, said in enumerate(passage):
-        if leads[place] and not all(leads):
+        if leads[place] and not are_all:
             lead = said
             continue
         heading = f"{title}. " if title else ""
@@ -275,7 +278,7 @@ def _asks_figure(query: Query, language: Language) -> bool:
 
 def _holds_figure(said: str, language: Language) -> bool:
     """Return True if a sentence holds a number, in digits or as a word."""
-    return any(character.isdigit() for character in said) or not _number_words(language).isdisjoint(intent.split(said))
+    return bool(_DIGIT.search(said)) or not _number_words(language).isdisjoint(intent.split(said))
 
 
 @functools.cache

@@ -82,9 +82,7 @@ def test_the_operator_names_further_hosts(trusted: str, host: str, own: bool) ->
         ("http://own.example", "own.example:8000", False),
     ],
 )
-def test_a_name_not_bound_to_this_server_may_have_led_here(
-    origin: str | None, host: str, rebound: bool
-) -> None:
+def test_a_name_not_bound_to_this_server_may_have_led_here(origin: str | None, host: str, rebound: bool) -> None:
     assert is_rebound(origin, host, ("own.example",)) is rebound
 
 

@@ -59,7 +59,7 @@ def test_a_sentence_of_the_same_meaning_is_quoted() -> None:
     assert said("my bike", hit(text), encode=Encoder(bicycles="bike"), least=0.2) == ("Bicycles stand under a roof.",)
 
 
-def test_below_the_floor_nothing_is_quoted_and_a_little_above_it_with_doubt() -> None:
+def test_near_the_floor_a_quote_is_doubted() -> None:
     encode, hits = Encoder(), [hit("Cats sleep all day. Dogs bark.")]
     assert quote("dogs bark", hits, encode, least=0.9, sure=0.9) is not None
     assert quote("the moon", hits, encode) is None
@@ -123,7 +123,7 @@ def test_chinese_is_quoted_and_joined_without_spaces() -> None:
     assert two.spoken(CHINESE) == f"{CHINESE.may_help}我们九点营业。星期天休息。"
 
 
-def test_of_a_long_passage_few_sentences_are_encoded_and_the_loop_runs_on() -> None:
+def test_of_a_long_passage_few_sentences_are_encoded() -> None:
     text = " ".join(f"Sentence number {number} tells of dragons." for number in range(450)) + " Pads cost 12 dollars."
     encode, breaths = Encoder(), []
     started = time.thread_time()

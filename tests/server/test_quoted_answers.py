@@ -257,9 +257,7 @@ def test_a_failing_upstream_is_replaced_by_the_quote(
 
 @pytest.mark.row("RG-04")
 @pytest.mark.parametrize("status", [503, 401, 429])
-def test_a_failing_upstream_is_replaced_in_one_piece(
-    quoting: RunningServer, first: FakeUpstream, status: int
-) -> None:
+def test_a_failing_upstream_is_replaced_in_one_piece(quoting: RunningServer, first: FakeUpstream, status: int) -> None:
     first.script = refusal(status, SAID_NOTHING)
     response = post(quoting)
     assert said(response) == TUNE_UP and response.json()["citations"]
