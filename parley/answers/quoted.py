@@ -35,6 +35,9 @@ from parley.wire.request import ChatRequest
 NOTHING = Grounding((), (), ())
 """The grounding of an answer for which nothing was looked up, or in which nothing is quoted."""
 
+KNOWLEDGE = "knowledge"
+"""Name, in the log, of the upstream of an answer that no model has written."""
+
 
 class Answerer(Protocol):
     """Anything that answers as an upstream does."""
@@ -80,6 +83,7 @@ def answerer(
         if services.settings.rag_fallback == "off" or query is None or not found.hits:
             return upstream, found
         return QuoteBehind(upstream, functools.partial(_quoted, chat.kb, query, found, services)), found
+    record.upstream = KNOWLEDGE
     base = services.knowledge.settings_of(chat.kb)
     quote = services.knowledge.quote(chat.kb, query, found.hits) if query and found.hits else None
     is_sure = quote is not None and quote.is_sure
@@ -116,7 +120,6 @@ class Text:
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
     ) -> Batches:
         """Yield the words in one chunk, then the chunk that ends the answer."""
-        record.ttft_ms = record.elapsed_ms
         # Under a copy: whether a chunk of ours went before is told by the envelope of the answer.
         own = dataclasses.replace(envelope)
         yield [own.text(self.words, first=not envelope.used)]

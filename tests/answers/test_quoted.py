@@ -92,7 +92,7 @@ def test_a_quote_in_one_piece_has_its_citations(kb: Path) -> None:
     completion = json.loads(rag_json(turn, made(KnowledgeOnly(), kb)))
     assert completion["choices"][0]["message"]["content"] == "A new chain costs 35 dollars."
     assert completion["object"] == "chat.completion" and completion["citations"][0]["title"] == "Chain"
-    assert turn.record.passages == 1
+    assert (turn.record.passages, turn.record.upstream) == (1, "knowledge")
 
 
 def test_a_failure_before_the_first_word_is_replaced(kb: Path) -> None:
