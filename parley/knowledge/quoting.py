@@ -26,7 +26,7 @@ PASSAGES = 2
 """Best passages whose sentences are compared with the question."""
 MAX_ENCODED = 12
 """Most sentences that are encoded for one question; of more, those that score best by their words."""
-REFINED = 3
+REFINED = 4
 """Best sentences that are encoded once more, with the sentence before each: it often names the subject."""
 MAX_CHARACTERS = 25_000
 """Characters of a passage that are looked at. One that the index has cut is far shorter, unless it has no spaces."""
