@@ -22,7 +22,7 @@ from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
-from parley.knowledge.quoting import Quote, quote
+from parley.knowledge.quoting import Quote, VectorMemory, quote
 from parley.knowledge.semantic import EncoderFailed, SemanticIndex
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -82,6 +82,7 @@ class Retriever:
         self._poll = poll
         self._loaded = Event()
         self._is_warmed = False
+        self._sentences = VectorMemory()
 
     def warm(self) -> None:
         """Load the bases in a greenlet of their own, and refresh them from then on."""
@@ -132,11 +133,16 @@ class Retriever:
                 find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
                 if isinstance(built, SemanticIndex) and built.ready:
                     floors = built.encoder.calibration
+                    encode = built.encoder.query
+                    remembered = self._sentences.through(encode, built.encoder.name)
                     with contextlib.suppress(EncoderFailed):
-                        return find(built.encoder.query, least=floors.min_quoted, sure=floors.sure_quoted)
+                        return find(
+                            encode, encode_sentences=remembered, least=floors.min_quoted, sure=floors.sure_quoted
+                        )
                 return find()
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without a quote
                 log.exception("quote_failed")
+                self._sentences.clear()
         return None
 
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:

@@ -14,7 +14,7 @@ from parley.knowledge import minilm
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Query, build
 from parley.knowledge.postings import Floats
-from parley.knowledge.quoting import MAX_ENCODED, Quote, quote
+from parley.knowledge.quoting import MAX_ENCODED, MAX_REMEMBERED, Quote, VectorMemory, quote
 from parley.languages import ENGLISH, LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +131,33 @@ def test_of_a_long_passage_few_sentences_are_encoded() -> None:
     assert found and found.sentences[-1] == "Pads cost 12 dollars."
     assert time.thread_time() - started < 0.5 and len(breaths) > 450
     assert len(encode.encoded) <= MAX_ENCODED + 10
+
+
+def test_vectors_of_sentences_are_remembered() -> None:
+    encode, memory = Encoder(), VectorMemory()
+    remembered = memory.through(encode, "one")
+    hits = [hit("Cats sleep all day. Dogs bark at night.")]
+    found = [
+        quote("dogs bark", hits, encode, encode_sentences=remembered),
+        quote("dogs bark", hits, encode, encode_sentences=remembered),
+        quote("dogs bark", hits, encode),
+    ]
+    assert found[0] == found[1] == found[2]
+    assert encode.encoded.count("dogs bark") == 3 and encode.encoded.count("Dogs bark at night.") == 2
+    memory.clear()
+    assert remembered(["Dogs bark at night."]).shape == (1, 64)
+
+
+def test_the_memory_of_vectors_is_bounded_and_knows_its_encoder() -> None:
+    encode, other, memory = Encoder(), Encoder(), VectorMemory()
+    texts = [f"text {number}" for number in range(MAX_REMEMBERED + 5)]
+    for text in texts:
+        memory.through(encode, "one")([text])
+    memory.through(encode, "one")([texts[-1]])
+    assert len(encode.encoded) == len(texts)
+    memory.through(encode, "one")([texts[0]])
+    memory.through(other, "two")([texts[-1]])
+    assert len(encode.encoded) == len(texts) + 1 and other.encoded == [texts[-1]]
 
 
 TEXTS = st.lists(st.sampled_from([*"ab c.?!:\n-1", "。", "é", "中", "Dr.", "20. "]), max_size=60).map("".join)
