@@ -130,6 +130,14 @@ class Settings:
         "Waiting messages separated by `|`. No message is spoken twice in a row. A base's own (`base.json`) win.",
         shown="those of the knowledge base's language",
     )
+    interruptions: str = row(
+        types.choice("note", "off"), "note", "Whether the model gets a `note` of the words that a caller cut off."
+    )
+    speech_cleanup: str = row(
+        types.choice("off", "thoughts", "speech"),
+        "off",
+        "Taken out of the text of /chat and /rag: nothing, `thoughts`, or with `speech` all that a voice should not read.",
+    )
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
     )

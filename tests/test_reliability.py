@@ -30,6 +30,8 @@ OWNED = {
     *(f"RC-{number:02}" for number in range(1, 7)),
     *(f"RD-{number:02}" for number in range(1, 6)),
     *(f"RE-{number:02}" for number in range(1, 12)),
+    *("IT-01", "IT-02", "IT-03", "PF-06"),
+    *(f"SP-{number:02}" for number in range(1, 6)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
 }
 

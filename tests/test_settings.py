@@ -137,6 +137,8 @@ BAD = [
     ("API_KEYS", KEYS_FORM, [",", " , ,", "a b", "good,b\nad", "good,é"]),
     ("WAITING_MESSAGES", "phrases separated by |, without control characters", ["|", " | ", "\u3000|\u00a0"]),
     ("WAITING", WAITING_FORM, ["never", "-1", "60001", "1.5", "1e3", "٣", "100ms"]),
+    ("INTERRUPTIONS", "one of note, off", ["on", "notes"]),
+    ("SPEECH_CLEANUP", "one of off, thoughts, speech", ["on", "all"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
     ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),

@@ -14,6 +14,8 @@ MAX_MODEL_CHARACTERS = 256
 MAX_FILTERS = 16
 MAX_WAITING_MS = 60_000
 """Longest wait for a waiting message, in milliseconds."""
+CLEANUPS = ("off", "thoughts", "speech")
+"""Ways in which an answer's text is cleaned for a voice."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -32,6 +34,8 @@ _FORMS: Mapping[str, tuple[type, str]] = {
 def check(body: Mapping[str, Any]) -> None:
     """Check the fields of a request's body. Raises InvalidRequest whose `param` names the field."""
     model, modalities, waiting = body.get("model"), body.get("modalities"), body.get("waiting")
+    if body.get("speech_cleanup") not in (None, *CLEANUPS):
+        raise InvalidRequest(f"speech_cleanup must be one of {', '.join(CLEANUPS)}", param="speech_cleanup")
     if model is not None and not (
         # It goes into log lines and headers: no line breaks, no control characters.
         isinstance(model, str) and model.isprintable() and len(model) <= MAX_MODEL_CHARACTERS
