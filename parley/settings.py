@@ -136,7 +136,7 @@ class Settings:
     speech_cleanup: str = row(
         types.choice("off", "thoughts", "speech"),
         "off",
-        "Taken out of the text of /chat and /rag: nothing, `thoughts`, or with `speech` all that a voice should not read.",
+        "Taken out of the texts of /chat, /rag: nothing, `thoughts`, with `speech` all that a voice should not read.",
     )
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."

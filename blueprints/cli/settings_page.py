@@ -108,16 +108,13 @@ GROUPS = (
                 "that were held back.",
             ),
             "INTERRUPTIONS": Advice(
-                "With `note`, an answer that the platform marks as interrupted (`metadata.interrupted`) ends in "
-                "a dash for the model, and the caller's next words begin with a note of what was not heard.",
-                "Set it to `off` if your system prompt or your model has a way of its own to deal with interruptions.",
+                "With `note`, the model is told what was not heard of an answer that the platform marks as cut off.",
+                "Set it to `off` if your system prompt deals with interruptions in a way of its own.",
             ),
             "SPEECH_CLEANUP": Advice(
-                "With `thoughts`, a model's thoughts and tool calls are taken out of the text of /chat and /rag; with "
-                "`speech` also what a voice should not read: [speech.md](speech.md). A request may override it with "
-                "the field `speech_cleanup`.",
-                "Set it to `speech` if your platform reads out asterisks, links or emoji. It is not needed on "
-                "`/audio`, nor for platforms that clean the text themselves.",
+                "Takes a model's `thoughts`, or with `speech` all that a voice should not read, out of the texts of "
+                "/chat and /rag: [speech.md](speech.md). A request may override it with `speech_cleanup` in its body.",
+                "Set it to `speech` if your platform reads out asterisks, links or emoji. `/audio` does not need it.",
             ),
             "FALLBACK_TEXT": Advice(
                 "Text that is sent in place of an error when the server or the upstream fails, and in place of an "

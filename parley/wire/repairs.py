@@ -73,15 +73,19 @@ class Repairs:
             numbers = self._calls.setdefault(key, ToolCalls()).numbers(pieces)
             if any(piece.get("index") is None for piece in pieces):
                 missing["tool_calls"] = numbers
-        if self._expects_tool_finish and choice.reason.lower() == "stop":
-            key = missing.get("index", choice.key)
-            if key in self._calls:
-                missing["finish_reason"] = "tool_calls"
+        if self.ends_wrongly(choice.reason, missing.get("index", choice.key)):
+            missing["finish_reason"] = "tool_calls"
         return missing
+
+    def ends_wrongly(self, reason: str, key: object) -> bool:
+        """Return True if a choice that called a tool ends with "stop"."""
+        # In any case: gateways pass on the reasons of other APIs.
+        return self._expects_tool_finish and key in self._calls and reason.lower() == "stop"
 
 
 def with_tool_finish(completion: bytes) -> bytes:
     """Return a whole answer whose choices with tool calls end with `tool_calls`, not with "stop"."""
+    # Nearly all answers are texts, and need not be decoded.
     if b"tool_calls" not in completion:
         return completion
     calling = [
@@ -89,6 +93,7 @@ def with_tool_finish(completion: bytes) -> bytes:
     ]
     if not any(calling):
         return completion
+    # As raw values: all else stays as it came.
     fields = upstream_json.fields(completion)
     choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
     for choice, calls in zip(choices, calling, strict=True):

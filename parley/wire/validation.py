@@ -34,8 +34,6 @@ _FORMS: Mapping[str, tuple[type, str]] = {
 def check(body: Mapping[str, Any]) -> None:
     """Check the fields of a request's body. Raises InvalidRequest whose `param` names the field."""
     model, modalities, waiting = body.get("model"), body.get("modalities"), body.get("waiting")
-    if body.get("speech_cleanup") not in (None, *CLEANUPS):
-        raise InvalidRequest(f"speech_cleanup must be one of {', '.join(CLEANUPS)}", param="speech_cleanup")
     if model is not None and not (
         # It goes into log lines and headers: no line breaks, no control characters.
         isinstance(model, str) and model.isprintable() and len(model) <= MAX_MODEL_CHARACTERS
@@ -46,6 +44,7 @@ def check(body: Mapping[str, Any]) -> None:
     for name, (kind, form) in _FORMS.items():
         if body.get(name) is not None and not isinstance(body[name], kind):
             raise InvalidRequest(f"{name} must be {form}", param=name)
+    check_cleanup(body.get("speech_cleanup"))
     _check_filters(body.get("filters"))
     if modalities is not None and not (
         isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
@@ -56,6 +55,13 @@ def check(body: Mapping[str, Any]) -> None:
     if waiting not in (None, "always", "off") and not is_number:
         form = f"always, off, or milliseconds from 0 to {MAX_WAITING_MS}"
         raise InvalidRequest(f"waiting must be {form}", param="waiting")
+
+
+def check_cleanup(cleanup: Any) -> None:
+    """Check the field `speech_cleanup`. Raises InvalidRequest."""
+    # A tuple, because the value may be of a type that has no hash.
+    if cleanup not in (None, *CLEANUPS):
+        raise InvalidRequest(f"speech_cleanup must be one of {', '.join(CLEANUPS)}", param="speech_cleanup")
 
 
 def _check_filters(filters: Any) -> None:
