@@ -19,7 +19,7 @@ class TurnRecord:
     upstream's first content that is heard, not thought. `reason` is what an upstream said of its last failure, or what
     its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
     the model, found in `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as
-    pictures.
+    pictures. `cleaned` is "some" or "all" where a part or all of an answer's text was taken out for a voice.
     """
 
     endpoint: str
@@ -39,6 +39,7 @@ class TurnRecord:
     first_ms: float | None = None
     ttft_ms: float | None = None
     unsaid: str | None = None
+    cleaned: str | None = None
     chunks: int = 0
     ms: float = 0.0
 
