@@ -153,6 +153,7 @@ class _StreamCleaner:
 
     def __init__(self, level: str) -> None:
         self._level = level
+        # By the choice's index and the field.
         self._texts: dict[tuple[object, str], _Text] = {}
         self._main = self._text(0, "content")
         self._had_text = self._has_text = False
@@ -161,7 +162,7 @@ class _StreamCleaner:
 
     @property
     def extent(self) -> str | None:
-        """How much of the text was taken out."""
+        """Extent of what was taken out, for the log line."""
         if not self._taken_out:
             return None
         return "some" if self._has_text or not self._had_text else "all"
@@ -192,6 +193,7 @@ class _StreamCleaner:
         if len(choices) != 1 or choices[0].index != 0 or choices[0].finish_reason is not None:
             return False
         delta, main = choices[0].delta, self._main
+        # Last, because the cleaner takes the text that it lets pass.
         if delta is None or not delta.content or not main.cleaner.skip(delta.content):
             return False
         if main.has_ended or delta.refusal is not None or delta.tool_calls is not None:

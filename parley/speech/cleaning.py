@@ -3,8 +3,8 @@
     text -> MarkupFilter -> gaps closed -> MarkdownFilter ("speech" only)
             thoughts, tool calls, code     Markdown, HTML, links, emoji
 
-The marks of thoughts are those of our own voice (`wire/thoughts.py`), save for ordinary words at the start of a line: to
-hold these back would delay answers that begin so.
+The marks of thoughts are those of our own voice (`wire/thoughts.py`), save for ordinary words at the start of a line:
+holding these back would delay answers.
 """
 
 import functools

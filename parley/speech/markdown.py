@@ -134,6 +134,7 @@ class MarkdownFilter(InlineMarkup):
         text = self._text
         if mark in _RULES and (taken := self.take_rule_start(mark, end)) is not None:
             return taken
+        # A row is marked by its first bar; what has none is prose.
         if mark == "|":
             self._at_line_start = False
             self._is_marked = self._is_row = self._takes_stop = self._at_cell = True
@@ -174,6 +175,7 @@ class MarkdownFilter(InlineMarkup):
         if found:
             self.drop(found.end() - self._at)
             return True
+        # The line break of a rule goes with it.
         self._rule = None
         line_break = _LINE_BREAK.match(self._text, self._at)
         if line_break:
@@ -225,6 +227,7 @@ class MarkdownFilter(InlineMarkup):
         stop = found.end() if found else start
         if found and self.is_open_ended(stop, start, MAX_RULE):
             return False
+        # A cell of dashes alone is the rule below a table's head.
         self._at_cell = False
         if found and (stop - start >= MAX_RULE or text[stop : stop + 1] in ("", "|", "\n", "\r")) and "-" in found[0]:
             self._at_cell = stop - start >= MAX_RULE
@@ -256,6 +259,7 @@ class MarkdownFilter(InlineMarkup):
         if after == "\ufe0f" or (blank_before and blank_after):
             # The end of an answer that broke off may be the beginning of an emphasis.
             return size > 1 and not after and self._at_end and bool(before)
+        # "snake_case"
         if mark == "_" and _is_word(before) and _is_word(after):
             return False
         if not blank_before and is_open and not (mark == "_" and not _is_word(before) and _is_word(after)):
@@ -286,6 +290,7 @@ class MarkdownFilter(InlineMarkup):
         if not size:
             return False
         after = self._text[self._at + size : self._at + size + 1]
+        # The same number of backticks closes what it opened; others within are left out, too.
         if self._code == size:
             self._code = 0
         elif not self._code and after.strip("\n") and not (self._before.isascii() and self._before.isalnum()):

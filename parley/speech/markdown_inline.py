@@ -13,7 +13,10 @@ EMOJI = (
     "\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f7e0-\U0001f7f0\U0001f90c-\U0001f9ff\U0001fa70-\U0001faff"
 )
 """Characters that are shown as emoji by themselves, modifiers and flags among them, as a class of a pattern."""
-SIGNS = "©®‼⁉™\u2139\u2194-\u21aa\u2328\u23cf-\u23fa\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55\u3030\u303d\u3297\u3299🅰🅱🅾🅿🈂🈷"
+SIGNS = (
+    "©®‼⁉™\u2139\u2194-\u21aa\u2328\u23cf-\u23fa\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55"
+    "\u3030\u303d\u3297\u3299🅰🅱🅾🅿🈂🈷"
+)
 """Characters that are emoji only if U+FE0F or a modifier follows."""
 MAX_BRACKET, MAX_TARGET, MAX_TAG, MAX_URL, MAX_SOURCE = 200, 2300, 200, 2048, 64
 """Limits on what is held back, in characters."""
@@ -70,6 +73,7 @@ class InlineMarkup(MarkdownText):
         end = found.end()
         if self.is_open_ended(end, start, MAX_BRACKET + 3):
             return False
+        # A footnote in front of an address is a link.
         if text[end : end + 1] == "(":
             target = _TARGET.match(text, end, end + MAX_TARGET)
             if target:
@@ -95,6 +99,7 @@ class InlineMarkup(MarkdownText):
         text, start = self._text, self._at
         if self._before.isascii() and self._before.isalnum():
             return self.keep(1)
+        # "ht" at the end of a piece may go on as "https://".
         if not self._at_end and _URL_BEGUN.match(text, start):
             return False
         found = _URL.match(text, start, start + MAX_URL)
@@ -135,6 +140,7 @@ class InlineMarkup(MarkdownText):
             return False
         if tag := _TAG.match(text, start, start + MAX_TAG):
             self.drop(len(tag[0]))
+            # The words of two blocks must not stick together.
             if tag[1].lower() in BLOCK_TAGS and self._has_output and not self._last.isspace() and not self._gap:
                 before = self._before
                 self.put(" ")
@@ -150,6 +156,7 @@ class InlineMarkup(MarkdownText):
         return self.keep(1)
 
     def take_ampersand(self) -> bool:
+        # Passed on at once: "&lt;b&gt;" is no tag.
         for name, sign in ENTITIES.items():
             if self._text.startswith(name, self._at):
                 self._at += len(name)
@@ -184,6 +191,7 @@ class InlineMarkup(MarkdownText):
             self._joined = self._joined or sign == "\u200d"
             return self.drop(1)
         if sign in "\ufe0f\u20e3":
+            # For the flanks of an emphasis they are no characters.
             before = self._before
             self.drop(1)
             self._before = before

@@ -13,12 +13,14 @@ class MarkdownText:
         self._text = ""
         self._at = 0
         self._at_end = False
+        # Passed on by the present call.
         self._out: list[str] = []
         self._before = self._last = ""
         self._at_line_start = True
         self._is_marked = self._is_row = self._takes_stop = self._has_output = False
         # A row's state: at the beginning of a cell; a cell has ended behind which others may come.
         self._at_cell = self._behind_cell = False
+        # Blanks of a marked line that go if the line ends here.
         self._gap = ""
         self._rule: re.Pattern[str] | None = None
         self._in_long_url = False
