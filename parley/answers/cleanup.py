@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from parley.concurrency import SILENCE, run_for_size
+from parley.concurrency import SILENCE, checkpoint, run_for_size
 from parley.errors import AnswerCapped, UpstreamError
 from parley.services import Services
-from parley.speech.cleaning import Cleaner, cleaned
+from parley.speech.cleaning import STEP_CHARACTERS, Cleaner, cleaned
 from parley.turn import Batches, TurnContext
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse, upstream_json
@@ -44,6 +44,8 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice]
 
 
+DELTA = b'"delta":{"content":'
+"""Beginning of a delta that has nothing but a text."""
 _decoder = msgspec.json.Decoder(_Chunk)
 
 
@@ -145,7 +147,16 @@ class _Text:
         self.has_ended = self.is_proven_open = False
 
     def feed(self, text: str) -> str:
-        return self.cleaner.feed(self.pairs.feed(text))
+        """Return what is certain of the text with this piece."""
+        text = self.pairs.feed(text)
+        if len(text) <= STEP_CHARACTERS:
+            return self.cleaner.feed(text)
+        passed = []
+        for piece in self.cleaner.pieces_of(text):
+            # Other streams go on meanwhile.
+            checkpoint()
+            passed.append(piece)
+        return "".join(passed)
 
 
 class _StreamCleaner:
@@ -171,37 +182,54 @@ class _StreamCleaner:
         """Return the payloads to pass on in place of these."""
         passed: list[bytes] = []
         for payload in payloads:
-            if isinstance(payload, sse.Comment) or self._passes(payload):
+            if isinstance(payload, sse.Comment):
                 passed.append(payload)
-            else:
-                passed += self._clean(payload)
+                continue
+            quickly = self._quickly(payload)
+            passed += self._clean(payload) if quickly is None else quickly
         return passed
 
     def rests(self) -> list[bytes]:
         """Return all texts that were held back, as payloads."""
         return [payload for (_, field), text in self._texts.items() for payload in self._rest(field, text)]
 
-    def _passes(self, payload: bytes) -> bool:
-        """Return True for a payload with nothing but a text that needs no cleaning, as most are.
+    def _quickly(self, payload: bytes) -> list[bytes] | None:
+        """Return what to pass on for a payload with nothing but a text, as most are; None for any other.
 
-        perf: saves the view and its questions for nearly every chunk.
+        perf: saves the view and its questions for nearly every chunk, and writing one anew if it is changed.
         """
         try:
-            choices = _decoder.decode(payload).choices
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        if len(choices) != 1 or choices[0].index != 0 or choices[0].finish_reason is not None:
-            return False
-        delta, main = choices[0].delta, self._main
-        # Last, because the cleaner takes the text that it lets pass.
-        if delta is None or not delta.content or not main.cleaner.skip(delta.content):
-            return False
+            (choice,) = _decoder.decode(payload).choices
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            return None
+        delta, main = choice.delta, self._main
+        if choice.index != 0 or choice.finish_reason is not None or delta is None or not delta.content:
+            return None
         if main.has_ended or delta.refusal is not None or delta.tool_calls is not None:
-            # The cleaner has taken the text already: nothing of it is held back, and the rest of the payload stays.
-            main.is_proven_open = main.is_proven_open or main.has_ended
-        main.template = payload
-        self._had_text = self._has_text = True
-        return True
+            return None
+        # What is held back may leave in a copy of it.
+        main.template, main.position = payload, 0
+        came = delta.content
+        if main.cleaner.skip(came):
+            self._had_text = self._has_text = True
+            return [payload]
+        left = main.feed(came)
+        self._note(came, left)
+        if left == came:
+            return [payload]
+        # As the upstream wrote it, if that is how we would.
+        written = DELTA + upstream_json.encode(came) + b"}"
+        if payload.count(written) != 1 or b'"logprobs":{' in payload or b'"usage":{' in payload:
+            changed = {0: {"content": left}}
+            is_kept = chunk_says_more(payload, chunks.look(payload).choices or (), changed)
+            return [chunks.with_content(payload, changed)] if is_kept else []
+        return [payload.replace(written, DELTA + upstream_json.encode(left) + b"}")] if left else []
+
+    def _note(self, came: str, left: str) -> None:
+        """Count what was taken out of a text."""
+        self._had_text = self._had_text or bool(came.strip())
+        self._has_text = self._has_text or bool(left.strip())
+        self._taken_out += len(came) - len(left)
 
     def _text(self, index: object, field: str) -> _Text:
         if (index, field) not in self._texts:
@@ -237,10 +265,7 @@ class _StreamCleaner:
         text.is_proven_open = text.is_proven_open or text.has_ended
         text.template, text.position = payload, position
         left = with_texts(came, text.feed)
-        before, after = words_of(came).text, words_of(left).text
-        self._had_text = self._had_text or bool(before.strip())
-        self._has_text = self._has_text or bool(after.strip())
-        self._taken_out += len(before) - len(after)
+        self._note(words_of(came).text, words_of(left).text)
         if left != came:
             changed.setdefault(position, {})[field] = left
         return text
@@ -250,11 +275,11 @@ class _StreamCleaner:
         text.has_ended = text.has_ended or choice.ends
         if text.is_proven_open:
             return []
+        # Behind the last words, not in front of them.
         if not came:
             return self._rest(field, text)
         rest = text.cleaner.rest()
-        self._has_text = self._has_text or bool(rest.strip())
-        self._taken_out -= len(rest)
+        self._note("", rest)
         if rest and changed is not None:
             left = changed.get(field, came)
             changed[field] = [*left, {"type": "text", "text": rest}] if isinstance(left, list) else left + rest
@@ -262,8 +287,7 @@ class _StreamCleaner:
 
     def _rest(self, field: str, text: _Text) -> list[bytes]:
         rest = text.cleaner.rest()
-        self._has_text = self._has_text or bool(rest.strip())
-        self._taken_out -= len(rest)
+        self._note("", rest)
         return [with_text_alone(text, field, rest)] if rest and text.template else []
 
 

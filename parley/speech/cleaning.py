@@ -9,11 +9,14 @@ holding these back would delay answers.
 
 import functools
 import re
+from collections.abc import Iterator
 
 from parley.speech.markdown import SPECIAL, MarkdownFilter
 from parley.speech.markup_filter import MACHINE_BLOCKS, MACHINE_TAGS, Grammar, MarkupFilter
 from parley.wire.thoughts import BREAKS, THOUGHT_BLOCKS, THOUGHTS, Marks, tags
 
+STEP_CHARACTERS = 4096
+"""Characters of a long text that are looked at in one step: some milliseconds of work."""
 GAP = "\ufdd1"
 """Stands for a block that was taken out; a noncharacter, which no text holds."""
 _BLOCK_BEGUN = re.compile(r"[<\[◁&]")
@@ -47,6 +50,8 @@ class Cleaner:
     def __init__(self, level: str, *, whole: bool = False) -> None:
         self._blocks = MarkupFilter(grammar_of(level), retracts=whole)
         self._markdown = MarkdownFilter() if level == "speech" else None
+        self._special = SPECIAL if level == "speech" else _BLOCK_BEGUN
+        self._is_idle = level != "speech"
         self._block_begun = _CODE_BEGUN if level == "speech" else _BLOCK_BEGUN
         # The end of texts that were passed by.
         self._skipped = ""
@@ -62,19 +67,25 @@ class Cleaner:
             self._blocks.skip(text)
             self._last = text[-1:] or self._last
         else:
-            text = self._without_gaps(self._blocks.feed(text))
-        return self._markdown.feed(text) if self._markdown else text
+            text = self._blocks.feed(text)
+            self._forget_retracted()
+            text = self._without_gaps(text)
+        if self._markdown:
+            text = self._markdown.feed(text)
+        self._note_idleness()
+        return text
+
+    def pieces_of(self, text: str) -> Iterator[str]:
+        """Yield what `feed` returns for a long text, in steps of bounded work."""
+        for at in range(0, len(text), STEP_CHARACTERS):
+            yield self.feed(text[at : at + STEP_CHARACTERS])
 
     def skip(self, text: str) -> bool:
         """Take a piece if it is passed on as it is: nothing is held back, and nothing in it begins markup.
 
         perf: saves both filters for nearly every piece.
         """
-        markdown = self._markdown
-        special = SPECIAL if markdown else _BLOCK_BEGUN
-        if special.search(text) or self._is_behind_gap or not text or not self._blocks.is_idle:
-            return False
-        if markdown and not markdown.is_idle:
+        if not self._is_idle or self._special.search(text):
             return False
         self._skipped = (self._skipped + text)[-2:]
         return True
@@ -82,13 +93,29 @@ class Cleaner:
     def rest(self) -> str:
         """Return the text that was held back, at the end of the text or of a part of it."""
         self._catch_up()
-        text = self._without_gaps(self._blocks.flush())
-        return self._markdown.feed(text) + self._markdown.flush() if self._markdown else text
+        text = self._blocks.flush()
+        self._forget_retracted()
+        text = self._without_gaps(text)
+        if self._markdown:
+            text = self._markdown.feed(text) + self._markdown.flush()
+        self._note_idleness()
+        return text
 
     @property
     def is_retracted(self) -> bool:
-        """True if all that the last call did not return was thought."""
+        """True if all text before the last call was thought."""
         return self._blocks.retracted
+
+    def _note_idleness(self) -> None:
+        """Note whether a text without special characters would be passed on as it is."""
+        is_plain = self._markdown is None or self._markdown.is_idle
+        self._is_idle = is_plain and not self._is_behind_gap and self._blocks.is_idle
+
+    def _forget_retracted(self) -> None:
+        """Begin anew where all text before was thought."""
+        if self._blocks.retracted:
+            self._markdown = MarkdownFilter() if self._markdown else None
+            self._last, self._is_behind_gap = "", True
 
     def _catch_up(self) -> None:
         """Tell the filters of the text that was passed by."""
@@ -128,6 +155,9 @@ class Cleaner:
 def cleaned(text: str, level: str) -> str:
     """Return a complete text, cleaned."""
     cleaner = Cleaner(level, whole=True)
-    passed = cleaner.feed(text)
+    passed: list[str] = []
+    for piece in cleaner.pieces_of(text):
+        del passed[: len(passed) if cleaner.is_retracted else 0]
+        passed.append(piece)
     rest = cleaner.rest()
-    return rest if cleaner.is_retracted else passed + rest
+    return rest if cleaner.is_retracted else "".join(passed) + rest

@@ -46,6 +46,7 @@ ENTITIES = {
     **{"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&apos;": "'"},
     "&nbsp;": "\u00a0",
 }
+MAX_ENTITY = 8
 _ENTITY_BEGINNINGS = frozenset(name[:size] for name in ENTITIES for size in range(1, len(name)))
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _SIGN = re.compile(f"(?![{EMOJI}])[{SIGNS}]")
@@ -162,7 +163,8 @@ class InlineMarkup(MarkdownText):
                 self._at += len(name)
                 self.put(sign)
                 return True
-        return (self._at_end or self._text[self._at :] not in _ENTITY_BEGINNINGS) and self.keep(1)
+        begun = self._text[self._at : self._at + MAX_ENTITY] in _ENTITY_BEGINNINGS
+        return (self._at_end or not begun) and self.keep(1)
 
     def take_backslash(self) -> bool:
         after = self._text[self._at + 1 : self._at + 2]
