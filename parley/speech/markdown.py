@@ -31,8 +31,6 @@ MAX_RUN = 64
 """Most equal characters that are looked at in one step."""
 MAX_CODE = 80
 """Characters behind backticks that count as code, if no others close it."""
-MARKS = ".!?…:;,。！？：；，、؟،؛\u06d4।"
-"""Marks after which a line needs no full stop."""
 _RULES = {
     **{mark: re.compile(rf"(?:{re.escape(mark)}|[ \t])+") for mark in "*_="},
     "-": re.compile(r"--[-:| \t]*|[- \t]+"),
@@ -73,7 +71,7 @@ class MarkdownFilter(InlineMarkup):
         """Return the text that was held back, at its end."""
         self._at_end = True
         passed = self.scan()
-        if self._takes_stop and self._has_output and self.last_visible not in MARKS:
+        if self._takes_stop and self._has_output and not self._is_ended:
             passed += "."
             self._last = "."
         self._gap, self._at_end, self._takes_stop = "", False, False
@@ -193,13 +191,14 @@ class MarkdownFilter(InlineMarkup):
         self._is_marked = self._is_row = self._takes_stop = self._has_output = False
         self._at_cell = self._behind_cell = self._skips_blank = False
         self._gap = ""
+        self._is_ended = False
         self._code = 0
         self._before = "\n"
 
     def take_line_break(self) -> bool:
         self._at += 1
         carriage_return = "\r" if self._gap.endswith("\r") else ""
-        if self._takes_stop and self._has_output and self.last_visible not in MARKS:
+        if self._takes_stop and self._has_output and not self._is_ended:
             self._out.append(".")
         if not self._has_output:
             # A blank line ends a paragraph, and with it what has not been closed.
@@ -273,7 +272,7 @@ class MarkdownFilter(InlineMarkup):
         if size == 1 and mark == "*" and (after.isdigit() or after == "#" or (before.isascii() and before.isalnum())):
             # "*67" is dialled, "a*b" is a product.
             return not before.isascii() and not after.isdigit()
-        if mark == "_" and before in ")]}":
+        if mark == "_" and before and before in ")]}":
             return False
         self._open[mark] += size
         return True

@@ -2,6 +2,11 @@
 
 import re
 
+CLOSING = "\"'”’»)]}」』）"
+"""Quotes and brackets that may close behind a mark."""
+MARKS = ".!?…:;,。！？：；，、؟،؛\u06d4।"
+"""Marks after which a line needs no full stop."""
+
 
 class MarkdownText:
     """The text that has come and not been taken yet, and what has been passed on.
@@ -22,15 +27,12 @@ class MarkdownText:
         self._at_cell = self._behind_cell = False
         # Blanks of a marked line that go if the line ends here.
         self._gap = ""
+        self._is_ended = False
         self._rule: re.Pattern[str] | None = None
         self._in_long_url = False
         self._open = {"*": 0, "_": 0}
         self._code = self._code_left = 0
         self._behind_emoji = self._joined = self._skips_blank = False
-
-    @property
-    def last_visible(self) -> str:
-        return self._last or " "
 
     def put(self, text: str) -> None:
         """Pass a text on; blanks at the end of a marked line are kept until more of the line comes."""
@@ -53,6 +55,9 @@ class MarkdownText:
                 self._behind_cell = False
             elif not self._has_output:
                 gap, visible = "", visible.lstrip(" \t\r")
+            # Quotes and brackets behind a mark belong to it.
+            bare = visible.rstrip(CLOSING)
+            self._is_ended = bare[-1] in MARKS if bare else self._is_ended
             self._gap = text[len(text.rstrip(" \t\r")) :]
             text = gap + visible
         elif not self._has_output and text.isspace():

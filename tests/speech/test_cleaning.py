@@ -55,6 +55,8 @@ FURTHER = [
     ("(https://en.wikipedia.org/wiki/A_(b)), **https://x.com**", "(en.wikipedia.org), x.com"),
     ("\\[1\\] \\# \\_x\\_ \\[ a_1 \\]", "[1] # _x_ \\[ a_1 \\]"),
     ("|a|b|\n|-|-|\n|1|2|\n", "a, b.\n1, 2.\n"),
+    ("_“Hi”_ to __all__ of **$5** (_x_), $}_i$", "“Hi” to all of $5 (x), $}_i$"),
+    ('- He said "yes."\n- (a)\n- (b!)\n- c\n', 'He said "yes."\n(a).\n(b!)\nc.\n'),
     ("x<p>y</p> <td class='a'>z", "x y z"),
 ]
 
