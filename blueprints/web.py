@@ -262,7 +262,9 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     if client:
         turn.watch(client)
     with turn.interruptible():
-        return turn.context(run_for_size(len(raw), parse, raw, origin), within.default_model)
+        tells = within.settings.interruptions == "note"
+        chat = run_for_size(len(raw), parse, raw, origin, tells_interruptions=tells)
+        return turn.context(chat, within.default_model)
 
 
 def install(app: Flask) -> None:

@@ -138,6 +138,14 @@ class Settings:
     )
     tool_timeout: float = row(types.seconds(100), "10", "Maximum seconds of a tool's call, unless the tool names them.")
     tool_budget: float = row(types.seconds(300), "25", "Maximum seconds of all calls of tools in a turn together.")
+    interruptions: str = row(
+        types.choice("note", "off"), "note", "Whether the model gets a `note` of the words that a caller cut off."
+    )
+    speech_cleanup: str = row(
+        types.choice("off", "thoughts", "speech"),
+        "off",
+        "Taken out of the texts of /chat, /rag: nothing, `thoughts`, with `speech` all that a voice should not read.",
+    )
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
     )

@@ -142,6 +142,8 @@ BAD = [
     ("TOOL_PASSES", "a whole number from 1 to 10", ["0", "11", "2.0"]),
     ("TOOL_TIMEOUT", "seconds above 0, at most 100", ["0", "101", "-1"]),
     ("TOOL_BUDGET", "seconds above 0, at most 300", ["0", "301", "1m"]),
+    ("INTERRUPTIONS", "one of note, off", ["on", "notes"]),
+    ("SPEECH_CLEANUP", "one of off, thoughts, speech", ["on", "all"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
     ("RAG_FALLBACK", "one of off, quote", ["on", "quotes"]),

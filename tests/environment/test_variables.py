@@ -27,14 +27,14 @@ def test_the_file_completes_the_environment(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", "8000")
     monkeypatch.delenv("LLM_MODEL", raising=False)
-    (tmp_path / variables.ENV_FILE).write_text("LLM_MODEL=big\nPORT=9\nWAITNG=x\n")
+    (tmp_path / variables.ENV_FILE).write_text("LLM_MODEL=big\nPORT=9\nRATE_LIMT=x\n")
     try:
-        sentences = variables.complete(["LLM_MODEL", "PORT", "WAITING"])
+        sentences = variables.complete(["LLM_MODEL", "PORT", "RATE_LIMIT"])
         assert variables.environment()["LLM_MODEL"] == "big" and os.environ["PORT"] == "8000"
-        assert any("WAITNG" in sentence for sentence in sentences)
+        assert any("RATE_LIMT" in sentence for sentence in sentences)
     finally:
         os.environ.pop("LLM_MODEL", None)
-        os.environ.pop("WAITNG", None)
+        os.environ.pop("RATE_LIMT", None)
 
 
 def test_the_folder_of_metrics_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
