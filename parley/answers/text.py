@@ -193,8 +193,14 @@ def _annotate(answer: Batches, found: Grounding, include_citations: bool) -> Bat
             if batch is not SILENCE:
                 if include_citations:
                     # In place, because the last batch of an answer is marked by its type.
-                    batch[:] = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in batch]
-                if comment:
+                    batch[:] = [
+                        payload
+                        if sse.is_comment(payload)
+                        else chunks.with_field_at_the_end(payload, "citations", citations)
+                        for payload in batch
+                    ]
+                # Beside a chunk: the comment of a silent wait for a tool may come before the first.
+                if comment and not sse.is_comment(batch[0]):
                     batch.insert(0, comment)
                     comment = None
             yield batch

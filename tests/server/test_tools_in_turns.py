@@ -427,14 +427,15 @@ def test_a_result_is_kept_for_its_session_alone(
 
 
 @pytest.mark.row("TL-11")
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
+@pytest.mark.parametrize(("path", "stream"), [(CHAT, True), (CHAT, False), (RAG, True), (AUDIO, True), (AUDIO, False)])
 def test_a_caller_who_leaves_ends_a_get(
-    server: RunningServer, upstream: FakeUpstream, shop: FakeUpstream, stream: bool
+    with_tools: Any, upstream: FakeUpstream, shop: FakeUpstream, path: str, stream: bool
 ) -> None:
+    server = with_tools(AUDIO_MODE="speech")
     shop.script = [HANG]
     upstream.script = called(status()) if stream else whole_call(status())
     with server.connect() as connection:
-        connection.sendall(post(CHAT, {**WHERE, "stream": stream}, x_request_id="leaver-get"))
+        connection.sendall(post(path, {**WHERE, "stream": stream}))
         shop.wait_for_calls(1)
         at = leave(connection)
         (call,) = shop.calls
@@ -530,6 +531,18 @@ def test_a_silent_wait_begins_with_a_comment(with_tools: Any, upstream: FakeUpst
     assert frames[0] == b": working" and b": keep-alive" in frames[1:]
     assert told.content.split(b"\n\n")[len(frames) :] == [*(b"data: " + each for each in second), b"data: [DONE]", b""]
     assert 0.45 < told.said_at(b": working")[0] < 1.3
+
+
+@pytest.mark.row("TL-14")
+def test_the_comment_comes_before_citations(with_tools: Any, upstream: FakeUpstream) -> None:
+    server = with_tools(TOOL_WAITING="off", HEARTBEAT="0.5")
+    upstream.enqueue(called(nap(0.9)), answer(FRIDAY))
+    asked = {"messages": [{"role": "user", "content": "Where do you ship?"}]}
+
+    told = Told(server, RAG, {**asked, "waiting": "off", "include_citations": True})
+
+    assert told.content.startswith(b": working\n\n")
+    assert b'"citations":' in told.content.partition(b'"finish_reason":"stop"')[2] and told.end["outcome"] == "ok"
 
 
 @pytest.mark.row("TL-14")

@@ -138,6 +138,20 @@ def test_calls_that_are_none_pass(value: Any) -> None:
     assert sorted_out([payload])[1] != []
 
 
+def test_calls_without_end_are_passed_over() -> None:
+    calls, left = sorted_out([chunk(tool_calls=[piece(number, "look", "{}") for number in range(5000)]), FINISH])
+
+    assert left == [] and len(calls.message(set())[1]) == 128
+
+
+def test_a_value_that_is_nested_too_deep_goes_on() -> None:
+    payload = chunk(content="a").replace(
+        b'"content"', b'"reasoning_details": ' + b"[" * 900 + b"]" * 900 + b', "content"'
+    )
+
+    assert sorted_out([payload])[1] == [payload]
+
+
 CALLS = st.lists(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=6), max_size=3), max_size=4)
 
 
