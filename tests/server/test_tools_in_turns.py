@@ -498,6 +498,7 @@ def test_a_slow_tool_is_talked_over(server: RunningServer, upstream: FakeUpstrea
     assert told.text == "Just a moment. " * said + FRIDAY and told.end["fillers"] == said
     if said:
         told.check_one_answer()
+        assert {(one["id"], one["model"]) for one in told.chunks} == {("chatcmpl-fake", "fake-model")}
         assert 0.65 < told.said_at(b"Just a moment.")[0] < 1.4
 
 
