@@ -158,9 +158,11 @@ class QuoteBehind:
                         yield batch
                         continue
                     _raise_if_empty(record)
-                    is_heard = any([heard.feed(chunks.look(payload)) for payload in batch])
+                    # The comment of a silent wait for a tool is no answer, and gives no role.
+                    sent = [payload for payload in batch if not sse.is_comment(payload)]
+                    is_heard = any([heard.feed(chunks.look(payload)) for payload in sent])
                     yield batch
-                    is_begun = True
+                    is_begun = is_begun or bool(sent)
                     if is_heard:
                         break
             except UpstreamError as error:

@@ -191,8 +191,8 @@ def _annotate(answer: Batches, found: Grounding, include_citations: bool) -> Bat
         comment = sse.comment("rag degraded")
     with contextlib.closing(answer):
         for batch in answer:
-            # A comment alone tells why a quote takes the answer's place.
-            if batch is not SILENCE and not (batch and isinstance(batch[0], sse.Comment)):
+            # A comment alone is no part of the answer: a tool is waited for, or a quote takes the answer's place.
+            if batch is not SILENCE and not (batch and sse.is_comment(batch[0])):
                 if include_citations:
                     # In place, because the last batch of an answer is marked by its type.
                     batch[:] = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in batch]

@@ -9,7 +9,7 @@ from scripted_upstream import ScriptedUpstream, chunk, context, deltas, last, se
 
 from parley.answers import rag, rag_json
 from parley.answers.passes import Model
-from parley.answers.quoted import NOTHING, Text, answerer, query_of
+from parley.answers.quoted import NOTHING, QuoteBehind, Text, answerer, query_of
 from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
 from parley.knowledge.index import Query
 from parley.languages import ENGLISH, LANGUAGES
@@ -17,7 +17,7 @@ from parley.services import Services
 from parley.turn import TurnContext
 from parley.upstream.chat_api import PromptForm
 from parley.upstream.router import KnowledgeOnly
-from parley.wire.sse import LastBatch
+from parley.wire.sse import LastBatch, comment
 
 DOWN = UpstreamDisconnected("gone")
 
@@ -134,3 +134,14 @@ def test_a_text_continues_an_answer_that_has_begun() -> None:
     first, finish = deltas(list(Text("Hello.").stream(turn.chat, turn.envelope, turn.record)))
     assert (first, finish) == ({"content": "Hello."}, {})
     assert json.loads(Text("Hello.").complete(turn.chat, turn.record))["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_comment_ahead_is_neither_an_answer_nor_a_failure(fails: bool) -> None:
+    upstream = ScriptedUpstream([comment("working")], *([DOWN] if fails else [[chunk(content="35.")], last()]))
+    turn = asked("x")
+
+    batches = list(QuoteBehind(upstream, lambda: "Quoted.").stream(turn.chat, turn.envelope, turn.record))
+
+    found = [delta for delta in deltas(batches) if delta]
+    assert found == ([{"role": "assistant", "content": "Quoted."}] if fails else [{"content": "35."}])
