@@ -252,7 +252,8 @@ def test_a_call_of_the_requests_tool_passes(
 
     told = Told(server, body={**WHERE, "tools": [THEIRS]})
 
-    assert told.payloads == [*sent, DONE]
+    # Some platforms do nothing about a call behind which an answer just stops.
+    assert told.payloads == [*sent[:-1], chunk({}, "tool_calls"), DONE]
     assert len(upstream.calls) == 1 and shop.calls == [] and told.end["passes"] == 1
     names = [tool["function"]["name"] for tool in upstream.calls[0].json["tools"]]
     assert names[:2] == ["end_call", "order_status"]
