@@ -368,6 +368,11 @@ def load() -> Settings:
     return Settings.from_environ(os.environ)
 
 
+def environment() -> dict[str, str]:
+    """Return a copy of the environment, for what gunicorn and commands read beside the settings."""
+    return dict(os.environ)
+
+
 @functools.cache
 def ignored() -> list[str]:
     """Add `.env` to the environment; return a sentence for each variable and line that was meant, and is no setting.

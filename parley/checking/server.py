@@ -1,0 +1,376 @@
+"""Checks of a running server through whatever stands in front of it: reached, keys, headers, bodies (SV).
+
+What a caller hears of it is checked in `server_streams.py`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from parley.checking import network, upstream
+from parley.checking.calling import Caller, CallFailed, Exchange, shortened
+from parley.checking.network import StepFailed
+from parley.checking.probe import Probe
+from parley.checking.report import Outcome, block, fail, ok, skip, warn
+from parley.http_client.proxies import BadProxy, proxy_for
+from parley.operators import platforms
+from parley.operators.platforms import is_loopback, is_unreachable_host
+
+CHAT = "/chat/completions"
+KEY_HEADERS = ("Authorization", "x-api-key")
+"""Headers in which a caller may send its key."""
+FAR_MS = 80
+"""Round trip in milliseconds above which a server is far from whoever asks."""
+LARGE_BYTES = 1_500_000
+"""Size of a request with pictures or a long history, below the default of MAX_BODY."""
+PROXY_FAULTS = {
+    502: "the proxy in front reaches no server behind it",
+    503: "the proxy in front has no server to send this to",
+    504: "the server behind the proxy said nothing in time",
+    521: "Cloudflare reaches no server behind it",
+    522: "Cloudflare reaches no server behind it",
+    530: "the tunnel is not running",
+}
+"""Meaning of statuses that come without Parley's own error."""
+BUFFERING = {
+    "nginx": (
+        "in the nginx next to the server  proxy_pass_header X-Accel-Buffering;\nor in each nginx  proxy_buffering off;"
+    ),
+    "cloudflare": "Cloudflare streams answers to POST; look for a proxy behind it, and turn off what rewrites answers",
+    "caddy": "in reverse_proxy  flush_interval -1",
+    "haproxy": "option http-no-delay",
+    "apache": "in mod_proxy  flushpackets=on, and no mod_deflate for text/event-stream",
+    "envoy": "turn off the buffer and the compressor filter for these routes",
+}
+"""Remedies of buffering, by a word of the headers `Server` and `Via`."""
+
+
+@dataclass
+class Server:
+    """The server that is examined. `probe.address` is replaced where a redirect leads elsewhere.
+
+    `round_trip_ms` is the least time of a connection, `health_ms` that of a short answer on a connection of its own.
+    `key_name` is the header in which a key arrives. `sound` and `words` are the answers of /audio and /rag, once they
+    have been asked for, `seen` the headers that tell what stands in front.
+    """
+
+    probe: Probe
+    round_trip_ms: float = 0.0
+    health_ms: float = 0.0
+    model: str = ""
+    key_name: str = KEY_HEADERS[0]
+    sound: Exchange | None = None
+    words: Exchange | None = None
+    seen: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The heading above its findings."""
+        return self.probe.address
+
+    def caller(self, *, key: bool = True) -> Caller:
+        """Return a client, with the key if there is one."""
+        given = key_header(self, self.key_name) if key else {}
+        # As the platforms' clients send it: a proxy that may compress then shows it.
+        return Caller({"accept-encoding": "gzip, deflate", "accept": "application/json", **given})
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the server."""
+        return self.probe.address + path
+
+    def note(self, answer: Exchange) -> Exchange:
+        """Remember what the headers of an answer tell of the way; return the answer."""
+        for name in ("server", "via", "cf-ray", "x-served-by", "x-cache"):
+            if name in answer.headers:
+                self.seen[name] = answer.headers[name]
+        return answer
+
+    def way(self) -> str:
+        """Return what is known of the way, for people."""
+        told = [f"{name.title()}: {shortened(value)[:60]}" for name, value in self.seen.items()]
+        return ", ".join(told) or "no header tells what stands in front"
+
+    def buffering_fix(self) -> str:
+        """Return how to turn off buffering in whatever stands in front."""
+        words = (
+            f"{self.seen.get('server', '')} {self.seen.get('via', '')} {'cloudflare' * ('cf-ray' in self.seen)}".lower()
+        )
+        fixes = [fix for mark, fix in BUFFERING.items() if mark in words]
+        return "\n".join(fixes) or "turn off buffering of answers in every proxy, router and CDN on the way"
+
+
+def servers(probe: Probe) -> list[Server]:
+    """Return the server to examine, if one was named."""
+    return [Server(probe)] if probe.address else []
+
+
+def refused(got: Exchange, what: str) -> Outcome:
+    """Return what it means that a request was not answered with 200."""
+    told = f"{what}: status {got.status}, {got.error()}"
+    error = got.json().get("error")
+    # Our errors have a code, whatever their words.
+    code = error.get("code") if got.is_ours and isinstance(error, dict) else None
+    if code is None:
+        return fail(told, PROXY_FAULTS.get(got.status, "this is no answer of Parley's: look at the proxy in front"))
+    fixes = {
+        "not_configured": "LLM_API_KEY=... where the server runs",
+        "rate_limited": "RATE_LIMIT and MAX_STREAMS_PER_KEY count this examination, too: try later or with another key",
+        "invalid_api_key": "--key ONE_OF_API_KEYS",
+        "server_overloaded": "all places are taken: raise MAX_STREAMS, or try later",
+    }
+    fix = fixes.get(str(code), f"{code}: docs/api.md tells what it means; the server's log line tells the reason")
+    return (warn if code == "rate_limited" else fail)(told, fix, code=code)
+
+
+def reach(server: Server) -> Iterator[Outcome]:
+    """Tell whether the server is there, is Parley, and is ready."""
+    probe = server.probe
+    try:
+        # Step by step first: the client would tell one error for all of them.
+        yield steps(server)
+        health = server.note(server.caller().send("GET", server.url("/health"), seconds=15))
+        # The examination goes on where it leads, so that one run tells all that is wrong.
+        if health.status in upstream.REDIRECTS:
+            yield redirected(server, health)
+            health = server.note(server.caller().send("GET", server.url("/health"), seconds=15))
+    except StepFailed as exc:
+        yield block(str(exc), exc.fix)
+        return
+    except CallFailed as exc:
+        yield block(
+            f"{probe.address}/health: {exc}",
+            "does another server listen there? Write https:// or http://, and the port",
+        )
+        return
+    server.health_ms = health.end_ms or health.head_ms
+    if health.json().get("status") != "ok":
+        yield not_parley(health)
+        return
+    yield readiness(server)
+    parts = urlsplit(probe.address)
+    if probe.platform:
+        for warning in platforms.warnings(probe.platform, probe.address):
+            yield warn(warning) if "readably" in warning else fail(warning, f"flask snippet {probe.platform.name}")
+    elif parts.scheme == "http" and not is_unreachable_host(parts.hostname or ""):
+        yield warn("over http the key and every word travel readably", "put TLS in front, and enter https://")
+
+
+def steps(server: Server) -> Outcome:
+    """Return how name, connection and TLS went. Raises StepFailed."""
+    address = server.probe.address
+    host, port = network.target_of(address)
+    try:
+        if proxy := proxy_for(address):
+            return ok(f"asked through the proxy {proxy.hostname}")
+    except BadProxy as exc:
+        raise StepFailed(str(exc), "correct that variable, or list the server in NO_PROXY") from None
+    reached, failures = network.connect_each(network.resolve(host, port))
+    # `localhost` has an IPv6 address as well, on which nothing needs to listen.
+    if not reached or (failures and not is_loopback(host)):
+        raise failures[0]
+    server.round_trip_ms = min(reached.values())
+    count = f"{len(reached)} {'address' if len(reached) == 1 else 'addresses'}"
+    told = f"{host}: {count}, TCP {server.round_trip_ms:.0f} ms"
+    if urlsplit(address).scheme != "https":
+        return ok(told)
+    certificate = upstream.certificate(host, next(iter(reached)))
+    if certificate.status == "fail":
+        raise StepFailed(certificate.detail, certificate.fix)
+    return Outcome(certificate.status, f"{told}, {certificate.detail}", certificate.fix)
+
+
+def redirected(server: Server, answer: Exchange) -> Outcome:
+    """Return that the server redirects, and go on at the place where it leads."""
+    target = urljoin(answer.url, answer.headers.get("location", ""))
+    old = server.probe.address
+    if target.endswith("/health"):
+        server.probe.address = target.removesuffix("/health")
+    return fail(
+        f"{old} redirects to {target.partition('?')[0]} (status {answer.status}): a posted question is lost",
+        f"enter {server.probe.address} at the platform; the checks below ask there",
+    )
+
+
+def not_parley(health: Exchange) -> Outcome:
+    """Return that what answers is something else."""
+    who = health.headers.get("server", "something without a name")
+    # A proxy answers in place of the server.
+    if health.status in PROXY_FAULTS:
+        fix = "start the server, and correct the address behind the proxy (proxy_pass, the platform's PORT)"
+        return block(f"{PROXY_FAULTS[health.status]} (status {health.status}, Server: {who})", fix)
+    if health.status in (401, 403):
+        fix = "let the platform through: no password and no bot check for these routes; keys are Parley's own work"
+        return block(f"{who} refuses before Parley is reached (status {health.status}): {health.error()}", fix)
+    fix = "correct the address, its port and its path; a proxy must pass every path on"
+    return block(f"no Parley answers there: status {health.status} from {who}: {health.error()}", fix)
+
+
+def readiness(server: Server) -> Outcome:
+    """Return whether the server can answer, or why not."""
+    try:
+        answer = server.caller().send("GET", server.url("/ready"), seconds=15)
+    except CallFailed as exc:
+        return fail(f"/ready: {exc}")
+    told = answer.json()
+    details = told.get("details")
+    server.model = str(details.get("model", "")) if isinstance(details, dict) else ""
+    if answer.status == 200:
+        # Strangers see the status and this, nothing else.
+        if warning := told.get("warning"):
+            return warn(f"Parley is ready, but was started wrongly: {warning}", "start it in the project's folder")
+        return ok(f"Parley is ready{f', model {server.model}' if server.model else ''}")
+    reason = told.get("reason") or f"status {answer.status}"
+    fix = (
+        "LLM_API_KEY=... where the server runs"
+        if "LLM_API_KEY" in str(reason)
+        else "docs/api.md tells what /ready says"
+    )
+    return fail(f"Parley is not ready: {reason}", fix)
+
+
+def keys(server: Server) -> Iterator[Outcome]:
+    """Tell whether a key is asked for, and whether both forms of it survive the way."""
+    stranger = ask_nothing(server, {})
+    if stranger.status != 401:
+        yield open_server(server, stranger)
+        return
+    # Basic authentication of a proxy, or a wall for browsers: no platform can pass.
+    if not stranger.is_ours:
+        fix = "let the platform through: keys are Parley's own work"
+        yield block(f"the proxy in front asks for a password: {stranger.headers.get('www-authenticate', '')}", fix)
+        return
+    if not server.probe.key:
+        fix = "--key ONE_OF_API_KEYS, or PARLEY_KEY in the environment"
+        yield block("the server wants a key, and none was given", fix)
+        return
+    lost = [name for name in KEY_HEADERS if ask_nothing(server, key_header(server, name)).status == 401]
+    if len(lost) == len(KEY_HEADERS):
+        fix = "--key ONE_OF_API_KEYS, as they are where the server runs; was it restarted since they were set?"
+        yield block(
+            "the key is not accepted: it is none of the server's API_KEYS, or no header with a key arrives", fix
+        )
+    elif lost:
+        (arrives,) = set(KEY_HEADERS) - set(lost)
+        server.key_name = arrives
+        fix = f"have the proxy pass {lost[0]} on, or send the key as {arrives}"
+        told = f"{lost[0]} is lost on the way: the key arrives as {arrives} only"
+        # Platforms send the one; the other is our own offer.
+        yield fail(told, fix) if lost == ["Authorization"] else warn(told, fix)
+    else:
+        yield ok("without a key 401; Authorization and x-api-key arrive")
+
+
+def key_header(server: Server, name: str) -> dict[str, str]:
+    """Return a header with the key; none without a key."""
+    key = server.probe.key
+    return {name: f"Bearer {key}" if name == "Authorization" else key} if key else {}
+
+
+def ask_nothing(server: Server, headers: Mapping[str, str]) -> Exchange:
+    """Return the answer to a request without content: it is refused after its key was checked, and costs nothing."""
+    return server.caller(key=False).send("POST", server.url(CHAT), b"{}", headers=headers, seconds=15)
+
+
+def open_server(server: Server, answer: Exchange) -> Outcome:
+    """Return what it means that a stranger was not refused for want of a key."""
+    host = urlsplit(server.probe.address).hostname or ""
+    # An empty object is no question, so 400 is what a caller with leave gets.
+    if not answer.is_ours or answer.status != 400:
+        return refused(answer, f"POST {CHAT}")
+    if is_loopback(host):
+        return ok("no key is asked for; only this machine reaches the address")
+    told = "no key is asked for: whoever finds the address may ask, and spend your money"
+    fix = "API_KEYS=$(openssl rand -hex 24) where the server runs, and restart it"
+    return (warn if is_unreachable_host(host) else fail)(told, fix)
+
+
+def headers(server: Server) -> Iterator[Outcome]:
+    """Tell what the way has done to the headers of the streams."""
+    streams = [one for one in (server.sound, server.words) if one and one.status == 200]
+    if not streams:
+        yield skip("no stream came")
+        return
+    told = streams[0].headers
+    found = []
+    if encoding := told.get("content-encoding"):
+        fix = "gzip off, or text/event-stream out of the types that are compressed"
+        found.append(fail(f"event streams are compressed ({encoding}): words wait for a full block", fix))
+    if length := told.get("content-length"):
+        fix = server.buffering_fix()
+        found.append(fail(f"the stream has a length ({length}): the whole answer was held back", fix))
+    if streams[0].media_type != "text/event-stream":
+        fix = "have the proxy leave Content-Type alone"
+        found.append(fail(f"the content type is {streams[0].media_type or 'missing'}, not text/event-stream", fix))
+    if "no-transform" not in told.get("cache-control", ""):
+        fix = "have the proxy leave Cache-Control alone"
+        found.append(warn("Cache-Control lost its no-transform: a CDN may compress and buffer", fix))
+    yield from found or [ok(f"headers arrive as they should; {server.way()}")]
+
+
+def large_body(server: Server) -> Iterator[Outcome]:
+    """Tell whether a request with much in it gets through. Parley refuses it for its last field, and asks nobody."""
+    message = {"role": "user", "content": "x" * LARGE_BYTES}
+    body = json.dumps({"messages": [message], "waiting": "nonsense"}).encode()
+    try:
+        got = server.caller().send("POST", server.url(CHAT), body, seconds=30)
+    except CallFailed as exc:
+        fix = "raise the proxy's limit (nginx: client_max_body_size 2m)"
+        yield warn(f"a request of {len(body) / 1e6:.1f} MB broke off: {exc}", fix)
+        return
+    if got.status == 400 and got.is_ours:
+        yield ok(f"a request of {len(body) / 1e6:.1f} MB arrives")
+    elif got.is_ours and got.status == 413:
+        yield ok(f"a request of {len(body) / 1e6:.1f} MB is refused by MAX_BODY")
+    elif got.is_ours:
+        yield refused(got, "a large request")
+    else:
+        fix = "raise the proxy's limit to MAX_BODY (nginx: client_max_body_size 2m)"
+        yield warn(
+            f"a request of {len(body) / 1e6:.1f} MB is refused on the way, status {got.status}: {got.error()}", fix
+        )
+
+
+def distance(server: Server) -> Iterator[Outcome]:
+    """Tell how far the server is, and when a caller hears something."""
+    host, port = network.target_of(server.probe.address)
+    if server.round_trip_ms:
+        reached, _ = network.connect_each(network.resolve(host, port) * 2)
+        server.round_trip_ms = min([server.round_trip_ms, *reached.values()])
+    trip = server.round_trip_ms or server.health_ms
+    first = first_bytes(server)
+    if trip > FAR_MS:
+        yield warn(
+            f"a round trip takes {trip:.0f} ms{first}", "move it nearer to the platform's region", ms=round(trip, 1)
+        )
+    else:
+        yield ok(
+            f"a round trip takes {trip:.0f} ms, a short answer {server.health_ms:.0f} ms{first}", ms=round(trip, 1)
+        )
+
+
+def first_bytes(server: Server) -> str:
+    """Return where the time to the first byte goes, in words."""
+    if not server.words or not server.words.events:
+        return ""
+    return f"; first event of /rag after {server.words.events[0].ms:.0f} ms"
+
+
+def own_page(server: Server) -> Iterator[Outcome]:
+    """Tell whether the server knows that it is reached by https. It shows only where no key is asked for."""
+    parts = urlsplit(server.probe.address)
+    if parts.scheme != "https":
+        yield skip("the address is http")
+        return
+    # Without a key only own pages may ask, and these are told by the scheme that the server sees.
+    own = ask_nothing(server, {"origin": f"https://{parts.netloc}"})
+    if own.status == 401:
+        yield skip("pages are told apart only where no key is asked for")
+    elif own.status != 403:
+        yield ok("the server knows that it is reached by https")
+    elif ask_nothing(server, {"origin": f"http://{parts.netloc}"}).status != 403:
+        fix = "TRUSTED_PROXIES=1 where the server runs (the number of proxies in front of it)"
+        yield warn("the server sees http where callers see https: its own pages are refused", fix)
+    else:
+        fix = f"API_KEYS=..., or TRUSTED_HOSTS={parts.netloc}"
+        yield warn("the server's own pages are refused: it does not know its name", fix)
