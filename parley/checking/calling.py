@@ -140,6 +140,7 @@ class Caller:
         Closing the iterator closes the connection. Raises CallFailed.
         """
         import requests
+        from urllib3.exceptions import HTTPError
 
         session = new_session()
         # A body of bytes goes as it is: some requests are broken on purpose.
@@ -157,7 +158,7 @@ class Caller:
                 # A redirected POST becomes a GET: that it redirects is itself a finding.
                 allow_redirects=False,
             )
-        except (requests.RequestException, UnicodeError) as exc:
+        except (requests.RequestException, HTTPError, UnicodeError) as exc:
             session.close()
             raise CallFailed(reason_of(exc)) from None
         head_ms = (time.perf_counter() - began) * 1000
@@ -253,6 +254,7 @@ def note(exchange: Exchange, event: Event, until: Callable[[Event], bool] | None
 def reason_of(exc: BaseException) -> str:
     """Return in words why a call failed, without the URL, whose query may hold a key."""
     text = f"{type(exc).__name__} {exc}"
+    # By what the libraries write, for their own types tell less.
     known = {
         "Read timed out": "it says nothing in time",
         "ReadTimeout": "it says nothing in time",
@@ -261,6 +263,7 @@ def reason_of(exc: BaseException) -> str:
         "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted",
         "WRONG_VERSION_NUMBER": "it speaks no TLS",
         "NameResolutionError": "its name is not known",
+        "LocationParseError": "its name can be none",
         "ProxyError": "the proxy named by HTTPS_PROXY or HTTP_PROXY does not let it through",
         "IncompleteRead": "the connection was closed within the answer",
         "InvalidChunkLength": "the connection was closed within the answer",

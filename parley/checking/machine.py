@@ -67,7 +67,7 @@ def authorities() -> Outcome:
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     # A folder of authorities is read as names come up: it does not show in the context.
-    in_folder = paths.capath and os.path.isdir(paths.capath) and any(os.scandir(paths.capath))
+    in_folder = paths.capath and os.path.isdir(paths.capath) and os.listdir(paths.capath)
     if context.get_ca_certs() or in_folder:
         return ok("this machine knows authorities for certificates")
     fix = "apt-get install ca-certificates, or name a file of authorities in SSL_CERT_FILE"

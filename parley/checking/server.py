@@ -337,6 +337,7 @@ def distance(server: Server) -> Iterator[Outcome]:
     if server.round_trip_ms:
         reached, _ = network.connect_each(network.resolve(host, port) * 2)
         server.round_trip_ms = min([server.round_trip_ms, *reached.values()])
+    # Through a proxy of ours no connection to the server itself is seen.
     trip = server.round_trip_ms or server.health_ms
     first = first_bytes(server)
     if trip > FAR_MS:

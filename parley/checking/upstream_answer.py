@@ -81,12 +81,14 @@ def refusal(target: Target, refused: Exchange) -> Outcome:
         405: f"correct {prefix}_BASE_URL: another kind of server answers there",
         429: "the account's limit is used up: wait, pay, or name a second upstream in LLM_FALLBACKS",
     }
+    # Above 499, and what nobody knows.
     fix = fixes.get(refused.status, "its own fault: wait, or name a second upstream in LLM_FALLBACKS")
     return fail(told, fix, http_status=refused.status)
 
 
 def stream(target: Target) -> Iterator[Outcome]:
     """Ask a model for a few words as a stream."""
+    # A limit that the operator has set is kept: two of them exclude each other.
     limits = {name: value for name, value in target.params.items() if name.startswith("max_")}
     body = {**target.params, "model": target.model, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
     settings = target.probe.settings
@@ -106,6 +108,7 @@ def stream(target: Target) -> Iterator[Outcome]:
 
 def whole_answer(got: Exchange) -> Iterator[Outcome]:
     """Tell what came in place of an event stream."""
+    # The page of a proxy, or of another address of the provider.
     if got.media_type == "text/html":
         yield fail("a web page answers, not an API", "correct LLM_BASE_URL; most end in /v1")
     elif got.json().get("choices"):
@@ -128,6 +131,7 @@ def judge(got: Exchange, first_limit: float) -> Outcome:
     if first > first_limit * 1000:
         fix = f"raise TTFT_TIMEOUT above {first / 1000:.0f}, or choose a faster model"
         return fail(f"{text}; TTFT_TIMEOUT={first_limit:g} would have ended it", fix, **figures)
+    # A fast model may well be done at once; a slow one sends what it has.
     if len(told.moments) >= MIN_WORDS and spread < BURST_MS and first > UNBUFFERED_MS:
         fix = "ask whoever runs it to turn off buffering; a proxy before it may do so (proxy_buffering off)"
         return warn(f"{text}: all words at once, so something buffers", fix, **figures)
@@ -173,6 +177,7 @@ def phrase(target: Target) -> Iterator[Outcome]:
         return
     size = sum(size for _, size in got.reads)
     first = got.reads[0][0] if got.reads else got.head_ms
+    # Some voices send events, whose sound is not counted here.
     if size < MIN_SOUND_BYTES and not got.events:
         yield fail(f"the voice gave {size} bytes, which is no sound: {got.error()}", "correct TTS_MODEL or TTS_VOICE")
     elif first > target.probe.settings.ttft_timeout * 1000:
@@ -190,6 +195,7 @@ def embedding(target: Target) -> Iterator[Outcome]:
         yield refusal(target, got)
         return
     data = got.json().get("data")
+    # Their form is checked in full by the server; here it is enough that there is one.
     vector = data[0].get("embedding") if isinstance(data, list) and data and isinstance(data[0], dict) else None
     limit = target.probe.settings.embeddings_timeout
     if not isinstance(vector, list) or not vector:

@@ -1,0 +1,222 @@
+"""A server through its proxies: what answers in its place, keys, headers, bodies; at a fake that answers as told."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from fake_upstream import Call, FakeUpstream, Script, refusal, whole
+from running_server import free_port
+
+from parley.checking import server
+from parley.checking.calling import Event, Exchange
+from parley.checking.probe import Probe
+from parley.checking.report import Outcome
+from parley.checking.server import Server
+from parley.operators.platforms import PLATFORMS
+from parley.settings import Settings
+
+KEY = "canary-of-a-caller-0123"
+HEALTH = whole(b'{"status": "ok"}')
+READY = whole(b'{"status": "ready", "details": {"model": "m"}}')
+PAGE = {"content-type": "text/html"}
+
+
+def ours(status: int, code: str = "x") -> Script:
+    error = {"error": {"message": "No.", "type": "t", "param": None, "code": code}, "detail": "No."}
+    return whole(json.dumps(error).encode(), status)
+
+
+@pytest.fixture
+def routes(upstream: FakeUpstream) -> Callable[..., Server]:
+    """Return a function that makes a server of answers by path; it has the usual ones of Parley for all others."""
+
+    def serve(answers: Mapping[str, Script | Callable[[Call], Script]], **more: object) -> Server:
+        def script(call: Call) -> Script:
+            usual = {"/health": HEALTH, "/ready": READY}
+            found = {**usual, **answers}.get(call.path, refusal(404, {"message": "no"}))
+            return found(call) if callable(found) else found
+
+        upstream.script = script  # type: ignore[assignment]
+        usual = {"address": f"http://127.0.0.1:{upstream.port}", "key": KEY}
+        return Server(Probe(Settings(), Path(), **{**usual, **more}))  # type: ignore[arg-type]
+
+    return serve
+
+
+Routes = Callable[..., Server]
+
+
+def last(outcomes: Iterator[Outcome]) -> Outcome:
+    return list(outcomes)[-1]
+
+
+def test_a_server_that_is_ready(routes: Routes) -> None:
+    one = routes({})
+    assert [found.status for found in server.reach(one)] == ["ok", "ok"]
+    assert one.model == "m" and one.health_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "blocks"),
+    [
+        (
+            whole(b"<title>502 Bad Gateway</title>", 502, {**PAGE, "server": "nginx"}),
+            "reaches no server behind it",
+            True,
+        ),
+        (whole(b"<title>Just a moment</title>", 403, {**PAGE, "server": "cloudflare"}), "refuses before Parley", True),
+        (whole(b"<title>Welcome to nginx!</title>", 200, PAGE), "no Parley answers", True),
+        (refusal(404, {"message": "Not Found"}), "no Parley answers", True),
+    ],
+    ids=["502", "403", "page", "404"],
+)
+def test_what_is_no_parley(routes: Routes, answer: Script, said: str, blocks: bool) -> None:
+    found = last(server.reach(routes({"/health": answer})))
+    assert found.status == "fail" and said in found.detail and found.fix and found.blocks == blocks
+
+
+def test_the_reason_why_it_is_not_ready_is_told(routes: Routes) -> None:
+    not_ready = whole(b'{"status": "not ready", "reason": "the knowledge is being read"}', 503)
+    found = last(server.reach(routes({"/ready": not_ready})))
+    assert found.status == "fail" and "the knowledge is being read" in found.detail and not found.blocks
+
+
+def test_a_redirect_is_told_and_followed(routes: Routes, upstream: FakeUpstream) -> None:
+    target = f"http://localhost:{upstream.port}/parley"
+    moved = whole(b"", 301, {"location": f"{target}/health"})
+    one = routes({"/health": moved, "/parley/health": HEALTH, "/parley/ready": READY})
+    found = list(server.reach(one))
+    assert [outcome.status for outcome in found] == ["ok", "fail", "ok"] and "a posted question is lost" in found[
+        1
+    ].detail
+    assert one.probe.address == target and target in found[1].fix
+
+
+def test_nobody_there_is_told() -> None:
+    one = Server(Probe(Settings(), Path(), address=f"http://127.0.0.1:{free_port()}"))
+    (found,) = server.reach(one)
+    assert found.blocks and "nobody listens" in found.detail
+
+
+def test_a_platform_can_not_reach_this_machine(routes: Routes) -> None:
+    found = last(server.reach(routes({}, platform=PLATFORMS["agora"])))
+    assert found.status == "fail" and "stay silent" in found.detail
+
+
+def by_key(*accepted: str) -> Callable[[Call], Script]:
+    """Return an answer that lets callers in by these headers only."""
+    return lambda call: ours(400) if any(KEY in call.headers.get(name, "") for name in accepted) else ours(401)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "status", "blocks"),
+    [
+        (("authorization", "x-api-key"), "ok", False),
+        (("x-api-key",), "fail", False),
+        (("authorization",), "warn", False),
+        ((), "fail", True),
+    ],
+    ids=["both", "no-authorization", "no-x-api-key", "neither"],
+)
+def test_both_forms_of_the_key_are_tried(routes: Routes, accepted: tuple[str, ...], status: str, blocks: bool) -> None:
+    one = routes({"/chat/completions": by_key(*accepted)})
+    (found,) = server.keys(one)
+    assert (found.status, found.blocks) == (status, blocks)
+    if accepted == ("x-api-key",):
+        assert one.key_name == "x-api-key"
+
+
+def test_a_password_of_a_proxy_is_no_key_of_ours(routes: Routes) -> None:
+    basic = whole(b"<title>401</title>", 401, {**PAGE, "www-authenticate": 'Basic realm="staging"'})
+    (found,) = server.keys(routes({"/chat/completions": basic}))
+    assert found.blocks and "staging" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1", "ok"), ("localhost", "ok"), ("10.0.0.5", "warn"), ("voice.example.com", "fail")]
+)
+def test_an_open_server_is_told_by_who_reaches_it(host: str, status: str) -> None:
+    answer = Exchange(400, {}, 1.0, body=b'{"error": {"code": "x"}, "detail": "No."}')
+    assert server.open_server(Server(Probe(Settings(), Path(), address=f"https://{host}")), answer).status == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "said"),
+    [
+        ({"cache-control": "no-cache, no-transform"}, "ok", ""),
+        ({"cache-control": "no-cache, no-transform", "content-encoding": "gzip"}, "fail", "compressed"),
+        ({"cache-control": "no-transform", "content-length": "100"}, "fail", "has a length"),
+        ({"cache-control": "no-cache"}, "warn", "no-transform"),
+        ({"cache-control": "no-transform", "content-type": "text/plain"}, "fail", "text/plain"),
+    ],
+    ids=["good", "gzip", "length", "transform", "type"],
+)
+def test_headers_of_streams(headers: dict[str, str], status: str, said: str) -> None:
+    one = Server(Probe(Settings(), Path()))
+    one.sound = Exchange(200, {"content-type": "text/event-stream", **headers}, 1.0)
+    (found,) = server.headers(one)
+    assert found.status == status and said in found.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (ours(400, "invalid_request"), "ok"),
+        (ours(413, "request_too_large"), "ok"),
+        (whole(b"<title>413</title>", 413, PAGE), "warn"),
+        (ours(429, "rate_limited"), "warn"),
+    ],
+    ids=["arrives", "max-body", "proxy", "rate-limit"],
+)
+def test_a_large_request(routes: Routes, answer: Script, status: str) -> None:
+    (found,) = server.large_body(routes({"/chat/completions": answer}))
+    assert found.status == status
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"server": "nginx/1.2"}, "proxy_pass_header"),
+        ({"via": "1.1 Caddy"}, "flush_interval"),
+        ({"server": "cloudflare", "cf-ray": "1"}, "Cloudflare"),
+        ({}, "every proxy"),
+    ],
+    ids=["nginx", "caddy", "cloudflare", "unknown"],
+)
+def test_the_remedy_depends_on_what_stands_in_front(seen: dict[str, str], said: str) -> None:
+    assert said in Server(Probe(Settings(), Path()), seen=seen).buffering_fix()
+
+
+def test_the_first_event_is_part_of_the_distance(routes: Routes) -> None:
+    one = routes({})
+    list(server.reach(one))
+    one.words = Exchange(200, {}, 1.0, events=[Event(12.0, b"{}")])
+    (found,) = server.distance(one)
+    assert found.status == "ok" and "first event of /rag after 12 ms" in found.detail
+    one.round_trip_ms = one.health_ms = 0.0
+
+
+@pytest.mark.parametrize(
+    ("https", "http", "status", "said"),
+    [
+        (ours(400), ours(400), "ok", "by https"),
+        (ours(403), ours(400), "warn", "TRUSTED_PROXIES"),
+        (ours(403), ours(403), "warn", "TRUSTED_HOSTS"),
+        (ours(401), ours(401), "skip", "no key"),
+    ],
+    ids=["good", "scheme", "host", "keys"],
+)
+def test_https_seen_as_http(
+    routes: Routes, monkeypatch: pytest.MonkeyPatch, https: Script, http: Script, status: str, said: str
+) -> None:
+    def script(call: Call) -> Script:
+        return https if call.headers["origin"].startswith("https") else http
+
+    one = routes({"/chat/completions": script})
+    plain = one.probe.address
+    one.probe.address = plain.replace("http://", "https://")
+    # The fake speaks no TLS.
+    monkeypatch.setattr(Server, "url", lambda _, path: plain + path)
+    (found,) = server.own_page(one)
+    assert found.status == status and said in found.detail + found.fix
