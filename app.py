@@ -6,6 +6,7 @@ from flask import Flask
 
 from blueprints import audio, basic, meta, rag, web
 from blueprints.cli import audio as audio_cli
+from blueprints.cli import chat as chat_cli
 from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
@@ -14,7 +15,7 @@ from parley.services import Services
 from parley.settings import Settings, SettingsError, load
 from parley.telemetry import logs
 
-WITHOUT_SETTINGS = (doctor_cli.bp, snippet_cli.bp)
+WITHOUT_SETTINGS = (doctor_cli.bp, snippet_cli.bp, chat_cli.bp)
 """Commands that can be used although the settings can't."""
 
 
@@ -42,7 +43,7 @@ except SettingsError as error:
     # gunicorn gives up on a worker that fails like this, but would start one that only exits over and over.
     if "gunicorn.arbiter" in sys.modules:
         raise
-    if not {"doctor", "snippet"} & set(sys.argv):
+    if not {"doctor", "snippet", "chat"} & set(sys.argv):
         sys.exit(f"parley: {error}")
     # A command that finds faults must not fail for one.
     app = Flask(__name__, static_folder=None)
