@@ -56,7 +56,7 @@ def parse(probe: Probe) -> Iterator[Outcome]:
     if not probe.faults:
         names = table.names()
         given = [name for name in names if variable(name)]
-        source = ".env read, " if (probe.project / table.ENV_FILE).is_file() else "no .env, "
+        source = ".env read, " if Path(table.ENV_FILE).is_file() else "no .env, "
         yield ok(f"{source}{len(given)} of {len(names)} variables set", set=len(given))
 
 
@@ -81,9 +81,13 @@ def misspelled(_: Probe) -> Iterator[Outcome]:
 
 def env_file(probe: Probe) -> Iterator[Outcome]:
     """Tell whether others on this machine may read `.env`."""
-    path = probe.project / table.ENV_FILE
+    path, elsewhere = Path(table.ENV_FILE), probe.project / table.ENV_FILE
     if not path.is_file():
-        yield ok("no .env; settings come from the environment")
+        if elsewhere.is_file():
+            fix = f"start in the folder {probe.project}"
+            yield warn(f"{elsewhere} is not read: .env is looked for in the working folder, {Path.cwd()}", fix)
+        else:
+            yield ok("no .env; settings come from the environment")
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     # Who else may read it matters only where it holds something.
@@ -91,11 +95,6 @@ def env_file(probe: Probe) -> Iterator[Outcome]:
         yield warn(f".env holds keys, and other users of this machine may read it (mode {mode:o})", "chmod 600 .env")
     else:
         yield ok(f".env has mode {mode:o}")
-    if Path.cwd() != probe.project:
-        yield warn(
-            f".env is looked for in the working folder, and this is {Path.cwd()}",
-            f"start in the folder {probe.project}",
-        )
 
 
 def placeholders(probe: Probe) -> Iterator[Outcome]:

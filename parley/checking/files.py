@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from parley.checking.probe import Probe
 from parley.checking.report import Outcome, fail, ok, warn
 from parley.operators import audio_check, kb_check
-from parley.speech import recordings
+from parley.settings import Settings
+from parley.speech import recordings, voice_package
 
 MAX_TOLD = 3
 """Findings that are told one by one; the rest is a number."""
@@ -17,11 +18,13 @@ def knowledge(probe: Probe) -> Iterator[Outcome]:
     findings = [finding for report in reports for finding in report.findings]
     errors = [str(one) for one in findings if one.severity == "error"]
     warnings = [str(one) for one in findings if one.severity == "warning"]
+    # Notes need no action.
     passages = sum(report.passages for report in reports)
     if errors:
         yield fail(told(errors, "errors"), "flask kb check tells them all", errors=len(errors))
     if warnings:
         yield warn(told(warnings, "warnings"), "flask kb check tells them all", warnings=len(warnings))
+    # No fault by itself, but rarely what was meant.
     if not passages:
         fix = "put *.json files there, or turn other files into them: flask kb import FILE"
         yield warn(f"{probe.settings.kb_dir} holds no passage: /rag answers as /chat does", fix)
@@ -41,14 +44,24 @@ def sound(probe: Probe) -> Iterator[Outcome]:
     reports = audio_check.inspect_pronunciations(folder) + [
         audio_check.inspect(folder, name, files, probe.settings.audio_sample_rate) for name, files in found.items()
     ]
+    # Advice on level and silence is left to the command.
     problems = [f"{report.name}: {problem}" for report in reports for problem in report.problems]
     if problems:
         yield fail(told(problems, "problems"), "flask audio check tells them all, and how to mend them")
+    elif not voice_for(probe.settings):
+        fix = "install requirements-local.txt, or set TTS_API_KEY (and TTS_BASE_URL)"
+        yield warn("AUDIO_MODE is speech, and there is no voice: answers are soft tones", fix)
     elif not found and probe.settings.audio_mode == "assets":
         fix = "flask audio make hello --text '...', or AUDIO_MODE=speech"
         yield warn(f"{folder} holds no recording, and AUDIO_MODE is assets: /audio plays soft tones", fix)
     else:
         yield ok(f"{len(found)} recordings", recordings=len(found))
+
+
+def voice_for(settings: Settings) -> bool:
+    """Return whether there is a voice if answers are to be spoken."""
+    is_named = bool(settings.tts_base_url or settings.tts_api_key)
+    return settings.audio_mode != "speech" or is_named or voice_package.installed()
 
 
 def told(texts: list[str], noun: str) -> str:

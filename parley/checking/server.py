@@ -33,6 +33,18 @@ PROXY_FAULTS = {
     530: "the tunnel is not running",
 }
 """Meaning of statuses that come without Parley's own error."""
+REFUSED_ON_THE_WAY = {
+    401: "no password of the proxy's for these routes: keys are Parley's own work",
+    403: "no bot check and no filter of the proxy's for these routes",
+    404: "have the proxy pass every path on",
+    405: "have the proxy pass POST on",
+    413: "raise the proxy's limit for bodies (nginx: client_max_body_size 2m)",
+    429: "the proxy limits the rate of requests: raise it (nginx: limit_req)",
+    502: "is the server still running? Look at its log",
+    503: "the proxy limits the rate of requests (nginx: limit_req), or the server has ended",
+    504: "the proxy's time limit is too short (nginx: proxy_read_timeout 65s)",
+}
+"""Remedies where a proxy refuses single requests."""
 BUFFERING = {
     "nginx": (
         "in the nginx next to the server  proxy_pass_header X-Accel-Buffering;\nor in each nginx  proxy_buffering off;"
@@ -97,7 +109,8 @@ class Server:
             f"{self.seen.get('server', '')} {self.seen.get('via', '')} {'cloudflare' * ('cf-ray' in self.seen)}".lower()
         )
         fixes = [fix for mark, fix in BUFFERING.items() if mark in words]
-        return "\n".join(fixes) or "turn off buffering of answers in every proxy, router and CDN on the way"
+        usual = "turn off buffering in every proxy, router and CDN on the way\n(haproxy: option http-no-delay)"
+        return "\n".join(fixes) or usual
 
 
 def servers(probe: Probe) -> list[Server]:
@@ -112,14 +125,17 @@ def refused(got: Exchange, what: str) -> Outcome:
     # Our errors have a code, whatever their words.
     code = error.get("code") if got.is_ours and isinstance(error, dict) else None
     if code is None:
-        return fail(told, PROXY_FAULTS.get(got.status, "this is no answer of Parley's: look at the proxy in front"))
+        fix = REFUSED_ON_THE_WAY.get(got.status, "this is no answer of Parley's: look at the proxy in front")
+        return fail(f"{told}; Parley has not said this", fix)
     fixes = {
         "not_configured": "LLM_API_KEY=... where the server runs",
         "rate_limited": "RATE_LIMIT and MAX_STREAMS_PER_KEY count this examination, too: try later or with another key",
         "invalid_api_key": "--key ONE_OF_API_KEYS",
         "server_overloaded": "all places are taken: raise MAX_STREAMS, or try later",
     }
-    fix = fixes.get(str(code), f"{code}: docs/api.md tells what it means; the server's log line tells the reason")
+    fix = fixes.get(str(code), f"{code}: docs/api.md tells what it means, the server's log line why")
+    if str(code).startswith("upstream"):
+        fix = "flask doctor --only UP where the server runs"
     return (warn if code == "rate_limited" else fail)(told, fix, code=code)
 
 
@@ -151,7 +167,7 @@ def reach(server: Server) -> Iterator[Outcome]:
     parts = urlsplit(probe.address)
     if probe.platform:
         for warning in platforms.warnings(probe.platform, probe.address):
-            yield warn(warning) if "readably" in warning else fail(warning, f"flask snippet {probe.platform.name}")
+            yield warn(warning) if "readably" in warning else fail(warning, "enter an https:// address that is public")
     elif parts.scheme == "http" and not is_unreachable_host(parts.hostname or ""):
         yield warn("over http the key and every word travel readably", "put TLS in front, and enter https://")
 
@@ -203,6 +219,8 @@ def not_parley(health: Exchange) -> Outcome:
         fix = "let the platform through: no password and no bot check for these routes; keys are Parley's own work"
         return block(f"{who} refuses before Parley is reached (status {health.status}): {health.error()}", fix)
     fix = "correct the address, its port and its path; a proxy must pass every path on"
+    if "HTTPS" in health.error():
+        fix = "write https:// in front of the address"
     return block(f"no Parley answers there: status {health.status} from {who}: {health.error()}", fix)
 
 
@@ -244,7 +262,12 @@ def keys(server: Server) -> Iterator[Outcome]:
         fix = "--key ONE_OF_API_KEYS, or PARLEY_KEY in the environment"
         yield block("the server wants a key, and none was given", fix)
         return
-    lost = [name for name in KEY_HEADERS if ask_nothing(server, key_header(server, name)).status == 401]
+    answers = {name: ask_nothing(server, key_header(server, name)) for name in KEY_HEADERS}
+    lost = [name for name, answer in answers.items() if answer.status == 401]
+    odd = [answer for answer in answers.values() if answer.status != 401 and not answer.is_ours]
+    if odd:
+        yield refused(odd[0], f"POST {CHAT}")
+        return
     if len(lost) == len(KEY_HEADERS):
         fix = "--key ONE_OF_API_KEYS, as they are where the server runs; was it restarted since they were set?"
         yield block(

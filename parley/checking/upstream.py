@@ -88,7 +88,8 @@ def targets(probe: Probe) -> list[Target]:
         found.append(Target("Upstream embedded", "embedded", probe))
     else:
         found.append(Target("Upstream primary", "none", probe))
-    if settings.audio_mode == "speech" and (settings.tts_base_url or settings.tts_api_key):
+    # Whatever AUDIO_MODE is: greetings are said by it, too.
+    if settings.tts_base_url or settings.tts_api_key:
         url = settings.tts_base_url or OPENAI_BASE_URL
         found.append(Target("Voice", "voice", probe, url, settings.tts_api_key, settings.tts_model, "TTS"))
     if settings.embeddings_base_url:

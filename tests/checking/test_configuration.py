@@ -60,6 +60,14 @@ def test_env_that_others_may_read(tmp_path: Path, mode: int, status: str) -> Non
     assert statuses(configuration.env_file(Probe(Settings(llm_api_key="sk-1"), tmp_path))) == [status]
 
 
+def test_env_of_another_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".env").write_text("LLM_API_KEY=x\n")
+    monkeypatch.chdir(tmp_path / "sub")
+    (found,) = configuration.env_file(Probe(Settings(), tmp_path))
+    assert found.status == "warn" and str(tmp_path) in found.fix
+
+
 @pytest.mark.parametrize(
     "key",
     [

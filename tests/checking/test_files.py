@@ -38,6 +38,14 @@ def test_recordings_are_told_by_their_problems(tmp_path: Path) -> None:
     assert found.status == "fail" and found.detail.startswith("hello: ")
 
 
+def test_speech_without_a_voice_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.voice_package, "installed", lambda: False)
+    (found,) = files.sound(Probe(Settings(audio_dir=tmp_path, audio_mode="speech"), tmp_path))
+    assert found.status == "warn" and "no voice" in found.detail
+    named = Settings(audio_dir=tmp_path, audio_mode="speech", tts_api_key="sk-1")
+    assert [one.status for one in files.sound(Probe(named, tmp_path))] == ["ok"]
+
+
 def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     (found,) = files.sound(Probe(Settings(audio_dir=tmp_path / "nowhere"), tmp_path))
     assert found.status in ("fail", "warn")

@@ -127,6 +127,14 @@ def test_both_forms_of_the_key_are_tried(routes: Routes, accepted: tuple[str, ..
         assert one.key_name == "x-api-key"
 
 
+def test_a_limit_of_a_proxy_is_no_lost_key(routes: Routes) -> None:
+    def script(call: Call) -> Script:
+        return whole(b"<title>503</title>", 503, PAGE) if KEY in str(call.headers) else ours(401)
+
+    (found,) = server.keys(routes({"/chat/completions": script}))
+    assert found.status == "fail" and "limit_req" in found.fix and not found.blocks
+
+
 def test_a_password_of_a_proxy_is_no_key_of_ours(routes: Routes) -> None:
     basic = whole(b"<title>401</title>", 401, {**PAGE, "www-authenticate": 'Basic realm="staging"'})
     (found,) = server.keys(routes({"/chat/completions": basic}))

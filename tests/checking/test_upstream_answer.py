@@ -98,7 +98,7 @@ def test_the_newer_name_of_the_limit_is_tried(ask: Examine, upstream: FakeUpstre
 )
 def test_a_voice_says_one_word(ask: Examine, upstream: FakeUpstream, script: Script, status: str, said: str) -> None:
     upstream.enqueue(answer(WORDS), script)
-    found = ask(audio_mode="speech", tts_base_url=upstream.base_url, tts_model="fake-model", tts_voice="ada")["UP-e"]
+    found = ask(tts_base_url=upstream.base_url, tts_model="fake-model", tts_voice="ada")["UP-e"]
     assert found.group == "Voice" and found.status == status and said in found.detail
     assert upstream.calls[-1].json["voice"] == "ada" and upstream.calls[-1].path == "/v1/audio/speech"
 
