@@ -7,17 +7,19 @@ understood.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask import Blueprint
 
-from parley.checking import configuration
-from parley.checking.calling import CallFailed, Event
-from parley.checking.conversation import Conversation, Turn
 from parley.operators import atomic_file, platforms
 from parley.operators.platforms import BadAddress
 from parley.speech import wav
 from parley.telemetry import logs
+
+if TYPE_CHECKING:
+    from parley.checking.calling import Event
+    from parley.checking.conversation import Conversation, Turn
 
 bp = Blueprint("chat_cli", __name__, cli_group=None)
 HELP = "/chat /rag /audio choose the endpoint, /new forgets, /raw shows events, /passages those of the last answer"
@@ -40,6 +42,10 @@ HELP = "/chat /rag /audio choose the endpoint, /new forgets, /raw shows events, 
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="File for the sound of an answer.")
 def chat(address: str, key: str, endpoint: str, kb: str, platform: str, system: str, save: Path | None) -> None:
     """Talk to a running server; Ctrl-C interrupts an answer, Ctrl-D leaves. Lines of a pipe are turns."""
+    # Here, because no worker needs them.
+    from parley.checking import configuration
+    from parley.checking.conversation import Conversation
+
     logs.configure("error", "text")
     settings, _ = configuration.load_usable()
     key = key or configuration.variable("PARLEY_KEY") or (settings.api_keys or ("",))[0]
@@ -55,13 +61,13 @@ def chat(address: str, key: str, endpoint: str, kb: str, platform: str, system: 
 class Session:
     """The lines of a person, or of a pipe, and what is printed to them."""
 
-    def __init__(self, talk: Conversation, save: Path | None, rate: int, *, is_terminal: bool) -> None:
+    def __init__(self, talk: "Conversation", save: Path | None, rate: int, *, is_terminal: bool) -> None:
         self._talk = talk
         self._save = save
         self._rate = rate
         self._is_terminal = is_terminal
         self._shows_events = False
-        self._last = Turn()
+        self._last: Turn | None = None
 
     def run(self) -> int:
         """Take turns until the input ends; return the exit code."""
@@ -104,7 +110,7 @@ class Session:
         elif name == "raw":
             self._shows_events = not self._shows_events
         elif name == "passages":
-            for one in self._last.citations or [{"title": "none; only /rag has them"}]:
+            for one in (self._last and self._last.citations) or [{"title": "none; only /rag has them"}]:
                 told = [str(one[field]) for field in ("score", "id", "title", "file") if field in one]
                 click.echo("  " + "  ".join(told))
         else:
@@ -112,6 +118,8 @@ class Session:
 
     def turn(self, words: str) -> bool:
         """Say something and print the answer; return whether it came whole."""
+        from parley.checking.calling import CallFailed
+
         raw = self.show_event if self._shows_events else None
         try:
             self._last = turn = self._talk.ask(words, self.show, raw)
@@ -134,7 +142,7 @@ class Session:
         click.echo(text, nl=False)
         sys.stdout.flush()
 
-    def show_event(self, event: Event) -> None:
+    def show_event(self, event: "Event") -> None:
         """Print an event with its moment."""
         payload = event.payload.decode(errors="replace")
         shown = payload if len(payload) < 500 else f"{payload[:500]}... ({len(payload)} characters)"

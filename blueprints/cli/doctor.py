@@ -7,25 +7,27 @@ command was not understood.
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from flask import Blueprint
 
 from blueprints.web import PROJECT
-from parley.checking import configuration, examination, report
-from parley.checking.catalogue import GROUPS
-from parley.checking.probe import MAX_CALLS, MAX_TOKENS, Probe
 from parley.operators import platforms
 from parley.operators.platforms import BadAddress
 from parley.telemetry import logs
 
+if TYPE_CHECKING:
+    from parley.checking.probe import Probe
+    from parley.checking.report import Finding
+
 bp = Blueprint("doctor_cli", __name__, cli_group=None)
 VERSION = "1"
 """Version of the report for programs: raised if a field changes its meaning."""
-GROUP_IDS = [group.id for group in GROUPS]
+GROUP_IDS = ("ST", "PK", "MA", "KB", "AU", "UP", "CL", "SV")
+"""Groups of the catalogue."""
 NOTICE = (
-    f"Asks for at most {MAX_CALLS} short answers of a model ({MAX_TOKENS} tokens each), a few words of speech, "
-    "and writes nothing."
+    "Asks for at most {calls} short answers of a model ({tokens} tokens each), a few words of speech. Writes nothing."
 )
 
 
@@ -57,6 +59,10 @@ def doctor(
     as_json: bool,
 ) -> None:
     """Find out why callers hear nothing: settings, packages, knowledge, upstreams, and a running server (--url)."""
+    # Here, because no worker needs them.
+    from parley.checking import configuration, report
+    from parley.checking.probe import Probe
+
     # Logs of what is loaded on the way would stand between the findings.
     logs.configure("error", "text")
     # Not those of the app: it has none where they are unusable.
@@ -90,10 +96,13 @@ def doctor(
     sys.exit(report.exit_code(findings, strict=strict))
 
 
-def told(probe: Probe, groups: Sequence[str], *, quiet: bool) -> Sequence[report.Finding]:
+def told(probe: "Probe", groups: Sequence[str], *, quiet: bool) -> Sequence["Finding"]:
     """Return the findings; unless it is to be `quiet`, print each one as soon as it is known."""
+    from parley.checking import examination, report
+    from parley.checking.probe import MAX_CALLS, MAX_TOKENS
+
     if not quiet and not probe.offline and (not groups or {"UP", "SV"} & set(groups)):
-        click.echo(NOTICE)
+        click.echo(NOTICE.format(calls=MAX_CALLS, tokens=MAX_TOKENS))
     found, heading = [], ""
     for finding in examination.examine(probe, groups):
         found.append(finding)

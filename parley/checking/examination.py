@@ -45,6 +45,8 @@ def guarded(check: Check, subject: Any) -> Iterator[Outcome]:
         yield from check.run(subject)
     except (CallFailed, StepFailed) as exc:
         yield fail(str(exc), getattr(exc, "fix", ""))
+    except ImportError as exc:
+        yield fail(f"the package {exc.name} is not installed", "pip install -r requirements.txt")
     # Anything may be on the other side. An examination that ends at the first odd answer would be of no use.
     except Exception as exc:  # noqa: BLE001
         yield fail(f"the check itself failed: {type(exc).__name__}: {exc}", "please report it, with this line")

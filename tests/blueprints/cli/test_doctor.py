@@ -12,7 +12,9 @@ from click.testing import Result
 from running_server import ROOT, free_port, setting_names
 
 from app import create_app
+from blueprints.cli import doctor as cli
 from parley import settings as table
+from parley.checking.catalogue import GROUPS
 from parley.settings import Settings
 
 KEY = "canary-of-a-caller-0123456789"
@@ -32,6 +34,10 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def doctor(*args: str) -> Result:
     return create_app(Settings()).test_cli_runner().invoke(args=["doctor", *args])
+
+
+def test_the_groups_are_those_of_the_catalogue() -> None:
+    assert tuple(group.id for group in GROUPS) == cli.GROUP_IDS
 
 
 def test_offline_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
