@@ -10,6 +10,7 @@ from parley.checking import (
     machine,
     server,
     server_streams,
+    server_way,
     upstream,
     upstream_answer,
 )
@@ -111,15 +112,15 @@ GROUPS: tuple[Group, ...] = (
             Check("SV-2", "keys arrive, strangers are refused", server.keys, "--key", asks=True),
             Check("SV-3", "sound flows", server_streams.sound, "turn off buffering on the way", asks=True),
             Check("SV-4", "words flow", server_streams.words, "turn off buffering on the way", asks=True),
-            Check("SV-5", "headers arrive", server.headers, "have the proxy leave headers alone", asks=True),
-            Check("SV-6", "large requests arrive", server.large_body, "raise the proxy's limit", asks=True),
+            Check("SV-5", "headers arrive", server_way.headers, "have the proxy leave headers alone", asks=True),
+            Check("SV-6", "large requests arrive", server_way.large_body, "raise the proxy's limit", asks=True),
             Check("SV-7", "answers have the right form", server_streams.shape, "see docs/api.md", asks=True),
             Check(
                 "SV-8", "a caller who leaves is noticed", server_streams.barge_in, "see docs/deploying.md", asks=True
             ),
             Check("SV-9", "a long answer is not cut", server_streams.long_answer, "raise time limits", asks=True),
-            Check("SV-10", "the way is short", server.distance, "move the server", asks=True),
-            Check("SV-11", "https is seen as https", server.own_page, "TRUSTED_PROXIES=1", asks=True),
+            Check("SV-10", "the way is short", server_way.distance, "move the server", asks=True),
+            Check("SV-11", "https is seen as https", server_way.own_page, "TRUSTED_PROXIES=1", asks=True),
         ),
     ),
 )

@@ -116,7 +116,10 @@ def judge_words(server: Server, got: Exchange) -> Outcome:
     """Return what the moments at which words came tell of the way."""
     said = [event.ms for event in got.events if text_of(event)]
     if error := error_in(got):
-        return fail(f"/rag ends with an error{error}", "flask doctor --only UP where the server runs")
+        fix = "flask doctor --only UP where the server runs"
+        if "timeout" in error:
+            fix = f"the model is slower than TTFT_TIMEOUT allows, or its machine is busy; {fix}"
+        return fail(f"/rag ends with an error{error}", fix)
     if not said:
         return cut(got, "/rag")
     waiting, answer = said[0], said[1] if len(said) > 1 else None

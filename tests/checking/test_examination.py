@@ -49,6 +49,16 @@ def test_a_check_that_breaks_down_leaves_the_others(monkeypatch: pytest.MonkeyPa
     assert [status for _, status, _ in found] == ["ok", "fail", "ok"] and "KeyError" in found[1][2]
 
 
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> Iterator[Outcome]:
+        import no_such_package
+
+        yield ok(str(no_such_package))
+
+    ((_, status, detail),) = examine(monkeypatch, Probe(Settings(), Path()), check("XX-1", broken))
+    assert (status, detail) == ("fail", "the package no_such_package is not installed")
+
+
 def test_secrets_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(llm_api_key=KEY, llm_base_url="https://api.example.com/v1?code=canary-query-1")
     probe = Probe(settings, Path(), key="canary-caller-1")
