@@ -82,7 +82,7 @@ class OwnStalls:
     """Measures for how long this machine itself was held up, which would look like a gap in what it receives."""
 
     def __init__(self) -> None:
-        self.longest_ms = 0.0
+        self.longest_ms = self.total_ms = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -96,7 +96,10 @@ class OwnStalls:
 
     def _watch(self) -> None:
         before = time.perf_counter()
-        while not self._ended.wait(0.005):
+        while not self._ended.wait(SAME_BURST_MS / 1000):
             now = time.perf_counter()
-            self.longest_ms = max(self.longest_ms, (now - before) * 1000 - 5)
+            held_up = (now - before) * 1000 - SAME_BURST_MS
+            self.longest_ms = max(self.longest_ms, held_up)
+            # Shorter ones join no two chunks.
+            self.total_ms += held_up if held_up > SAME_BURST_MS else 0.0
             before = now

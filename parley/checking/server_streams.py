@@ -60,14 +60,17 @@ def sound(server: Server) -> Iterator[Outcome]:
             return
         # Its headers and its form are looked at by further checks, without another request.
         server.sound = got
-        outcome = judge_sound(server, got, stalls.longest_ms)
+        outcome = judge_sound(server, got, stalls.longest_ms, stalls.total_ms)
         if outcome.status != "warn":
             break
     yield outcome
 
 
-def judge_sound(server: Server, got: Exchange, own_ms: float) -> Outcome:
-    """Return what the moments at which sound came tell of the way."""
+def judge_sound(server: Server, got: Exchange, own_ms: float, own_total_ms: float = 0.0) -> Outcome:
+    """Return what the moments at which sound came tell of the way.
+
+    This machine itself was held up for `own_ms` at the longest, and for `own_total_ms` in all.
+    """
     heard = Sound.by(got)
     if not got.is_done:
         return cut(got, "/audio")
@@ -85,7 +88,9 @@ def judge_sound(server: Server, got: Exchange, own_ms: float) -> Outcome:
         return fail(f"{told}\nsomething on the way buffers: {server.way()}", server.buffering_fix(), **figures)
     if heard.gap_ms > max(LEAD_MS / 2, 2.5 * heard.chunk_ms) and heard.gap_ms > 2 * own_ms:
         return warn(f"/audio: {told}: callers may hear gaps\n{server.way()}", server.buffering_fix(), **figures)
-    if heard.bursts < FEW_BURSTS * (len(heard.moments) - heard.ahead) and own_ms < LEAD_MS / 4:
+    # Each stall of this machine joins as many chunks as fall due in it.
+    bursts = heard.bursts + own_total_ms / max(1.0, heard.chunk_ms)
+    if bursts < FEW_BURSTS * (len(heard.moments) - heard.ahead):
         return warn(f"/audio: {told}: something joins chunks\n{server.way()}", server.buffering_fix(), **figures)
     return ok(f"sound flows: {told}", **figures)
 

@@ -22,8 +22,8 @@ from parley.http_client.proxies import BadProxy, proxy_for
 from parley.settings import OPENAI_BASE_URL
 from parley.upstream.embedded import model_process
 
-_ADDRESSING = re.compile("BASE_URL|_KEY|HEADERS|PARAMS|FALLBACKS|[.]env")
-"""Matches the names of settings by which an upstream is found, and the file that may set them."""
+_ADDRESSING = re.compile(r"[A-Z_]*(BASE_URL|_KEY|HEADERS|FALLBACKS):|.*\.env")
+"""Matches a fault of a setting by which an upstream is found, or of the file that may set it."""
 REDIRECTS = (301, 302, 303, 307, 308)
 CERTIFICATE_DAYS = 14
 """Days of a certificate's life below which it is time to renew it."""
@@ -68,7 +68,7 @@ def targets(probe: Probe) -> list[Target]:
     settings = probe.settings
     found = []
     # With the default in the place of a bad address, a key would go to another provider.
-    if any(_ADDRESSING.search(fault.partition(":")[0]) for fault in probe.faults):
+    if any(map(_ADDRESSING.match, probe.faults)):
         return [Target("Upstreams", "unknown", probe)]
     # As services.py chooses them.
     if settings.model_url:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from parley.knowledge.folder_scan import is_base_name
 from parley.operators import platform_requests as requests_of
 from parley.operators import platform_snippets as snippets
 from parley.operators.platform_requests import Message
@@ -51,6 +52,8 @@ class Platform:
         if kb and endpoint == "chat":
             raise BadAddress("/chat answers without knowledge: a knowledge base goes with rag or audio")
         path = (f"/kb/{kb}" if kb else "") + ("" if endpoint == "chat" else f"/{endpoint}")
+        if kb and not is_base_name(kb):
+            raise BadAddress("the name of a knowledge base has letters, digits, dots, dashes and underscores only")
         return server_address(address) + path + ("/v1" if self.appends else "/chat/completions")
 
 

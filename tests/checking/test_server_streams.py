@@ -58,6 +58,9 @@ def test_a_stall_of_this_machine_is_not_the_ways(monkeypatch: pytest.MonkeyPatch
     held_up = [ms if ms < 1000 else max(ms, 1150.0) for ms in PACED]
     assert streams.judge_sound(one(), sound_at(held_up), own_ms=0.0).status == "warn"
     assert streams.judge_sound(one(), sound_at(held_up), own_ms=140.0).status == "ok"
+    lumps = sound_at([ms - ms % 90 for ms in PACED])
+    assert streams.judge_sound(one(), lumps, own_ms=60.0, own_total_ms=60.0).status == "warn"
+    assert streams.judge_sound(one(), lumps, own_ms=60.0, own_total_ms=2000.0).status == "ok"
 
 
 def test_sound_that_is_cut_or_missing_is_told() -> None:

@@ -83,6 +83,12 @@ def test_keys_never_go_to_the_default_in_place_of_a_bad_address(tmp_path: Path) 
     assert {one.status for one in found} == {"skip"} and "ST-1" in found[0].detail
 
 
+def test_another_fault_keeps_nobody_from_being_asked(upstream: FakeUpstream, tmp_path: Path) -> None:
+    faults = ["TTFT_TIMEOUT: expected seconds", "API_KEY is no setting; API_KEYS? Without API_KEYS the server is open"]
+    probe = Probe(Settings(llm_base_url=upstream.base_url, llm_model="fake-model"), tmp_path, faults)
+    assert [one.status for one in examination.examine(probe, ["UP"])] == ["ok", "ok", "skip", "ok", "ok"]
+
+
 def test_each_fallback_is_looked_at(ask: Examine, upstream: FakeUpstream) -> None:
     entries = tuple(UpstreamSetting(upstream.base_url, f"sk-of-fallback-{n}", "fake-model") for n in range(4))
     ask(llm_fallbacks=entries)

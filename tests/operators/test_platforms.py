@@ -65,8 +65,9 @@ def test_the_url_leads_back_to_the_address(platform: platforms.Platform, endpoin
 
 def test_a_knowledge_base_is_named_in_the_path() -> None:
     assert PLATFORMS["vapi"].url("https://x.example", "rag", "north") == "https://x.example/kb/north/rag/v1"
-    with pytest.raises(BadAddress):
-        PLATFORMS["vapi"].url("https://x.example", "chat", "north")
+    for endpoint, name in (("chat", "north"), ("rag", "../x"), ("rag", "a b"), ("audio", "a/b")):
+        with pytest.raises(BadAddress):
+            PLATFORMS["vapi"].url("https://x.example", endpoint, name)
 
 
 @pytest.mark.parametrize(

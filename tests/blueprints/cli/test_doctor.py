@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -34,6 +36,18 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def doctor(*args: str) -> Result:
     return create_app(Settings()).test_cli_runner().invoke(args=["doctor", *args])
+
+
+@pytest.mark.parametrize("page", ["doctor", "platforms", "troubleshooting"])
+def test_commands_of_the_pages_have_options_that_exist(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    commands = re.findall(r"^flask ((?:doctor|chat|snippet)[^#\n]*)|`flask ((?:doctor|chat|snippet)[^`]*)`", text, re.M)
+    assert commands
+    for words in (first or second for first, second in commands):
+        known = (
+            create_app(Settings()).test_cli_runner().invoke(args=[*shlex.split(words.replace("...", "x")), "--help"])
+        )
+        assert known.exit_code == 0, (words, known.output)
 
 
 def test_the_groups_are_those_of_the_catalogue() -> None:
