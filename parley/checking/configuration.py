@@ -13,6 +13,8 @@ from parley.operators.platforms import is_unreachable_host
 from parley.server import base_urls
 from parley.settings import Settings, SettingsError
 
+FLASK_FILE = ".flaskenv"
+"""File that Flask's commands read beside `.env`."""
 MIN_KEY_CHARACTERS = 16
 """Characters of a caller's key below which it may be guessed."""
 _FILLER = re.compile(
@@ -81,13 +83,9 @@ def misspelled(_: Probe) -> Iterator[Outcome]:
 
 def env_file(probe: Probe) -> Iterator[Outcome]:
     """Tell whether others on this machine may read `.env`."""
-    path, elsewhere = Path(table.ENV_FILE), probe.project / table.ENV_FILE
+    path = Path(table.ENV_FILE)
     if not path.is_file():
-        if elsewhere.is_file():
-            fix = f"start in the folder {probe.project}"
-            yield warn(f"{elsewhere} is not read: .env is looked for in the working folder, {Path.cwd()}", fix)
-        else:
-            yield ok("no .env; settings come from the environment")
+        yield other_env_file(probe.project) or ok("no .env; settings come from the environment")
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     # Who else may read it matters only where it holds something.
@@ -95,6 +93,19 @@ def env_file(probe: Probe) -> Iterator[Outcome]:
         yield warn(f".env holds keys, and other users of this machine may read it (mode {mode:o})", "chmod 600 .env")
     else:
         yield ok(f".env has mode {mode:o}")
+
+
+def other_env_file(project: Path) -> Outcome | None:
+    """Return a warning for a file of settings in a place where no server looks; None if there is none."""
+    here = Path.cwd()
+    elsewhere = project / table.ENV_FILE
+    # Flask, which runs this command, reads those of all folders above: then settings seem to be there.
+    above = (folder / name for folder in here.parents for name in (table.ENV_FILE, FLASK_FILE))
+    for file in (here / FLASK_FILE, elsewhere, *above):
+        if file.is_file():
+            told = f"{file} is not read by a server that is started in {here}, though `flask` may read it"
+            return warn(told, f"start in the folder of .env, or move it to {here}")
+    return None
 
 
 def placeholders(probe: Probe) -> Iterator[Outcome]:

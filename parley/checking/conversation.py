@@ -160,5 +160,7 @@ def finish(turn: Turn, exchange: Exchange) -> None:
         turn.failure = "the server wants one of its API_KEYS: --key, or PARLEY_KEY in the environment"
     elif exchange.status != 200:
         turn.failure = f"status {exchange.status}: {exchange.error()}"
+    elif not exchange.is_done and exchange.body:
+        turn.failure = f"no event stream came, but {exchange.media_type or 'something'}: {exchange.error()}"
     elif not exchange.is_done:
         turn.failure = f"incomplete: it ended without DONE{f' ({exchange.broke_off})' if exchange.broke_off else ''}"

@@ -144,6 +144,9 @@ def judge_words(server: Server, got: Exchange) -> Outcome:
 
 def cut(got: Exchange, path: str) -> Outcome:
     """Return that a stream ended too soon, and when."""
+    if not got.events and got.media_type != "text/event-stream":
+        fix = "look at the proxy in front: no check of browsers, no page of its own for these routes"
+        return fail(f"{path}: no event stream came, but {got.media_type or 'nothing'}: {got.error()}", fix)
     last = got.reads[-1][0] if got.reads else got.head_ms
     silence = max(0.0, got.end_ms - last)
     told = f"{path} was cut {got.end_ms / 1000:.1f} s after the question, without DONE"

@@ -65,7 +65,17 @@ def test_env_of_another_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / ".env").write_text("LLM_API_KEY=x\n")
     monkeypatch.chdir(tmp_path / "sub")
     (found,) = configuration.env_file(Probe(Settings(), tmp_path))
-    assert found.status == "warn" and str(tmp_path) in found.fix
+    assert found.status == "warn" and str(tmp_path / ".env") in found.detail
+
+
+@pytest.mark.parametrize("place", [".flaskenv", "../.env", "../../.flaskenv"])
+def test_what_flask_alone_reads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    (folder / place).write_text("LLM_API_KEY=x\n")
+    (found,) = configuration.env_file(Probe(Settings(), tmp_path / "elsewhere"))
+    assert found.status == "warn" and "is not read by a server" in found.detail
 
 
 @pytest.mark.parametrize(

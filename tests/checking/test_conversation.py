@@ -19,6 +19,7 @@ from fake_upstream import (
     head,
     refusal,
     reset,
+    whole,
 )
 
 from parley.checking.calling import CallFailed, Event
@@ -75,12 +76,13 @@ def test_an_answer_that_is_interrupted_is_remembered_so(
         (refusal(401, {"message": "No."}), "--key"),
         (refusal(503, {"message": "Warming up."}), "status 503: Warming up."),
         ([*events(chunks("one two")[:2]), reset], "incomplete"),
+        (whole(b"<title>Just a moment</title>", 200, {"content-type": "text/html"}), "Just a moment"),
         (
             [*events([encode({"error": {"code": "upstream_timeout", "message": "Late."}})]), END],
             "upstream_timeout: Late.",
         ),
     ],
-    ids=["whole", "401", "503", "cut", "error"],
+    ids=["whole", "401", "503", "cut", "page", "error"],
 )
 def test_how_an_answer_ended(
     talk: Callable[..., Conversation], upstream: FakeUpstream, script: Script, failure: str

@@ -104,6 +104,12 @@ def test_an_error_and_a_cut_within_words_are_told() -> None:
     assert found.status == "fail" and "in a silence of 2.0 s" in found.detail and "HEARTBEAT" in found.fix
 
 
+def test_a_page_in_place_of_a_stream_is_told() -> None:
+    page = Exchange(200, {"content-type": "text/html"}, 1.0, body=b"<title>Just a moment...</title>")
+    for found in (streams.judge_words(one(), page), streams.judge_sound(one(), page, own_ms=0.0)):
+        assert found.status == "fail" and "Just a moment" in found.detail
+
+
 def test_the_form_of_a_text_turn() -> None:
     good = [event(1, {"content": "a"}), event(2, finish="stop")]
     bad = [Event(1, b'{"id": "1", "choices": []}'), Event(2, b'{"id": "2"}')]
