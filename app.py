@@ -11,6 +11,7 @@ from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
 from blueprints.cli import snippet as snippet_cli
+from blueprints.cli import tools as tools_cli
 from parley.services import Services
 from parley.settings import Settings, SettingsError, load
 from parley.telemetry import logs
@@ -32,7 +33,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, settings_cli.bp, kb_cli.bp, audio_cli.bp, *WITHOUT_SETTINGS):
+    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, *WITHOUT_SETTINGS)
+    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     return app
 

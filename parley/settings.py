@@ -1,4 +1,4 @@
-"""The settings: one table, one reader of the environment, one home of every default.
+"""The settings: one table, one home of every default. The environment is read in `environment/variables.py`.
 
 Each row of the table is a field of `Settings`, and its variable is the field's name in capitals. The settings table of
 the documentation and `.env.example` are generated from these rows (`flask settings`). Only the standard library may be
@@ -7,23 +7,18 @@ imported at module level: gunicorn's master reads its settings before anything h
 
 import dataclasses
 import functools
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from parley import setting_types as types
-from parley.environment import env_file, misspelled
+from parley.environment import env_file, misspelled, variables
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
 _CREDENTIAL = re.compile(r"auth|key|token|secret")
 """Matches the name of a header, or of a parameter, with which an upstream knows the operator."""
-ENV_FILE = ".env"
-"""File in the working folder that adds to the environment."""
-PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-"""Variables, in either case, that name a proxy for outgoing connections."""
 
 
 class SettingsError(Exception):
@@ -113,6 +108,9 @@ class Settings:
         "2",
         "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
+    tools_dir: Path = row(
+        types.FOLDER, "tools", "Folder of the tools that the model may call: `*.json` and `*.py`. Without it: none."
+    )
     audio_dir: Path = row(
         types.FOLDER,
         "audio_assets",
@@ -129,6 +127,24 @@ class Settings:
         None,
         "Waiting messages separated by `|`. No message is spoken twice in a row. A base's own (`base.json`) win.",
         shown="those of the knowledge base's language",
+    )
+    tool_waiting: int | None = row(
+        types.WAITING,
+        "700",
+        "When a phrase is spoken while a tool runs: `always`, `off`, or after so many milliseconds.",
+    )
+    tool_passes: int = row(
+        types.integer(1, 10), "4", "Maximum number of the upstream's answers in a turn; the last one may call no tool."
+    )
+    tool_timeout: float = row(types.seconds(100), "10", "Maximum seconds of a tool's call, unless the tool names them.")
+    tool_budget: float = row(types.seconds(300), "25", "Maximum seconds of all calls of tools in a turn together.")
+    interruptions: str = row(
+        types.choice("note", "off"), "note", "Whether the model gets a `note` of the words that a caller cut off."
+    )
+    speech_cleanup: str = row(
+        types.choice("off", "thoughts", "speech"),
+        "off",
+        "Taken out of the texts of /chat, /rag: nothing, `thoughts`, with `speech` all that a voice should not read.",
     )
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
@@ -147,6 +163,12 @@ class Settings:
         types.OPTIONAL_MS,
         "off",
         "Maximum milliseconds for the model to rewrite a follow-up as a question of its own before the search.",
+    )
+    rag_fallback: str = row(
+        types.choice("off", "quote"),
+        "off",
+        "What /rag says where the upstream fails before its first word: `off` (the error, or `FALLBACK_TEXT`), or "
+        "`quote` (the sentences of the knowledge that answer the question, if there are any).",
     )
     rag_min_coverage: float = row(
         types.SHARE, "0.33", "Minimum coverage of a question by the best passage for an answer by words alone."
@@ -339,19 +361,6 @@ def given(field: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> tuple[
     return next((pair for pair in values if pair[1]), (names[0], ""))
 
 
-def cut_routes(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
-    """Return each variable with a base URL whose route was cut off, and that route. To be called with good settings."""
-    found = []
-    for field in dataclasses.fields(Settings):
-        name, value = given(field, environ)
-        kind = field.metadata["kind"]
-        urls = [value] if kind in (types.URL, types.MODEL_URL) else []
-        if kind is types.UPSTREAMS and value:
-            urls = [types.unquoted(entry["base_url"]) for entry in types.parse_json(value)]
-        found += [(name, route) for url in urls if (route := types.split_route(url)[1])]
-    return found
-
-
 def names() -> list[str]:
     """Return the variables of all settings, other names of theirs included."""
     return [name for field in dataclasses.fields(Settings) for name in (field.name.upper(), *field.metadata["aliases"])]
@@ -365,12 +374,7 @@ def load() -> Settings:
     with settings that the master has not checked. Raises SettingsError.
     """
     ignored()
-    return Settings.from_environ(os.environ)
-
-
-def environment() -> dict[str, str]:
-    """Return a copy of the environment, for what gunicorn and commands read beside the settings."""
-    return dict(os.environ)
+    return Settings.from_environ(variables.environment())
 
 
 @functools.cache
@@ -380,17 +384,6 @@ def ignored() -> list[str]:
     Raises SettingsError for an unusable file, and for what leaves the server open by mistake.
     """
     try:
-        file = env_file.load(Path(ENV_FILE))
-        return misspelled.ignored(os.environ, file, names())
+        return variables.complete(names())
     except (env_file.EnvFileError, misspelled.OpenByMistake) as fault:
         raise SettingsError(str(fault)) from None
-
-
-def named_proxies() -> dict[str, str]:
-    """Return the environment's proxies for outgoing connections by the name of their variable."""
-    return {name: value for name, value in os.environ.items() if name.lower() in PROXY_VARIABLES and value}
-
-
-def share_metrics(folder: str) -> None:
-    """Name the folder through which workers add up their metrics, in the variable that prometheus_client reads."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -29,7 +29,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.environment", "parley.errors", "parley.languages", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.files", "parley.languages", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.checking", "parley.server"}
@@ -63,12 +63,19 @@ GEVENT = {
     "parley/knowledge/semantic.py",
     "parley/knowledge/vector_cache.py",
     "parley/server/connections.py",
+    "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/speech_stream.py",
     "parley/telemetry/log_output.py",
+    "parley/tools/http_tool.py",
+    "parley/tools/mcp_client.py",
+    "parley/tools/mcp_connection.py",
+    "parley/tools/python_tools.py",
+    "parley/tools/toolbox.py",
+    "parley/tools/running.py",
     "parley/turn.py",
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
@@ -246,8 +253,10 @@ def test_gevent_is_imported_where_it_is_truly_needed() -> None:
     assert users_of("gevent") == GEVENT
 
 
-def test_the_environment_is_read_by_the_settings_alone() -> None:
-    assert [path_of(file) for file, tree in TREES.items() if reads_environment(tree)] == ["parley/settings.py"]
+def test_the_environment_is_read_in_one_place() -> None:
+    assert [path_of(file) for file, tree in TREES.items() if reads_environment(tree)] == [
+        "parley/environment/variables.py"
+    ]
 
 
 @pytest.mark.parametrize("literal", WIRE_LITERALS)

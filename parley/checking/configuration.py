@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from parley import settings as table
 from parley.checking.probe import Probe
 from parley.checking.report import Outcome, fail, ok, warn
+from parley.environment.variables import ENV_FILE, environment
 from parley.operators.platforms import is_unreachable_host
 from parley.server import base_urls
 from parley.settings import Settings, SettingsError
@@ -37,7 +38,7 @@ def load_usable() -> tuple[Settings, list[str]]:
         table.ignored()
     except SettingsError as fault:
         faults.append(str(fault))
-    environ = table.environment()
+    environ = environment()
     while True:
         try:
             return Settings.from_environ(environ), faults
@@ -49,7 +50,7 @@ def load_usable() -> tuple[Settings, list[str]]:
 
 def variable(name: str) -> str:
     """Return a variable that is no setting, but gunicorn's own or a command's; empty if it is unset."""
-    return table.environment().get(name, "").strip()
+    return environment().get(name, "").strip()
 
 
 def parse(probe: Probe) -> Iterator[Outcome]:
@@ -58,7 +59,7 @@ def parse(probe: Probe) -> Iterator[Outcome]:
     if not probe.faults:
         names = table.names()
         given = [name for name in names if variable(name)]
-        source = ".env read, " if Path(table.ENV_FILE).is_file() else "no .env, "
+        source = ".env read, " if Path(ENV_FILE).is_file() else "no .env, "
         yield ok(f"{source}{len(given)} of {len(names)} variables set", set=len(given))
 
 
@@ -83,7 +84,7 @@ def misspelled(_: Probe) -> Iterator[Outcome]:
 
 def env_file(probe: Probe) -> Iterator[Outcome]:
     """Tell whether others on this machine may read `.env`."""
-    path = Path(table.ENV_FILE)
+    path = Path(ENV_FILE)
     if not path.is_file():
         yield other_env_file(probe.project) or ok("no .env; settings come from the environment")
         return
@@ -98,9 +99,9 @@ def env_file(probe: Probe) -> Iterator[Outcome]:
 def other_env_file(project: Path) -> Outcome | None:
     """Return a warning for a file of settings in a place where no server looks; None if there is none."""
     here = Path.cwd()
-    elsewhere = project / table.ENV_FILE
+    elsewhere = project / ENV_FILE
     # Flask, which runs this command, reads those of all folders above: then settings seem to be there.
-    above = (folder / name for folder in here.parents for name in (table.ENV_FILE, FLASK_FILE))
+    above = (folder / name for folder in here.parents for name in (ENV_FILE, FLASK_FILE))
     for file in (here / FLASK_FILE, elsewhere, *above):
         if file.is_file():
             told = f"{file} is not read by a server that is started in {here}, though `flask` may read it"
@@ -140,7 +141,7 @@ def address_faults(settings: Settings) -> Iterator[Outcome]:
     urls = dict(settings.named_base_urls)
     try:
         # Raises for variables that can't be parsed; those are faults of `parse`.
-        routes = table.cut_routes()
+        routes = base_urls.cut_routes()
     except ValueError:
         routes = []
     for name, route in routes:

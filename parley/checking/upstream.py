@@ -113,7 +113,7 @@ def name(target: Target) -> Iterator[Outcome]:
         return
     if target.kind == "none":
         fix = "LLM_API_KEY=... (and LLM_BASE_URL for any API other than OpenAI's)"
-        yield block("no model is set, and none is installed: every question ends with not_configured", fix)
+        yield block("no model is set, and none is installed: /chat ends with not_configured, /rag only quotes", fix)
         return
     try:
         proxy = proxy_for(target.url)

@@ -5,7 +5,7 @@ import shlex
 from urllib.parse import urlsplit
 
 from parley.server import base_urls
-from parley.settings import Settings, cut_routes
+from parley.settings import Settings
 from parley.speech import voice_package as embedded_speech
 from parley.telemetry import logs
 from parley.telemetry.logs import log
@@ -13,6 +13,7 @@ from parley.upstream.embedded import model_process
 
 WANTED = "LLM_API_KEY (and LLM_BASE_URL for any API other than OpenAI's)"
 WANTED_VOICE = "TTS_API_KEY (and TTS_BASE_URL for any API other than OpenAI's)"
+QUOTED = "/rag is quoted from the knowledge"
 UNIX = "unix:"
 BANNER = """\
 Parley listens on {url}
@@ -38,7 +39,7 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         logs.announce(BANNER.format(**facts))
     else:
         log.info("listening", **facts)
-    for name, route in cut_routes():
+    for name, route in base_urls.cut_routes():
         log.warning("base_url_cut", setting=name, fault=f"{route} was cut off its end: Parley appends the route itself")
     for name, url in settings.named_base_urls:
         if hint := base_urls.advice(url):
@@ -64,8 +65,9 @@ def describe_model(settings: Settings) -> str:
         # Without its query, which may hold a key.
         return f"{settings.llm_model} at {(settings.llm_base_url or 'OpenAI').partition('?')[0]}"
     if model_process.running:
-        return f"{model_process.MODEL}, a small embedded demonstration model, often wrong; for a real one set {WANTED}"
-    return f"none yet; set {WANTED}"
+        small = f"{model_process.MODEL}, a small embedded demonstration model, often wrong ({QUOTED})"
+        return f"{small}; for a real one set {WANTED}"
+    return f"none yet ({QUOTED}); set {WANTED}"
 
 
 def describe_voice(settings: Settings) -> str:

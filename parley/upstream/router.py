@@ -82,6 +82,10 @@ class Upstream(Protocol):
         """Return the state of each upstream's breaker by name: closed, half_open, or open."""
         ...
 
+    def spend_retry(self) -> bool:
+        """Take a retry from the budget for a question that is asked once more; return False if there is none."""
+        ...
+
 
 class NoUpstream:
     """The upstream of a server without one: every request fails with the settings that are missing."""
@@ -124,6 +128,17 @@ class NoUpstream:
     def breaker_states(self) -> dict[str, str]:
         """Return no upstreams."""
         return {}
+
+    def spend_retry(self) -> bool:
+        """Return False: there is nobody to ask."""
+        return False
+
+
+class KnowledgeOnly(NoUpstream):
+    """The upstream of a server without one that quotes its knowledge in place of a model: no prompt is ever made."""
+
+    # Named, so that no answer of a model is mistaken for one, and no model's for a quote.
+    prompt_form: PromptForm = "none"
 
 
 class UpstreamRouter:
@@ -244,6 +259,11 @@ class UpstreamRouter:
     def breaker_states(self) -> dict[str, str]:
         """Return the state of each upstream's breaker by name."""
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
+
+    def spend_retry(self) -> bool:
+        """Take a retry from the budget; see `Upstream.spend_retry`."""
+        # One budget for all repeats, whoever decides on them: an upstream that fails is not flooded.
+        return self._retry_budget.spend()
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None, cause: Cause

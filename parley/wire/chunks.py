@@ -26,6 +26,7 @@ class Envelope:
 
     `used` is true once a chunk of ours has been made under it, `calls_tool` once a tool call has begun, which no words
     of ours may complete. `takes_text` is false once the answer's failure must not be hidden behind a text of ours.
+    `spoken_at` is the time by `time.monotonic` of the latest words that left, 0 before any.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Envelope:
     used: bool = False
     calls_tool: bool = False
     takes_text: bool = True
+    spoken_at: float = 0.0
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
@@ -59,6 +61,7 @@ class Envelope:
 
     def text(self, content: str, *, first: bool) -> bytes:
         """Return a chunk with a piece of text; the first piece of an answer gives the role."""
+        self.spoken_at = time.monotonic()
         return self.chunk({"role": "assistant", "content": content} if first else {"content": content})
 
     def finish(self, reason: str) -> bytes:
@@ -266,6 +269,25 @@ def with_field(payload: bytes, name: str, value: Any) -> bytes:
     """Return a chunk or completion with one more top-level field; everything else stays as it came, byte for byte."""
     fields = upstream_json.fields(payload)
     fields[name] = msgspec.Raw(encode(value))
+    return encode(fields)
+
+
+def with_content(payload: bytes, texts: Mapping[int, Mapping[str, Any]], *, part: str = "delta") -> bytes:
+    """Return a chunk or completion with other values of some fields of its deltas or messages.
+
+    `texts` holds these fields by the position of the choice, whose `logprobs` no longer fit and become null. Everything
+    else stays as it came, byte for byte.
+    """
+    fields = upstream_json.fields(payload)
+    choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
+    for position, values in texts.items():
+        choice = choices[position]
+        inner = msgspec.json.decode(choice[part], type=dict[str, msgspec.Raw])
+        inner.update({name: msgspec.Raw(encode(value)) for name, value in values.items()})
+        choice[part] = msgspec.Raw(msgspec.json.encode(inner))
+        if "logprobs" in choice:
+            choice["logprobs"] = msgspec.Raw(b"null")
+    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
     return encode(fields)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
+from parley.wire.interruptions import with_interruptions
 
 OPENAI_FIELDS = frozenset(
     """
@@ -41,11 +42,33 @@ EXTENSION_FIELDS = frozenset(
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
 """Agora's own top-level fields: no upstream knows them, and strict ones answer 400."""
-OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
+OUR_FIELDS = frozenset(
+    {
+        "asset",
+        "filters",
+        "include_citations",
+        "kb",
+        "rag",
+        "session_id",
+        "speech_cleanup",
+        "template_variables",
+        "waiting",
+    }
+)
 """Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
-PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
+MESSAGE_FIELDS = frozenset(
+    """
+    audio cache_control content extra_content function_call name prefix reasoning reasoning_content reasoning_details
+    refusal role tool_call_id tool_calls
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Fields of a message that go upstream: OpenAI's, and those that upstreams demand back or offer beside them."""
+PRIVATE_MESSAGE_FIELDS = frozenset(
+    {"turn_id", "timestamp", "metadata", "speech_start_ms", "speech_end_ms", "speech_algorithmic_delay"}
+)
+"""Fields of a message that no upstream sees, also where all fields are forwarded: Agora's own."""
 EMPTY: tuple[Any, ...] = (None, [], "")
 """Values that say nothing; others of an odd type are left to the upstream to judge."""
 NEEDED_FIELDS: Mapping[str, str] = {
@@ -68,7 +91,7 @@ class Origin:
 
     `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
     `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` is the knowledge base that the
-    path names, if it names one.
+    path names, if it names one. `session` is the caller's X-Session-Id.
     """
 
     request_id: str
@@ -77,16 +100,21 @@ class Origin:
     token: str | None = dataclasses.field(default=None, repr=False)
     traceparent: str | None = None
     kb: str = ""
+    session: str = dataclasses.field(default="", repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class ChatRequest:
-    """A checked request. `size` is that of its body in bytes, as it came."""
+    """A checked request. `size` is that of its body in bytes, as it came.
+
+    With `tells_interruptions` the model is told where the caller interrupted it.
+    """
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     origin: Origin
     size: int = 0
+    tells_interruptions: bool = True
 
     @property
     def model(self) -> str | None:
@@ -130,6 +158,16 @@ class ChatRequest:
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
+    def sessions(self) -> tuple[Any, ...]:
+        """Values that may name the session: of the body, the query, the header."""
+        return self.body.get("session_id"), self.origin.query.get("session_id"), self.origin.session
+
+    @property
+    def expects_tool_finish(self) -> bool:
+        """True if an answer that calls a tool ends with `tool_calls`: a tool that is named ends with "stop"."""
+        return self.body.get("tool_choice") in (*EMPTY, "auto", "required")
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, at least one message, as it came."""
         messages: list[dict[str, Any]] = self.body["messages"]
@@ -167,6 +205,10 @@ class ChatRequest:
         body["messages"] = [_in_text(message) for message in self.messages]
         return dataclasses.replace(self, body=body)
 
+    def speech_cleanup(self, default: str) -> str:
+        """Return how the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
+        return self.body.get("speech_cleanup") or default
+
     def waiting_ms(self, default: int | None) -> int | None:
         """Return the milliseconds without content after which to speak a waiting message; None means never."""
         waiting = self.body.get("waiting")
@@ -180,9 +222,7 @@ class ChatRequest:
         A message that holds one of them alone stays: a conversation without an answer would read as if none was given.
         """
         messages = [
-            {**message, "content": _without_beginning(message.get("content"), phrases)}
-            if message["role"] == "assistant"
-            else message
+            _without_phrase(message, phrases) if message["role"] == "assistant" else message
             for message in self.messages
         ]
         return dataclasses.replace(self, body={**self.body, "messages": messages})
@@ -203,6 +243,23 @@ class ChatRequest:
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
+    def with_tools(
+        self, definitions: Sequence[Mapping[str, Any]], exchange: Sequence[Mapping[str, Any]], choice: str | None
+    ) -> "ChatRequest":
+        """Return the request with further tools behind its own, and with messages behind its own.
+
+        `choice` replaces `tool_choice`; None leaves it.
+        """
+        body = {
+            **self.body,
+            "messages": [*self.messages, *exchange],
+            # Always in one order: an upstream's prompt cache holds the tools, too.
+            "tools": [*(self.body.get("tools") or ()), *definitions],
+        }
+        if choice is not None:
+            body["tool_choice"] = choice
+        return dataclasses.replace(self, body=body)
+
     def held_back(self, forward: frozenset[str]) -> set[str]:
         """Return the names of the fields that do not go upstream."""
         return {name for name in self.body if not _goes_upstream(name, forward)}
@@ -216,11 +273,12 @@ class ChatRequest:
         if not self.stream:
             # OpenAI refuses it without a stream.
             kept.pop("stream_options", None)
-        messages = [_clean_message(message) for message in self.messages]
+        messages = with_interruptions(self.messages) if self.tells_interruptions else self.messages
+        messages = [_clean_message(message, forwards_all="*" in forward) for message in messages]
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin) -> ChatRequest:
+def parse(raw: bytes, origin: Origin, *, tells_interruptions: bool = True) -> ChatRequest:
     """Return the checked request. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
@@ -230,7 +288,7 @@ def parse(raw: bytes, origin: Origin) -> ChatRequest:
     if stream is None:
         # Agora's default on the bare paths, OpenAI's under /v1.
         stream = not origin.v1
-    return ChatRequest(body, stream, origin, len(raw))
+    return ChatRequest(body, stream, origin, len(raw), tells_interruptions)
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
@@ -246,6 +304,17 @@ def text_of(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return " ".join(text for text in texts if isinstance(text, str))
+
+
+def _without_phrase(message: Mapping[str, Any], phrases: Sequence[str]) -> dict[str, Any]:
+    """Return a message without a phrase at its beginning, also in the whole text of one that was interrupted."""
+    content = message.get("content")
+    left = _without_beginning(content, phrases)
+    unphrased = {**message, "content": left}
+    metadata = message.get("metadata")
+    if left != content and isinstance(metadata, dict) and isinstance(metadata.get("original"), str):
+        unphrased["metadata"] = {**metadata, "original": _without_beginning(metadata["original"], phrases)}
+    return unphrased
 
 
 def _without_beginning(content: Any, phrases: Sequence[str]) -> Any:
@@ -270,12 +339,13 @@ def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:
     return text
 
 
-def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message in OpenAI's form, without the platform's own fields."""
+def _clean_message(message: Mapping[str, Any], *, forwards_all: bool) -> dict[str, Any]:
+    """Return a message in OpenAI's form, without fields that strict upstreams refuse."""
     cleaned = {
         name: value
         for name, value in message.items()
-        if name not in PRIVATE_MESSAGE_FIELDS and (value or name not in EMPTY_MESSAGE_FIELDS)
+        if (name in MESSAGE_FIELDS or (forwards_all and name not in PRIVATE_MESSAGE_FIELDS))
+        and (value or name not in EMPTY_MESSAGE_FIELDS)
     }
     if isinstance(cleaned.get("content"), list):
         cleaned["content"] = [_openai_part(part) for part in cleaned["content"]]

@@ -131,7 +131,7 @@ def test_what_is_told_of_a_base_url(tmp_path: Path, url: str, status: str, said:
 def test_a_route_behind_a_base_url_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LLM_BASE_URL", "https://api.openai.com/v1/chat/completions")
     settings, _ = configuration.load_usable()
-    monkeypatch.setattr(table, "cut_routes", lambda: [("LLM_BASE_URL", "/chat/completions")])
+    monkeypatch.setattr(configuration.base_urls, "cut_routes", lambda: [("LLM_BASE_URL", "/chat/completions")])
     (found,) = configuration.addresses(Probe(settings, tmp_path))
     assert found.status == "warn" and found.fix.startswith("LLM_BASE_URL=https://api.openai.com/v1 ")
 
