@@ -41,3 +41,4 @@ def test_the_url_answers_the_platforms_request(
         assert response.headers["content-type"] == "text/event-stream" and response.text.endswith("data: [DONE]\n\n")
         assert "65" in response.text
         assert not PRIVATE & upstream.calls[-1].json.keys()
+        assert {name for one in upstream.calls[-1].json["messages"] for name in one} == {"role", "content"}

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -106,19 +107,22 @@ def test_a_terminal_interrupts_and_leaves(upstream: FakeUpstream) -> None:
         stdin=inner,
         stdout=inner,
         stderr=inner,
-        preexec_fn=lambda: (os.setsid(), __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0)),
+        start_new_session=True,
     ) as process:
         os.close(inner)
-        read_until(terminal, b"chat > ")
-        os.write(terminal, b"Count.\n")
-        read_until(terminal, b"two")
-        os.write(terminal, b"\x03")
-        assert b"first " in read_until(terminal, b"interrupted")
-        os.write(terminal, b"Again.\n")
-        read_until(terminal, b"we are.")
-        read_until(terminal, b"chat > ")
-        os.write(terminal, b"\x04")
-        assert process.wait(20) == 0
+        try:
+            read_until(terminal, b"chat > ")
+            os.write(terminal, b"Count.\n")
+            read_until(terminal, b"two")
+            process.send_signal(signal.SIGINT)  # what Ctrl-C sends
+            assert b"first " in read_until(terminal, b"interrupted")
+            os.write(terminal, b"Again.\n")
+            read_until(terminal, b"we are.")
+            read_until(terminal, b"chat > ")
+            os.write(terminal, b"\x04")
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
     os.close(terminal)
     upstream.wait_until(upstream.calls[0].finished.is_set)
     assert upstream.calls[0].outcome == "peer_left"
