@@ -69,10 +69,11 @@ requirements:
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements-model.in -o requirements-model.txt
 
-# Write the settings table into .env.example and docs/settings.md; README.md's is printed by `flask settings --readme`.
+# Write the settings table into .env.example and docs/settings.md, and that of voice platforms into docs/platforms.md; README.md's is printed by `flask settings --readme`.
 settings: $(VENV)/.served
 	$(BIN)/flask settings --env > .env.example
 	$(BIN)/flask settings --page > docs/settings.md
+	$(BIN)/flask snippet --page > docs/platforms.md
 
 # Write the tests of each row into docs/reliability.md.
 rows: $(VENV)/.served

@@ -6,12 +6,18 @@ from flask import Flask
 
 from blueprints import audio, basic, meta, rag, web
 from blueprints.cli import audio as audio_cli
+from blueprints.cli import chat as chat_cli
+from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
+from blueprints.cli import snippet as snippet_cli
 from blueprints.cli import tools as tools_cli
 from parley.services import Services
 from parley.settings import Settings, SettingsError, load
 from parley.telemetry import logs
+
+WITHOUT_SETTINGS = (doctor_cli.bp, snippet_cli.bp, chat_cli.bp)
+"""Commands that can be used although the settings can't."""
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
@@ -27,7 +33,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp):
+    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, *WITHOUT_SETTINGS)
+    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     return app
 
@@ -38,4 +45,9 @@ except SettingsError as error:
     # gunicorn gives up on a worker that fails like this, but would start one that only exits over and over.
     if "gunicorn.arbiter" in sys.modules:
         raise
-    sys.exit(f"parley: {error}")
+    if not {"doctor", "snippet", "chat"} & set(sys.argv):
+        sys.exit(f"parley: {error}")
+    # A command that finds faults must not fail for one.
+    app = Flask(__name__, static_folder=None)
+    for blueprint in WITHOUT_SETTINGS:
+        app.register_blueprint(blueprint)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"app", "gunicorn.conf"},
     {"blueprints"},
+    {"parley.checking"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
     {"parley.upstream", "parley.knowledge", "parley.speech", "parley.tools"},
@@ -31,7 +32,7 @@ LAYERS = (
     {"parley.environment", "parley.errors", "parley.files", "parley.languages", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
-MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
+MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.checking", "parley.server"}
 
 OWNERS = {
     "flask": ("app.py", "blueprints/"),
@@ -43,6 +44,8 @@ OWNERS = {
     "openpyxl": ("parley/operators/kb_workbook.py",),
     "yaml": ("parley/operators/kb_import.py",),
     "dotenv": ("parley/environment/env_file.py",),
+    "requests": ("parley/checking/calling.py",),
+    "packaging": ("parley/checking/machine.py",),
 }
 GEVENT = {
     "parley/admission.py",
