@@ -197,8 +197,10 @@ def plain(text: str) -> str:
     # U+FE0F, which asks for the coloured form of a sign, is of category M like the accents that must stay.
     text = "".join(
         letter
-        for letter in text
-        if letter in _SIGNS or (unicodedata.category(letter)[:2] in _SAID and letter != "\ufe0f")
+        for at, letter in enumerate(text)
+        if letter in _SIGNS
+        or (letter == "★" and at and text[at - 1].isdigit())
+        or (unicodedata.category(letter)[:2] in _SAID and letter != "\ufe0f")
     )
     # Twice: a mark that is taken away may leave another one loose.
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))

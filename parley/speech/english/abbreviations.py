@@ -33,6 +33,17 @@ DIRECTIONS = table("""
     N = North; S = South; E = East; W = West; NE = Northeast; NW = Northwest; SE = Southeast; SW = Southwest
 """)
 """Directions in a street's name."""
+STATES = table("""
+    AL = Alabama; AK = Alaska; AZ = Arizona; AR = Arkansas; CA = California; CO = Colorado; CT = Connecticut
+    DE = Delaware; FL = Florida; GA = Georgia; HI = Hawaii; ID = Idaho; IL = Illinois; IN = Indiana; IA = Iowa
+    KS = Kansas; KY = Kentucky; LA = Louisiana; ME = Maine; MD = Maryland; MA = Massachusetts; MI = Michigan
+    MN = Minnesota; MS = Mississippi; MO = Missouri; MT = Montana; NE = Nebraska; NV = Nevada; NH = New Hampshire
+    NJ = New Jersey; NM = New Mexico; NY = New York; NC = North Carolina; ND = North Dakota; OH = Ohio; OK = Oklahoma
+    OR = Oregon; PA = Pennsylvania; RI = Rhode Island; SC = South Carolina; SD = South Dakota; TN = Tennessee
+    TX = Texas; UT = Utah; VT = Vermont; VA = Virginia; WA = Washington; WV = West Virginia; WI = Wisconsin
+    WY = Wyoming
+""")
+"""States before a ZIP code."""
 REFERENCES = table("""
     no = number; nos = numbers; nr = number; p = page; pp = pages; vol = volume; vols = volumes; ch = chapter
     chap = chapter; fig = figure; figs = figures; sec = section; art = article; para = paragraph; ver = version
@@ -40,7 +51,7 @@ REFERENCES = table("""
     hwy = Highway; rte = Route; op = opus; ed = edition; ref = reference; tel = telephone; dept = department
     min = minimum; max = maximum; temp = temperature; qty = quantity; ca = about; c = about; est = established
     approx = approximately; avg = average; exp = expires; acct = account; par = paragraph; pt = part; ser = serial
-    v = verse; vv = verses; chs = chapters; id = ID; inv = invoice; ph = phone; cat = category; lvl = level; r = room
+    blk = block; v = verse; vv = verses; chs = chapters; id = ID; inv = invoice; ph = phone; cat = category; lvl = level; r = room
     incl = including; excl = excluding; vs = versus; cf = compare; appx = appendix; app = appendix; ex = example
 """)
 """Abbreviations in front of a number, which they refer to."""
@@ -75,7 +86,7 @@ NEVER_LAST = frozenset(
     """
     mr mrs ms dr prof rev hon sgt capt lt col maj gen gov sen rep pres st mt ft e.g i.e vs approx nos dept vol fig ext
     est apt tel incl excl cf ca attn misc jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    hwy rte bldg ver acct mar rs rm ref temp qty p.o min max op chap para avg blvd ave
+    hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op chap para avg blvd ave
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Abbreviations, in small letters, that end no sentence: more of it follows."""

@@ -11,6 +11,7 @@ from parley.speech.english.tables import (
     POWERS,
     SCALE_SUFFIXES,
     SCALE_WORDS,
+    SIGNS,
     UNITS,
 )
 from parley.speech.normalization import Around, Rules
@@ -45,6 +46,12 @@ JOINING = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words behind a quantity that do not name what is measured."""
+HEATING = frozenset("oven preheat bake roast heat temperature cook grill".split())  # noqa: SIM905
+"""Words beside a temperature without its sign: "bake at 180C"."""
+LINES = frozenset("480 576 720 1080 1440 2160 4320".split())  # noqa: SIM905
+"""Heights of pictures: "1080p"."""
+SPATIAL = frozenset("mm cm m km in ft feet inches meters metres centimeters millimeters pixels px".split())  # noqa: SIM905
+"""Words beside two sides of something."""
 SQUARES = {"sq": "square", "cu": "cubic"}
 RATING = frozenset("rated rating rate rates score scored scores stars review reviews grade".split())  # noqa: SIM905
 PLACES = frozenset(
@@ -146,6 +153,18 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
 
 
+@money_rules.add(rf"(.*?)(\d{{1,3}}(?:['’]\d{{3}})+)(.*)")
+def read_swiss_number(match: re.Match[str], around: Around) -> str | None:
+    """Read "1'250.50" and "CHF1'250" with their apostrophes between thousands."""
+    return around.read(match[1] + re.sub("['’]", "", match[2]) + match[3])
+
+
+@money_rules.add(rf"({CURRENCY})({NUMBER}),[-–—]|({NUMBER}),[-–—]({CURRENCY})")
+def read_round_amount(match: re.Match[str], _around: Around) -> str:
+    """Read "€750,-"."""
+    return money(match[1] or match[4], match[2] or match[3])
+
+
 @money_rules.add(rf"({CURRENCY}{NUMBER}{SCALE}?)/({CURRENCY}{NUMBER}{SCALE}?)|({CURRENCY}{NUMBER})({'|'.join(CODES)})")
 def read_two_amounts(match: re.Match[str], around: Around) -> str:
     """Read "$20/$30", and "$50USD"."""
@@ -174,9 +193,11 @@ def read_currency_code(match: re.Match[str], around: Around) -> str | None:
     return name if is_number or around.before in SCALE_WORDS else None
 
 
-@money_rules.add(r"(\S+)/([A-Za-z]+)", words=True)
+@money_rules.add(r"(\S+)/([A-Za-z]+)(\.?)", words=True)
 def read_price(match: re.Match[str], around: Around) -> str | None:
-    """Read "$9.99/month" and "5k USD/yr"."""
+    """Read "$9.99/month", "5k USD/yr" and "$15/mo. or less"."""
+    if match[3] and match[2] not in PER:
+        return None
     per = per_unit(match[2])
     is_unit = match[1] in UNITS or match[1] in CODES
     amount = None
@@ -261,9 +282,11 @@ def read_square(match: re.Match[str], around: Around) -> str | None:
 
 
 @rules.add(r"[x×]", words=True)
-def read_by(_match: re.Match[str], around: Around) -> str | None:
-    """Read the "x" in "20 x 30"."""
-    return "by" if around.before[-1:].isdigit() and around.after[:1].isdigit() else None
+def read_by(match: re.Match[str], around: Around) -> str | None:
+    """Read the "x" in "20 x 30" and the "×" in "148 × 210 mm"; "5 × 6" is a product."""
+    is_between = around.before[-1:].isalnum() and around.after[:1].isdigit()
+    is_size = match[0] == "x" or (around.sentence & SPATIAL and "=" not in around.sentence)
+    return "by" if is_between and is_size else SIGNS.get(match[0])
 
 
 @rules.add(r"(\d{1,2})['′’](?:-?(\d{1,2})(?:[\"″”]|'')?)?|(\d+(?:\.\d+)?)([\"″])")
@@ -309,6 +332,10 @@ def with_ending(number: str, behind: str, around: Around) -> str | None:
         return f"{decimal(number)} million"
     if behind == "m" and re.fullmatch(r"\d+(?:h|hr|hrs)", around.before):
         return counted(number, UNITS["min"])
+    if behind in ("p", "i") and number in LINES:
+        return f"{cardinal(int(number[:-2]))} {cardinal(int(number[-2:]))} {behind}"
+    if behind in ("C", "F") and around.sentence & HEATING:
+        return counted(number, UNITS[f"°{behind}"])
     is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
     if not is_letter and (names := unit(behind, glued=True)):
         # "a 12V battery"
@@ -317,11 +344,18 @@ def with_ending(number: str, behind: str, around: Around) -> str | None:
     if behind[0] == "-" and (names := unit(behind[1:])):
         return f"{decimal(number)} {names[0]}"
     is_scale = behind in ("M", "bn", "mn") or (behind == "B" and "." in number)
-    if not is_letter and (is_scale or (behind in ("k", "K") and around.after[:3] in CODES)):
+    if not is_letter and (is_scale or (behind in ("k", "K") and (around.after[:3] in CODES or around.after.lower() in COUNTED))):
         return f"{decimal(number)} {SCALE_SUFFIXES[behind.lower()]}"
     words = ["plus"] if behind == "+" else behind.removeprefix("-").split("-")
     is_glued = len(words) == 1 or behind[0] == "-"
     return f"{decimal(number)} {' '.join(words)}" if is_glued and all(map(str.isalpha, words)) else None
+
+
+@rules.add(r"([-−]?\d{1,3}),(\d{1,2})([^\d\s,.:/]*)")
+def read_decimal_comma(match: re.Match[str], around: Around) -> str | None:
+    """Read "7,5 %", "1,5 l" and "1,5kg": a comma before a unit is that of other countries."""
+    is_quantity = unit(match[3], glued=True) if match[3] else unit(around.after)
+    return around.read(f"{match[1]}.{match[2]}{match[3]}") if is_quantity else None
 
 
 @rules.add(r"([-−]?)(\d{1,3}(?:\.\d{3})+),(\d{1,2})(\D.*)?")
@@ -337,7 +371,7 @@ def read_unit(match: re.Match[str], around: Around) -> str | None:
     names = unit(match[0])
     if names and around.before.lower() in SQUARES:
         return names[1]
-    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/+])?(?:{NUMBER}|\d+,\d)", around.before) or around.before in SCALE_WORDS
+    is_number = re.fullmatch(rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}})", around.before) or around.before in SCALE_WORDS
     # "one half pound" is as singular as "one pound".
     is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
     return names[not is_one] if names and is_number else None

@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 
 from parley.languages.english_numbers import cardinal, decimal, digits, plural, year
 from parley.speech.english.addresses import spelled_address
-from parley.speech.english.amounts import NUMBER, VULGAR
+from parley.speech.english.amounts import JOINING, MEASURED, NUMBER, VULGAR, counted
 from parley.speech.english.ranges import CODING
-from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS
+from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS, UNITS
 from parley.speech.normalization import Around, Marked, Rules, has_digits
 
 CODE_SIGNS = CODES | {sign: sign for sign in CURRENCIES}
+LONG = frozenset("is are measures screen monitor tv display laptop diagonal size inch".split())  # noqa: SIM905
+"""Words beside a length in inches."""
+FEET_MARKS = ("'", "’", "′")
+LENGTH_MARKS = (*FEET_MARKS, '"', "″")
+EMERGENCY_NUMBERS = frozenset("000 110 111 112 113 115 117 118 119 144 155 158 190 192 193 999".split())  # noqa: SIM905
+EMERGENCIES = frozenset(
+    """
+    emergency emergencies police fire ambulance dial call calling ring hotline help rescue
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words beside an emergency number: "in the UK call 999"."""
 rules = Rules()
 numeric_rules = Rules()
 
@@ -23,7 +34,32 @@ def spans(words: Sequence[Marked], read: Callable[[str], str | None]) -> Mapping
     for index in range(len(words)):
         if index not in found:
             found |= groups_of_digits(words, index, sentence) or amount_with_code(words, index, read)
+            if index not in found and words[index].closing[:1] in LENGTH_MARKS:
+                found |= length(words, index, sentence)
     return found
+
+
+def length(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int, str]:
+    """Return the reading of a number whose mark means inches or feet, and no end of a quotation: 55", 12' x 14'."""
+    opening, core, closing = words[index]
+    after = words[index + 1].core if index + 1 < len(words) else ""
+    if opening or not re.fullmatch(NUMBER, core):
+        return {}
+    if closing[0] in FEET_MARKS:
+        is_side = index > 1 and words[index - 1].core in ("x", "×", "by") and words[index - 2].closing[:1] in FEET_MARKS
+        return {index: counted(core, UNITS["ft"]) + closing[1:]} if is_side else {}
+    before = words[:index]
+    is_quoted = any('"' in word.opening for word in before) and not any('"' in word.closing for word in before)
+    is_measured = after.lower().rstrip("s") in MEASURED
+    if is_quoted or is_measured or not (sentence & LONG or (after and closing == '"')):
+        # What is measured is read by a rule of `amounts`.
+        return {}
+    return {index: counted(core, ("inch", "inch" if is_noun(after) else "inches")) + closing[1:]}
+
+
+def is_noun(word: str) -> bool:
+    """Return True if a word behind a quantity may name what is measured."""
+    return word.isalpha() and word not in JOINING
 
 
 def groups_of_digits(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int, str]:
@@ -53,7 +89,8 @@ def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], 
     first, second = words[index : index + 2]
     is_scaled = index + 2 < len(words) and words[index + 2].core in SCALE_WORDS
     spoken = None
-    if not first.closing and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
+    is_before = not first.closing or (first.core == "Rs" and first.closing == ".")
+    if is_before and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
         spoken = read(CODE_SIGNS[first.core] + second.core)
     elif not first.closing and second.core in CODE_SIGNS and (sign := re.fullmatch(r"([-−+]?)(\d[\d.,]*)", first.core)):
         spoken = read(f"{sign[1]}{CODE_SIGNS[second.core]}{sign[2]}")
@@ -97,7 +134,10 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
     number, before, sentence = match[0], around.before, around.sentence
-    if number == "911":
+    is_emergency = number in EMERGENCY_NUMBERS and bool(sentence & EMERGENCIES)
+    # "Text STOP to 60999"
+    is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms", "message"})
+    if number == "911" or is_emergency or is_short_code:
         return digits(number)
     is_long = len(number) > 2
     is_called = before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
@@ -120,11 +160,12 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     return digits(number) if any(checks) else None
 
 
-@numeric_rules.add(r"#(\d{4,})")
+@numeric_rules.add(r"#(\d{4,})(-[A-Z]{1,3}|-?[A-Z]\d*)?")
 def read_long_reference(match: re.Match[str], around: Around) -> str | None:
-    """Read "Ref #123456"."""
-    is_code = len(match[1]) > 5 or around.before.lower() in CODING
-    return f"number {digits(match[1])}" if is_code else None
+    """Read "Ref #123456" and "#10457-B"."""
+    is_code = len(match[1]) > 5 or around.before.lower() in CODING or match[2]
+    behind = f", {around.read(match[2].lstrip('-')) or ' '.join(match[2].lstrip('-'))}" if match[2] else ""
+    return f"number {digits(match[1])}{behind}" if is_code else None
 
 
 def is_zip(number: str, around: Around) -> bool:
@@ -187,6 +228,7 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
     if (
         ("/" in word and not is_area)
         or (len(groups) == 1 and "(" in word)
+        or word.count("(") != word.count(")")
         or (len(groups) == 2 and "." in word)
         or ("+" in word and len(word) < 4)
     ):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from parley.languages.english_numbers import cardinal, decimal, ordinal, year
 from parley.speech.english.amounts import BEFORE, CURRENCY, NUMBER, SCALE, counted, money, unit
-from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
+from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, SHORT_DAYS, UNITS
 from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
 from parley.speech.normalization import Around, Rules
 
@@ -100,7 +100,7 @@ def places(first: Match, second: Match, around: Around) -> str | None:
 
 def names(first: Match, second: Match, _around: Around) -> str | None:
     """Read "Mon-Fri" and "January-March"."""
-    for table in (DAY_OF, MONTH_OF):
+    for table in (DAY_OF, MONTH_OF, SHORT_DAYS):
         if first[1].lower() in table and second[1].lower() in table:
             return f"{table[first[1].lower()]} to {table[second[1].lower()]}"
     return None
@@ -142,8 +142,8 @@ def quantities(first: Match, second: Match, around: Around) -> str | None:
     symbol = second[3] or ""
     if not symbol and not first[3] and not _are_numbers(first[2], second[2], around):
         return None
-    if first[0] == second[0] and not symbol:
-        # "50-50"
+    if not symbol and (first[0] == second[0] or (first[0], second[0]) == ("24", "7")):
+        # "50-50", "24-7"
         return f"{decimal(first[2])} {decimal(second[2])}"
     minus = ["minus " if end[1] else "" for end in (first, second)]
     begin = (
@@ -195,7 +195,7 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"(?:pre-)?K", r"\d{1,2}", alike),
         (DECADE, "", alike),
         (r"\d+(?i:st|nd|rd|th)", "", alike),
-        (r"([A-Za-z]{3,9})\.?", "", names),
+        (r"([A-Za-z]{2,9})\.?", "", names),
         (r"[A-Z]", "", letters),
         (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
         (r"[A-Z]\d{1,2}|\d{1,3}[A-F]", "", places),

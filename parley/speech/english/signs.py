@@ -9,6 +9,10 @@ from parley.speech.normalization import Around, Rules
 
 KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "win": "Windows", "esc": "Escape"}
 KEYS |= {"del": "Delete", "ins": "Insert", "pgup": "Page Up", "pgdn": "Page Down", "fn": "Function", "opt": "Option"}
+PRESSING = frozenset("press pressing hit hold tap key keys keyboard release".split())  # noqa: SIM905
+"""Words beside a key that stands alone."""
+GRADED = frozenset("grade grades graded rated rating blood type score got".split())  # noqa: SIM905
+"""Words beside a letter with a minus behind it."""
 KEYS |= {"⌘": "Command", "⌥": "Option", "⇧": "Shift", "⌃": "Control", "control": "Control", "option": "Option"}
 MODIFIERS = "Ctrl|Control|Cmd|Command|Alt|Shift|Win|Opt|Option|Fn|Super|Meta"
 TIMES = frozenset("second minute hour day night week month quarter year person".split())  # noqa: SIM905
@@ -46,6 +50,32 @@ def read_keys(match: re.Match[str], around: Around) -> str:
     """Read "Ctrl+C" and "Ctrl-Alt-Del"."""
     keys = re.split(r"[-+]", match[0])
     return " plus ".join(KEYS.get(key.lower()) or around.read(key) or key for key in keys)
+
+
+@rules.add(rf"{'|'.join(key for key in KEYS if len(key) > 2 and key != 'win')}", re.IGNORECASE, words=True)
+def read_key(match: re.Match[str], around: Around) -> str | None:
+    """Read the key in "Press Esc"."""
+    return KEYS[match[0].lower()] if match[0][0].isupper() and around.sentence & PRESSING else None
+
+
+@rules.add(r"[⌘⌥⇧⌃](?:\+[\w⌘⌥⇧⌃]+)+", words=True)
+def read_joined_keys(match: re.Match[str], around: Around) -> str:
+    """Read "⌘+K"."""
+    return " plus ".join(KEYS.get(key) or around.read(key) or key for key in match[0].split("+"))
+
+
+@rules.add(r"(A|B|AB|O|C|D|E|F)([+-])", words=True)
+def read_grade(match: re.Match[str], around: Around) -> str | None:
+    """Read "blood type O+" and "grade B-"."""
+    if match[2] == "-" and not around.sentence & GRADED:
+        return None
+    return f"{match[1]} {'plus' if match[2] == '+' else 'minus'}"
+
+
+@rules.add(r"[A-Z](?:/[A-Z])+", words=True)
+def read_letters(match: re.Match[str], _around: Around) -> str:
+    """Read "S/M/L" and "A/B"."""
+    return match[0].replace("/", " ")
 
 
 @rules.add(r"([⌘⌥⇧⌃]+)(\w+)", words=True)

@@ -10,6 +10,8 @@ MONTHS = "January February March April May June July August September October No
 MONTH_OF = {name[:length].lower(): name for name in MONTHS for length in (3, len(name))} | {"sept": "September"}
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()  # noqa: SIM905
 DAY_OF = {name[:length].lower(): name for name in DAYS for length in (3, 4, 5, len(name))}
+SHORT_DAYS = {name[:2].lower(): name for name in DAYS}
+"""Days by two letters, which are words elsewhere: "Mo-Fr", "Sa 10:00"."""
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -17,6 +19,9 @@ CURRENCIES = {
     "¥": ("yen", "yen", "sen", "sen"),
     "₹": ("rupee", "rupees", "paisa", "paise"),
     "₩": ("won", "won", "jeon", "jeon"),
+    "CA$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
+    "AU$": ("Australian dollar", "Australian dollars", "cent", "cents"),
+    "Rs": ("rupee", "rupees", "paisa", "paise"),
     "US$": ("US dollar", "US dollars", "cent", "cents"),
     "A$": ("Australian dollar", "Australian dollars", "cent", "cents"),
     "C$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
@@ -104,6 +109,9 @@ UNITS = units("""
     ft: foot, feet
     yd: yard
     sqft: square foot, square feet
+    sqm: square meter
+    kn: knot
+    ★: star
     ha: hectare
     kg: kilogram
     g: gram
@@ -112,7 +120,7 @@ UNITS = units("""
     µg μg mcg: microgram
     lb lbs: pound
     oz: ounce
-    l L: liter
+    l L ltr: liter
     ml mL: milliliter
     cl: centiliter
     dl dL: deciliter
@@ -275,7 +283,7 @@ SIGNS = {
 }
 """Signs in texts that no rule has read; others are not said."""
 WORDS = {
-    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥×÷%@→"},
+    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥÷%@→"},
     **{sign: SIGNS[sign] for sign in ("<=", ">=", "!=", "==", "->", "=>")},
     **abbreviations.WORDS,
 }

@@ -4,7 +4,7 @@ import re
 
 from parley.languages.english_numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.amounts import counted
-from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, UNITS
+from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, SHORT_DAYS, UNITS
 from parley.speech.normalization import Around, Rules
 
 DASH = "[-–—−]"
@@ -112,6 +112,8 @@ def read_short_date(match: re.Match[str], around: Around) -> str | None:
     """Read "due 12/1" and "12/25" as dates, but not "24/7" and "3/4 cup"."""
     first, second = int(match[1]), int(match[2])
     before = around.before.lower()
+    if "odds" in around.sentence:
+        return f"{cardinal(first)} to {cardinal(second)}"
     is_dated = before in DATING or before in DAY_OF
     # No fraction and no ratio is written so: "1/31".
     is_day = 13 <= second <= 31 and second not in (16, 20, 24, 25, 30) and first <= 12
@@ -167,6 +169,13 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
         or {before, after} & {*DAY_OF, "-", "–", "—"}
     )
     return DAY_OF.get(match[1].lower()) if beside or is_day or match[0].endswith(".") else None
+
+
+@rules.add("|".join(name.capitalize() for name in SHORT_DAYS), words=True)
+def read_day_of_two_letters(match: re.Match[str], around: Around) -> str | None:
+    """Read the "Sa" of "Sa 10:00"."""
+    is_day = re.fullmatch(r"\d{1,2}(?::\d\d)?(?:[-–]\d.*)?", around.after) and match[0] not in ("Mo", "We")
+    return SHORT_DAYS[match[0].lower()] if is_day else None
 
 
 @rules.add(r"(\d{1,12})(?:st|nd|rd|th)", re.IGNORECASE)
