@@ -52,7 +52,8 @@ _STARS = re.compile(
 _STRONG = re.compile(r"\*\*(?=[^\s\d*])(.+?)(?<=\S)\*\*(?!\*)")
 _KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A(?:\s|[,;:!?…)](?!\d)|\.(?!\w))+|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
+_PICTURED_STAR = re.compile(r"(?<!\d)★")
+_SIGNS = "*★°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _SAID = frozenset("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Zs Zl Zp Sc".split())  # noqa: SIM905
 """Categories of characters that are said, or shape how others are said: all letters, marks, numbers, currencies."""
@@ -193,14 +194,13 @@ def plain(text: str) -> str:
     text = _STARS.sub(lambda match: match[0].replace("*", _KEPT_STAR), text)
     text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
     text = text.replace("[", "").replace("]", "").replace("\n", " ")
-    text = text.replace(_KEPT_STAR, "*")
+    # "5★" is a rating, another star a picture.
+    text = _PICTURED_STAR.sub("", text.replace(_KEPT_STAR, "*"))
     # U+FE0F, which asks for the coloured form of a sign, is of category M like the accents that must stay.
     text = "".join(
         letter
-        for at, letter in enumerate(text)
-        if letter in _SIGNS
-        or (letter == "★" and at and text[at - 1].isdigit())
-        or (unicodedata.category(letter)[:2] in _SAID and letter != "\ufe0f")
+        for letter in text
+        if letter in _SIGNS or (unicodedata.category(letter)[:2] in _SAID and letter != "\ufe0f")
     )
     # Twice: a mark that is taken away may leave another one loose.
     return _LOOSE_MARK.sub("", _LOOSE_MARK.sub("", " ".join(text.split())))

@@ -51,8 +51,9 @@ REFERENCES = table("""
     hwy = Highway; rte = Route; op = opus; ed = edition; ref = reference; tel = telephone; dept = department
     min = minimum; max = maximum; temp = temperature; qty = quantity; ca = about; c = about; est = established
     approx = approximately; avg = average; exp = expires; acct = account; par = paragraph; pt = part; ser = serial
-    blk = block; v = verse; vv = verses; chs = chapters; id = ID; inv = invoice; ph = phone; cat = category; lvl = level; r = room
+    v = verse; vv = verses; chs = chapters; id = ID; inv = invoice; ph = phone; cat = category; lvl = level; r = room
     incl = including; excl = excluding; vs = versus; cf = compare; appx = appendix; app = appendix; ex = example
+    blk = block
 """)
 """Abbreviations in front of a number, which they refer to."""
 COUNTED = table("""

@@ -48,7 +48,7 @@ JOINING = frozenset(
 """Words behind a quantity that do not name what is measured."""
 HEATING = frozenset("oven preheat bake roast heat temperature cook grill".split())  # noqa: SIM905
 """Words beside a temperature without its sign: "bake at 180C"."""
-LINES = frozenset("480 576 720 1080 1440 2160 4320".split())  # noqa: SIM905
+LINES = ("480", "576", "720", "1080", "1440", "2160", "4320")
 """Heights of pictures: "1080p"."""
 SPATIAL = frozenset("mm cm m km in ft feet inches meters metres centimeters millimeters pixels px".split())  # noqa: SIM905
 """Words beside two sides of something."""
@@ -62,6 +62,8 @@ PLACES = frozenset(
 """Words before a number whose letter is no unit: "seat 14C"."""
 QUANTITY = rf"[-−+]?{CURRENCY}?[-−]?{NUMBER}(?:[A-Za-zµμ°]{{0,5}}[²³]?|{CURRENCY}|[x×])"
 """An amount of money or of a unit."""
+BEFORE_UNIT = rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}}|\d{{1,3}}(?:['’]\d{{3}})+)"
+"""A number in the word before a unit."""
 money_rules = Rules()
 rules = Rules()
 
@@ -153,7 +155,7 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
     return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
 
 
-@money_rules.add(rf"(.*?)(\d{{1,3}}(?:['’]\d{{3}})+)(.*)")
+@money_rules.add(r"(.*?)(\d{1,3}(?:['’]\d{3})+)(.*)")
 def read_swiss_number(match: re.Match[str], around: Around) -> str | None:
     """Read "1'250.50" and "CHF1'250" with their apostrophes between thousands."""
     return around.read(match[1] + re.sub("['’]", "", match[2]) + match[3])
@@ -308,6 +310,18 @@ def read_part_of_inch(match: re.Match[str], around: Around) -> str | None:
     return f"{around.read(match[1])} inch" if around.after.lower().rstrip("s") in MEASURED else None
 
 
+@rules.add(rf"({'|'.join(LINES)})([pi])")
+def read_lines(match: re.Match[str], _around: Around) -> str:
+    """Read "1080p"."""
+    return f"{cardinal(int(match[1][:-2]))} {cardinal(int(match[1][-2:]))} {match[2]}"
+
+
+@rules.add(r"(\d{2,3})([CF])")
+def read_heat(match: re.Match[str], around: Around) -> str | None:
+    """Read "bake at 180C"."""
+    return counted(match[1], UNITS[f"°{match[2]}"]) if around.sentence & HEATING else None
+
+
 @rules.add(rf"([<>]=|=<|\+/-|[-−+~≈<>≤≥±#=]?)({NUMBER})([^\d\s].*)?")
 def read_number(match: re.Match[str], around: Around) -> str | None:
     """Read "-5", "#3" and "10kg", and take "10x" for ten and a word."""
@@ -332,19 +346,21 @@ def with_ending(number: str, behind: str, around: Around) -> str | None:
         return f"{decimal(number)} million"
     if behind == "m" and re.fullmatch(r"\d+(?:h|hr|hrs)", around.before):
         return counted(number, UNITS["min"])
-    if behind in ("p", "i") and number in LINES:
-        return f"{cardinal(int(number[:-2]))} {cardinal(int(number[-2:]))} {behind}"
-    if behind in ("C", "F") and around.sentence & HEATING:
-        return counted(number, UNITS[f"°{behind}"])
     is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
     if not is_letter and (names := unit(behind, glued=True)):
         # "a 12V battery"
-        is_adjective = around.before.lower() in ("a", "an") and around.after.isalpha() and around.after.islower()
+        is_adjective = (
+            around.before.lower() in ("a", "an", "the", "your", "this", "each")
+            and around.after.isalpha()
+            and around.after.islower()
+        )
         return counted(number, (names[0], names[0]) if is_adjective and around.after not in JOINING else names)
     if behind[0] == "-" and (names := unit(behind[1:])):
         return f"{decimal(number)} {names[0]}"
     is_scale = behind in ("M", "bn", "mn") or (behind == "B" and "." in number)
-    if not is_letter and (is_scale or (behind in ("k", "K") and (around.after[:3] in CODES or around.after.lower() in COUNTED))):
+    if not is_letter and (
+        is_scale or (behind in ("k", "K") and (around.after[:3] in CODES or around.after.lower() in COUNTED))
+    ):
         return f"{decimal(number)} {SCALE_SUFFIXES[behind.lower()]}"
     words = ["plus"] if behind == "+" else behind.removeprefix("-").split("-")
     is_glued = len(words) == 1 or behind[0] == "-"
@@ -371,7 +387,7 @@ def read_unit(match: re.Match[str], around: Around) -> str | None:
     names = unit(match[0])
     if names and around.before.lower() in SQUARES:
         return names[1]
-    is_number = re.fullmatch(rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}})", around.before) or around.before in SCALE_WORDS
+    is_number = re.fullmatch(BEFORE_UNIT, around.before) or around.before in SCALE_WORDS
     # "one half pound" is as singular as "one pound".
     is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
     return names[not is_one] if names and is_number else None

@@ -23,6 +23,7 @@ EMERGENCIES = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words beside an emergency number: "in the UK call 999"."""
+COUNTRIES = frozenset("uk us eu usa britain england europe germany france elsewhere".split())  # noqa: SIM905
 rules = Rules()
 numeric_rules = Rules()
 
@@ -34,6 +35,8 @@ def spans(words: Sequence[Marked], read: Callable[[str], str | None]) -> Mapping
     for index in range(len(words)):
         if index not in found:
             found |= groups_of_digits(words, index, sentence) or amount_with_code(words, index, read)
+            if index not in found and index > 1 and words[index].core in UNITS:
+                found |= attribute(words, index)
             if index not in found and words[index].closing[:1] in LENGTH_MARKS:
                 found |= length(words, index, sentence)
     return found
@@ -55,6 +58,13 @@ def length(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int,
         # What is measured is read by a rule of `amounts`.
         return {}
     return {index: counted(core, ("inch", "inch" if is_noun(after) else "inches")) + closing[1:]}
+
+
+def attribute(words: Sequence[Marked], index: int) -> dict[int, str]:
+    """Return the reading of the unit in "a 512 GB disk": in the singular."""
+    article, number, symbol, *rest = words[index - 2 : index + 2]
+    is_beside = article.core.lower() in ("a", "an") and number.core[:1].isdigit() and not number.closing
+    return {index: UNITS[symbol.core][0]} if is_beside and not symbol.closing and rest and is_noun(rest[0].core) else {}
 
 
 def is_noun(word: str) -> bool:
@@ -134,7 +144,9 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
     number, before, sentence = match[0], around.before, around.sentence
-    is_emergency = number in EMERGENCY_NUMBERS and bool(sentence & EMERGENCIES)
+    # "in the UK 999" may be a clause of its own.
+    is_placed = before.lower() in COUNTRIES and number in ("112", "999")
+    is_emergency = is_placed or (number in EMERGENCY_NUMBERS and bool(sentence & EMERGENCIES))
     # "Text STOP to 60999"
     is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms", "message"})
     if number == "911" or is_emergency or is_short_code:

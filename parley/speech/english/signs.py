@@ -55,7 +55,8 @@ def read_keys(match: re.Match[str], around: Around) -> str:
 @rules.add(rf"{'|'.join(key for key in KEYS if len(key) > 2 and key != 'win')}", re.IGNORECASE, words=True)
 def read_key(match: re.Match[str], around: Around) -> str | None:
     """Read the key in "Press Esc"."""
-    return KEYS[match[0].lower()] if match[0][0].isupper() and around.sentence & PRESSING else None
+    is_sure = match[0] in ("Esc", "Ctrl", "Cmd", "PgUp", "PgDn")
+    return KEYS[match[0].lower()] if is_sure or (match[0][0].isupper() and around.sentence & PRESSING) else None
 
 
 @rules.add(r"[⌘⌥⇧⌃](?:\+[\w⌘⌥⇧⌃]+)+", words=True)

@@ -24,6 +24,13 @@ pytestmark = pytest.mark.row("RB-03")
         ("50¢", "fifty cents"),
         ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
         ("5,50 €", "five euros and fifty cents"),
+        (
+            "CHF 1'250.50, 1'000 kg",
+            "one thousand two hundred fifty Swiss francs and fifty centimes, one thousand kilograms",
+        ),
+        ("Rs. 500, CA$40", "five hundred rupees, forty Canadian dollars"),
+        ("€750,- per month", "seven hundred fifty euros per month"),
+        ("$15/mo. or less", "fifteen dollars per month or less"),
     ],
 )
 def test_money(written: str, said: str) -> None:
@@ -35,6 +42,16 @@ def test_money(written: str, said: str) -> None:
     [
         ("2.4 GHz at 60 fps", "two point four gigahertz at sixty frames per second"),
         ("100 Mbit/s", "one hundred megabits per second"),
+        ("7,5 % of 1,5 l, 2,25kg", "seven point five percent of one point five liters, two point two five kilograms"),
+        ("at 1080p", "at ten eighty p"),
+        ("bake at 180C", "bake at one hundred eighty degrees Celsius"),
+        ("148 × 210 mm", "one hundred forty-eight by two hundred ten millimeters"),
+        ("2.3k users", "two point three thousand users"),
+        ("≤3 kg, ±2 °C", "at most three kilograms, plus or minus two degrees Celsius"),
+        ("a 512 GB SSD, the 12V battery", "a five hundred twelve gigabyte SSD, the twelve volt battery"),
+        ('The TV is 55" and wide.', "The TV is fifty-five inches and wide."),
+        ('He said "give me 55" and left.', 'He said "give me fifty-five" and left.'),
+        ("12' x 14'", "twelve feet by fourteen feet"),
         ("20x30 cm", "twenty by thirty centimeters"),
         ("20 x 30", "twenty by thirty"),
         ("5×3", "five times three"),

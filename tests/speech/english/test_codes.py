@@ -12,6 +12,14 @@ pytestmark = pytest.mark.row("RB-03")
         ("is 0800 330 7000.", "is zero eight zero zero, three three zero, seven zero zero zero."),
         ("The phone number is 555 0142.", "The phone number is five five five, zero one four two."),
         ("dial 112 or 116 117.", "dial one one two or one one six, one one seven."),
+        ("Police 110; in the UK 999", "Police one one zero; in the UK nine nine nine"),
+        ("Text HELP to 74141.", "Text HELP to seven four one four one."),
+        ("Order #10457-B", "Order number one zero four five seven, B"),
+        (
+            "It cost 999 and I was sent to 1000 shops",
+            "It cost nine hundred ninety-nine and I was sent to one thousand shops",
+        ),
+        ("It ended 3-1 (2-0 then)", "It ended three to one (two to zero then)"),
         ("(555) 014-2288", "five five five, zero one four, two two eight eight"),
         (
             "IBAN GB29 NWBK 6016 1331 9268 19",

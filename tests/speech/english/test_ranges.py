@@ -95,6 +95,8 @@ def test_money_and_units(written: str, said: str) -> None:
         ("10:00-2:00", "ten o'clock to two o'clock"),
         ("Mon-Fri 9-5", "Monday to Friday nine to five"),
         ("Mon - Fri", "Monday to Friday"),
+        ("Mo–Fr 9-5, Sa 10:00", "Monday to Friday nine to five, Saturday ten o'clock"),
+        ("24-7 service", "twenty-four seven service"),
         ("Saturday–Sunday", "Saturday to Sunday"),
         ("Jan-Mar", "January to March"),
         ("12/1-12/5", "December first to December fifth"),

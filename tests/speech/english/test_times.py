@@ -71,6 +71,7 @@ def test_decades_short_years_and_plurals(written: str, said: str) -> None:
         ("Gen. 1:1–2:3", "Gen. one, one to two, three"),
         ("from 3:16-18", "from three sixteen to eighteen"),
         ("The ratio is 16:9.", "The ratio is sixteen to nine."),
+        ("The odds are 5/1.", "The odds are five to one."),
     ],
 )
 def test_verses_and_ratios(written: str, said: str) -> None:
