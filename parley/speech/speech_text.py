@@ -185,6 +185,7 @@ def read_in_english(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return a text without Markdown, HTML, footnotes and emoji; of a page's address the host and a short path stay."""
+    # "---", and the line below the head of a table.
     if _RULE.match(text):
         return ""
     text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _MAIL.sub(r"\1", _LINK.sub(r"\1", text)))))
