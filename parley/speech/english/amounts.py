@@ -62,7 +62,7 @@ PLACES = frozenset(
 """Words before a number whose letter is no unit: "seat 14C"."""
 QUANTITY = rf"[-−+]?{CURRENCY}?[-−]?{NUMBER}(?:[A-Za-zµμ°]{{0,5}}[²³]?|{CURRENCY}|[x×])"
 """An amount of money or of a unit."""
-BEFORE_UNIT = rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}}|\d{{1,3}}(?:['’]\d{{3}})+)"
+BEFORE_UNIT = rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}}|\d{{1,3}}(?:['’]\d{{3}})+|\d*[½⅓⅔¼¾⅛])"
 """A number in the word before a unit."""
 money_rules = Rules()
 rules = Rules()
@@ -159,6 +159,13 @@ def read_continental_money(match: re.Match[str], around: Around) -> str | None:
 def read_swiss_number(match: re.Match[str], around: Around) -> str | None:
     """Read "1'250.50" and "CHF1'250" with their apostrophes between thousands."""
     return around.read(match[1] + re.sub("['’]", "", match[2]) + match[3])
+
+
+@money_rules.add(r"([-−]?)(€|CHF)(\d{1,3}(?:\.\d{3})+)|([-−]?)(\d{1,3}(?:\.\d{3})+)(€)")
+def read_continental_thousands(match: re.Match[str], _around: Around) -> str:
+    """Read "€3.200"; no price in euros has three decimals."""
+    sign, number = match[2] or match[6], match[3] or match[5]
+    return BEFORE[match[1] or match[4] or ""] + money(sign, number.replace(".", ""))
 
 
 @money_rules.add(rf"({CURRENCY})({NUMBER}),[-–—]|({NUMBER}),[-–—]({CURRENCY})")
@@ -389,5 +396,5 @@ def read_unit(match: re.Match[str], around: Around) -> str | None:
         return names[1]
     is_number = re.fullmatch(BEFORE_UNIT, around.before) or around.before in SCALE_WORDS
     # "one half pound" is as singular as "one pound".
-    is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
+    is_one = around.before == "1" or re.fullmatch(r"\d/\d+|[½⅓⅔¼¾⅛]", around.before)
     return names[not is_one] if names and is_number else None

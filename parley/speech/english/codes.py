@@ -8,7 +8,7 @@ from parley.languages.english_numbers import cardinal, decimal, digits, plural, 
 from parley.speech.english.addresses import spelled_address
 from parley.speech.english.amounts import JOINING, MEASURED, NUMBER, VULGAR, counted
 from parley.speech.english.ranges import CODING
-from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS, UNITS
+from parley.speech.english.tables import CODES, CURRENCIES, MONTH_OF, SCALE_WORDS, SIGNS, UNITS
 from parley.speech.normalization import Around, Marked, Rules, has_digits
 
 CODE_SIGNS = CODES | {sign: sign for sign in CURRENCIES}
@@ -23,7 +23,14 @@ EMERGENCIES = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words beside an emergency number: "in the UK call 999"."""
-COUNTRIES = frozenset("uk us eu usa britain england europe germany france elsewhere".split())  # noqa: SIM905
+COUNTRIES = frozenset(
+    """
+    uk us eu usa britain england scotland ireland europe germany austria switzerland france italy spain portugal belgium
+    netherlands poland sweden norway denmark finland greece turkey russia china japan korea india australia brazil
+    mexico elsewhere
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Places before an emergency number that stands in a clause of its own: "in the UK 999"."""
 rules = Rules()
 numeric_rules = Rules()
 
@@ -35,6 +42,8 @@ def spans(words: Sequence[Marked], read: Callable[[str], str | None]) -> Mapping
     for index in range(len(words)):
         if index not in found:
             found |= groups_of_digits(words, index, sentence) or amount_with_code(words, index, read)
+            if index not in found and index > 1 and words[index - 1].core.lower() in MONTH_OF:
+                found |= hours(words, index, read)
             if index not in found and index > 1 and words[index].core in UNITS:
                 found |= attribute(words, index)
             if index not in found and words[index].closing[:1] in LENGTH_MARKS:
@@ -58,6 +67,16 @@ def length(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int,
         # What is measured is read by a rule of `amounts`.
         return {}
     return {index: counted(core, ("inch", "inch" if is_noun(after) else "inches")) + closing[1:]}
+
+
+def hours(words: Sequence[Marked], index: int, read: Callable[[str], str | None]) -> dict[int, str]:
+    """Return the reading of the hours in "24 Dec 9–13", which are no days of that month."""
+    day, month, (opening, core, closing) = words[index - 2 : index + 1]
+    is_date = re.fullmatch(r"\d{1,2}(?:st|nd|rd|th)?", day.core) and not day.closing and month.closing in ("", ".")
+    is_other = index > 2 and words[index - 3].core.lower() in MONTH_OF
+    if not is_date or is_other or not re.fullmatch(r"\d{1,2}(?::\d\d)?[-–]\d{1,2}(?::\d\d)?", core):
+        return {}
+    return {index: f"{opening}{read(core)}{closing}"}
 
 
 def attribute(words: Sequence[Marked], index: int) -> dict[int, str]:
@@ -99,6 +118,16 @@ def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], 
     first, second = words[index : index + 2]
     is_scaled = index + 2 < len(words) and words[index + 2].core in SCALE_WORDS
     spoken = None
+    if (
+        is_scaled
+        and first.core in CODES
+        and re.fullmatch(NUMBER, second.core)
+        and not (first.closing or second.closing)
+    ):
+        # "CAD 2.3 million": the currency is said last.
+        scale = words[index + 2]
+        many = CURRENCIES[CODES[first.core]][1]
+        return {index: decimal(second.core), index + 1: scale.core, index + 2: many + scale.closing}
     is_before = not first.closing or (first.core == "Rs" and first.closing == ".")
     if is_before and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
         spoken = read(CODE_SIGNS[first.core] + second.core)
@@ -144,9 +173,8 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
     number, before, sentence = match[0], around.before, around.sentence
-    # "in the UK 999" may be a clause of its own.
-    is_placed = before.lower() in COUNTRIES and number in ("112", "999")
-    is_emergency = is_placed or (number in EMERGENCY_NUMBERS and bool(sentence & EMERGENCIES))
+    is_placed = before.lower() in COUNTRIES and around.after.lower() in ("", "or", "and")
+    is_emergency = number in EMERGENCY_NUMBERS and (is_placed or bool(sentence & EMERGENCIES))
     # "Text STOP to 60999"
     is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms", "message"})
     if number == "911" or is_emergency or is_short_code:
@@ -185,6 +213,12 @@ def is_zip(number: str, around: Around) -> bool:
     is_behind_state = bool(re.fullmatch(r"[A-Z]{2}|D\.C\.?", around.before))
     is_before_city = around.after[:1].isupper() and number[-2:] != "00" and around.after[1:].islower()
     return len(number) == 5 and (is_behind_state or is_before_city)
+
+
+@numeric_rules.add(r"(\d{3})-([A-Z]{4,})|(\d{3,})-([A-Z]{1,3})")
+def read_number_with_letters(match: re.Match[str], _around: Around) -> str:
+    """Read "555-TAXI" and "7734-AX"."""
+    return f"{digits(match[1])}, {match[2]}" if match[1] else f"{digits(match[3])}, {' '.join(match[4])}"
 
 
 @numeric_rules.add(r"(\d)([A-Z]{2})")
@@ -284,8 +318,8 @@ def read_model_number(match: re.Match[str], around: Around) -> str | None:
     """Read "A4" and "COVID-19"; "UA123" digit by digit."""
     if match[1] in ("FY", "CY", "MY") and len(match[2]) == 4:
         return f"{match[1]} {around.read(match[2])}"
-    if match[1].lower() == "x" and len(match[2]) > 1 and around.before[-1:].isdigit():
-        # Behind a phone number.
+    is_behind = around.before[-1:].isdigit() or around.before.lower() in ("at", "extension", "dial", "call", "desk")
+    if match[1].lower() == "x" and len(match[2]) > 1 and is_behind:
         return f"extension {digits(match[2])}"
     if len(match[2]) > 3:
         return None

@@ -36,6 +36,8 @@ RULERS = frozenset(
 )
 """Names of monarchs and popes: their numerals are ordinals."""
 STREET_WORDS = frozenset(word.lower() for words in STREETS.items() for word in words) - {"br", "pk", "way", "place"}
+FOREIGN_STREETS = frozenset("Rue Place Avenue Boulevard Quai Pont Port Mont Square Mount Lake Fort".split())  # noqa: SIM905
+"""Words before a saint."""
 RANKS = frozenset("king queen pope emperor empress tsar czar prince kaiser sultan pharaoh saint duke shah".split())  # noqa: SIM905
 AGES = frozenset("century centuries dynasty amendment olympiad edition corps legion arrondissement".split())  # noqa: SIM905
 """Words behind a Roman numeral that is an ordinal."""
@@ -74,6 +76,8 @@ def read_street(match: re.Match[str], around: Around) -> str | None:
     follows = is_name(before) and before.lower() not in LEADING and before.rstrip(".") not in TITLES
     if short in ("Hwy", "Rte") and after[:1].isdigit():
         return STREETS[short]
+    if short == "St" and leads and before in FOREIGN_STREETS:
+        return BEFORE_NAMES[short]
     if short in STREETS and follows and not (leads and short in BEFORE_NAMES and not is_address(short, around)):
         return STREETS[short]
     if short in BEFORE_NAMES and leads:

@@ -60,6 +60,12 @@ def dates(first: Match, second: Match, around: Around) -> str | None:
     return " to ".join(end for end in ends if end) if all(ends) else None
 
 
+def year_and_day(first: Match, second: Match, around: Around) -> str | None:
+    """Read the "2026–31" of "1 Jan 2026–31 Dec 2027"."""
+    is_date = around.before.lower() in MONTH_OF and around.after[:1].isupper() and around.after.lower() in MONTH_OF
+    return f"{year(int(first[0]))} to the {ordinal(int(second[0]))} of" if is_date else None
+
+
 def years(first: Match, second: Match, around: Around) -> str | None:
     """Read "2019-2021" and "2019-21"."""
     if around.after in UNITS or (len(second[0]) == 2 and int(second[0]) <= int(first[0][2:])):
@@ -186,6 +192,7 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
         (FRACTION, "", fractions),
+        (YEAR, r"\d{1,2}", year_and_day),
         (YEAR, rf"{YEAR}|\d\d", years),
         (YEAR, r"[QH]\d", quarters),
         (r"['’‘]\d\d", "", alike),

@@ -4,7 +4,7 @@ import re
 
 from parley.languages.english_numbers import digits
 from parley.speech.english.amounts import per_unit
-from parley.speech.english.tables import DAY_OF, MONTH_OF, SIGNS, UNITS
+from parley.speech.english.tables import DAY_OF, MONTH_OF, PER, SIGNS, UNITS
 from parley.speech.normalization import Around, Rules
 
 KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "win": "Windows", "esc": "Escape"}
@@ -42,6 +42,8 @@ def read_key_of_telephone(match: re.Match[str], around: Around) -> str:
     """Read the keys in "press * or #"; a star between two numbers is a product."""
     if match[0] == "*" and around.before[-1:].isdigit() and around.after[:1].isdigit():
         return "times"
+    if match[0] == "#" and around.after[:1].isdigit() and not around.sentence & {*PRESSING, "dial", "enter"}:
+        return "number"
     return "star" if match[0] == "*" else "pound"
 
 
@@ -98,8 +100,8 @@ def read_slash(_match: re.Match[str], around: Around) -> str:
 def read_alternatives(match: re.Match[str], around: Around) -> str:
     """Read "Mon/Wed/Fri", "yes/no" and "TCP/IP"."""
     words = match[0].split("/")
-    if len(words) == 2 and words[1] in TIMES and around.before[-1:].isdigit():
-        return f"{words[0]} per {words[1]}"
+    if len(words) == 2 and (words[1] in TIMES or words[1] in PER) and around.before[-1:].isdigit():
+        return f"{words[0]} per {PER.get(words[1], words[1])}"
     names = [DAY_OF.get(word.lower()) or MONTH_OF.get(word.lower()) for word in words if word[0].isupper()]
     if len(names) == len(words) and all(names):
         *head, last = map(str, names)

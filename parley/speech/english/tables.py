@@ -153,9 +153,9 @@ UNITS = units("""
     fps: frame per second
     dpi: dot per inch
     bit: bit
-    kbit: kilobit
-    Mbit: megabit
-    Gbit: gigabit
+    kbit kb Kb: kilobit
+    Mbit Mb: megabit
+    Gbit Gb: gigabit
     kbps: kilobit per second
     Mbps: megabit per second
     Gbps: gigabit per second

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("50¢", "fifty cents"),
         ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
         ("5,50 €", "five euros and fifty cents"),
+        ("3.200 €, €3.200", "three thousand two hundred euros, three thousand two hundred euros"),
+        ("CAD 2.3 million", "two point three million Canadian dollars"),
         (
             "CHF 1'250.50, 1'000 kg",
             "one thousand two hundred fifty Swiss francs and fifty centimes, one thousand kilograms",
@@ -44,6 +46,9 @@ def test_money(written: str, said: str) -> None:
         ("100 Mbit/s", "one hundred megabits per second"),
         ("7,5 % of 1,5 l, 2,25kg", "seven point five percent of one point five liters, two point two five kilograms"),
         ("at 1080p", "at ten eighty p"),
+        ("2½ tsp, ½ tsp", "two and a half teaspoons, a half teaspoon"),
+        ("50 Mb/s", "fifty megabits per second"),
+        ("5'11\", then", "five foot eleven, then"),
         ("bake at 180C", "bake at one hundred eighty degrees Celsius"),
         ("148 × 210 mm", "one hundred forty-eight by two hundred ten millimeters"),
         ("2.3k users", "two point three thousand users"),

@@ -15,6 +15,11 @@ pytestmark = pytest.mark.row("RB-03")
         ("Police 110; in the UK 999", "Police one one zero; in the UK nine nine nine"),
         ("Text HELP to 74141.", "Text HELP to seven four one four one."),
         ("Order #10457-B", "Order number one zero four five seven, B"),
+        ("no. 7734-AX, 555-TAXI", "number seven seven three four, A X, five five five, TAXI"),
+        ("Part # 8821-C", "Part number eight eight two one, C"),
+        ("at x4410", "at extension four four one zero"),
+        ("In Italy 113 people", "In Italy one hundred thirteen people"),
+        ("in Italy 113", "in Italy one one three"),
         (
             "It cost 999 and I was sent to 1000 shops",
             "It cost nine hundred ninety-nine and I was sent to one thousand shops",

@@ -16,6 +16,7 @@ from parley.speech.english.names import roman_value
         ("123 Main St., Apt. 4B", "one hundred twenty-three Main Street, apartment four B"),
         ("Dr. Hill of 12 Hill Dr.", "Doctor Hill of twelve Hill Drive"),
         ("20 N. Main St.", "twenty North Main Street"),
+        ("10 Rue St. Honoré", "ten Rue Saint Honoré"),
         ("5th Ave. and N. Main St.", "fifth Avenue and North Main Street"),
         ("Austin, TX 78701, Friedrichstr. 12", "Austin, Texas seven eight seven zero one, Friedrichstrasse twelve"),
         ("Blk. 3, 1st fl., Apt #5", "block three, first floor, apartment number five"),

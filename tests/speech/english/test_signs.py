@@ -21,6 +21,7 @@ from reading import read
         ("x <= 5, a != b, >=18", "x less than or equal to five, a is not equal to b, at least eighteen"),
         ("A -> B, if a<=b", "A to B, if a less than or equal to b"),
         ("7 days/week, M-F", "seven days per week, Monday to Friday"),
+        ("7 days/wk, yes/no", "seven days per week, yes or no"),
     ],
 )
 def test_signs_are_read(written: str, said: str) -> None:
