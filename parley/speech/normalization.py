@@ -26,8 +26,10 @@ MAX_WORDS = 2048
 OPENING_MARKS = "([{\"'“‘„«¿¡"
 CLOSING_MARKS = ")]}\"'”’».,;:!?…—–。！？，、；："
 _EDGES = re.compile(rf"([{re.escape(OPENING_MARKS)}]*)(.*?)([{re.escape(CLOSING_MARKS)}]*)\Z", re.DOTALL)
-_COMPATIBLE = re.compile(r"[\uff01-\uff5e\u2460-\u249b\u24ea-\u24ff]|[^\W\d_a-zA-Z]*[\U0001d7ce-\U0001d7ff]")
-"""Forms of ASCII characters: full-width, in circles, mathematical."""
+_COMPATIBLE = re.compile(
+    r"[\uff01-\uff5e\u2460-\u249b\u24ea-\u24ff\u2103\u2109\u2116\u3380-\u33df]|[^\W\d_a-zA-Z]*[\U0001d7ce-\U0001d7ff]"
+)
+"""Forms of ASCII characters: full-width, in circles, mathematical; signs of units such as U+2103 for °C."""
 
 
 class Around(NamedTuple):

@@ -53,7 +53,7 @@ _STRONG = re.compile(r"\*\*(?=[^\s\d*])(.+?)(?<=\S)\*\*(?!\*)")
 _KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A(?:\s|[,;:!?…)](?!\d)|\.(?!\w))+|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
 _PICTURED_STAR = re.compile(r"(?<!\d)★")
-_SIGNS = "*★°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
+_SIGNS = "*★℃℉№°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _SAID = frozenset("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Zs Zl Zp Sc".split())  # noqa: SIM905
 """Categories of characters that are said, or shape how others are said: all letters, marks, numbers, currencies."""

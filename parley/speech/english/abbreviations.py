@@ -66,6 +66,7 @@ COUNTED = table("""
 WORDS = table("""
     e.g. = for example; e.g = for example; eg. = for example; i.e. = that is; i.e = that is; ie. = that is
     etc. = et cetera; etc = et cetera; vs. = versus; vs = versus; v. = versus; approx. = approximately
+    WWI = World War one; WWII = World War two; WW1 = World War one; WW2 = World War two; w/c = week commencing
     w/ = with; w/o = without; w/in = within; and/or = and or; either/or = either or; c/o = care of; b/c = because
     n/a = not applicable; N/A = not applicable; a/c = air conditioning; A/C = air conditioning; p/m = per month
     p/w = per week; p/h = per hour; p/d = per day; p/a = per year; p/p = per person; p.a. = per year; p.p. = per person
@@ -87,12 +88,16 @@ NEVER_LAST = frozenset(
     """
     mr mrs ms dr prof rev hon sgt capt lt col maj gen gov sen rep pres st mt ft e.g i.e vs approx nos dept vol fig ext
     est apt tel incl excl cf ca attn misc jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op chap para avg blvd ave
+    hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op ch exp chap para avg blvd ave
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Abbreviations, in small letters, that end no sentence: more of it follows."""
 AMBIGUOUS = (
-    frozenset("No no Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Ste Fl fl ch sec art ed par".split())  # noqa: SIM905
+    frozenset(
+        """
+        No no Art Sec Par Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Ste Fl fl sec art ed par
+        """.split()  # noqa: SIM905 - shorter than a column of quoted names
+    )
     | {short for short in (*STREETS, *COUNTED) if short.lower() not in NEVER_LAST}
     | {
         word[:-1]

@@ -53,7 +53,7 @@ WITHOUT_STOP = frozenset("pp vol ch fig § nos ext apt rm blk".split())  # noqa:
 CODED = frozenset(
     """
     card phone telephone account order ref reference case model serial part ticket booking invoice customer tracking
-    flight member policy confirmation passport license licence tax vat contact mobile fax
+    flight member policy our your my his her their confirmation passport license licence tax vat contact mobile fax
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words before "no." for a number."""
@@ -143,12 +143,25 @@ def read_reference(match: re.Match[str], around: Around) -> str | None:
     is_numbered = around.after[:1].isdigit() or bool(re.fullmatch(r"[IVX]+|[A-Z]\d*|#\w+", around.after))
     # Without its full stop "no 5" may be the word.
     is_short = match[2] or match[0] == "No" or match[1].lower() in WITHOUT_STOP
-    if match[2] and match[1].lower() == "no" and (around.before.lower() in CODED and around.after):
+    if match[2] and match[1].lower() == "no" and around.before.lower() in CODED and around.after:
         # "Your card no. is ..."
         return "number"
     if match[1].lower() in ("fl", "ed") and re.fullmatch(r"\d+(?:st|nd|rd|th)", around.before):
         return REFERENCES[match[1].lower()]
     return REFERENCES[match[1].lower()] if is_numbered and is_short else None
+
+
+@rules.add(rf"({'|'.join(one for one in REFERENCES if len(one) > 1 or one == 'p')})\.(\d.*)", re.IGNORECASE)
+def read_glued_reference(match: re.Match[str], around: Around) -> str:
+    """Read "No.2" and "pp.12-14"."""
+    return f"{REFERENCES[match[1].lower()]} {around.read(match[2]) or match[2]}"
+
+
+@rules.add(r"[CF]", words=True)
+def read_scale_of_temperature(match: re.Match[str], around: Around) -> str | None:
+    """Read the letter of "20 degrees C"."""
+    is_degree = around.before.lower() in ("degree", "degrees", "deg", "°")
+    return {"C": "Celsius", "F": "Fahrenheit"}[match[0]] if is_degree else None
 
 
 @rules.add(rf"{_ROMAN}(['’]s)?", words=True)

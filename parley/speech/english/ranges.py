@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable
 
 from parley.languages.english_numbers import cardinal, decimal, ordinal, year
-from parley.speech.english.amounts import BEFORE, CURRENCY, NUMBER, SCALE, counted, money, unit
-from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, SHORT_DAYS, UNITS
+from parley.speech.english import names
+from parley.speech.english.amounts import BEFORE, CURRENCY, HEATING, NUMBER, SCALE, counted, unit
+from parley.speech.english.money import money
+from parley.speech.english.tables import DAY_OF, LETTER_DAYS, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, SHORT_DAYS, UNITS
 from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
 from parley.speech.normalization import Around, Rules
 
@@ -104,12 +106,38 @@ def places(first: Match, second: Match, around: Around) -> str | None:
     return None if around.sentence & CODING else alike(first, second, around)
 
 
-def names(first: Match, second: Match, _around: Around) -> str | None:
+def days_or_months(first: Match, second: Match, _around: Around) -> str | None:
     """Read "Mon-Fri" and "January-March"."""
     for table in (DAY_OF, MONTH_OF, SHORT_DAYS):
         if first[1].lower() in table and second[1].lower() in table:
             return f"{table[first[1].lower()]} to {table[second[1].lower()]}"
     return None
+
+
+def year_and_month(first: Match, second: Match, _around: Around) -> str | None:
+    """Read the "2025–Jan" of "Dec 24, 2025–Jan 3, 2026"."""
+    month = MONTH_OF.get(second[1].lower())
+    return f"{year(int(first[0]))} to {month}" if month else None
+
+
+def letters_of_days(first: Match, second: Match, _around: Around) -> str:
+    """Read "M–Th"."""
+    return f"{LETTER_DAYS[first[0]]} to {LETTER_DAYS[second[0]]}"
+
+
+def romans(first: Match, second: Match, around: Around) -> str | None:
+    """Read "Louis XVI–XVIII" and "Chapters IV-VI"."""
+    before = around.before.lower()
+    ends = [names.roman_value(end[0]) for end in (first, second)]
+    if before in names.RULERS:
+        return " to ".join(f"the {ordinal(end)}" for end in ends)
+    return " to ".join(map(cardinal, ends)) if before.removesuffix("s") in names.NUMBERED else None
+
+
+def temperatures(first: Match, second: Match, around: Around) -> str | None:
+    """Read "20-25C"."""
+    end = counted(second[1], UNITS[f"°{second[2]}"])
+    return f"{decimal(first[0])} to {end}" if around.sentence & HEATING else None
 
 
 def numbered(first: Match, second: Match, _around: Around) -> str | None:
@@ -192,6 +220,7 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
         (FRACTION, "", fractions),
+        (YEAR, r"([A-Z][a-z]{2,8})\.?", year_and_month),
         (YEAR, r"\d{1,2}", year_and_day),
         (YEAR, rf"{YEAR}|\d\d", years),
         (YEAR, r"[QH]\d", quarters),
@@ -202,9 +231,12 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"(?:pre-)?K", r"\d{1,2}", alike),
         (DECADE, "", alike),
         (r"\d+(?i:st|nd|rd|th)", "", alike),
-        (r"([A-Za-z]{2,9})\.?", "", names),
+        (r"([A-Za-z]{2,9})\.?", "", days_or_months),
+        (r"[MTW]", r"W|T|Th|F|Sa?|Su", letters_of_days),
+        (r"[IVXL]+", "", romans),
         (r"[A-Z]", "", letters),
         (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
+        (r"-?\d{1,3}", r"(\d{1,3})([CF])", temperatures),
         (r"[A-Z]\d{1,2}|\d{1,3}[A-F]", "", places),
         (rf"({NUMBER})([kKMB]|[mb]n)?", rf"({NUMBER})([kKMB]|[mb]n)", scaled),
         (AMOUNT, "", amounts),

@@ -4,7 +4,7 @@ import re
 
 from parley.languages.english_numbers import digits
 from parley.speech.english.amounts import per_unit
-from parley.speech.english.tables import DAY_OF, MONTH_OF, PER, SIGNS, UNITS
+from parley.speech.english.tables import DAY_OF, LETTER_DAYS, MONTH_OF, PER, SIGNS, UNITS
 from parley.speech.normalization import Around, Rules
 
 KEYS = {"ctrl": "Control", "cmd": "Command", "alt": "Alt", "shift": "Shift", "win": "Windows", "esc": "Escape"}
@@ -75,10 +75,14 @@ def read_grade(match: re.Match[str], around: Around) -> str | None:
     return f"{match[1]} {'plus' if match[2] == '+' else 'minus'}"
 
 
-@rules.add(r"[A-Z](?:/[A-Z])+", words=True)
-def read_letters(match: re.Match[str], _around: Around) -> str:
-    """Read "S/M/L" and "A/B"."""
-    return match[0].replace("/", " ")
+@rules.add(r"[A-Z][ahu]?(?:/[A-Z][ahu]?)+", words=True)
+def read_letters(match: re.Match[str], _around: Around) -> str | None:
+    """Read "S/M/L" and "A/B" as letters, "M/W/F" and "T/Th" as days."""
+    letters = match[0].split("/")
+    if set(letters) <= LETTER_DAYS.keys() and (set(letters) & {"W", "F", "Th", "Tu"}):
+        *head, last = (LETTER_DAYS[one] for one in letters)
+        return f"{', '.join(head)} and {last}"
+    return match[0].replace("/", " ") if all(map(str.isupper, letters)) else None
 
 
 @rules.add(r"([⌘⌥⇧⌃]+)(\w+)", words=True)

@@ -12,6 +12,9 @@ DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()  # noq
 DAY_OF = {name[:length].lower(): name for name in DAYS for length in (3, 4, 5, len(name))}
 SHORT_DAYS = {name[:2].lower(): name for name in DAYS}
 """Days by two letters, which are words elsewhere: "Mo-Fr", "Sa 10:00"."""
+LETTER_DAYS = {"M": "Monday", "T": "Tuesday", "Tu": "Tuesday", "W": "Wednesday", "Th": "Thursday", "F": "Friday"}
+LETTER_DAYS |= {"S": "Saturday", "Sa": "Saturday", "Su": "Sunday"}
+"""Days by a letter or two: "M–Th", "M/W/F"."""
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -78,7 +81,15 @@ CODES = {
     "AED": "AED",
     "ZAR": "ZAR",
 }
-SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+SCALE_SUFFIXES = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "mm": "million",
+    "b": "billion",
+    "bn": "billion",
+    "t": "trillion",
+}
 # Behind these the currency comes: "$3 million" is "three million dollars".
 SCALE_WORDS = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
 

@@ -1,4 +1,4 @@
-"""Money, units, dimensions, fractions."""
+"""Units, dimensions, fractions."""
 
 import pytest
 from reading import read
@@ -11,41 +11,13 @@ pytestmark = pytest.mark.row("RB-03")
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("-$45.10", "minus forty-five dollars and ten cents"),
-        ("−$5, -45.10 USD", "minus five dollars, minus forty-five dollars and ten cents"),
-        ("$5/user/month, EUR 45/month", "five dollars per user per month, forty-five euros per month"),
-        ("$20/$30, USD 50-100", "twenty dollars or thirty dollars, fifty to one hundred dollars"),
-        ("$9.99/month", "nine dollars and ninety-nine cents per month"),
-        ("5k USD/yr", "five thousand dollars per year"),
-        ("EUR 45 or 45 EUR.", "forty-five euros or forty-five euros."),
-        ("US$5, $.99", "five US dollars, ninety-nine cents"),
-        ("£1.5bn", "one point five billion pounds"),
-        ("$100+", "one hundred dollars plus"),
-        ("50¢", "fifty cents"),
-        ("€1.234,50", "one thousand two hundred thirty-four euros and fifty cents"),
-        ("5,50 €", "five euros and fifty cents"),
-        ("3.200 €, €3.200", "three thousand two hundred euros, three thousand two hundred euros"),
-        ("CAD 2.3 million", "two point three million Canadian dollars"),
-        (
-            "CHF 1'250.50, 1'000 kg",
-            "one thousand two hundred fifty Swiss francs and fifty centimes, one thousand kilograms",
-        ),
-        ("Rs. 500, CA$40", "five hundred rupees, forty Canadian dollars"),
-        ("€750,- per month", "seven hundred fifty euros per month"),
-        ("$15/mo. or less", "fifteen dollars per month or less"),
-    ],
-)
-def test_money(written: str, said: str) -> None:
-    assert read(written) == said
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
         ("2.4 GHz at 60 fps", "two point four gigahertz at sixty frames per second"),
         ("100 Mbit/s", "one hundred megabits per second"),
         ("7,5 % of 1,5 l, 2,25kg", "seven point five percent of one point five liters, two point two five kilograms"),
         ("at 1080p", "at ten eighty p"),
+        ("6L/100km, a 1/2-inch pipe", "six liters per one hundred kilometers, a one half inch pipe"),
+        ("37.5℃, 20 degrees F", "thirty-seven point five degrees Celsius, twenty degrees Fahrenheit"),
+        ("W 60 x D 40", "W sixty by D forty"),
         ("2½ tsp, ½ tsp", "two and a half teaspoons, a half teaspoon"),
         ("50 Mb/s", "fifty megabits per second"),
         ("5'11\", then", "five foot eleven, then"),

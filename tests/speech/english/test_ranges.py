@@ -95,6 +95,12 @@ def test_money_and_units(written: str, said: str) -> None:
         ("10:00-2:00", "ten o'clock to two o'clock"),
         ("Mon-Fri 9-5", "Monday to Friday nine to five"),
         ("Mon - Fri", "Monday to Friday"),
+        (
+            "M–Th 8-5, T/Th, M/W/F",
+            "Monday to Thursday eight to five, Tuesday and Thursday, Monday, Wednesday and Friday",
+        ),
+        ("2025–Jan 3", "twenty twenty-five to January third"),
+        ("outside 20-25C", "outside twenty to twenty-five degrees Celsius"),
         ("Mo–Fr 9-5, Sa 10:00", "Monday to Friday nine to five, Saturday ten o'clock"),
         ("24-7 service", "twenty-four seven service"),
         ("Saturday–Sunday", "Saturday to Sunday"),
