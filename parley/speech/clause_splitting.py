@@ -188,4 +188,6 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
         return True if len(behind) == LOOKAHEAD else None
     if following[0].isupper() and before.lower() in ("a.m", "p.m"):
         return not _ZONE.match(following) if len(behind) >= ZONE_LOOKAHEAD else None
+    if before.isdigit():
+        return not following[0].islower()
     return not (following[0].islower() or following[0].isdigit() or following[0] in "-–—−&+/$€£")

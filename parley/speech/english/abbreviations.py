@@ -75,7 +75,7 @@ WORDS = table("""
     Ltd. = Limited; Corp. = Corporation; Assoc. = Association; Bros. = Brothers; Univ. = University
     Dept. = Department; dept. = department; Govt. = Government; govt. = government; Intl. = International
     Natl. = National; Mgr. = Manager; Asst. = Assistant; Attn. = attention; attn. = attention; misc. = miscellaneous
-    Misc. = miscellaneous; incl. = including; excl. = excluding; cf. = compare; avg. = average; appt. = appointment
+    Misc. = miscellaneous; cf. = compare; avg. = average; appt. = appointment
     appts. = appointments; acct. = account; addr. = address; ref. = reference; Ref. = reference; qty. = quantity
     temp. = temperature; tel. = telephone; Tel. = telephone; resp. = respectively; 
     ea. = each; doz. = dozen; pcs. = pieces; cont. = continued; esp. = especially

@@ -194,7 +194,9 @@ def read_square(match: re.Match[str], around: Around) -> str | None:
 @rules.add(r"[x×]", words=True)
 def read_by(match: re.Match[str], around: Around) -> str | None:
     """Read the "x" in "20 x 30" and the "×" in "148 × 210 mm"; "5 × 6" is a product."""
-    is_between = around.before[-1:].isalnum() and bool(re.match(r"\d|[A-Z]\Z", around.after))
+    is_between = (around.before[-1:].isdigit() or around.before in UNITS) and bool(
+        re.match(r"\d|[A-Z]\Z", around.after)
+    )
     is_size = "=" not in around.sentence and (match[0] == "x" or around.sentence & SPATIAL)
     return "by" if is_between and is_size else SIGNS.get("×" if is_between else match[0])
 

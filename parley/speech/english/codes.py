@@ -39,7 +39,7 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     is_placed = before.lower() in COUNTRIES and around.after.lower() in ("", "or", "and")
     is_emergency = number in EMERGENCY_NUMBERS and (is_placed or bool(sentence & EMERGENCIES))
     # "Text STOP to 60999"
-    is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms", "message"})
+    is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms"})
     if number == "911" or is_emergency or is_short_code:
         return digits(number)
     is_long = len(number) > 2

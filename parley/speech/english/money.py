@@ -119,6 +119,13 @@ def read_currency_code(match: re.Match[str], around: Around) -> str | None:
     return name if is_number or around.before in SCALE_WORDS else None
 
 
+@rules.add(r"pp\.?|p\.p\.", words=True)
+def read_per_person(_match: re.Match[str], around: Around) -> str | None:
+    """Read the "pp" of "£60 pp"."""
+    is_price = re.search(CURRENCY, around.before) and around.before[-1:].isdigit()
+    return "per person" if is_price or around.before in CODES else None
+
+
 @rules.add(r"(\S+)/([A-Za-z]+)(\.?)", words=True)
 def read_price(match: re.Match[str], around: Around) -> str | None:
     """Read "$9.99/month", "5k USD/yr" and "$15/mo. or less"."""

@@ -109,6 +109,12 @@ def read_german_street(match: re.Match[str], _around: Around) -> str:
     return f"{match[1]}strasse"
 
 
+@rules.add(r"([Ii]n|[Ee]x)cl\.?", words=True)
+def read_inclusive(match: re.Match[str], around: Around) -> str:
+    """Read "incl. VAT" and "service incl."."""
+    return f"{match[1]}clud{'ing' if around.after else 'ed'}"
+
+
 @rules.add("|".join(STATES), words=True)
 def read_state(match: re.Match[str], around: Around) -> str | None:
     """Read the state before a ZIP code: "Austin, TX 78701"."""
@@ -143,7 +149,7 @@ def read_reference(match: re.Match[str], around: Around) -> str | None:
     is_numbered = around.after[:1].isdigit() or bool(re.fullmatch(r"[IVX]+|[A-Z]\d*|#\w+", around.after))
     # Without its full stop "no 5" may be the word.
     is_short = match[2] or match[0] == "No" or match[1].lower() in WITHOUT_STOP
-    if match[2] and match[1].lower() == "no" and around.before.lower() in CODED and around.after:
+    if match[2] and match[1].lower() == "no" and around.before.lower() in CODED:
         # "Your card no. is ..."
         return "number"
     if match[1].lower() in ("fl", "ed") and re.fullmatch(r"\d+(?:st|nd|rd|th)", around.before):

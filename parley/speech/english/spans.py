@@ -44,8 +44,9 @@ def length(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int,
     if closing[0] in FEET_MARKS:
         is_side = index > 1 and words[index - 1].core in ("x", "×", "by") and words[index - 2].closing[:1] in FEET_MARKS
         return {index: counted(core, UNITS["ft"]) + closing[1:]} if is_side else {}
-    before = words[:index]
-    is_quoted = any('"' in word.opening for word in before) and not any('"' in word.closing for word in before)
+    # Other lengths before this one open no quotation.
+    others = ("".join(word) for word in words[:index] if not re.fullmatch(rf"\(?{NUMBER}\"", "".join(word)))
+    is_quoted = "".join(others).count('"') % 2 == 1
     is_measured = after.lower().rstrip("s") in MEASURED
     if is_quoted or is_measured or not (sentence & LONG or (after and closing == '"')):
         # What is measured is read by a rule of `amounts`.

@@ -10,6 +10,8 @@ from parley.speech.normalization import Around, Rules
 DASH = "[-–—−]"
 MIDDAY = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 LEADING_TO_DAYS = frozenset("on every each this next last until till through and or".split())  # noqa: SIM905
+SURE_DAYS = frozenset("Tue Tues Thu Thur Thurs Fri".split())  # noqa: SIM905
+"""Short names of days that are no words."""
 DATING = frozenset(
     """
     due on by until till since starts begins ends through thru effective expires exp from before after valid date
@@ -164,8 +166,10 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
     # "Sat" and "Sun" are words, too.
     before, after = around.before.lower(), around.after.lower()
     is_day = (
-        before in LEADING_TO_DAYS
+        match[1] in SURE_DAYS
+        or before in LEADING_TO_DAYS
         or len(around.sentence & DAY_OF.keys()) > 1
+        or around.sentence & MONTH_OF.keys() - {"may", "march", "mar"}
         or {before, after} & {*DAY_OF, "-", "–", "—"}
     )
     return DAY_OF.get(match[1].lower()) if beside or is_day or match[0].endswith(".") else None

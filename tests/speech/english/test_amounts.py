@@ -28,6 +28,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("a 512 GB SSD, the 12V battery", "a five hundred twelve gigabyte SSD, the twelve volt battery"),
         ('The TV is 55" and wide.', "The TV is fifty-five inches and wide."),
         ('He said "give me 55" and left.', 'He said "give me fifty-five" and left.'),
+        ('It is "m.x" and "x < 3" is so', 'It is "m.x" and "x less than three" is so'),
+        ('boxes are 47" x 24" x 30"', "boxes are forty-seven inch by twenty-four inch by thirty inches"),
         ("12' x 14'", "twelve feet by fourteen feet"),
         ("20x30 cm", "twenty by thirty centimeters"),
         ("20 x 30", "twenty by thirty"),

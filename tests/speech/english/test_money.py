@@ -25,6 +25,7 @@ pytestmark = pytest.mark.row("RB-03")
         ("~$65, >€5 million", "about sixty-five dollars, more than five million euros"),
         ("USD1,500.00, $3MM", "one thousand five hundred dollars, three million dollars"),
         ("$5.- each", "five dollars each"),
+        ("£60 pp", "sixty pounds per person"),
         ("3.200 €, €3.200", "three thousand two hundred euros, three thousand two hundred euros"),
         ("CAD 2.3 million", "two point three million Canadian dollars"),
         (

@@ -40,6 +40,8 @@ def test_an_abbreviation_is_read_by_its_place(written: str, said: str) -> None:
         ("3 pcs. at $5 ea.", "three pieces at five dollars each"),
         ("est. 1990, temp. 20°C", "established nineteen ninety, temperature twenty degrees Celsius"),
         ("incl. VAT, a.k.a. tax", "including VAT, also known as tax"),
+        ("service incl., tax excl.", "service included, tax excluded"),
+        ("Reference no.: 5", "Reference number: five"),
         ("5 sq ft, 2 cu ft", "five square feet, two cubic feet"),
         ("There is no 5 in it", "There is no five in it"),
     ],
