@@ -13,7 +13,8 @@ from parley.languages.language import folded, words
 ENGLISH = (LANGUAGES["en"].function_words - {"er", "um"}) | words(
     """
     one had hot use said first way two long time made over find call been now let's it's i'm don't can't we're you're
-    that's there's
+    that's there's mean means thanks thank hello hi please say says called named try order menu restaurant hotel café
+    song film movie street
     """
 )
 """The commonest words of English."""
@@ -33,7 +34,7 @@ SPOKEN = {
 FURTHER = {
     "nl": """de het een en van is niet dat die in te met op voor zijn ik je we wij u er aan ook als maar om bij naar
         uit nog wel kan kunnen wordt heeft hebben ons onze uw dank hallo goedemorgen ja nee vandaag morgen tot
-        open geopend alstublieft moment ziens graag natuurlijk zeker hoe""",
+        open geopend bestelling onderweg alstublieft moment ziens graag natuurlijk zeker hoe""",
     "pl": """i w na z do nie się jest że to o jak ale po co tak dla od przez czy są my nasz dzień dobry dziękuję
         proszę dziś jutro otwarte godziny jesteśmy bardzo""",
     "sv": """och att det som en på är av för med till den har de inte om ett men vi var jag kan från så när hej tack
@@ -54,6 +55,21 @@ OTHERS = {
     for language, text in {**SPOKEN, **FURTHER}.items()
 }
 """The commonest words of other languages in Latin letters, by their code."""
+HOMOGRAPHS = words(
+    """
+    open moment instant till mange onze gusto este bien bene dank fran tack anda tarde yang mille inte etta morgen
+    subito prego alles schon adios ciao
+    """
+)
+"""Words of other languages that look like an English word or a name."""
+SURE = (
+    frozenset(word for text in (*SPOKEN.values(), *FURTHER.values()) for word in words(text) if len(word) > 3)
+    - HOMOGRAPHS
+    - ENGLISH
+)
+"""Words one of which tells the language of a short clause without English words."""
+SHORT = 4
+"""Words of a short clause."""
 LINKS = words(
     """
     de la las los del el y e le les du des et di da do dos das della delle dei degli al von der den dem und zu zum zur
@@ -96,6 +112,11 @@ def foreign_language(text: str) -> str | None:
     # Of a greeting each word must be known; of a sentence a quarter are such words.
     is_enough = most >= 2 and 4 * most >= len(said) if len(said) > 2 else 0 < most == len(said)
     if is_enough and most > 2 * english:
+        return language
+    is_sure = (
+        len(said) <= SHORT and bool(SURE & set(said)) and not any(len(word) > 1 and word in ENGLISH for word in said)
+    )
+    if is_sure:
         return language
     is_rare = any(word.islower() and RARE.search(word) and word not in BORROWED for word in found)
     return "another language" if is_rare and not english else None

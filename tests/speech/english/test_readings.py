@@ -23,7 +23,8 @@ TEMPLATES = """
     x <= {2} | >={2} | ~{2} | {3}+{2}={3} | {1}e{1} | 10^{2} | a{1}@b{2}.com | foo.com/{4} | f{2}.pdf
     {1}'{h}" tall | {2}" screen | {2},{3} | 1{o}.{3}.{3} | {3}.{3} | seat {2}C | {1}th-{2}th | {2}/7 | {4}-{4}
     {2}m | {2} of {3} | {2}'{3} kg | CHF {2}'{3}.{c} | {2}.{3} € | €{2},- | ~${2} | >€{2}k | USD{2}.{c}
-    CAD {2} million | #{5}-B | {4}-AX | {3}-TAXI | Part # {4}-C | x{4} | (at {3}) | ({1}-{1} then) | {2},{1} % | {1},{c} kg | {2}½ tsp
+    CAD {2} million | #{5}-B | {4}-AX | {3}-TAXI | Part # {4}-C | x{4} | (at {3}) | ({1}-{1} then) | {2},{1} %
+    {1},{c} kg | {2}½ tsp
     a {3} GB disk | the TV is {2}" and | {2}' x {2}' | M–Th {h}-{h} | {h} Dec {h}–1{o} | 20{c}–Jan {h} | No.{2}
     pp.{2}-{3} | {1}L/{3}km | {1}★ | {1}/{1}-inch | oven at {3}C | {2} × {3} mm | TX {5} | order no. {4} is
     """.replace("\n", "|").split("|")
