@@ -85,7 +85,7 @@ def test_a_retracted_text_is_forgotten() -> None:
         "Mail info@example.com today.",
         "We run Node.js and Amazon.com servers.",
         "We open on Sat. 10 to 4 and on Sun. from 12.",
-        "It is 1,000 sq. ft on Blk. 3 of Hauptstr. 12 by a 5★ hotel.",
+        "It is 1,000 sq. ft on Blk. 3 Ste. B of Hauptstr. 12 by a 5★ hotel.",
         "Press 1 for sales and 2 for help, # to repeat.",
         "Pick 1. cheap or 2. fast.",
         "See vol. 2 and no. 3 on p. 42.",

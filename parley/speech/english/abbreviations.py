@@ -22,7 +22,7 @@ TITLES = table("""
 """Titles before a name."""
 STREETS = table("""
     St = Street; Ave = Avenue; Av = Avenue; Blvd = Boulevard; Rd = Road; Dr = Drive; Ln = Lane; Sq = Square; Pl = Place
-    Ct = Court; Pkwy = Parkway; Hwy = Highway; Expy = Expressway; Fwy = Freeway; Ter = Terrace; Terr = Terrace
+    Ct = Court; Bd = Boulevard; Pkwy = Parkway; Hwy = Highway; Expy = Expressway; Fwy = Freeway; Ter = Terrace; Terr = Terrace
     Cir = Circle; Cres = Crescent; Aly = Alley; Tpke = Turnpike; Pk = Park; Plz = Plaza; Trl = Trail; Br = Bridge
     Hts = Heights; Xing = Crossing; Gdns = Gardens; Crt = Court; Rte = Route; Wy = Way
 """)
@@ -88,14 +88,14 @@ NEVER_LAST = frozenset(
     """
     mr mrs ms dr prof rev hon sgt capt lt col maj gen gov sen rep pres st mt ft e.g i.e vs approx nos dept vol fig ext
     est apt tel incl excl cf ca attn misc jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op ch exp chap para avg blvd ave
+    ste bd hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op ch exp chap para avg blvd ave
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Abbreviations, in small letters, that end no sentence: more of it follows."""
 AMBIGUOUS = (
     frozenset(
         """
-        No no Art Sec Par Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Ste Fl fl sec art ed par
+        No no Art Sec Par Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Fl fl sec art ed par
         """.split()  # noqa: SIM905 - shorter than a column of quoted names
     )
     | {short for short in (*STREETS, *COUNTED) if short.lower() not in NEVER_LAST}

@@ -290,11 +290,20 @@ def read_continental_number(match: re.Match[str], around: Around) -> str | None:
     return around.read(f"{match[1]}{match[2].replace('.', ',')}.{match[3]}{match[4] or ''}")
 
 
+@rules.add(rf"(°[CF]|[A-Za-z]+)/({NUMBER})")
+def read_second_unit(match: re.Match[str], around: Around) -> str | None:
+    """Read the middle of "250 °C/480 °F" and of "6 L/100 km"."""
+    names = unit(match[1]) if around.before[-1:].isdigit() and unit(around.after) else None
+    return names and f"{names[around.before != '1']} {'per' if match[2] == '100' else 'or'} {decimal(match[2])}"
+
+
 @rules.add(r"\S+", words=True)
 def read_unit(match: re.Match[str], around: Around) -> str | None:
     """Read "km" behind a number."""
+    # The full stop of "168 sq. ft. in all" ends no sentence.
+    symbol = match[0][:-1] if match[0][-1] == "." and around.after[:1].islower() else match[0]
     # Behind "sq." the number is two words away.
-    names = unit(match[0])
+    names = unit(symbol)
     if names and around.before.lower() in SQUARES:
         return names[1]
     is_number = re.fullmatch(BEFORE_UNIT, around.before) or around.before in SCALE_WORDS

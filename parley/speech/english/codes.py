@@ -12,7 +12,7 @@ from parley.speech.english.spans import in_groups
 from parley.speech.english.tables import SIGNS
 from parley.speech.normalization import Around, Rules, has_digits
 
-EMERGENCY_NUMBERS = frozenset("000 110 111 112 113 115 117 118 119 144 155 158 190 192 193 999".split())  # noqa: SIM905
+EMERGENCY_NUMBERS = frozenset("000 101 105 110 111 112 113 115 117 118 119 144 155 158 190 192 193 999".split())  # noqa: SIM905
 EMERGENCIES = frozenset(
     """
     emergency emergencies police fire ambulance dial call calling ring hotline help rescue
@@ -44,7 +44,7 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
         return digits(number)
     is_long = len(number) > 2
     is_called = before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
-    is_told = is_long and bool(sentence & {"dial", "pin", "passcode", "otp", "zip", "emergency"})
+    is_told = is_long and bool(sentence & {"dial", "pin", "plate", "passcode", "otp", "zip", "emergency"})
     is_second = before.lower() in ("or", "and") and len(number) == 3 and number[-1] != "0"
     is_code = before.lower() in ("is", "enter") and is_long and bool(sentence & CODING)
     # "ending in 4242"

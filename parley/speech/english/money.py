@@ -19,6 +19,8 @@ def money(sign: str, number: str, scale: str = "") -> str:
     if scale:
         return f"{decimal(number)} {SCALE_SUFFIXES[scale.lower()]} {many}"
     integer, _, fraction = number.replace(",", "").partition(".")
+    # "$9.5" is nine fifty.
+    fraction = f"{fraction}0" if len(fraction) == 1 and fraction != "0" else fraction
     if len(fraction) != 2:
         return counted(number, (one, many))
     if fraction == "00":

@@ -74,16 +74,22 @@ def read_street(match: re.Match[str], around: Around) -> str | None:
     short, before, after = match[1], around.before, around.after
     leads = is_name(after) and after not in DIRECTIONS and after.lower() not in REFERENCES and after not in STREETS
     follows = is_name(before) and before.lower() not in LEADING and before.rstrip(".") not in TITLES
-    if short in ("Hwy", "Rte") and after[:1].isdigit():
+    if (short in ("Hwy", "Rte") and after[:1].isdigit()) or (short == "Bd" and leads):
         return STREETS[short]
     if short == "St" and leads and before in FOREIGN_STREETS:
         return BEFORE_NAMES[short]
     if short in STREETS and follows and not (leads and short in BEFORE_NAMES and not is_address(short, around)):
         return STREETS[short]
-    if short in BEFORE_NAMES and leads:
+    if short in BEFORE_NAMES and leads and not (short == "Ste" and len(after) < 3):
         return BEFORE_NAMES[short]
     # A title that stands alone: "the Dr. is in".
     return "Doctor" if short == "Dr" and match[0].endswith(".") else None
+
+
+@rules.add(r"(Ste?)-([A-Z][^\W\d_]+)", words=True)
+def read_saint(match: re.Match[str], _around: Around) -> str:
+    """Read "St-Michel"."""
+    return f"{BEFORE_NAMES[match[1]]} {match[2]}"
 
 
 def is_address(short: str, around: Around) -> bool:
@@ -152,8 +158,8 @@ def read_reference(match: re.Match[str], around: Around) -> str | None:
     if match[2] and match[1].lower() == "no" and around.before.lower() in CODED:
         # "Your card no. is ..."
         return "number"
-    if match[1].lower() in ("fl", "ed") and re.fullmatch(r"\d+(?:st|nd|rd|th)", around.before):
-        return REFERENCES[match[1].lower()]
+    if match[1].lower() in ("fl", "ed", "c") and re.fullmatch(r"\d+(?:st|nd|rd|th)", around.before):
+        return "century" if match[1] == "c" else REFERENCES[match[1].lower()]
     return REFERENCES[match[1].lower()] if is_numbered and is_short else None
 
 
@@ -189,6 +195,13 @@ def read_roman(match: re.Match[str], around: Around) -> str | None:
         return year(value) + owner
     is_behind_name = bool(re.fullmatch(r"[A-Z][a-z]+", around.before)) and before not in LEADING
     return cardinal(value) + owner if is_behind_name and len(numeral) > 1 and set(numeral) <= set("IVX") else None
+
+
+@rules.add(r"[ivx]+", words=True)
+def read_small_roman(match: re.Match[str], around: Around) -> str | None:
+    """Read "Scene iv" and "page xii"."""
+    is_numeral = re.fullmatch(_ROMAN, match[0].upper()) and around.before.lower() in NUMBERED
+    return cardinal(roman_value(match[0].upper())) if is_numeral else None
 
 
 def roman_value(numeral: str) -> int:

@@ -196,7 +196,9 @@ def _are_numbers(first: str, second: str, around: Around) -> bool:
     if (len(first) > 1 and first[0] == "0") or (len(second) > 1 and second[0] == "0"):
         return False
     is_round = int(first) % 10 == 0 and int(second) % 10 == 0
-    is_short = len(first) < 3 or len(second) < 3
+    # "14-1021" is the number of a case.
+    is_uneven = len(second) > 3 and len(first) < 3 and int(second) % 10 > 0
+    is_short = (len(first) < 3 or len(second) < 3) and not is_uneven
     is_code = bool(around.sentence & CODING) or len(second) > 3
     return is_short or is_round or not is_code
 

@@ -113,6 +113,9 @@ def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], 
         scale = words[index + 2]
         many = CURRENCIES[CODES[first.core]][1]
         return {index: decimal(second.core), index + 1: scale.core, index + 2: many + scale.closing}
+    if first.core in ("PHP", "TRY") and re.fullmatch(r"\d\d?|\d\.\d", second.core):
+        # "PHP 8.2" is a version of software.
+        return {}
     is_before = not first.closing or (first.core == "Rs" and first.closing == ".")
     if is_before and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
         spoken = read(CODE_SIGNS[first.core] + second.core)
@@ -128,7 +131,11 @@ def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], 
 
 def _is_group(word: Marked) -> bool:
     """Return True if a word may be a group of a phone number."""
-    return bool(re.fullmatch(r"\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}|[A-Z]{4}", word.opening + word.core))
+    return bool(
+        re.fullmatch(
+            r"\(0\)\d{1,8}|\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}|[A-Z]{4}", word.opening + word.core
+        )
+    )
 
 
 def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:

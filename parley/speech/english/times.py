@@ -167,6 +167,8 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
     before, after = around.before.lower(), around.after.lower()
     is_day = (
         match[1] in SURE_DAYS
+        # A capital within a sentence.
+        or (match[1] in ("Mon", "Wed", "Sat") and around.before[:1].islower())
         or before in LEADING_TO_DAYS
         or len(around.sentence & DAY_OF.keys()) > 1
         or around.sentence & MONTH_OF.keys() - {"may", "march", "mar"}

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("~$65, >€5 million", "about sixty-five dollars, more than five million euros"),
         ("USD1,500.00, $3MM", "one thousand five hundred dollars, three million dollars"),
         ("$5.- each", "five dollars each"),
+        ("PHP 8.2, PHP 500", "PHP eight point two, five hundred pesos"),
+        ("$9.5, $0.5/min", "nine dollars and fifty cents, fifty cents per minute"),
         ("£60 pp", "sixty pounds per person"),
         ("3.200 €, €3.200", "three thousand two hundred euros, three thousand two hundred euros"),
         ("CAD 2.3 million", "two point three million Canadian dollars"),
