@@ -51,6 +51,8 @@ _INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]|[a-z](?:\.[a-z])+")
 """Abbreviations of several letters: "U.S", "e.g"."""
 _KEY = re.compile(r"\s+(?:\Z|[#*](?:\Z|(\s)))")
 """A key of a telephone behind a comma, or what may become one."""
+_CODE = re.compile(r"[A-Z]{1,3}(?:(-?\d)|-?\Z)")
+"""A code behind "no.", or what may become one."""
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
 
 
@@ -188,6 +190,9 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
         return True if len(behind) == LOOKAHEAD else None
     if following[0].isupper() and before.lower() in ("a.m", "p.m"):
         return not _ZONE.match(following) if len(behind) >= ZONE_LOOKAHEAD else None
+    if before in AMBIGUOUS and (code := _CODE.match(following)):
+        # "Batch no. L24": one letter alone may still become a code.
+        return False if code[1] else None
     if before.isdigit():
         return not following[0].islower()
     return not (following[0].islower() or following[0].isdigit() or following[0] in "-–—−&+/$€£")

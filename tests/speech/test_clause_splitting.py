@@ -87,6 +87,7 @@ def test_a_retracted_text_is_forgotten() -> None:
         "We open on Sat. 10 to 4 and on Sun. from 12.",
         "It is 1,000 sq. ft on Blk. 3 Ste. B of Hauptstr. 12 by a 5★ hotel.",
         "Press 1 for sales and 2 for help, # to repeat.",
+        "It is batch no. L24-0098 or ref. AB-1 here.",
         "Pick 1. cheap or 2. fast.",
         "See vol. 2 and no. 3 on p. 42.",
         "We are open 9 a.m. - 5 p.m. on Mon. to Fri. here.",

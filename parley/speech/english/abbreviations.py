@@ -22,9 +22,9 @@ TITLES = table("""
 """Titles before a name."""
 STREETS = table("""
     St = Street; Ave = Avenue; Av = Avenue; Blvd = Boulevard; Rd = Road; Dr = Drive; Ln = Lane; Sq = Square; Pl = Place
-    Ct = Court; Bd = Boulevard; Pkwy = Parkway; Hwy = Highway; Expy = Expressway; Fwy = Freeway; Ter = Terrace; Terr = Terrace
+    Ct = Court; Pkwy = Parkway; Hwy = Highway; Expy = Expressway; Fwy = Freeway; Ter = Terrace; Terr = Terrace
     Cir = Circle; Cres = Crescent; Aly = Alley; Tpke = Turnpike; Pk = Park; Plz = Plaza; Trl = Trail; Br = Bridge
-    Hts = Heights; Xing = Crossing; Gdns = Gardens; Crt = Court; Rte = Route; Wy = Way
+    Hts = Heights; Xing = Crossing; Gdns = Gardens; Crt = Court; Rte = Route; Wy = Way; Bd = Boulevard
 """)
 """Kinds of streets, behind their names."""
 BEFORE_NAMES = {"St": "Saint", "Ste": "Sainte", "Dr": "Doctor", "Mt": "Mount", "Ft": "Fort", "Pt": "Point"}
@@ -67,6 +67,7 @@ WORDS = table("""
     e.g. = for example; e.g = for example; eg. = for example; i.e. = that is; i.e = that is; ie. = that is
     etc. = et cetera; etc = et cetera; vs. = versus; vs = versus; v. = versus; approx. = approximately
     WWI = World War one; WWII = World War two; WW1 = World War one; WW2 = World War two; w/c = week commencing
+    y/y = year over year; m/m = month over month; q/q = quarter over quarter
     w/ = with; w/o = without; w/in = within; and/or = and or; either/or = either or; c/o = care of; b/c = because
     n/a = not applicable; N/A = not applicable; a/c = air conditioning; A/C = air conditioning; p/m = per month
     p/w = per week; p/h = per hour; p/d = per day; p/a = per year; p/p = per person; p.a. = per year; p.p. = per person

@@ -56,7 +56,11 @@ LINES = ("480", "576", "720", "1080", "1440", "2160", "4320")
 SPATIAL = frozenset("mm cm m km in ft feet inches meters metres centimeters millimeters pixels px".split())  # noqa: SIM905
 """Words beside two sides of something."""
 SQUARES = {"sq": "square", "cu": "cubic"}
-RATING = frozenset("rated rating rate rates score scored scores stars review reviews grade".split())  # noqa: SIM905
+RATING = frozenset(
+    """
+    rated rating rate rates score scored scores stars review reviews grade test exam quiz marks
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 PLACES = frozenset(
     """
     room apt apartment suite unit seat row gate flat platform building bus exit section no
@@ -116,7 +120,7 @@ def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
     return reading and f"{cardinal(int(match[1]))} and {'a' + reading[3:] if above == 1 else reading}"
 
 
-@rules.add(rf"({NUMBER})/(5|10|20|100)")
+@rules.add(rf"({NUMBER})/(5|10|20|25|30|40|50|100)")
 def read_rating(match: re.Match[str], around: Around) -> str | None:
     """Read "4.5/5" and "page 3/10"."""
     # "9/10" may be a date or a fraction; the words beside it tell.

@@ -37,6 +37,8 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     # In the order of how sure they are: the word before, the sentence, both.
     number, before, sentence = match[0], around.before, around.sentence
     is_placed = before.lower() in COUNTRIES and around.after.lower() in ("", "or", "and")
+    # "Fire: 112", where the number is a clause of its own.
+    is_placed = is_placed or sentence == {number}
     is_emergency = number in EMERGENCY_NUMBERS and (is_placed or bool(sentence & EMERGENCIES))
     # "Text STOP to 60999"
     is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms"})
@@ -61,6 +63,12 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
         is_zip(number, around),
     )
     return digits(number) if any(checks) else None
+
+
+@numeric_rules.add(r"#(\d{3,}-\d{2,}(?:-\d+)*)")
+def read_reference_in_groups(match: re.Match[str], _around: Around) -> str:
+    """Read "#2024-118"."""
+    return f"number {in_groups(match[1])}"
 
 
 @numeric_rules.add(r"#(\d{4,})(-[A-Z]{1,3}|-?[A-Z]\d*)?")
@@ -92,8 +100,10 @@ def read_postcode(match: re.Match[str], around: Around) -> str | None:
 
 
 @numeric_rules.add(r"([A-Z]+[A-Za-z]*)/(\d+(?:\.\d+)?)")
-def read_protocol(match: re.Match[str], _around: Around) -> str:
-    """Read "HTTP/2"."""
+def read_protocol(match: re.Match[str], around: Around) -> str | None:
+    """Read "HTTP/2", but not the "L/100" of "6 L/100 km"."""
+    if around.before[-1:].isdigit():
+        return None
     return f"{match[1]} {decimal(match[2])}"
 
 

@@ -152,7 +152,9 @@ def read_counted(match: re.Match[str], around: Around) -> str | None:
 @rules.add(rf"({'|'.join(map(re.escape, REFERENCES))})(\.?)", re.IGNORECASE, words=True)
 def read_reference(match: re.Match[str], around: Around) -> str | None:
     """Read "No." and "pp." before a number: "number", "pages"."""
-    is_numbered = around.after[:1].isdigit() or bool(re.fullmatch(r"[IVX]+|[A-Z]\d*|#\w+", around.after))
+    is_numbered = around.after[:1].isdigit() or bool(
+        re.fullmatch(r"[IVX]+|[A-Z]\d*|[A-Z]{1,3}-?\d\S*|#\w+", around.after)
+    )
     # Without its full stop "no 5" may be the word.
     is_short = match[2] or match[0] == "No" or match[1].lower() in WITHOUT_STOP
     if match[2] and match[1].lower() == "no" and around.before.lower() in CODED:

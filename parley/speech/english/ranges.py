@@ -97,6 +97,9 @@ def quarters(first: Match, second: Match, around: Around) -> str | None:
 
 def scaled(first: Match, second: Match, _around: Around) -> str | None:
     """Read "10-20k" and "5M–10M"."""
+    if first[1][0] == "0":
+        # A code: "00451-77B".
+        return None
     begin = f" {SCALE_SUFFIXES[first[2].lower()]}" if first[2] and first[2] != second[2] else ""
     return f"{decimal(first[1])}{begin} to {decimal(second[1])} {SCALE_SUFFIXES[second[2].lower()]}"
 
@@ -176,7 +179,8 @@ def quantities(first: Match, second: Match, around: Around) -> str | None:
     symbol = second[3] or ""
     if not symbol and not first[3] and not _are_numbers(first[2], second[2], around):
         return None
-    if not symbol and (first[0] == second[0] or (first[0], second[0]) == ("24", "7")):
+    is_open = bool(around.sentence & {"open", "opens", "hours", "closed"}) or around.after.lower() in DAY_OF
+    if not symbol and not is_open and (first[0] == second[0] or (first[0], second[0]) == ("24", "7")):
         # "50-50", "24-7"
         return f"{decimal(first[2])} {decimal(second[2])}"
     minus = ["minus " if end[1] else "" for end in (first, second)]

@@ -114,6 +114,9 @@ def read_short_date(match: re.Match[str], around: Around) -> str | None:
     """Read "due 12/1" and "12/25" as dates, but not "24/7" and "3/4 cup"."""
     first, second = int(match[1]), int(match[2])
     before = around.before.lower()
+    is_card = before in ("exp", "expiry", "expiration") or (before == "thru" and "valid" in around.sentence)
+    if is_card and first <= 12 and second > 22:
+        return f"{MONTHS[first - 1]} {year(2000 + second)}"
     if "odds" in around.sentence:
         return f"{cardinal(first)} to {cardinal(second)}"
     is_dated = before in DATING or before in DAY_OF
@@ -168,7 +171,7 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
     is_day = (
         match[1] in SURE_DAYS
         # A capital within a sentence.
-        or (match[1] in ("Mon", "Wed", "Sat") and around.before[:1].islower())
+        or (match[1] in ("Mon", "Wed") and around.before[:1].islower())
         or before in LEADING_TO_DAYS
         or len(around.sentence & DAY_OF.keys()) > 1
         or around.sentence & MONTH_OF.keys() - {"may", "march", "mar"}

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.row("RB-03")
         ("100 Mbit/s", "one hundred megabits per second"),
         ("7,5 % of 1,5 l, 2,25kg", "seven point five percent of one point five liters, two point two five kilograms"),
         ("at 1080p", "at ten eighty p"),
+        ("18/20 on the test", "eighteen out of twenty on the test"),
         ("250 °C/480 °F", "two hundred fifty degrees Celsius or four hundred eighty degrees Fahrenheit"),
         ("6 L/100 km", "six liters per one hundred kilometers"),
         ("168 sq. ft. in all", "one hundred sixty-eight square feet in all"),

@@ -10,6 +10,10 @@ pytestmark = pytest.mark.row("RB-03")
     ("written", "said"),
     [
         ("XK7-49QZ", "X K seven, four nine Q Z"),
+        (
+            "ID 00451-77B, no. L24-0098",
+            "ID zero zero four five one, seven seven B, number L two four, zero zero nine eight",
+        ),
         ("#A1B2C3, +43/1/2345", "number A one B two C three, plus four three, one, two three four five"),
         ("MX-204B, F-16", "M X, two zero four B, F sixteen"),
         ("COVID-19, A4, 5G", "COVID nineteen, A four, five G"),

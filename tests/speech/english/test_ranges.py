@@ -95,6 +95,7 @@ def test_money_and_units(written: str, said: str) -> None:
         ("10:00-2:00", "ten o'clock to two o'clock"),
         ("Mon-Fri 9-5", "Monday to Friday nine to five"),
         ("Mon - Fri", "Monday to Friday"),
+        ("open 8-8", "open eight to eight"),
         (
             "M–Th 8-5, T/Th, M/W/F",
             "Monday to Thursday eight to five, Tuesday and Thursday, Monday, Wednesday and Friday",

@@ -36,6 +36,8 @@ pytestmark = pytest.mark.row("RB-03")
         ("Ref #123456, ending in 4242", "Ref number one two three four five six, ending in four two four two"),
         ("10115 Berlin, SW1A 1AA", "one zero one one five Berlin, S W one A one A A"),
         ("555.123.4567", "five five five, one two three, four five six seven"),
+        ("112", "one one two"),
+        ("Invoice #2024-118", "Invoice number two zero two four, one one eight"),
         ("+33 (0)1 55 55 01", "plus three three, zero, one, five five, five five, zero one"),
         ("plate B-MW 1234, case 14-1021", "plate B-MW one two three four, case one four, one zero two one"),
         ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),

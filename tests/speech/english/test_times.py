@@ -72,6 +72,7 @@ def test_decades_short_years_and_plurals(written: str, said: str) -> None:
         ("from 3:16-18", "from three sixteen to eighteen"),
         ("The ratio is 16:9.", "The ratio is sixteen to nine."),
         ("The odds are 5/1.", "The odds are five to one."),
+        ("exp. 05/27", "expires May twenty twenty-seven"),
         ("It opens Mon, and they sat", "It opens Monday, and they sat"),
         ("open Tue, Dec 27", "open Tuesday, December twenty-seventh"),
         ("24 Dec 9–13", "the twenty-fourth of December nine to thirteen"),
