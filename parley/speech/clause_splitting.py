@@ -49,6 +49,10 @@ _ZONE = re.compile(r"[A-Z]{1,3}T\b|UTC\b")
 """A time zone behind "5 p.m."."""
 _INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]|[a-z](?:\.[a-z])+")
 """Abbreviations of several letters: "U.S", "e.g"."""
+_KEY = re.compile(r"\s+(?:\Z|[#*](?:\Z|(\s)))")
+"""A key of a telephone behind a comma, or what may become one."""
+_CODE = re.compile(r"[A-Z]{1,3}(?:(-?\d)|-?\Z)")
+"""A code behind "no.", or what may become one."""
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘*_]*\Z")
 
 
@@ -145,11 +149,17 @@ class ClauseSplitter:
         text, sign = self._held, mark[0][0]
         if sign == "\n":
             return bool(text[: mark.start()].strip())
+        if sign == "★" and text[: mark.start()][-1:].isdigit():
+            # "a 5★ hotel"
+            return False
         if sign not in SENTENCE_MARKS and mark.end() < self._min_chars:
             return False
         behind = text[mark.end() : mark.end() + LOOKAHEAD]
         if not behind:
             return None
+        if sign == "," and (key := _KEY.match(behind)):
+            # "Press 1 to go on, # to end": at the beginning of a clause it would mark a heading.
+            return False if key[1] else None
         if sign in IDEOGRAPHIC or sign != ".":
             return sign in IDEOGRAPHIC or behind[0].isspace()
         if not behind[0].isspace():
@@ -171,7 +181,8 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
     is_short_form = bool(_INITIALS.fullmatch(before)) and before.lower() not in ("a.m", "p.m")
     if is_initial or is_short_form or before.lower() in NEVER_LAST:
         return False
-    is_open = "." in before or before in AMBIGUOUS
+    # "1. tea 2. coffee", "Hauptstr. 12"
+    is_open = "." in before or before in AMBIGUOUS or before.isdigit() or before.endswith("str")
     following = behind.lstrip()
     if not is_open or "\n" in behind.removesuffix(following):
         return True
@@ -179,4 +190,9 @@ def _ends_sentence(before: str, behind: str) -> bool | None:
         return True if len(behind) == LOOKAHEAD else None
     if following[0].isupper() and before.lower() in ("a.m", "p.m"):
         return not _ZONE.match(following) if len(behind) >= ZONE_LOOKAHEAD else None
+    if before in AMBIGUOUS and (code := _CODE.match(following)):
+        # "Batch no. L24": one letter alone may still become a code.
+        return False if code[1] else None
+    if before.isdigit():
+        return not following[0].islower()
     return not (following[0].islower() or following[0].isdigit() or following[0] in "-–—−&+/$€£")

@@ -18,14 +18,18 @@ from typing import NamedTuple
 
 PARTING = (",", ";", ":", "!", "?")
 """Marks that part a word from the next one. Not the full stop: "Sep. 5" and "No. 5" belong together."""
+PARTS_OF_WORDS = (".", '"', "″", "”")
+"""Marks behind a word that may be a part of it."""
 APOSTROPHES = ("'", "’", "‘")
 MAX_WORDS = 2048
 """Limit on the words whose rules are remembered; an answer has some hundred different ones."""
 OPENING_MARKS = "([{\"'“‘„«¿¡"
 CLOSING_MARKS = ")]}\"'”’».,;:!?…—–。！？，、；："
 _EDGES = re.compile(rf"([{re.escape(OPENING_MARKS)}]*)(.*?)([{re.escape(CLOSING_MARKS)}]*)\Z", re.DOTALL)
-_COMPATIBLE = re.compile(r"[\uff01-\uff5e\u2460-\u249b\u24ea-\u24ff]|[^\W\d_a-zA-Z]*[\U0001d7ce-\U0001d7ff]")
-"""Forms of ASCII characters: full-width, in circles, mathematical."""
+_COMPATIBLE = re.compile(
+    r"[\uff01-\uff5e\u2460-\u249b\u24ea-\u24ff\u2103\u2109\u2116\u3380-\u33df]|[^\W\d_a-zA-Z]*[\U0001d7ce-\U0001d7ff]"
+)
+"""Forms of ASCII characters: full-width, in circles, mathematical; signs of units such as U+2103 for °C."""
 
 
 class Around(NamedTuple):
@@ -137,8 +141,9 @@ def _reading(word: Marked, around: Around, language: Language) -> str:
     opening, core, closing = word.opening, word.core, word.closing
     # First with its marks: the full stops of "p.m." and "No." are part of them.
     whole = opening + core + closing
-    # The full stop of "St.," belongs to the abbreviation.
-    stop: tuple[tuple[str, str], ...] = ((opening, closing[1:]),) if closing[:1] == "." and len(closing) > 1 else ()
+    # The full stop of "St.," belongs to the abbreviation, the mark of 5'11", to the number.
+    is_part = closing[:1] in PARTS_OF_WORDS and len(closing) > 1
+    stop: tuple[tuple[str, str], ...] = ((opening, closing[1:]),) if is_part else ()
     for head, tail in dict.fromkeys((("", ""), (opening, ""), *stop, (opening, closing))):
         reading = language.read(whole[len(head) : len(whole) - len(tail)], around)
         if reading is not None and not has_digits(reading):

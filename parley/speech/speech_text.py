@@ -52,7 +52,8 @@ _STARS = re.compile(
 _STRONG = re.compile(r"\*\*(?=[^\s\d*])(.+?)(?<=\S)\*\*(?!\*)")
 _KEPT_STAR = "\u2217"
 _LOOSE_MARK = re.compile(r"\A(?:\s|[,;:!?…)](?!\d)|\.(?!\w))+|\s+(?=[,.;:!?…](?:\s|\Z))|[,;:](?=\s*[.!?…])")
-_SIGNS = "*°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
+_PICTURED_STAR = re.compile(r"(?<!\d)★")
+_SIGNS = "*★℃℉№°©®™+=×÷%$€£¥₹₩&#@~<>|^≤≥≠≈±√′″−→⌘⌥⇧⌃"
 """Symbols that are read aloud; all other symbols, emoji among them, are left out."""
 _SAID = frozenset("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Zs Zl Zp Sc".split())  # noqa: SIM905
 """Categories of characters that are said, or shape how others are said: all letters, marks, numbers, currencies."""
@@ -184,6 +185,7 @@ def read_in_english(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return a text without Markdown, HTML, footnotes and emoji; of a page's address the host and a short path stay."""
+    # "---", and the line below the head of a table.
     if _RULE.match(text):
         return ""
     text = html.unescape(_TAG.sub(" ", _URL.sub(_short_address, _MAIL.sub(r"\1", _LINK.sub(r"\1", text)))))
@@ -193,7 +195,8 @@ def plain(text: str) -> str:
     text = _STARS.sub(lambda match: match[0].replace("*", _KEPT_STAR), text)
     text = _EMPHASIS.sub("", _LINE_MARK.sub("", text)).strip("| \n\t").replace("|", ", ")
     text = text.replace("[", "").replace("]", "").replace("\n", " ")
-    text = text.replace(_KEPT_STAR, "*")
+    # "5★" is a rating, another star a picture.
+    text = _PICTURED_STAR.sub("", text.replace(_KEPT_STAR, "*"))
     # U+FE0F, which asks for the coloured form of a sign, is of category M like the accents that must stay.
     text = "".join(
         letter

@@ -18,6 +18,14 @@ from parley.speech.foreign_words import foreign_language
         ("Siamo aperti fino alle cinque, grazie.", "it"),
         ("Estamos abertos até as cinco, obrigado.", "pt"),
         ("Wij zijn vandaag open tot vijf uur.", "nl"),
+        *(("Klar!", "de"), ("Alles klar!", "de"), ("À bientôt!", "fr"), ("Muy bien.", "es"), ("Grazie mille!", "it")),
+        *(("Tot ziens!", "nl"), ("Tudo bem?", "pt"), ("Teşekkür ederim.", "tr"), ("Kami buka dari pagi.", "id")),
+        ("Vores butik er åben fra ni til fem.", "da"),
+        *(("Muchas gracias.", "es"), ("Evet, tabii.", "tr"), ("a domani.", "it"), ("Uw bestelling is onderweg.", "nl")),
+        ("Máme otevřeno od devíti do pěti.", "cs"),
+        ("Olemme avoinna yhdeksästä viiteen.", "fi"),
+        ("Łódka płynie.", "another language"),
+        ('"Ich bin ein Berliner."', "de"),
     ],
 )
 def test_another_language_is_told(text: str, language: str) -> None:
@@ -29,6 +37,10 @@ def test_another_language_is_told(text: str, language: str) -> None:
     [
         *("Certainly!", "No.", "Yes, we can.", "We saw La Casa de Papel.", "The Rio de la Plata is wide.", "Hi Maria"),
         *("Die hard is on at nine.", "Room service: dial one.", "", "XK7-49QZ", "Los Angeles", "Made in Germany"),
+        *('"Guten Tag" means good day in German.', "Los Angeles, Las Vegas, El Paso.", "Santa Maria delle Grazie."),
+        *("Gracias means thanks.", "Café Bonjour", "Łódź.", "Straße des 17. Juni.", "Frau Schröder is out."),
+        *("Avenida de la Constitución 4,", "Die Hard, Das Boot, Les Misérables.", "Ciao!", "It is über cool."),
+        *("It's pronounced “ich bin ein Berliner”.", "Smörgåsbord, crème brûlée.", "Moment."),
         *("Also,", "AI,", "c.", "D.C.", "Um, well."),
     ],
 )

@@ -31,6 +31,7 @@ def texts(*pieces: str) -> list[str]:
         ("<https://example.com/a%20b>.", "example.com."),
         ("2*3 and *67 or *#06#", "2*3 and *67 or *#06#"),
         ("*5 items* left", "5 items left"),
+        ("a 5★ hotel ★", "a 5★ hotel"),
         ("Great 😀👍🏽!", "Great!"),
         ("family 👨‍👩‍👧 first", "family first"),
         ("<b>Now</b><br/>and here", "Now and here"),

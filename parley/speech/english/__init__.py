@@ -4,22 +4,23 @@
 |---|---|
 | `tables` | months, currencies, units, signs |
 | `times`, `ranges` | dates, times, decades, verses; "9-5", "$5-$10", "Mon-Fri" |
-| `amounts`, `codes` | money, units, fractions; phone numbers, versions, codes, and what remains |
+| `money`, `amounts` | prices, currencies; units, fractions |
+| `spans`, `codes` | what several words say together; phone numbers, versions, codes, and what remains |
 | `abbreviations`, `names` | abbreviations; streets and titles, Roman numerals |
 | `addresses`, `signs` | hosts, mail, files, hashes; keys, star codes, slashes |
 """
 
-from parley.speech.english import addresses, amounts, codes, names, ranges, signs, times
+from parley.speech.english import addresses, amounts, codes, money, names, ranges, signs, spans, times
 from parley.speech.english.tables import WORDS
 from parley.speech.normalization import Language, Rules
 
 ENGLISH = Language(
-    codes.spans,
+    spans.spans,
     WORDS,
     # A rule may rely on those before it having declined: a date is no range, a range no phone number.
     Rules(
         (
-            *amounts.money_rules,
+            *money.rules,
             *times.rules,
             *ranges.rules,
             *codes.numeric_rules,

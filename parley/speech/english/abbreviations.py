@@ -24,7 +24,7 @@ STREETS = table("""
     St = Street; Ave = Avenue; Av = Avenue; Blvd = Boulevard; Rd = Road; Dr = Drive; Ln = Lane; Sq = Square; Pl = Place
     Ct = Court; Pkwy = Parkway; Hwy = Highway; Expy = Expressway; Fwy = Freeway; Ter = Terrace; Terr = Terrace
     Cir = Circle; Cres = Crescent; Aly = Alley; Tpke = Turnpike; Pk = Park; Plz = Plaza; Trl = Trail; Br = Bridge
-    Hts = Heights; Xing = Crossing; Gdns = Gardens; Crt = Court; Rte = Route; Wy = Way
+    Hts = Heights; Xing = Crossing; Gdns = Gardens; Crt = Court; Rte = Route; Wy = Way; Bd = Boulevard
 """)
 """Kinds of streets, behind their names."""
 BEFORE_NAMES = {"St": "Saint", "Ste": "Sainte", "Dr": "Doctor", "Mt": "Mount", "Ft": "Fort", "Pt": "Point"}
@@ -33,6 +33,17 @@ DIRECTIONS = table("""
     N = North; S = South; E = East; W = West; NE = Northeast; NW = Northwest; SE = Southeast; SW = Southwest
 """)
 """Directions in a street's name."""
+STATES = table("""
+    AL = Alabama; AK = Alaska; AZ = Arizona; AR = Arkansas; CA = California; CO = Colorado; CT = Connecticut
+    DE = Delaware; FL = Florida; GA = Georgia; HI = Hawaii; ID = Idaho; IL = Illinois; IN = Indiana; IA = Iowa
+    KS = Kansas; KY = Kentucky; LA = Louisiana; ME = Maine; MD = Maryland; MA = Massachusetts; MI = Michigan
+    MN = Minnesota; MS = Mississippi; MO = Missouri; MT = Montana; NE = Nebraska; NV = Nevada; NH = New Hampshire
+    NJ = New Jersey; NM = New Mexico; NY = New York; NC = North Carolina; ND = North Dakota; OH = Ohio; OK = Oklahoma
+    OR = Oregon; PA = Pennsylvania; RI = Rhode Island; SC = South Carolina; SD = South Dakota; TN = Tennessee
+    TX = Texas; UT = Utah; VT = Vermont; VA = Virginia; WA = Washington; WV = West Virginia; WI = Wisconsin
+    WY = Wyoming
+""")
+"""States before a ZIP code."""
 REFERENCES = table("""
     no = number; nos = numbers; nr = number; p = page; pp = pages; vol = volume; vols = volumes; ch = chapter
     chap = chapter; fig = figure; figs = figures; sec = section; art = article; para = paragraph; ver = version
@@ -42,6 +53,7 @@ REFERENCES = table("""
     approx = approximately; avg = average; exp = expires; acct = account; par = paragraph; pt = part; ser = serial
     v = verse; vv = verses; chs = chapters; id = ID; inv = invoice; ph = phone; cat = category; lvl = level; r = room
     incl = including; excl = excluding; vs = versus; cf = compare; appx = appendix; app = appendix; ex = example
+    blk = block
 """)
 """Abbreviations in front of a number, which they refer to."""
 COUNTED = table("""
@@ -54,6 +66,8 @@ COUNTED = table("""
 WORDS = table("""
     e.g. = for example; e.g = for example; eg. = for example; i.e. = that is; i.e = that is; ie. = that is
     etc. = et cetera; etc = et cetera; vs. = versus; vs = versus; v. = versus; approx. = approximately
+    WWI = World War one; WWII = World War two; WW1 = World War one; WW2 = World War two; w/c = week commencing
+    y/y = year over year; m/m = month over month; q/q = quarter over quarter
     w/ = with; w/o = without; w/in = within; and/or = and or; either/or = either or; c/o = care of; b/c = because
     n/a = not applicable; N/A = not applicable; a/c = air conditioning; A/C = air conditioning; p/m = per month
     p/w = per week; p/h = per hour; p/d = per day; p/a = per year; p/p = per person; p.a. = per year; p.p. = per person
@@ -62,7 +76,7 @@ WORDS = table("""
     Ltd. = Limited; Corp. = Corporation; Assoc. = Association; Bros. = Brothers; Univ. = University
     Dept. = Department; dept. = department; Govt. = Government; govt. = government; Intl. = International
     Natl. = National; Mgr. = Manager; Asst. = Assistant; Attn. = attention; attn. = attention; misc. = miscellaneous
-    Misc. = miscellaneous; incl. = including; excl. = excluding; cf. = compare; avg. = average; appt. = appointment
+    Misc. = miscellaneous; cf. = compare; avg. = average; appt. = appointment
     appts. = appointments; acct. = account; addr. = address; ref. = reference; Ref. = reference; qty. = quantity
     temp. = temperature; tel. = telephone; Tel. = telephone; resp. = respectively; 
     ea. = each; doz. = dozen; pcs. = pieces; cont. = continued; esp. = especially
@@ -75,12 +89,16 @@ NEVER_LAST = frozenset(
     """
     mr mrs ms dr prof rev hon sgt capt lt col maj gen gov sen rep pres st mt ft e.g i.e vs approx nos dept vol fig ext
     est apt tel incl excl cf ca attn misc jan feb apr jun jul aug sep sept oct nov dec mon tue tues thu thur thurs
-    hwy rte bldg ver acct mar rs rm ref temp qty p.o min max op chap para avg blvd ave
+    ste bd hwy rte bldg blk sq cu messrs ver acct mar rs rm ref temp qty p.o min max op ch exp chap para avg blvd ave
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Abbreviations, in small letters, that end no sentence: more of it follows."""
 AMBIGUOUS = (
-    frozenset("No no Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Ste Fl fl ch sec art ed par".split())  # noqa: SIM905
+    frozenset(
+        """
+        No no Art Sec Par Sat Sun Wed Fri p pp Inc Co etc Ltd Corp Jr Sr Bros Fl fl sec art ed par
+        """.split()  # noqa: SIM905 - shorter than a column of quoted names
+    )
     | {short for short in (*STREETS, *COUNTED) if short.lower() not in NEVER_LAST}
     | {
         word[:-1]

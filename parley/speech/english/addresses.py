@@ -90,6 +90,9 @@ def read_option(match: re.Match[str], _around: Around) -> str | None:
 def read_handle(match: re.Match[str], around: Around) -> str:
     """Read "@acme" and "#sale"."""
     name = match[1] or match[2]
+    if match[2] and match[2].isupper() and has_digits(match[2]):
+        # "#A1B2C3" is a code.
+        return f"number {around.read(match[2])}"
     return f"{'at' if match[1] else 'hashtag'} {spelled_address(name, around)}"
 
 

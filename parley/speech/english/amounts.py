@@ -1,4 +1,4 @@
-"""Money, quantities with their units, fractions, and plain numbers."""
+"""Quantities with their units, fractions, and plain numbers."""
 
 import re
 import unicodedata
@@ -11,13 +11,14 @@ from parley.speech.english.tables import (
     POWERS,
     SCALE_SUFFIXES,
     SCALE_WORDS,
+    SIGNS,
     UNITS,
 )
 from parley.speech.normalization import Around, Rules
 
 NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
 CURRENCY = rf"(?:{'|'.join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))})"
-SCALE = r"(?:[mMbB]n|[kKmMbBtT])"
+SCALE = r"(?:MM|[mMbB]n|[kKmMbBtT])"
 HALVES = {2: "half", 4: "quarter"}
 VULGAR = {"½": "a half", "⅓": "a third", "⅔": "two thirds", "¼": "a quarter", "¾": "three quarters", "⅛": "an eighth"}
 BEFORE = {"-": "minus ", "−": "minus ", "+": "plus ", "~": "about ", "≈": "about ", "#": "number "}
@@ -31,11 +32,9 @@ MEASURED = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words behind a number of inches."""
-PRICED = frozenset("a an per each off plus to or".split())  # noqa: SIM905
-"""Words behind an amount of money that stands for itself: "$5-an-hour", but "$5-bill"."""
 COUNTED = frozenset(
     """
-    people users views followers downloads customers subscribers visitors members units copies
+    people steps users views followers downloads customers subscribers visitors members units copies
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words behind a number whose "m" is a million, not a meter."""
@@ -45,8 +44,23 @@ JOINING = frozenset(
     """.split()  # noqa: SIM905 - shorter than a column of quoted names
 )
 """Words behind a quantity that do not name what is measured."""
+HEATING = frozenset(
+    """
+    oven preheat bake roast heat temperature temperatures cook grill outside inside weather degrees highs lows sunny
+    cloudy forecast
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words beside a temperature without its sign: "bake at 180C"."""
+LINES = ("480", "576", "720", "1080", "1440", "2160", "4320")
+"""Heights of pictures: "1080p"."""
+SPATIAL = frozenset("mm cm m km in ft feet inches meters metres centimeters millimeters pixels px".split())  # noqa: SIM905
+"""Words beside two sides of something."""
 SQUARES = {"sq": "square", "cu": "cubic"}
-RATING = frozenset("rated rating rate rates score scored scores stars review reviews grade".split())  # noqa: SIM905
+RATING = frozenset(
+    """
+    rated rating rate rates score scored scores stars review reviews grade test exam quiz marks
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
 PLACES = frozenset(
     """
     room apt apartment suite unit seat row gate flat platform building bus exit section no
@@ -55,22 +69,9 @@ PLACES = frozenset(
 """Words before a number whose letter is no unit: "seat 14C"."""
 QUANTITY = rf"[-−+]?{CURRENCY}?[-−]?{NUMBER}(?:[A-Za-zµμ°]{{0,5}}[²³]?|{CURRENCY}|[x×])"
 """An amount of money or of a unit."""
-money_rules = Rules()
+BEFORE_UNIT = rf"(?:.*[-–—−x×~≈<>≤≥±/+])?(?:{NUMBER}|\d+,\d{{1,2}}|\d{{1,3}}(?:['’]\d{{3}})+|\d*[½⅓⅔¼¾⅛])"
+"""A number in the word before a unit."""
 rules = Rules()
-
-
-def money(sign: str, number: str, scale: str = "") -> str:
-    """Return an amount of money: "forty-five dollars and fifty cents"."""
-    one, many, cent, cents = CURRENCIES[sign]
-    if scale:
-        return f"{decimal(number)} {SCALE_SUFFIXES[scale.lower()]} {many}"
-    integer, _, fraction = number.replace(",", "").partition(".")
-    if len(fraction) != 2:
-        return counted(number, (one, many))
-    if fraction == "00":
-        return counted(integer, (one, many))
-    small = counted(fraction.lstrip("0"), (cent, cents))
-    return small if integer in ("", "0") else f"{counted(integer, (one, many))} and {small}"
 
 
 def counted(number: str, one_and_many: tuple[str, str]) -> str:
@@ -110,85 +111,6 @@ def per_unit(word: str) -> str | None:
     return f"per {word}" if word.isalpha() and len(word) > 2 else None
 
 
-@money_rules.add(rf"([-−+]?)({CURRENCY})([-−]?)({NUMBER})({SCALE}?)(\+?)|([-−+]?)({NUMBER})({SCALE}?)({CURRENCY})(\+?)")
-def read_money(match: re.Match[str], around: Around) -> str:
-    """Read "$45.50", "-$5", "$2k", "15€" and "$100+"."""
-    before = BEFORE[match[1] or match[3] or match[7] or ""]
-    sign, number, scale = match[2] or match[10], match[4] or match[8], match[5] or match[9]
-    more = " plus" if match[6] or match[11] else ""
-    if around.after.lower() in SCALE_WORDS:
-        # "dollars" comes behind the next word.
-        return before + decimal(number)
-    return before + money(sign, number, scale or "") + more
-
-
-@money_rules.add(rf"({CURRENCY})({NUMBER})({SCALE}?)-([A-Za-z]+)((?:-[A-Za-z]+)*)")
-def read_compound_of_money(match: re.Match[str], _around: Around) -> str:
-    """Read "$5-an-hour", "$20-bill" and "$50-million"."""
-    sign, number, scale, word, words = match.groups()
-    if word in SCALE_WORDS:
-        return f"{decimal(number)} {word} {CURRENCIES[sign][0]}{words.replace('-', ' ')}"
-    amount = (
-        money(sign, number, scale) if word in PRICED or "." in number else f"{decimal(number)} {CURRENCIES[sign][0]}"
-    )
-    return f"{amount} {word}{words.replace('-', ' ')}"
-
-
-@money_rules.add(rf"([-−]?)({CURRENCY}?)(\d{{1,3}}(?:\.\d{{3}})*|\d+),(\d{{2}})({CURRENCY}?)")
-def read_continental_money(match: re.Match[str], around: Around) -> str | None:
-    """Read "€1.234,50" and "5,50 €"."""
-    sign = match[2] or match[5] or (around.after if around.after in CURRENCIES else CODES.get(around.after, ""))
-    if not sign:
-        return None
-    amount = money(sign, f"{match[3].replace('.', '')}.{match[4]}")
-    # The sign behind the number is read by itself.
-    is_apart = not (match[2] or match[5])
-    return BEFORE[match[1]] + (decimal(f"{match[3].replace('.', '')}.{match[4]}") if is_apart else amount)
-
-
-@money_rules.add(rf"({CURRENCY}{NUMBER}{SCALE}?)/({CURRENCY}{NUMBER}{SCALE}?)|({CURRENCY}{NUMBER})({'|'.join(CODES)})")
-def read_two_amounts(match: re.Match[str], around: Around) -> str:
-    """Read "$20/$30", and "$50USD"."""
-    # The code behind "$50USD" says no more than the sign.
-    return " or ".join(around.read(amount) or amount for amount in match.group(1, 2, 3) if amount)
-
-
-@money_rules.add(rf"{CURRENCY}", words=True)
-def read_currency_sign(match: re.Match[str], around: Around) -> str | None:
-    """Read "€" behind a number."""
-    return CURRENCIES[match[0]][around.before != "1"] if around.before[-1:].isdigit() else None
-
-
-@money_rules.add("|".join(SCALE_WORDS), words=True)
-def read_scale_of_money(match: re.Match[str], around: Around) -> str | None:
-    """Read "million" behind "$3": "million dollars"."""
-    sign = re.match(rf"[-−]?({CURRENCY})", around.before)
-    return f"{match[0]} {CURRENCIES[sign[1]][1]}" if sign else None
-
-
-@money_rules.add("|".join(CODES), words=True)
-def read_currency_code(match: re.Match[str], around: Around) -> str | None:
-    """Read "USD" behind a number: "dollars"."""
-    is_number = re.fullmatch(rf".*?{NUMBER}{SCALE}?", around.before)
-    name = CURRENCIES[CODES[match[0]]][around.before != "1"]
-    return name if is_number or around.before in SCALE_WORDS else None
-
-
-@money_rules.add(r"(\S+)/([A-Za-z]+)", words=True)
-def read_price(match: re.Match[str], around: Around) -> str | None:
-    """Read "$9.99/month" and "5k USD/yr"."""
-    per = per_unit(match[2])
-    is_unit = match[1] in UNITS or match[1] in CODES
-    amount = None
-    if per and is_unit and around.before[-1:].isalnum():
-        names = CURRENCIES[CODES[match[1]]] if match[1] in CODES else UNITS[match[1]]
-        amount = names[around.before != "1"] if around.before[:1].isdigit() else None
-    elif per and re.match(QUANTITY, match[1]) and not re.match(r"\d+\.\d+\.\d", match[1]):
-        # No address: "192.168.0.1/admin".
-        amount = around.read(match[1])
-    return f"{amount} {per}" if amount else None
-
-
 @rules.add(r"(\d{1,2})-(\d{1,2}/\d{1,2})")
 def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
     """Read "1-1/2" as one and a half."""
@@ -198,7 +120,7 @@ def read_mixed_fraction(match: re.Match[str], around: Around) -> str | None:
     return reading and f"{cardinal(int(match[1]))} and {'a' + reading[3:] if above == 1 else reading}"
 
 
-@rules.add(rf"({NUMBER})/(5|10|20|100)")
+@rules.add(rf"({NUMBER})/(5|10|20|25|30|40|50|100)")
 def read_rating(match: re.Match[str], around: Around) -> str | None:
     """Read "4.5/5" and "page 3/10"."""
     # "9/10" may be a date or a fraction; the words beside it tell.
@@ -206,6 +128,19 @@ def read_rating(match: re.Match[str], around: Around) -> str | None:
     if "." in match[1] or match[1] == match[2] != "20" or (around.sentence | {around.after.lower()}) & RATING:
         return whole.format("out of ")
     return whole.format("of ") if around.before.lower() in ("page", "part", "step", "slide", "question") else None
+
+
+@rules.add(r"(\d{1,2}/\d{1,2})-([a-z]+)")
+def read_fraction_of_unit(match: re.Match[str], around: Around) -> str:
+    """Read "1/2-inch"."""
+    return f"{around.read(match[1])} {match[2]}"
+
+
+@rules.add(rf"({NUMBER}[A-Za-z]+)/({NUMBER}[A-Za-z]+)")
+def read_rate(match: re.Match[str], around: Around) -> str | None:
+    """Read "6L/100km"."""
+    ends = [around.read(end) for end in match.groups()]
+    return " per ".join(map(str, ends)) if all(unit(re.sub(r"[\d.,]", "", end)) for end in match.groups()) else None
 
 
 @rules.add(r"(\d{1,4})/(\d{1,4})(st|nd|rd|th)?s?")
@@ -261,9 +196,13 @@ def read_square(match: re.Match[str], around: Around) -> str | None:
 
 
 @rules.add(r"[x×]", words=True)
-def read_by(_match: re.Match[str], around: Around) -> str | None:
-    """Read the "x" in "20 x 30"."""
-    return "by" if around.before[-1:].isdigit() and around.after[:1].isdigit() else None
+def read_by(match: re.Match[str], around: Around) -> str | None:
+    """Read the "x" in "20 x 30" and the "×" in "148 × 210 mm"; "5 × 6" is a product."""
+    is_between = (around.before[-1:].isdigit() or around.before in UNITS) and bool(
+        re.match(r"\d|[A-Z]\Z", around.after)
+    )
+    is_size = "=" not in around.sentence and (match[0] == "x" or around.sentence & SPATIAL)
+    return "by" if is_between and is_size else SIGNS.get("×" if is_between else match[0])
 
 
 @rules.add(r"(\d{1,2})['′’](?:-?(\d{1,2})(?:[\"″”]|'')?)?|(\d+(?:\.\d+)?)([\"″])")
@@ -283,6 +222,18 @@ def read_feet_and_inches(match: re.Match[str], around: Around) -> str | None:
 def read_part_of_inch(match: re.Match[str], around: Around) -> str | None:
     """Read 3/4" before what is measured so."""
     return f"{around.read(match[1])} inch" if around.after.lower().rstrip("s") in MEASURED else None
+
+
+@rules.add(rf"({'|'.join(LINES)})([pi])")
+def read_lines(match: re.Match[str], _around: Around) -> str:
+    """Read "1080p"."""
+    return f"{cardinal(int(match[1][:-2]))} {cardinal(int(match[1][-2:]))} {match[2]}"
+
+
+@rules.add(r"(\d{2,3})([CF])")
+def read_heat(match: re.Match[str], around: Around) -> str | None:
+    """Read "bake at 180C"."""
+    return counted(match[1], UNITS[f"°{match[2]}"]) if around.sentence & HEATING else None
 
 
 @rules.add(rf"([<>]=|=<|\+/-|[-−+~≈<>≤≥±#=]?)({NUMBER})([^\d\s].*)?")
@@ -312,16 +263,29 @@ def with_ending(number: str, behind: str, around: Around) -> str | None:
     is_letter = behind.isupper() and len(behind) == 1 and around.before.lower() in PLACES
     if not is_letter and (names := unit(behind, glued=True)):
         # "a 12V battery"
-        is_adjective = around.before.lower() in ("a", "an") and around.after.isalpha() and around.after.islower()
+        is_adjective = (
+            around.before.lower() in ("a", "an", "the", "your", "this", "each")
+            and around.after.isalpha()
+            and around.after.islower()
+        )
         return counted(number, (names[0], names[0]) if is_adjective and around.after not in JOINING else names)
     if behind[0] == "-" and (names := unit(behind[1:])):
         return f"{decimal(number)} {names[0]}"
     is_scale = behind in ("M", "bn", "mn") or (behind == "B" and "." in number)
-    if not is_letter and (is_scale or (behind in ("k", "K") and around.after[:3] in CODES)):
+    if not is_letter and (
+        is_scale or (behind in ("k", "K") and (around.after[:3] in CODES or around.after.lower() in COUNTED))
+    ):
         return f"{decimal(number)} {SCALE_SUFFIXES[behind.lower()]}"
     words = ["plus"] if behind == "+" else behind.removeprefix("-").split("-")
     is_glued = len(words) == 1 or behind[0] == "-"
     return f"{decimal(number)} {' '.join(words)}" if is_glued and all(map(str.isalpha, words)) else None
+
+
+@rules.add(r"([-−]?\d{1,3}),(\d{1,2})([^\d\s,.:/]*)")
+def read_decimal_comma(match: re.Match[str], around: Around) -> str | None:
+    """Read "7,5 %", "1,5 l" and "1,5kg": a comma before a unit is that of other countries."""
+    is_quantity = unit(match[3], glued=True) if match[3] else unit(around.after)
+    return around.read(f"{match[1]}.{match[2]}{match[3]}") if is_quantity else None
 
 
 @rules.add(r"([-−]?)(\d{1,3}(?:\.\d{3})+),(\d{1,2})(\D.*)?")
@@ -330,14 +294,23 @@ def read_continental_number(match: re.Match[str], around: Around) -> str | None:
     return around.read(f"{match[1]}{match[2].replace('.', ',')}.{match[3]}{match[4] or ''}")
 
 
+@rules.add(rf"(°[CF]|[A-Za-z]+)/({NUMBER})")
+def read_second_unit(match: re.Match[str], around: Around) -> str | None:
+    """Read the middle of "250 °C/480 °F" and of "6 L/100 km"."""
+    names = unit(match[1]) if around.before[-1:].isdigit() and unit(around.after) else None
+    return names and f"{names[around.before != '1']} {'per' if match[2] == '100' else 'or'} {decimal(match[2])}"
+
+
 @rules.add(r"\S+", words=True)
 def read_unit(match: re.Match[str], around: Around) -> str | None:
     """Read "km" behind a number."""
+    # The full stop of "168 sq. ft. in all" ends no sentence.
+    symbol = match[0][:-1] if match[0][-1] == "." and around.after[:1].islower() else match[0]
     # Behind "sq." the number is two words away.
-    names = unit(match[0])
+    names = unit(symbol)
     if names and around.before.lower() in SQUARES:
         return names[1]
-    is_number = re.fullmatch(rf"(?:.*[-–—−x×~<>/+])?(?:{NUMBER}|\d+,\d)", around.before) or around.before in SCALE_WORDS
+    is_number = re.fullmatch(BEFORE_UNIT, around.before) or around.before in SCALE_WORDS
     # "one half pound" is as singular as "one pound".
-    is_one = around.before == "1" or re.fullmatch(r"\d/\d+", around.before)
+    is_one = around.before == "1" or re.fullmatch(r"\d/\d+|[½⅓⅔¼¾⅛]", around.before)
     return names[not is_one] if names and is_number else None

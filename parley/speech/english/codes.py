@@ -2,94 +2,33 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from parley.languages.english_numbers import cardinal, decimal, digits, plural, year
 from parley.speech.english.addresses import spelled_address
 from parley.speech.english.amounts import NUMBER, VULGAR
 from parley.speech.english.ranges import CODING
-from parley.speech.english.tables import CODES, CURRENCIES, SCALE_WORDS, SIGNS
-from parley.speech.normalization import Around, Marked, Rules, has_digits
+from parley.speech.english.spans import in_groups
+from parley.speech.english.tables import SIGNS
+from parley.speech.normalization import Around, Rules, has_digits
 
-CODE_SIGNS = CODES | {sign: sign for sign in CURRENCIES}
+EMERGENCY_NUMBERS = frozenset("000 101 105 110 111 112 113 115 117 118 119 144 155 158 190 192 193 999".split())  # noqa: SIM905
+EMERGENCIES = frozenset(
+    """
+    emergency emergencies police fire ambulance dial call calling ring hotline help rescue
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Words beside an emergency number: "in the UK call 999"."""
+COUNTRIES = frozenset(
+    """
+    uk us eu usa britain england scotland ireland europe germany austria switzerland france italy spain portugal belgium
+    netherlands poland sweden norway denmark finland greece turkey russia china japan korea india australia brazil
+    mexico elsewhere
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Places before an emergency number that stands in a clause of its own: "in the UK 999"."""
 rules = Rules()
 numeric_rules = Rules()
-
-
-def spans(words: Sequence[Marked], read: Callable[[str], str | None]) -> Mapping[int, str]:
-    """Return the readings, by index, of phone and card numbers in groups, of "EUR 45" and of a height in two words."""
-    found: dict[int, str] = {}
-    sentence = {word.core.lower() for word in words}
-    for index in range(len(words)):
-        if index not in found:
-            found |= groups_of_digits(words, index, sentence) or amount_with_code(words, index, read)
-    return found
-
-
-def groups_of_digits(words: Sequence[Marked], index: int, sentence: set[str]) -> dict[int, str]:
-    """Return the readings of a number in several groups that begins at this word."""
-    end = index
-    while end < len(words) and _is_group(words[end]) and (end == index or words[end - 1].closing in ("", ")")):
-        end += 1
-    groups = [one.opening + one.core for one in words[index:end]]
-    if len(groups) == 2 and re.fullmatch(r"[1-9]\d{0,2}", groups[0]) and re.fullmatch(r"\d?00", groups[1]):
-        # A blank between thousands: "10 000".
-        *head, last = cardinal(int("".join(groups))).split()
-        is_number = len(groups[1]) == 3 and not sentence & CODING
-        return {index: " ".join(head), index + 1: last + words[index + 1].closing} if is_number else {}
-    if len(groups) < 2 or not _are_called(groups, sentence):
-        return {}
-    # A comma makes the voice pause between the groups.
-    marks = [","] * (len(groups) - 1) + [words[end - 1].closing.lstrip(")")]
-    return {
-        place: in_groups(group) + mark for place, (group, mark) in enumerate(zip(groups, marks, strict=True), index)
-    }
-
-
-def amount_with_code(words: Sequence[Marked], index: int, read: Callable[[str], str | None]) -> dict[int, str]:
-    """Return the readings of "EUR 45", "-45.10 USD" and 5' 10", whose words are read together."""
-    if index + 1 == len(words):
-        return {}
-    first, second = words[index : index + 2]
-    is_scaled = index + 2 < len(words) and words[index + 2].core in SCALE_WORDS
-    spoken = None
-    if not first.closing and first.core in CODE_SIGNS and second.core[:1].isdigit() and not is_scaled:
-        spoken = read(CODE_SIGNS[first.core] + second.core)
-    elif not first.closing and second.core in CODE_SIGNS and (sign := re.fullmatch(r"([-−+]?)(\d[\d.,]*)", first.core)):
-        spoken = read(f"{sign[1]}{CODE_SIGNS[second.core]}{sign[2]}")
-    elif first.closing in ("'", "’", "′") and first.core.isdecimal() and second.closing[:1] in ('"', "″", "”"):
-        is_height = second.core.isdecimal() and int(second.core) < 12 and not first.opening
-        second = second._replace(closing=second.closing[1:])
-        spoken = f"{cardinal(int(first.core))} foot {cardinal(int(second.core))}" if is_height else None
-    *head, last = (spoken or "").rsplit(" ", 1)
-    return {index: first.opening + head[0], index + 1: last + second.closing} if head else {}
-
-
-def _is_group(word: Marked) -> bool:
-    """Return True if a word may be a group of a phone number."""
-    return bool(re.fullmatch(r"\(?\+?\d{1,9}\)?(?:[-./]?\d{2,8})*|[A-Z]{2}\d{2}|[A-Z]{4}", word.opening + word.core))
-
-
-def _are_called(groups: Sequence[str], sentence: set[str]) -> bool:
-    """Return True if groups of digits are read one digit at a time: by their form, or by the words beside them."""
-    # The lengths of groups that are written so nowhere else: phone numbers, cards.
-    sizes = [len(re.sub(r"\D", "", group)) for group in groups]
-    if any(group[0].isalpha() for group in groups):
-        # The beginning of an IBAN, and no group elsewhere.
-        is_iban = bool(re.fullmatch(r"[A-Z]{2}\d{2}", groups[0]))
-        return is_iban and all(size == 4 for size in sizes[2:-1]) and len(groups) > 3
-    is_marked = groups[0][0] in "+(" or (groups[0][0] == "0" and sizes[0] > 1)
-    is_formed = sizes in ([3, 3, 4], [1, 3, 3, 4], [4, 4, 4, 4], [4, 6, 5]) or (sizes == [3, 4] and groups[1][0] == "0")
-    is_told = bool(sentence & CODING) or "number" in sentence
-    return sum(sizes) >= 4 and (is_marked or is_formed or (is_told and min(sizes) > 1))
-
-
-def in_groups(written: str) -> str:
-    """Return the digits of each group one by one."""
-    if written.isalpha():
-        return " ".join(written)
-    before = "plus " if "+" in written[:2] else f"{written[:2]} " if written[:1].isalpha() else ""
-    return before + ", ".join(map(digits, re.findall(r"\d+", written)))
 
 
 @numeric_rules.add(r"\d{2,6}")
@@ -97,11 +36,17 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     """Read "112" behind "dial", and a number beside "code" or "ZIP", one digit at a time."""
     # In the order of how sure they are: the word before, the sentence, both.
     number, before, sentence = match[0], around.before, around.sentence
-    if number == "911":
+    is_placed = before.lower() in COUNTRIES and around.after.lower() in ("", "or", "and")
+    # "Fire: 112", where the number is a clause of its own.
+    is_placed = is_placed or sentence == {number}
+    is_emergency = number in EMERGENCY_NUMBERS and (is_placed or bool(sentence & EMERGENCIES))
+    # "Text STOP to 60999"
+    is_short_code = 4 <= len(number) <= 6 and before.lower() == "to" and bool(sentence & {"text", "sms"})
+    if number == "911" or is_emergency or is_short_code:
         return digits(number)
     is_long = len(number) > 2
     is_called = before.lower() in ("dial", "call", "text", "extension", "ext", *CODING)
-    is_told = is_long and bool(sentence & {"dial", "pin", "passcode", "otp", "zip", "emergency"})
+    is_told = is_long and bool(sentence & {"dial", "pin", "plate", "passcode", "otp", "zip", "emergency"})
     is_second = before.lower() in ("or", "and") and len(number) == 3 and number[-1] != "0"
     is_code = before.lower() in ("is", "enter") and is_long and bool(sentence & CODING)
     # "ending in 4242"
@@ -120,11 +65,18 @@ def read_called_number(match: re.Match[str], around: Around) -> str | None:
     return digits(number) if any(checks) else None
 
 
-@numeric_rules.add(r"#(\d{4,})")
+@numeric_rules.add(r"#(\d{3,}-\d{2,}(?:-\d+)*)")
+def read_reference_in_groups(match: re.Match[str], _around: Around) -> str:
+    """Read "#2024-118"."""
+    return f"number {in_groups(match[1])}"
+
+
+@numeric_rules.add(r"#(\d{4,})(-[A-Z]{1,3}|-?[A-Z]\d*)?")
 def read_long_reference(match: re.Match[str], around: Around) -> str | None:
-    """Read "Ref #123456"."""
-    is_code = len(match[1]) > 5 or around.before.lower() in CODING
-    return f"number {digits(match[1])}" if is_code else None
+    """Read "Ref #123456" and "#10457-B"."""
+    is_code = len(match[1]) > 5 or around.before.lower() in CODING or match[2]
+    behind = f", {around.read(match[2].lstrip('-')) or ' '.join(match[2].lstrip('-'))}" if match[2] else ""
+    return f"number {digits(match[1])}{behind}" if is_code else None
 
 
 def is_zip(number: str, around: Around) -> bool:
@@ -132,6 +84,12 @@ def is_zip(number: str, around: Around) -> bool:
     is_behind_state = bool(re.fullmatch(r"[A-Z]{2}|D\.C\.?", around.before))
     is_before_city = around.after[:1].isupper() and number[-2:] != "00" and around.after[1:].islower()
     return len(number) == 5 and (is_behind_state or is_before_city)
+
+
+@numeric_rules.add(r"(\d{3})-([A-Z]{4,})|(\d{3,})-([A-Z]{1,3})")
+def read_number_with_letters(match: re.Match[str], _around: Around) -> str:
+    """Read "555-TAXI" and "7734-AX"."""
+    return f"{digits(match[1])}, {match[2]}" if match[1] else f"{digits(match[3])}, {' '.join(match[4])}"
 
 
 @numeric_rules.add(r"(\d)([A-Z]{2})")
@@ -142,8 +100,10 @@ def read_postcode(match: re.Match[str], around: Around) -> str | None:
 
 
 @numeric_rules.add(r"([A-Z]+[A-Za-z]*)/(\d+(?:\.\d+)?)")
-def read_protocol(match: re.Match[str], _around: Around) -> str:
-    """Read "HTTP/2"."""
+def read_protocol(match: re.Match[str], around: Around) -> str | None:
+    """Read "HTTP/2", but not the "L/100" of "6 L/100 km"."""
+    if around.before[-1:].isdigit():
+        return None
     return f"{match[1]} {decimal(match[2])}"
 
 
@@ -185,12 +145,14 @@ def read_digits(match: re.Match[str], _around: Around) -> str | None:
     has_zero = len(groups[0]) > 1 and groups[0][0] == "0"
     is_area = has_zero and len(groups) == 2 and len(groups[1]) > 3
     if (
-        ("/" in word and not is_area)
+        ("/" in word and not is_area and word[0] != "+")
         or (len(groups) == 1 and "(" in word)
+        or word.count("(") != word.count(")")
         or (len(groups) == 2 and "." in word)
         or ("+" in word and len(word) < 4)
     ):
         return None
+    # "1-2-3" is counted.
     if len(groups) > 2 and "." not in word and max(map(len, groups)) < 3 and not has_zero:
         return " ".join(cardinal(int(group)) for group in groups)
     is_number = len(groups) == 1 and len(word) < 8 and not has_zero
@@ -230,9 +192,10 @@ def read_model_number(match: re.Match[str], around: Around) -> str | None:
     """Read "A4" and "COVID-19"; "UA123" digit by digit."""
     if match[1] in ("FY", "CY", "MY") and len(match[2]) == 4:
         return f"{match[1]} {around.read(match[2])}"
-    if match[1].lower() == "x" and len(match[2]) > 1 and around.before[-1:].isdigit():
-        # Behind a phone number.
+    is_behind = around.before[-1:].isdigit() or around.before.lower() in ("at", "extension", "dial", "call", "desk")
+    if match[1].lower() == "x" and len(match[2]) > 1 and is_behind:
         return f"extension {digits(match[2])}"
+    # Longer ones are codes, not models.
     if len(match[2]) > 3:
         return None
     if len(match[1]) > 1 and match[1].isupper() and len(match[2]) == 3:

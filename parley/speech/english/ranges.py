@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable
 
 from parley.languages.english_numbers import cardinal, decimal, ordinal, year
-from parley.speech.english.amounts import BEFORE, CURRENCY, NUMBER, SCALE, counted, money, unit
-from parley.speech.english.tables import DAY_OF, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, UNITS
+from parley.speech.english import names
+from parley.speech.english.amounts import BEFORE, CURRENCY, HEATING, NUMBER, SCALE, counted, unit
+from parley.speech.english.money import money
+from parley.speech.english.tables import DAY_OF, LETTER_DAYS, MONTH_OF, SCALE_SUFFIXES, SCALE_WORDS, SHORT_DAYS, UNITS
 from parley.speech.english.times import DASH, DATING, MIDDAY, clock, day_of_year
 from parley.speech.normalization import Around, Rules
 
@@ -60,6 +62,12 @@ def dates(first: Match, second: Match, around: Around) -> str | None:
     return " to ".join(end for end in ends if end) if all(ends) else None
 
 
+def year_and_day(first: Match, second: Match, around: Around) -> str | None:
+    """Read the "2026–31" of "1 Jan 2026–31 Dec 2027"."""
+    is_date = around.before.lower() in MONTH_OF and around.after[:1].isupper() and around.after.lower() in MONTH_OF
+    return f"{year(int(first[0]))} to the {ordinal(int(second[0]))} of" if is_date else None
+
+
 def years(first: Match, second: Match, around: Around) -> str | None:
     """Read "2019-2021" and "2019-21"."""
     if around.after in UNITS or (len(second[0]) == 2 and int(second[0]) <= int(first[0][2:])):
@@ -89,6 +97,9 @@ def quarters(first: Match, second: Match, around: Around) -> str | None:
 
 def scaled(first: Match, second: Match, _around: Around) -> str | None:
     """Read "10-20k" and "5M–10M"."""
+    if first[1][0] == "0":
+        # A code: "00451-77B".
+        return None
     begin = f" {SCALE_SUFFIXES[first[2].lower()]}" if first[2] and first[2] != second[2] else ""
     return f"{decimal(first[1])}{begin} to {decimal(second[1])} {SCALE_SUFFIXES[second[2].lower()]}"
 
@@ -98,12 +109,38 @@ def places(first: Match, second: Match, around: Around) -> str | None:
     return None if around.sentence & CODING else alike(first, second, around)
 
 
-def names(first: Match, second: Match, _around: Around) -> str | None:
+def days_or_months(first: Match, second: Match, _around: Around) -> str | None:
     """Read "Mon-Fri" and "January-March"."""
-    for table in (DAY_OF, MONTH_OF):
+    for table in (DAY_OF, MONTH_OF, SHORT_DAYS):
         if first[1].lower() in table and second[1].lower() in table:
             return f"{table[first[1].lower()]} to {table[second[1].lower()]}"
     return None
+
+
+def year_and_month(first: Match, second: Match, _around: Around) -> str | None:
+    """Read the "2025–Jan" of "Dec 24, 2025–Jan 3, 2026"."""
+    month = MONTH_OF.get(second[1].lower())
+    return f"{year(int(first[0]))} to {month}" if month else None
+
+
+def letters_of_days(first: Match, second: Match, _around: Around) -> str:
+    """Read "M–Th"."""
+    return f"{LETTER_DAYS[first[0]]} to {LETTER_DAYS[second[0]]}"
+
+
+def romans(first: Match, second: Match, around: Around) -> str | None:
+    """Read "Louis XVI–XVIII" and "Chapters IV-VI"."""
+    before = around.before.lower()
+    ends = [names.roman_value(end[0]) for end in (first, second)]
+    if before in names.RULERS:
+        return " to ".join(f"the {ordinal(end)}" for end in ends)
+    return " to ".join(map(cardinal, ends)) if before.removesuffix("s") in names.NUMBERED else None
+
+
+def temperatures(first: Match, second: Match, around: Around) -> str | None:
+    """Read "20-25C"."""
+    end = counted(second[1], UNITS[f"°{second[2]}"])
+    return f"{decimal(first[0])} to {end}" if around.sentence & HEATING else None
 
 
 def numbered(first: Match, second: Match, _around: Around) -> str | None:
@@ -142,8 +179,9 @@ def quantities(first: Match, second: Match, around: Around) -> str | None:
     symbol = second[3] or ""
     if not symbol and not first[3] and not _are_numbers(first[2], second[2], around):
         return None
-    if first[0] == second[0] and not symbol:
-        # "50-50"
+    is_open = bool(around.sentence & {"open", "opens", "hours", "closed"}) or around.after.lower() in DAY_OF
+    if not symbol and not is_open and (first[0] == second[0] or (first[0], second[0]) == ("24", "7")):
+        # "50-50", "24-7"
         return f"{decimal(first[2])} {decimal(second[2])}"
     minus = ["minus " if end[1] else "" for end in (first, second)]
     begin = (
@@ -162,7 +200,9 @@ def _are_numbers(first: str, second: str, around: Around) -> bool:
     if (len(first) > 1 and first[0] == "0") or (len(second) > 1 and second[0] == "0"):
         return False
     is_round = int(first) % 10 == 0 and int(second) % 10 == 0
-    is_short = len(first) < 3 or len(second) < 3
+    # "14-1021" is the number of a case.
+    is_uneven = len(second) > 3 and len(first) < 3 and int(second) % 10 > 0
+    is_short = (len(first) < 3 or len(second) < 3) and not is_uneven
     is_code = bool(around.sentence & CODING) or len(second) > 3
     return is_short or is_round or not is_code
 
@@ -186,6 +226,8 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"\d{1,2}", r"([A-Z][a-z]{2,8})\.?", day_and_month),
         (r"(\d{1,2})/(\d{1,2})", "", dates),
         (FRACTION, "", fractions),
+        (YEAR, r"([A-Z][a-z]{2,8})\.?", year_and_month),
+        (YEAR, r"\d{1,2}", year_and_day),
         (YEAR, rf"{YEAR}|\d\d", years),
         (YEAR, r"[QH]\d", quarters),
         (r"['’‘]\d\d", "", alike),
@@ -195,9 +237,12 @@ RANGES: list[tuple[re.Pattern[str], re.Pattern[str], ReadRange]] = [
         (r"(?:pre-)?K", r"\d{1,2}", alike),
         (DECADE, "", alike),
         (r"\d+(?i:st|nd|rd|th)", "", alike),
-        (r"([A-Za-z]{3,9})\.?", "", names),
+        (r"([A-Za-z]{2,9})\.?", "", days_or_months),
+        (r"[MTW]", r"W|T|Th|F|Sa?|Su", letters_of_days),
+        (r"[IVXL]+", "", romans),
         (r"[A-Z]", "", letters),
         (r"([A-Z]{1,3})(\d{1,3})", "", numbered),
+        (r"-?\d{1,3}", r"(\d{1,3})([CF])", temperatures),
         (r"[A-Z]\d{1,2}|\d{1,3}[A-F]", "", places),
         (rf"({NUMBER})([kKMB]|[mb]n)?", rf"({NUMBER})([kKMB]|[mb]n)", scaled),
         (AMOUNT, "", amounts),

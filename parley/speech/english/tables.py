@@ -10,6 +10,11 @@ MONTHS = "January February March April May June July August September October No
 MONTH_OF = {name[:length].lower(): name for name in MONTHS for length in (3, len(name))} | {"sept": "September"}
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()  # noqa: SIM905
 DAY_OF = {name[:length].lower(): name for name in DAYS for length in (3, 4, 5, len(name))}
+SHORT_DAYS = {name[:2].lower(): name for name in DAYS}
+"""Days by two letters, which are words elsewhere: "Mo-Fr", "Sa 10:00"."""
+LETTER_DAYS = {"M": "Monday", "T": "Tuesday", "Tu": "Tuesday", "W": "Wednesday", "Th": "Thursday", "F": "Friday"}
+LETTER_DAYS |= {"S": "Saturday", "Sa": "Saturday", "Su": "Sunday"}
+"""Days by a letter or two: "M–Th", "M/W/F"."""
 CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -17,6 +22,9 @@ CURRENCIES = {
     "¥": ("yen", "yen", "sen", "sen"),
     "₹": ("rupee", "rupees", "paisa", "paise"),
     "₩": ("won", "won", "jeon", "jeon"),
+    "CA$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
+    "AU$": ("Australian dollar", "Australian dollars", "cent", "cents"),
+    "Rs": ("rupee", "rupees", "paisa", "paise"),
     "US$": ("US dollar", "US dollars", "cent", "cents"),
     "A$": ("Australian dollar", "Australian dollars", "cent", "cents"),
     "C$": ("Canadian dollar", "Canadian dollars", "cent", "cents"),
@@ -73,7 +81,15 @@ CODES = {
     "AED": "AED",
     "ZAR": "ZAR",
 }
-SCALE_SUFFIXES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}
+SCALE_SUFFIXES = {
+    "k": "thousand",
+    "m": "million",
+    "mn": "million",
+    "mm": "million",
+    "b": "billion",
+    "bn": "billion",
+    "t": "trillion",
+}
 # Behind these the currency comes: "$3 million" is "three million dollars".
 SCALE_WORDS = frozenset({"hundred", "thousand", "million", "billion", "trillion"})
 
@@ -104,6 +120,9 @@ UNITS = units("""
     ft: foot, feet
     yd: yard
     sqft: square foot, square feet
+    sqm: square meter
+    kn: knot
+    ★: star
     ha: hectare
     kg: kilogram
     g: gram
@@ -112,7 +131,7 @@ UNITS = units("""
     µg μg mcg: microgram
     lb lbs: pound
     oz: ounce
-    l L: liter
+    l L ltr: liter
     ml mL: milliliter
     cl: centiliter
     dl dL: deciliter
@@ -145,9 +164,9 @@ UNITS = units("""
     fps: frame per second
     dpi: dot per inch
     bit: bit
-    kbit: kilobit
-    Mbit: megabit
-    Gbit: gigabit
+    kbit kb Kb: kilobit
+    Mbit Mb: megabit
+    Gbit Gb: gigabit
     kbps: kilobit per second
     Mbps: megabit per second
     Gbps: gigabit per second
@@ -275,7 +294,7 @@ SIGNS = {
 }
 """Signs in texts that no rule has read; others are not said."""
 WORDS = {
-    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥×÷%@→"},
+    **{sign: SIGNS[sign] for sign in "&+±=≠≈<>≤≥÷%@→"},
     **{sign: SIGNS[sign] for sign in ("<=", ">=", "!=", "==", "->", "=>")},
     **abbreviations.WORDS,
 }

@@ -4,12 +4,14 @@ import re
 
 from parley.languages.english_numbers import cardinal, decimal, digits, ordinal, plural, year
 from parley.speech.english.amounts import counted
-from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, UNITS
+from parley.speech.english.tables import BOOKS, DAY_OF, MONTH_OF, MONTHS, SHORT_DAYS, UNITS
 from parley.speech.normalization import Around, Rules
 
 DASH = "[-–—−]"
 MIDDAY = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 LEADING_TO_DAYS = frozenset("on every each this next last until till through and or".split())  # noqa: SIM905
+SURE_DAYS = frozenset("Tue Tues Thu Thur Thurs Fri".split())  # noqa: SIM905
+"""Short names of days that are no words."""
 DATING = frozenset(
     """
     due on by until till since starts begins ends through thru effective expires exp from before after valid date
@@ -112,6 +114,11 @@ def read_short_date(match: re.Match[str], around: Around) -> str | None:
     """Read "due 12/1" and "12/25" as dates, but not "24/7" and "3/4 cup"."""
     first, second = int(match[1]), int(match[2])
     before = around.before.lower()
+    is_card = before in ("exp", "expiry", "expiration") or (before == "thru" and "valid" in around.sentence)
+    if is_card and first <= 12 and second > 22:
+        return f"{MONTHS[first - 1]} {year(2000 + second)}"
+    if "odds" in around.sentence:
+        return f"{cardinal(first)} to {cardinal(second)}"
     is_dated = before in DATING or before in DAY_OF
     # No fraction and no ratio is written so: "1/31".
     is_day = 13 <= second <= 31 and second not in (16, 20, 24, 25, 30) and first <= 12
@@ -162,11 +169,22 @@ def read_short_name(match: re.Match[str], around: Around) -> str | None:
     # "Sat" and "Sun" are words, too.
     before, after = around.before.lower(), around.after.lower()
     is_day = (
-        before in LEADING_TO_DAYS
+        match[1] in SURE_DAYS
+        # A capital within a sentence.
+        or (match[1] in ("Mon", "Wed") and around.before[:1].islower())
+        or before in LEADING_TO_DAYS
         or len(around.sentence & DAY_OF.keys()) > 1
+        or around.sentence & MONTH_OF.keys() - {"may", "march", "mar"}
         or {before, after} & {*DAY_OF, "-", "–", "—"}
     )
     return DAY_OF.get(match[1].lower()) if beside or is_day or match[0].endswith(".") else None
+
+
+@rules.add("|".join(name.capitalize() for name in SHORT_DAYS), words=True)
+def read_day_of_two_letters(match: re.Match[str], around: Around) -> str | None:
+    """Read the "Sa" of "Sa 10:00"."""
+    is_day = re.fullmatch(r"\d{1,2}(?::\d\d)?(?:[-–]\d.*)?", around.after) and match[0] not in ("Mo", "We")
+    return SHORT_DAYS[match[0].lower()] if is_day else None
 
 
 @rules.add(r"(\d{1,12})(?:st|nd|rd|th)", re.IGNORECASE)

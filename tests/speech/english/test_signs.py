@@ -10,6 +10,9 @@ from reading import read
         ("Ctrl+C, Ctrl-Alt-Del", "Control plus C, Control plus Alt plus Delete"),
         ("Cmd+Shift+4, Alt+F4, ⌘C", "Command plus Shift plus four, Alt plus F four, Command C"),
         ("*67 and ##002#", "star six seven and pound pound zero zero two pound"),
+        ("then Esc; press Del", "then Escape; press Delete"),
+        ("⌘+K, S/M/L", "Command plus K, S M L"),
+        ("blood type O+ or AB-", "blood type O plus or AB minus"),
         ("Press * or #", "Press star or pound"),
         ("3 * 4 = 12", "three times four equals twelve"),
         ("and/or, w/o, either/or", "and or, without, either or"),
@@ -18,6 +21,7 @@ from reading import read
         ("x <= 5, a != b, >=18", "x less than or equal to five, a is not equal to b, at least eighteen"),
         ("A -> B, if a<=b", "A to B, if a less than or equal to b"),
         ("7 days/week, M-F", "seven days per week, Monday to Friday"),
+        ("7 days/wk, yes/no", "seven days per week, yes or no"),
     ],
 )
 def test_signs_are_read(written: str, said: str) -> None:

@@ -71,6 +71,16 @@ def test_decades_short_years_and_plurals(written: str, said: str) -> None:
         ("Gen. 1:1–2:3", "Gen. one, one to two, three"),
         ("from 3:16-18", "from three sixteen to eighteen"),
         ("The ratio is 16:9.", "The ratio is sixteen to nine."),
+        ("The odds are 5/1.", "The odds are five to one."),
+        ("exp. 05/27", "expires May twenty twenty-seven"),
+        ("It opens Mon, and they sat", "It opens Monday, and they sat"),
+        ("open Tue, Dec 27", "open Tuesday, December twenty-seventh"),
+        ("24 Dec 9–13", "the twenty-fourth of December nine to thirteen"),
+        ("Dec 24 Jan 3-5", "December twenty-fourth January third to fifth"),
+        (
+            "1 Jan 2026–31 Dec 2027",
+            "the first of January twenty twenty-six to the thirty-first of December twenty twenty-seven",
+        ),
     ],
 )
 def test_verses_and_ratios(written: str, said: str) -> None:
