@@ -242,7 +242,8 @@ class SemanticIndex:
         own = similar[:, positions]
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
-        evidence = float(cosines.max(initial=0)) + self.encoder.calibration.coverage_weight * words.coverage
+        decisive = cosines if words.own_coverage is None else cosines[:1]
+        evidence = float(decisive.max(initial=0)) + self.encoder.calibration.coverage_weight * words.decisive_coverage
         small_talk = None
         if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
             small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
@@ -261,7 +262,7 @@ class SemanticIndex:
                     "grams": float(words.grams[positions[at]]),
                     "meaning": float(meaning[at]),
                     "cosine": float(cosines[:, at].max()),
-                    "coverage": words.coverage,
+                    "coverage": words.decisive_coverage,
                     "evidence": evidence,
                 },
             )

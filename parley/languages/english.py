@@ -202,6 +202,13 @@ ENGLISH = Language(
     letters=LETTERS,
     sound=sound,
     common_words=COMMON_WORDS,
+    references=words(
+        """
+        it its this that these those they them their theirs he him his she her hers one ones other others another
+        same else instead cheaper bigger smaller larger faster slower longer shorter both either
+        """
+    ),
+    continuations=words("and or but plus about"),
     small_talk=phrases(
         """
         [is there/would you like/do you need/can i help you with/] anything else [i can help you with/i can do for

@@ -92,6 +92,8 @@ FRENCH = Language(
             """
         ),
     },
+    references=words("ça cela ceci celui celle ceux celles elle elles ils lui leur autre autres même mêmes"),
+    continuations=words("et mais puis sinon"),
     small_talk=phrases(
         """
         bonjour, bonsoir, salut, allô, coucou, bonne nuit, bonjour à tous, bonjour madame, bonjour monsieur, ça va,

@@ -80,6 +80,14 @@ GERMAN = Language(
             """
         ),
     },
+    references=words(
+        """
+        es das dies diese dieser dieses diesen diesem ihn ihm davon dafür damit dazu daran darauf darin dabei danach
+        dort welche welcher welches welchen deren dessen andere anderen anderer anderes gleiche gleichen selbe selben
+        größere kleinere günstigere billigere schnellere langsamere beide beides
+        """
+    ),
+    continuations=words("und oder aber sowie beziehungsweise"),
     small_talk=phrases(
         """
         [kann/darf] ich [sonst/ihnen/ihnen sonst/] [noch/] [etwas/bei etwas/mit etwas] [für sie

@@ -72,6 +72,13 @@ ITALIAN = Language(
     repeats={"doppio": 2, "doppia": 2},
     joiners=words("e virgola punto trattino barra euro centesimi"),
     letters={letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"},
+    references=words(
+        """
+        questo questa questi queste quello quella quelli quelle ciò lui lei loro ne altro altra altri altre stesso
+        stessa lì entrambi
+        """
+    ),
+    continuations=words("e ed o oppure ma"),
     small_talk=phrases(
         """
         ciao, salve, buongiorno, buon giorno, buonasera, buona sera, buonanotte, pronto, come va, come sta, come

@@ -1,6 +1,6 @@
 """Japanese."""
 
-from parley.languages.language import Language, phrases
+from parley.languages.language import Language, phrases, words
 
 _HIRAGANA = [chr(code) for code in range(0x3041, 0x3097)]
 # What a word means is mostly written in kanji or katakana; two letters of hiragana are endings and particles. Voiced
@@ -12,6 +12,8 @@ JAPANESE = Language(
     name="Japanese",
     stemmer="",
     function_words=FUNCTION_WORDS,
+    references=words("それ その そこ そち そっ これ この こち あれ あの ほか 他 同じ"),
+    continuations=words("では じゃ あと また 次"),
     small_talk=phrases(
         """
         こんにちは, こんばんは, おはよう, おはようございます, もしもし, どうも, はじめまして, よろしく,

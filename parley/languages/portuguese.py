@@ -74,6 +74,13 @@ PORTUGUESE = Language(
     repeats={"duplo": 2},
     joiners=words("e vírgula ponto traço barra reais real euro euros centavos cêntimos"),
     letters={letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"},
+    references=words(
+        """
+        isso isto aquilo esse essa esses essas ele ela eles elas outro outra outros outras mesmo
+        mesma lá ambos ambas
+        """
+    ),
+    continuations=words("e ou mas então"),
     small_talk=phrases(
         """
         olá, oi, alô, bom dia, boa tarde, boa noite, tudo bem, tudo bom, como vai, como está, como você está, como

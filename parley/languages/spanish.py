@@ -94,6 +94,13 @@ SPANISH = Language(
             """
         ),
     },
+    references=words(
+        """
+        eso esto ese esa esos esas aquel aquella ello ella ellos ellas otro otra otros otras
+        mismo misma ahí allí ambos ambas
+        """
+    ),
+    continuations=words("y e o u pero"),
     small_talk=phrases(
         """
         hola, hola buenas, buenas, buenos días, buen día, buenas tardes, buenas noches, qué tal, cómo está, cómo

@@ -111,6 +111,14 @@ def test_without_a_word_nothing_is_found(text: str) -> None:
     assert ids(filled(FewWords()), text) == []
 
 
+def test_earlier_turns_are_no_evidence_for_another_subject() -> None:
+    index = filled(FewWords())
+
+    assert ids(index, "who won the world cup", "what does parking cost") == []
+    assert ids(index, "and who won it", "what does parking cost") != []
+    assert ids(index, "have you got a pet", "what does parking cost") == ["dog"]
+
+
 def test_the_turn_before_counts() -> None:
     assert ids(filled(FewWords()), "and what about that", "where do i leave my car") == ["parking"]
 
