@@ -12,8 +12,8 @@ The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the enc
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.languages import Language
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
 WINDOW_WORDS = 50
@@ -62,13 +63,19 @@ class Calibration:
     """The figures of an encoder by which a search finds nothing (docs/retrieval.md).
 
     The evidence for an answer is the best passage's cosine plus `coverage_weight` times the coverage of the question;
-    below `min_evidence` there is none. From a cosine of `min_small_talk` to an example on, a turn is small talk unless
-    a passage is nearer; None if nobody has measured it.
+    below `min_evidence` there is none, or below the figure in `min_evidence_by_language`: texts in scripts without
+    spaces are nearer to each other, whatever they say. From a cosine of `min_small_talk` to an example on, a turn is
+    small talk unless a passage is nearer; None if nobody has measured it.
     """
 
     coverage_weight: float
     min_evidence: float
     min_small_talk: float | None = None
+    min_evidence_by_language: Mapping[str, float] = field(default_factory=dict)
+
+    def min_evidence_for(self, language: Language) -> float:
+        """Return the evidence below which passages of this language hold no answer."""
+        return self.min_evidence_by_language.get(language.code, self.min_evidence)
 
 
 class Encoder(Protocol):
@@ -147,7 +154,9 @@ class SemanticIndex:
         self.language = lexical.language
         self.encoder = encoder
         self._cache = cache
-        self._min_evidence = encoder.calibration.min_evidence if min_evidence is None else min_evidence
+        self._min_evidence = (
+            encoder.calibration.min_evidence_for(lexical.language) if min_evidence is None else min_evidence
+        )
         # Without the gate, nothing is small talk.
         self._gated = gated
         self._on_failure = on_failure

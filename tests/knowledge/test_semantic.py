@@ -94,6 +94,15 @@ def test_a_question_far_from_all_passages_finds_nothing() -> None:
     assert ids(index, "who won the world cup") == []
 
 
+def test_a_language_may_have_a_threshold_of_its_own() -> None:
+    encoder = FewWords()
+    encoder.calibration = Calibration(coverage_weight=0.0, min_evidence=2.0, min_evidence_by_language={"zh": 0.1})
+    chinese = [Passage("hours", "", "门诊时间是星期一至星期五上午8点到12点。", "a.json", {})]
+
+    assert ids(filled(encoder), "have you got a pet") == []
+    assert ids(filled(encoder, chinese), "门诊时间") == ["hours"]
+
+
 @pytest.mark.parametrize(
     ("text", "is_small_talk"), [("so it is", True), ("tomorrow then", False), ("a dog it is", False)]
 )
