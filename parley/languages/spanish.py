@@ -90,7 +90,7 @@ SPANISH = Language(
         **pairs(
             """
             be=b ce=c de=d efe=f ge=g hache=h jota=j ka=k ele=l eme=m ene=n pe=p cu=q erre=r ere=r ese=s te=t uve=v ve=v
-            equis=x ye=y zeta=z ceta=z
+            uvedoble=w dobleuve=w dobleve=w vedoble=w igriega=y equis=x ye=y zeta=z ceta=z
             """
         ),
     },
