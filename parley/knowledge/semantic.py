@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
-from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
+from parley.knowledge.fusion import MEANING_SHARE, TRUSTED_COVERAGE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.vector_cache import VectorCache, content_key
@@ -35,6 +35,9 @@ WINDOW_WORDS = 50
 
 CLUSTER = 16
 """Best passages whose scores are smoothed over their neighbours."""
+
+COVERED_WEIGHT = 0.4
+"""Least weight of the coverage in the evidence where a passage holds all words: then a low cosine tells nothing."""
 
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
@@ -252,7 +255,10 @@ class SemanticIndex:
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
         decisive = cosines if words.own_coverage is None else cosines[:1]
-        evidence = float(decisive.max(initial=0)) + self.encoder.calibration.coverage_weight * words.decisive_coverage
+        weight = self.encoder.calibration.coverage_weight
+        if words.decisive_coverage >= TRUSTED_COVERAGE:
+            weight = max(weight, COVERED_WEIGHT)
+        evidence = float(decisive.max(initial=0)) + weight * words.decisive_coverage
         small_talk = None
         if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
             small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))

@@ -68,6 +68,12 @@ def words(text: str) -> list[str]:
     return found
 
 
+def units(text: str, language: Language) -> list[str]:
+    """Return the words of a text; in a script without spaces, where they are pairs, each with its two characters."""
+    found = words(text)
+    return found if language.stemmer or text.isascii() else [unit for word in found for unit in (word, *word)]
+
+
 class Analyzer:
     """Turns the words of a language into terms."""
 
@@ -89,14 +95,11 @@ class Analyzer:
 
         False for a language whose `references` are not known.
         """
-        found = words(text)
-        if not self.language.references or not self.content(found):
+        if not self.language.references or not self.content(words(text)):
             return False
-        # Words of a script without spaces are pairs of characters; a mark may be one of the two.
-        spaced = self.language.stemmer or text.isascii()
-        units = found if spaced else [unit for word in found for unit in (word, *word)]
-        opening = units[: OPENING if spaced else OPENING * 3]
-        return self._references.isdisjoint(units) and self._continuations.isdisjoint(opening)
+        found = units(text, self.language)
+        opening = found[: OPENING if self.language.stemmer or text.isascii() else OPENING * 3]
+        return self._references.isdisjoint(found) and self._continuations.isdisjoint(opening)
 
     def stems(self, word: str) -> Sequence[str]:
         """Return the stem of a word as its only term, or no term for a function word."""

@@ -16,7 +16,7 @@ FUNCTION_WORDS = words(
     when where why how what which who whom whose all any both each few more most other some such no not only own
     same too very just also s t d ll m re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn shouldn
     couldn ain tell know want need like let get got please thank thanks hello hi hey okay ok um uh er oh yes yeah
-    well really actually maybe something anything someone anyone much many
+    well really actually maybe something anything someone anyone much many explain describe
     """
 )
 """Function words, and the words that callers put around a question: as stems they tell passages of one subject from

@@ -61,7 +61,8 @@ GERMAN = Language(
         über um unter von vom vor zu zum zur zwischen hier da dort wann wo warum wieso weshalb was wer wen wem welche
         welcher welches welchen wohin woher alle alles jede jeder jedes mehr sehr auch noch nur schon mal etwas jemand
         denn eigentlich vielleicht bitte danke hallo äh ähm halt eben gern gerne heute jetzt mir wissen sagen brauche
-        brauchen viel viele ihnen diese dieser dieses diesen wieder hätte hätten
+        brauchen viel viele ihnen diese dieser dieses diesen wieder hätte hätten erklären
+        beschreiben erzählen nennen zeigen erläutern
         """
     ),
     spellings=spellings,

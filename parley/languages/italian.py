@@ -64,7 +64,7 @@ ITALIAN = Language(
         voglio vuole vorrei vogliamo devo deve devono vado va andare faccio fa fanno fare dà dare questo questa questi
         queste quello quella quelli quelle molto più meno anche già non sì no niente qualcosa qualcuno tutto tutta
         tutti tutte altro altra stesso così tanto ciao grazie favore allora bene bisogno sapere dire dica qui lì là
-        ora oggi c è cui ne
+        ora oggi c è cui ne spiegare descrivere raccontare indicare mostrare
         """
     ),
     spellings=spellings,

@@ -66,7 +66,7 @@ PORTUGUESE = Language(
         gostaria vou vai vamos vão ir faço faz fazem fazer dá dar preciso precisa este esta isto estes estas esse essa
         isso esses essas aquele aquela aquilo muito mais menos também já não sim nada algo alguém todo toda todos
         todas tudo outro outra mesmo tão tanto oi olá obrigado obrigada favor então bom boa saber dizer diga aqui aí
-        lá agora hoje
+        lá agora hoje explicar descrever contar indicar mostrar
         """
     ),
     spellings=lambda number: ((cardinal(number), str(number)),),

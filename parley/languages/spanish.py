@@ -78,7 +78,7 @@ SPANISH = Language(
         quieren voy vas va vamos van ir hago haces hace hacen hacer da dan dar este esta esto estos estas ese esa eso
         esos esas aquel aquella muy más menos también tampoco ya no sí ni nada algo alguien todo toda todos todas otro
         otra mismo tan tanto hola gracias favor por favor bueno pues necesito necesita saber decir dígame dime ahí
-        aquí allí ahora hoy
+        aquí allí ahora hoy explicar explique describir contar indicar mostrar
         """
     ),
     spellings=lambda number: ((cardinal(number), str(number)),),

@@ -120,6 +120,15 @@ def test_without_a_word_nothing_is_found(text: str) -> None:
     assert ids(filled(FewWords()), text) == []
 
 
+def test_a_passage_that_holds_all_words_is_evidence_enough() -> None:
+    encoder = FewWords()
+    encoder.calibration = Calibration(coverage_weight=0.05, min_evidence=0.3)
+    index = filled(encoder)
+
+    assert ids(index, "bones") == ["dog"]
+    assert ids(index, "bones and the world cup of football") == []
+
+
 def test_earlier_turns_are_no_evidence_for_another_subject() -> None:
     index = filled(FewWords())
 
