@@ -131,6 +131,7 @@ PHRASES = phrases_of(LANGUAGES.values())
 # A full stop inside a number or a code ends no sentence.
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _CHOICE = re.compile(r",?\s+(?:or|oder|o|ou|oppure)\s+|还是|それとも|[;,、，]\s*|\n+")
+# A sentence before the question names what there is: "We have Classic and Flex. Which one?"
 _NAMED = re.compile(rf"{_CHOICE.pattern}|,?\s+(?:and|und|y|et|e)\s+|和")
 _MARKER = r"(?:\d{1,2}[.)]|[-*•])\s"
 _LISTED = re.compile(rf"(?:^|\s){_MARKER}\s*([^\n]+?)\s*(?=\s{_MARKER}|\n|$)")
@@ -150,6 +151,7 @@ def offer_of(said: str, answer: str, further: Node | None = None) -> str:
         return ""
     offer: str = sentences[asked[-1]].strip()
     before: str = sentences[asked[-1] - 1].strip() if asked[-1] else ""
+    # An answer without a place accepts the question as it stands.
     place = _picked(answer)
     if place is not None:
         # Of "Sure. Tea or coffee?" the first is no alternative.
@@ -160,8 +162,10 @@ def offer_of(said: str, answer: str, further: Node | None = None) -> str:
         for options in (choices, _LISTED.findall(said[-MAX_OFFER_CHARACTERS:]), named):
             if len(options) > max(1, place):
                 return str(options[place])
+    # After the choice: "Which one?" asks nothing by itself, but may pick from what stands before it.
     if intent_of(offer, further) is not Intent.ASKS:
         return ""
+    # By the offer's own language: "es" refers in German, and is a verb in Spanish.
     language = detect(terms.words(offer))
     refers = not language.references.isdisjoint(terms.units(offer, language))
     return f"{before} {offer}" if before and refers else offer
