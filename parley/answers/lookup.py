@@ -37,9 +37,8 @@ def lookup_of(chat: ChatRequest, base: BaseSettings) -> Lookup:
     if intent is Intent.ASKS:
         return Lookup(intent, Query(text, asked_before(chat, base), chat.filters))
     if intent is Intent.ASSENT:
-        offer = offer_of(said_before(chat), text)
-        # "Anything else?" offers nothing that could be looked up.
-        if offer and intent_of(offer.rstrip("?？"), base.small_talk_phrases) is Intent.ASKS:
+        offer = offer_of(said_before(chat), text, base.small_talk_phrases)
+        if offer:
             return Lookup(intent, Query(offer, "", chat.filters))
     return Lookup(intent, None)
 

@@ -140,7 +140,7 @@ class LexicalIndex:
         query = self.folded(query)
         scores = self.score(query)
         # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
-        covered = scores.coverage >= self._min_coverage
+        covered = scores.decisive_coverage >= self._min_coverage
         hits = [
             Hit(
                 self.passages[position],
@@ -148,12 +148,12 @@ class LexicalIndex:
                 {
                     "stems": float(scores.stems[position]),
                     "grams": float(scores.grams[position]),
-                    "coverage": scores.coverage,
+                    "coverage": scores.decisive_coverage,
                 },
             )
             for position in (top_positions(scores.fused, limit) if covered else ())
         ]
-        return Ranking(hits, query, "coverage", scores.coverage, self._min_coverage)
+        return Ranking(hits, query, "coverage", scores.decisive_coverage, self._min_coverage)
 
     def folded(self, query: Query) -> Query:
         """Return the query in the written forms of these passages."""

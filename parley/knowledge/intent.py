@@ -17,7 +17,7 @@ from enum import Enum, Flag, auto
 
 from parley.knowledge import terms
 from parley.knowledge.chunking import CJK
-from parley.languages import LANGUAGES
+from parley.languages import LANGUAGES, detect
 from parley.languages.language import Language, folded
 
 MAX_CHARACTERS = 400
@@ -131,29 +131,44 @@ PHRASES = phrases_of(LANGUAGES.values())
 # A full stop inside a number or a code ends no sentence.
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _CHOICE = re.compile(r",?\s+(?:or|oder|o|ou|oppure)\s+|还是|それとも|[;,、，]\s*|\n+")
+# A sentence before the question names what there is: "We have Classic and Flex. Which one?"
+_NAMED = re.compile(rf"{_CHOICE.pattern}|,?\s+(?:and|und|y|et|e)\s+|和")
 _MARKER = r"(?:\d{1,2}[.)]|[-*•])\s"
 _LISTED = re.compile(rf"(?:^|\s){_MARKER}\s*([^\n]+?)\s*(?=\s{_MARKER}|\n|$)")
 _QUESTION_MARKS = ("?", "？")
 
 
-def offer_of(said: str, answer: str) -> str:
+def offer_of(said: str, answer: str, further: Node | None = None) -> str:
     """Return what the agent offered last in these words and the user's answer picks; empty if nothing was offered.
 
-    An offer is a question. "The second one" picks from its alternatives, or else from a list before it.
+    An offer is a question. "The second one" picks from its alternatives, or else from a list before it, or from the
+    sentence before it. A question that refers to that sentence ("Shall I explain it?") is given with it. `further` are
+    more phrases of small talk: "Anything else?" offers nothing.
     """
     sentences = [part for part in _SENTENCE_END.split(said[-MAX_OFFER_CHARACTERS:].strip()) if part.strip()]
     asked = [number for number, part in enumerate(sentences) if part.rstrip(" \"'”’)").endswith(_QUESTION_MARKS)]
     if not asked:
         return ""
     offer: str = sentences[asked[-1]].strip()
+    before: str = sentences[asked[-1] - 1].strip() if asked[-1] else ""
+    # An answer without a place accepts the question as it stands.
     place = _picked(answer)
     if place is not None:
         # Of "Sure. Tea or coffee?" the first is no alternative.
-        choices = [part.strip() for part in _CHOICE.split(offer) if intent_of(part) is Intent.ASKS]
-        for options in (choices, _LISTED.findall(said[-MAX_OFFER_CHARACTERS:])):
+        choices, named = (
+            [part.strip() for part in separator.split(text) if intent_of(part, further) is Intent.ASKS]
+            for separator, text in ((_CHOICE, offer), (_NAMED, before))
+        )
+        for options in (choices, _LISTED.findall(said[-MAX_OFFER_CHARACTERS:]), named):
             if len(options) > max(1, place):
                 return str(options[place])
-    return offer
+    # After the choice: "Which one?" asks nothing by itself, but may pick from what stands before it.
+    if intent_of(offer, further) is not Intent.ASKS:
+        return ""
+    # By the offer's own language: "es" refers in German, and is a verb in Spanish.
+    language = detect(terms.words(offer))
+    refers = not language.references.isdisjoint(terms.units(offer, language))
+    return f"{before} {offer}" if before and refers else offer
 
 
 def _picked(answer: str) -> int | None:

@@ -56,13 +56,20 @@ class Scores:
     """The scores of all passages, from 0 to 1, and the coverage of the question.
 
     `fused` is 0 where nothing is shared; `stems` and `grams` are its parts. `coverage` is the share of the question's
-    weight, by the grams of its content words, that the best passage holds.
+    weight, by the grams of its content words, that the best passage holds. `own_coverage` is that of the last turn by
+    itself if there are earlier ones, but it has a subject of its own, else None.
     """
 
     fused: Floats
     stems: Floats
     grams: Floats
     coverage: float
+    own_coverage: float | None = None
+
+    @property
+    def decisive_coverage(self) -> float:
+        """The coverage that tells if there is an answer: earlier turns are no evidence for one on another subject."""
+        return self.coverage if self.own_coverage is None else self.own_coverage
 
 
 class Lexicon:
@@ -112,7 +119,11 @@ class Lexicon:
                 held += turn_grams.weight_in(best)
                 total += turn_grams.total
                 coverage = max(coverage, held / total)
-        return Scores(fused, stem_scores, gram_scores, coverage)
+        own_coverage = None
+        if len(turns) > 1 and analyzer.asks_by_itself(text):
+            best = int((by_stems[0] + by_grams[0]).argmax()) if len(fused) else 0
+            own_coverage = grams[0].weight_in(best) / grams[0].total if len(fused) and grams[0].total else 0.0
+        return Scores(fused, stem_scores, gram_scores, coverage, own_coverage)
 
     def _sums(self, *kinds: list[TermScorer]) -> list[Floats]:
         """Return the passages' scores by the terms of the last turn, then those by the terms of both turns."""

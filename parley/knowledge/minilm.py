@@ -15,7 +15,7 @@ from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Calibration
 
 NAME = "all-MiniLM-L6-v2-int8"
-CALIBRATION = Calibration(coverage_weight=0.4, min_evidence=0.3, min_small_talk=0.57)
+CALIBRATION = Calibration(coverage_weight=0.4, min_evidence=0.335, min_small_talk=0.57)
 MAX_TOKENS = 256
 """Longest text in tokens, the model's own limit; what is longer is cut off."""
 DIMENSIONS = 384

@@ -13,7 +13,12 @@ from parley.knowledge.semantic import Calibration
 
 NAME = "universal-sentence-encoder-multilingual-3"
 CALIBRATION = Calibration(
-    coverage_weight=0.05, min_evidence=0.184, min_small_talk=0.63, min_quoted=0.26, sure_quoted=0.42
+    coverage_weight=0.05,
+    min_evidence=0.184,
+    min_small_talk=0.63,
+    min_quoted=0.26,
+    sure_quoted=0.42,
+    min_evidence_by_language={"zh": 0.225, "ja": 0.225},
 )
 MAX_CHARACTERS = 2000
 """Longest text that is encoded, in characters; a passage of 150 words is shorter."""

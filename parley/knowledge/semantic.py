@@ -12,8 +12,8 @@ The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the enc
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
-from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
+from parley.knowledge.fusion import MEANING_SHARE, TRUSTED_COVERAGE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
 from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.languages import Language
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
 WINDOW_WORDS = 50
@@ -35,6 +36,9 @@ WINDOW_WORDS = 50
 
 CLUSTER = 16
 """Best passages whose scores are smoothed over their neighbours."""
+
+COVERED_WEIGHT = 0.4
+"""Least weight of the coverage in the evidence where a passage holds all words: then a low cosine tells nothing."""
 
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
@@ -63,9 +67,10 @@ class Calibration:
     """The figures of an encoder by which a search finds nothing (docs/retrieval.md).
 
     The evidence for an answer is the best passage's cosine plus `coverage_weight` times the coverage of the question;
-    below `min_evidence` there is none. From a cosine of `min_small_talk` to an example on, a turn is small talk unless
-    a passage is nearer; None if nobody has measured it. From a cosine of `min_quoted` to the question on a sentence may
-    be quoted, from `sure_quoted` on without a doubt.
+    below `min_evidence` there is none, or below the figure in `min_evidence_by_language`: texts in scripts without
+    spaces are nearer to each other, whatever they say. From a cosine of `min_small_talk` to an example on, a turn is
+    small talk unless a passage is nearer; None if nobody has measured it. From a cosine of `min_quoted` to the question
+    on a sentence may be quoted, from `sure_quoted` on without a doubt.
     """
 
     coverage_weight: float
@@ -73,6 +78,11 @@ class Calibration:
     min_small_talk: float | None = None
     min_quoted: float = MIN_COSINE
     sure_quoted: float = SURE_COSINE
+    min_evidence_by_language: Mapping[str, float] = field(default_factory=dict)
+
+    def min_evidence_for(self, language: Language) -> float:
+        """Return the evidence below which passages of this language hold no answer."""
+        return self.min_evidence_by_language.get(language.code, self.min_evidence)
 
 
 class Encoder(Protocol):
@@ -151,7 +161,9 @@ class SemanticIndex:
         self.language = lexical.language
         self.encoder = encoder
         self._cache = cache
-        self._min_evidence = encoder.calibration.min_evidence if min_evidence is None else min_evidence
+        self._min_evidence = (
+            encoder.calibration.min_evidence_for(lexical.language) if min_evidence is None else min_evidence
+        )
         # Without the gate, nothing is small talk.
         self._gated = gated
         self._on_failure = on_failure
@@ -250,7 +262,11 @@ class SemanticIndex:
         own = similar[:, positions]
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
-        evidence = float(cosines.max(initial=0)) + self.encoder.calibration.coverage_weight * words.coverage
+        decisive = cosines if words.own_coverage is None else cosines[:1]
+        weight = self.encoder.calibration.coverage_weight
+        if words.decisive_coverage >= TRUSTED_COVERAGE:
+            weight = max(weight, COVERED_WEIGHT)
+        evidence = float(decisive.max(initial=0)) + weight * words.decisive_coverage
         small_talk = None
         if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
             small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
@@ -269,7 +285,7 @@ class SemanticIndex:
                     "grams": float(words.grams[positions[at]]),
                     "meaning": float(meaning[at]),
                     "cosine": float(cosines[:, at].max()),
-                    "coverage": words.coverage,
+                    "coverage": words.decisive_coverage,
                     "evidence": evidence,
                 },
             )

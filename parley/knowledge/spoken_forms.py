@@ -27,6 +27,8 @@ MAX_PIECES = 16
 """Most letters and numbers in a row that are joined to one code."""
 MAX_READINGS = 64
 """Most readings of such a row."""
+MIN_TWO_WORDS = 4
+"""Fewest characters of a letter's name in two words."""
 MARKS = ".,!?;:"
 """Marks that stand before or behind a word that was heard."""
 MAX_NUMBER = 999
@@ -37,6 +39,8 @@ _CODE = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z./:-]{0,9}\d)[A-Za-z0-9]+(?:[-./:,'][A-Za-z0-9]+)*"
     r"(?: \d[\d-]*(?![A-Za-z]))*(?![A-Za-z0-9])"
 )
+_BLANK_CODE = re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,3} \d{1,6}(?![\w.:,-]*\d)(?!\w)")
+"""A code with a blank inside, as of a flight: "AN 412"."""
 _DIGIT = re.compile("[0-9]")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _ZEROS = re.compile(r"(?<=[a-z])0+(?=\d)")
@@ -57,6 +61,8 @@ def codes(text: str) -> Iterator[tuple[str, str]]:
         first, blank, _ = surface.partition(" ")
         if blank and any(letter.isalpha() for letter in first):
             yield _SEPARATORS.sub("", folded(first)), first
+    for found in _BLANK_CODE.finditer(text):
+        yield folded(found.group()).replace(" ", ""), found.group()
 
 
 def without_zeros(joined: str) -> str:
@@ -132,12 +138,14 @@ class SpokenForms:
         best = None
         for end, pieces in _runs(words, start, self.language):
             taken = end - start
-            if len(pieces) == 1:
+            if len(pieces) == 1 and not (taken == 1 and _DIGIT.search(words[start])):
                 # A number that stands alone is folded only if the base does not say it in these words.
                 stands_alone = end == len(words) or not _continues(words, end, self.language)
                 if not stands_alone or not self._unsaid(words[start:end]):
                     continue
             written = self._known("".join(pieces))
+            if taken == 1 and folded(written) in words[start]:
+                continue
             if written and (best is None or taken > best[0]):
                 best = (taken, written)
         return best
@@ -161,6 +169,8 @@ class SpokenForms:
         word = words[at]
         if not word or word in self.language.function_words:
             return None
+        if word not in self.words and (hyphened := self.codes.get(word)):
+            return 1, hyphened
         if at + 1 < len(words) and (following := words[at + 1]) not in self.language.function_words:
             both = word + following
             # "e sim" is one word in the base, and its first part is none.
@@ -208,13 +218,27 @@ def _pieces_at(words: Sequence[str], at: int, language: Language, is_first: bool
     word = words[at]
     for length, digits in _numbers_at(words, at, language):
         yield at + length, digits * times
-    # "x-ray"
-    if letter := language.letters.get(word.replace("-", "")):
-        yield at + 1, letter * times
-    elif _DIGIT.search(word):
+    yield from _letters_at(words, at, times, language)
+    if word.replace("-", "") in language.letters:
+        return
+    if _DIGIT.search(word):
         yield at + 1, _SEPARATORS.sub("", word) * times
     elif not is_first and word in language.joiners:
         yield at + 1, ""
+
+
+def _letters_at(words: Sequence[str], at: int, times: int, language: Language) -> Iterator[tuple[int, str]]:
+    """Yield the letters that a position may name, each with the position behind it; `times` is of a word before it.
+
+    "double u" is two letters or one, "x ray" and "x-ray" are one.
+    """
+    if letter := language.letters.get(words[at].replace("-", "")):
+        yield at + 1, letter * times
+    for start in (at - 1, at) if times > 1 else (at,):
+        name = "".join(words[start : start + 2])
+        # Shorter ones are two letters: "a r" is no "ar".
+        if len(name) >= MIN_TWO_WORDS and name != words[start] and (letter := language.letters.get(name)):
+            yield start + 2, letter
 
 
 def _continues(words: Sequence[str], at: int, language: Language) -> bool:

@@ -18,6 +18,7 @@ import Stemmer
 from numpy.typing import NDArray
 
 from parley.knowledge.chunking import CJK
+from parley.languages.english import ENGLISH
 from parley.languages.language import Language, folded
 
 GRAM = 4
@@ -29,6 +30,9 @@ HEAD = 4
 _PAIR_BITS = 18
 PAIRS = 1 << _PAIR_BITS
 """Upper bound of a pair's number, which is a hash: a vocabulary of pairs would be the largest part of an index."""
+
+OPENING = 3
+"""First words of a turn that may make it go on with the one before: "uh okay and on sundays"."""
 
 MAX_WORD = 64
 """Longest word, in letters; a longer run of letters is compared in pieces of this size."""
@@ -64,18 +68,38 @@ def words(text: str) -> list[str]:
     return found
 
 
+def units(text: str, language: Language) -> list[str]:
+    """Return the words of a text; in a script without spaces, where they are pairs, each with its two characters."""
+    found = words(text)
+    return found if language.stemmer or text.isascii() else [unit for word in found for unit in (word, *word)]
+
+
 class Analyzer:
     """Turns the words of a language into terms."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
         self._function_words = language.function_words
+        # Callers speak English to bases in other languages, too.
+        self._references = language.references | ENGLISH.references
+        self._continuations = language.continuations | ENGLISH.continuations
         # One stemmer serves all threads: a call never releases the interpreter's lock.
         self._stemmer = Stemmer.Stemmer(language.stemmer) if language.stemmer else None
 
     def content(self, words: list[str]) -> list[str]:
         """Return the content words: all but the function words."""
         return [word for word in words if word not in self._function_words]
+
+    def asks_by_itself(self, text: str) -> bool:
+        """Return True if a turn has a subject of its own, and neither goes on with the one before nor refers to it.
+
+        False for a language whose `references` are not known.
+        """
+        if not self.language.references or not self.content(words(text)):
+            return False
+        found = units(text, self.language)
+        opening = found[: OPENING if self.language.stemmer or text.isascii() else OPENING * 3]
+        return self._references.isdisjoint(found) and self._continuations.isdisjoint(opening)
 
     def stems(self, word: str) -> Sequence[str]:
         """Return the stem of a word as its only term, or no term for a function word."""

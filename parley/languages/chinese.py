@@ -13,6 +13,8 @@ CHINESE = Language(
         如果 因为 所以 但是 就是 是否 需要 想要 我想 我要 你好 您好 么办 怎办
         """
     ),
+    references=words("这 那 它 他 她 呢 其他 另"),
+    continuations=words("那 还 和 或"),
     small_talk=phrases(
         """
         你好, 您好, 喂, 嗨, 哈喽, 早上好, 早安, 早, 下午好, 晚上好, 晚安, 大家好, 你好吗, 您好吗,

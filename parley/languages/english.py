@@ -16,7 +16,7 @@ FUNCTION_WORDS = words(
     when where why how what which who whom whose all any both each few more most other some such no not only own
     same too very just also s t d ll m re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn shouldn
     couldn ain tell know want need like let get got please thank thanks hello hi hey okay ok um uh er oh yes yeah
-    well really actually maybe something anything someone anyone much many
+    well really actually maybe something anything someone anyone much many explain describe
     """
 )
 """Function words, and the words that callers put around a question: as stems they tell passages of one subject from
@@ -34,6 +34,8 @@ COMMON_WORDS = words(
     twice read ready write believe hold bring happen sit stand lose lost pay paid meet set learn change lead leave
     understand watch follow stop speak allow add spend walk win offer remember love buy wait send expect build stay
     fall cut reach call called calling help try tried trying talk turn feel felt hear heard quick quickly count border
+    sell sells selling sold rent rents rented order orders ordered repair repairs fix fixes carry carries car cars bus
+    train trains drive ride fly flight flights book books booked cost costs charge charges weather doctor ticket tickets
     save hide beyond behind data date notes note deal custom island manage since today tomorrow yesterday
     """
 )
@@ -47,7 +49,7 @@ LETTERS = {
         en=n enn=n oh=o pee=p pea=p queue=q cue=q ar=r are=r ess=s es=s tee=t tea=t you=u vee=v ex=x why=y zee=z zed=z
         alpha=a alfa=a bravo=b charlie=c delta=d echo=e foxtrot=f golf=g hotel=h india=i juliet=j juliett=j kilo=k
         lima=l mike=m november=n oscar=o papa=p quebec=q romeo=r sierra=s tango=t uniform=u victor=v whiskey=w xray=x
-        yankee=y zulu=z
+        yankee=y zulu=z doubleu=w doubleyou=w
         """
     ),
 }
@@ -202,6 +204,13 @@ ENGLISH = Language(
     letters=LETTERS,
     sound=sound,
     common_words=COMMON_WORDS,
+    references=words(
+        """
+        it its this that these those they them their theirs he him his she her hers one ones other others another
+        same else instead cheaper bigger smaller larger faster slower longer shorter both either
+        """
+    ),
+    continuations=words("and or but plus about"),
     small_talk=phrases(
         """
         [is there/would you like/do you need/can i help you with/] anything else [i can help you with/i can do for

@@ -76,7 +76,8 @@ FRENCH = Language(
         peut pouvez peuvent pouvoir pourrais pourriez pourrait veux veut voulez vouloir voudrais dois doit devez faut
         puis ce cet cette ces cela ça c ceci celui celle ceux ne n pas plus moins très aussi trop encore déjà ici là
         tout toute tous toutes rien quelque quelqu chose quelques chaque même autre autres bien oui non bonjour merci
-        svp s'il plaît plait alors euh besoin savoir dire dites aujourd hui maintenant
+        svp s'il plaît plait alors euh besoin savoir dire dites aujourd hui maintenant expliquer
+        décrire raconter indiquer montrer
         """
     ),
     spellings=spellings,
@@ -92,6 +93,8 @@ FRENCH = Language(
             """
         ),
     },
+    references=words("ça cela ceci celui celle ceux celles elle elles ils lui leur autre autres même mêmes"),
+    continuations=words("et mais puis sinon"),
     small_talk=phrases(
         """
         bonjour, bonsoir, salut, allô, coucou, bonne nuit, bonjour à tous, bonjour madame, bonjour monsieur, ça va,

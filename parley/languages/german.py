@@ -61,7 +61,8 @@ GERMAN = Language(
         über um unter von vom vor zu zum zur zwischen hier da dort wann wo warum wieso weshalb was wer wen wem welche
         welcher welches welchen wohin woher alle alles jede jeder jedes mehr sehr auch noch nur schon mal etwas jemand
         denn eigentlich vielleicht bitte danke hallo äh ähm halt eben gern gerne heute jetzt mir wissen sagen brauche
-        brauchen viel viele ihnen diese dieser dieses diesen wieder hätte hätten
+        brauchen viel viele ihnen diese dieser dieses diesen wieder hätte hätten erklären
+        beschreiben erzählen nennen zeigen erläutern
         """
     ),
     spellings=spellings,
@@ -80,6 +81,14 @@ GERMAN = Language(
             """
         ),
     },
+    references=words(
+        """
+        es das dies diese dieser dieses diesen diesem ihn ihm davon dafür damit dazu daran darauf darin dabei danach
+        dort welche welcher welches welchen deren dessen andere anderen anderer anderes gleiche gleichen selbe selben
+        größere kleinere günstigere billigere schnellere langsamere beide beides
+        """
+    ),
+    continuations=words("und oder aber sowie beziehungsweise"),
     small_talk=phrases(
         """
         [kann/darf] ich [sonst/ihnen/ihnen sonst/] [noch/] [etwas/bei etwas/mit etwas] [für sie

@@ -64,7 +64,7 @@ ITALIAN = Language(
         voglio vuole vorrei vogliamo devo deve devono vado va andare faccio fa fanno fare dà dare questo questa questi
         queste quello quella quelli quelle molto più meno anche già non sì no niente qualcosa qualcuno tutto tutta
         tutti tutte altro altra stesso così tanto ciao grazie favore allora bene bisogno sapere dire dica qui lì là
-        ora oggi c è cui ne
+        ora oggi c è cui ne spiegare descrivere raccontare indicare mostrare
         """
     ),
     spellings=spellings,
@@ -72,6 +72,13 @@ ITALIAN = Language(
     repeats={"doppio": 2, "doppia": 2},
     joiners=words("e virgola punto trattino barra euro centesimi"),
     letters={letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"},
+    references=words(
+        """
+        questo questa questi queste quello quella quelli quelle ciò lui lei loro ne altro altra altri altre stesso
+        stessa lì entrambi
+        """
+    ),
+    continuations=words("e ed o oppure ma"),
     small_talk=phrases(
         """
         ciao, salve, buongiorno, buon giorno, buonasera, buona sera, buonanotte, pronto, come va, come sta, come

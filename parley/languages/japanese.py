@@ -12,6 +12,8 @@ JAPANESE = Language(
     name="Japanese",
     stemmer="",
     function_words=FUNCTION_WORDS,
+    references=words("それ その そこ そち そっ これ この こち あれ あの ほか 他 同じ"),
+    continuations=words("では じゃ あと また 次"),
     small_talk=phrases(
         """
         こんにちは, こんばんは, おはよう, おはようございます, もしもし, どうも, はじめまして, よろしく,

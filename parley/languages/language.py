@@ -12,8 +12,10 @@ class Language:
     """Words and rules of one language. Words are in lower case and without accents, as `terms.words` gives them.
 
     `stemmer` is the name of a Snowball algorithm; empty where a script has no spaces. `function_words` tell nothing of
-    what a question is about. `spellings` gives all ways to say a whole number from 0 to 999, each with how it is
-    written, and `thousand` is the word behind such a number; `repeats` are words that repeat what follows (double: 2).
+    what a question is about. `references` stand for something said before ("it", "another"); one of `continuations`
+    among a turn's first words makes it go on with the turn before ("and on sundays"). `spellings` gives all ways to say
+    a whole number from 0 to 999, each with how it is written, and `thousand` is the word behind such a number;
+    `repeats` are words that repeat what follows (double: 2).
     `joiners` may stand inside a number or a code ("and", "point", "slash"). `letters` are the names of letters as a
     recogniser writes them. `small_talk`, `assents` and `refusals` are phrases that a turn may consist of; `picks` are
     words that choose one of several offers, by its index, -1 for the last. `sound` returns how a word sounds, for words
@@ -37,6 +39,8 @@ class Language:
     at_your_service: str = ""
     refers_back: frozenset[str] = frozenset()
     asks_figure: tuple[str, ...] = ()
+    references: frozenset[str] = frozenset()
+    continuations: frozenset[str] = frozenset()
     picks: Mapping[str, int] = field(default_factory=dict)
     spellings: Callable[[int], Iterable[tuple[str, str]]] | None = None
     thousand: str = ""

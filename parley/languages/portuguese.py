@@ -66,7 +66,7 @@ PORTUGUESE = Language(
         gostaria vou vai vamos vão ir faço faz fazem fazer dá dar preciso precisa este esta isto estes estas esse essa
         isso esses essas aquele aquela aquilo muito mais menos também já não sim nada algo alguém todo toda todos
         todas tudo outro outra mesmo tão tanto oi olá obrigado obrigada favor então bom boa saber dizer diga aqui aí
-        lá agora hoje
+        lá agora hoje explicar descrever contar indicar mostrar
         """
     ),
     spellings=lambda number: ((cardinal(number), str(number)),),
@@ -74,6 +74,13 @@ PORTUGUESE = Language(
     repeats={"duplo": 2},
     joiners=words("e vírgula ponto traço barra reais real euro euros centavos cêntimos"),
     letters={letter: letter for letter in "abcdefghijklmnopqrstuvwxyz"},
+    references=words(
+        """
+        isso isto aquilo esse essa esses essas ele ela eles elas outro outra outros outras mesmo
+        mesma lá ambos ambas
+        """
+    ),
+    continuations=words("e ou mas então"),
     small_talk=phrases(
         """
         olá, oi, alô, bom dia, boa tarde, boa noite, tudo bem, tudo bom, como vai, como está, como você está, como

@@ -78,7 +78,7 @@ SPANISH = Language(
         quieren voy vas va vamos van ir hago haces hace hacen hacer da dan dar este esta esto estos estas ese esa eso
         esos esas aquel aquella muy más menos también tampoco ya no sí ni nada algo alguien todo toda todos todas otro
         otra mismo tan tanto hola gracias favor por favor bueno pues necesito necesita saber decir dígame dime ahí
-        aquí allí ahora hoy
+        aquí allí ahora hoy explicar explique describir contar indicar mostrar
         """
     ),
     spellings=lambda number: ((cardinal(number), str(number)),),
@@ -90,10 +90,17 @@ SPANISH = Language(
         **pairs(
             """
             be=b ce=c de=d efe=f ge=g hache=h jota=j ka=k ele=l eme=m ene=n pe=p cu=q erre=r ere=r ese=s te=t uve=v ve=v
-            equis=x ye=y zeta=z ceta=z
+            uvedoble=w dobleuve=w dobleve=w vedoble=w igriega=y equis=x ye=y zeta=z ceta=z
             """
         ),
     },
+    references=words(
+        """
+        eso esto ese esa esos esas aquel aquella ello ella ellos ellas otro otra otros otras
+        mismo misma ahí allí ambos ambas
+        """
+    ),
+    continuations=words("y e o u pero"),
     small_talk=phrases(
         """
         hola, hola buenas, buenas, buenos días, buen día, buenas tardes, buenas noches, qué tal, cómo está, cómo

@@ -133,6 +133,21 @@ def test_any_script_is_found(text: str, query: str) -> None:
     assert found(index("Parking is free.", text, "Öffnungszeiten"), query, limit=1) == ["1"]
 
 
+def test_earlier_turns_are_no_evidence_for_another_subject() -> None:
+    searched = index("The shop is open from nine to six.", "A chain costs 35 dollars.")
+
+    assert searched.search(Query("do you have a helicopter", "when is the shop open"), 5) == []
+    assert searched.search(Query("and on sundays", "when is the shop open"), 5)[0].passage.id == "0"
+    assert searched.search(Query("what does a chain cost", "when is the shop open"), 5) != []
+
+
+def test_the_words_of_an_offer_tell_nothing() -> None:
+    searched = index("Die Praxis liegt am Lindenplatz.", "Ein Attest kostet 12 Euro.", titles=("Anfahrt", "Atteste"))
+
+    assert found(searched, "Soll ich Ihnen die Anfahrt beschreiben?") == ["0"]
+    assert found(index("A deposit of 50 dollars."), "Shall I explain the deposit?") == ["0"]
+
+
 def test_a_follow_up_of_stop_words_repeats_the_question_before() -> None:
     searched = index("A tune-up costs 65 dollars.", "Parking is free.")
 

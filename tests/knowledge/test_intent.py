@@ -108,7 +108,12 @@ def test_further_phrases_extend_the_gate() -> None:
 @pytest.mark.parametrize(
     ("said", "answer", "offer"),
     [
-        ("We have a sauna. Shall I tell you its opening hours?", "yes", "Shall I tell you its opening hours?"),
+        ("We have a sauna. Shall I tell you the menu?", "yes", "Shall I tell you the menu?"),
+        ("We have a sauna. Shall I explain it?", "yes tell me", "We have a sauna. Shall I explain it?"),
+        ("Es gibt eine Sauna. Soll ich davon erzählen?", "ja", "Es gibt eine Sauna. Soll ich davon erzählen?"),
+        ("我们有桑拿。要我介绍它吗？", "好的", "我们有桑拿。 要我介绍它吗？"),
+        ("We have Classic and Flex. Which one?", "the second one", "Flex."),
+        ("Use the pool or book a massage. Which do you want?", "the first", "Use the pool"),
         ("The blue one or the red one?", "the second", "the red one?"),
         ("The blue one or the red one?", "the last one", "the red one?"),
         ("Rot, oder lieber Blau?", "das erste", "Rot"),

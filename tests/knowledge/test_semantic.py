@@ -94,6 +94,15 @@ def test_a_question_far_from_all_passages_finds_nothing() -> None:
     assert ids(index, "who won the world cup") == []
 
 
+def test_a_language_may_have_a_threshold_of_its_own() -> None:
+    encoder = FewWords()
+    encoder.calibration = Calibration(coverage_weight=0.0, min_evidence=2.0, min_evidence_by_language={"zh": 0.1})
+    chinese = [Passage("hours", "", "门诊时间是星期一至星期五上午8点到12点。", "a.json", {})]
+
+    assert ids(filled(encoder), "have you got a pet") == []
+    assert ids(filled(encoder, chinese), "门诊时间") == ["hours"]
+
+
 @pytest.mark.parametrize(
     ("text", "is_small_talk"), [("so it is", True), ("tomorrow then", False), ("a dog it is", False)]
 )
@@ -109,6 +118,23 @@ def test_the_encoder_tells_small_talk_of_some_words(text: str, is_small_talk: bo
 @pytest.mark.parametrize("text", ["", " ", "?!", "\U0001f914", "\ud800"])
 def test_without_a_word_nothing_is_found(text: str) -> None:
     assert ids(filled(FewWords()), text) == []
+
+
+def test_a_passage_that_holds_all_words_is_evidence_enough() -> None:
+    encoder = FewWords()
+    encoder.calibration = Calibration(coverage_weight=0.05, min_evidence=0.3)
+    index = filled(encoder)
+
+    assert ids(index, "bones") == ["dog"]
+    assert ids(index, "bones and the world cup of football") == []
+
+
+def test_earlier_turns_are_no_evidence_for_another_subject() -> None:
+    index = filled(FewWords())
+
+    assert ids(index, "who won the world cup", "what does parking cost") == []
+    assert ids(index, "and who won it", "what does parking cost") != []
+    assert ids(index, "have you got a pet", "what does parking cost") == ["dog"]
 
 
 def test_the_turn_before_counts() -> None:

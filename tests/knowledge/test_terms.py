@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parley.knowledge import terms
-from parley.languages import ENGLISH
+from parley.languages import ENGLISH, LANGUAGES, OTHER
 
 ANALYZER = terms.Analyzer(ENGLISH)
 
@@ -30,6 +30,56 @@ def test_words_are_found_without_their_differences(text: str, words: list[str]) 
 
 def test_content_words_are_those_that_are_no_stop_words() -> None:
     assert ANALYZER.content(["what", "does", "a", "chain", "cost"]) == ["chain", "cost"]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "do you sell washing machines"),
+        ("en", "uh can you tell me the football results"),
+        ("de", "verkaufen sie auch fahrräder"),
+        ("de", "do you sell bicycles"),
+        ("es", "arreglan bicicletas"),
+        ("es", "dónde está el museo"),
+        ("fr", "vendez-vous des vélos"),
+        ("fr", "où est la gare"),
+        ("zh", "你们修自行车吗"),
+        ("ja", "自転車の修理はできますか"),
+    ],
+)
+def test_a_turn_with_a_subject_of_its_own_asks_by_itself(code: str, text: str) -> None:
+    assert terms.Analyzer(LANGUAGES[code]).asks_by_itself(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "and on sundays"),
+        ("en", "uh okay and for four people"),
+        ("en", "what about cats"),
+        ("en", "is it free"),
+        ("en", "how much is the next bigger one"),
+        ("en", "until when"),
+        ("de", "und donnerstags"),
+        ("de", "wie lange dauert das"),
+        ("de", "and on thursday"),
+        ("es", "y los sábados"),
+        ("es", "cuánto cuesta eso"),
+        ("fr", "et le dimanche"),
+        ("pt", "quanto custa isso"),
+        ("it", "quanto costa quello"),
+        ("zh", "那下午呢"),
+        ("zh", "六十岁以上呢"),
+        ("ja", "それはいくらですか"),
+        ("ja", "では木曜日は何時からですか"),
+    ],
+)
+def test_a_turn_that_goes_on_or_refers_does_not_ask_by_itself(code: str, text: str) -> None:
+    assert not terms.Analyzer(LANGUAGES[code]).asks_by_itself(text)
+
+
+def test_of_a_language_without_references_no_turn_asks_by_itself() -> None:
+    assert not terms.Analyzer(OTHER).asks_by_itself("магазин открыт в воскресенье")
 
 
 def test_a_stem_is_the_word_without_its_ending() -> None:

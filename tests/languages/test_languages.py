@@ -15,7 +15,8 @@ def test_a_language_is_complete(language: Language) -> None:
     assert language.stemmer in ("", *Stemmer.algorithms())
     assert all(language.waiting_messages) and language.not_found
     assert min(len(language.small_talk), len(language.assents), len(language.refusals)) > 5
-    assert all(word == folded(word) for word in language.function_words)
+    assert min(len(language.references), len(language.continuations)) > 2
+    assert all(word == folded(word) for word in language.function_words | language.references | language.continuations)
 
 
 @ALL

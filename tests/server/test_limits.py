@@ -184,10 +184,10 @@ import gevent.monkey
 from blueprints import web
 from parley.concurrency import LARGE_BYTES
 sleep, usual = gevent.monkey.get_original("time", "sleep"), web.parse
-def slowly(raw, *rest):
+def slowly(raw, *rest, **named):
     if len(raw) >= LARGE_BYTES:
         sleep(1)  # of the thread in which it is
-    return usual(raw, *rest)
+    return usual(raw, *rest, **named)
 web.parse = slowly
 """
 
@@ -365,7 +365,9 @@ def check_all_answer(server: RunningServer, upstream: FakeUpstream) -> None:
     for path in (CHAT, RAG):
         assert DONE_EVENT in requests.post(server.url + path, json=HELLO, timeout=20).content
     assert requests.post(server.url + AUDIO, json={**HELLO, "stream": False}, timeout=20).status_code == 200
-    assert metric(server, "parley_requests_total") >= 1 and "Traceback" not in server.output()
+    # Without a file to share, each worker tells its own: sooner or later one that has answered is asked.
+    assert any(metric(server, "parley_requests_total") >= 1 for _ in range(100))
+    assert "Traceback" not in server.output()
 
 
 @pytest.mark.row("LM-09")
