@@ -57,20 +57,20 @@ class WholePasses(ToolTurn):
             body = chunks.with_field(body, "usage", usage)
         if not said and not calls.kept:
             return body
-        completion = upstream_json.fields(body)
-        choices = msgspec.json.decode(completion["choices"], type=list[dict[str, msgspec.Raw]])
-        message = msgspec.json.decode(choices[0]["message"], type=dict[str, msgspec.Raw])
-        if calls.kept and calls.others:
-            message["tool_calls"] = msgspec.Raw(upstream_json.encode(calls.others))
-        elif calls.kept:
-            message.pop("tool_calls", None)
-        # Parts are left to those who wrote them.
-        content = upstream_json.decode(bytes(message.get("content", b"null")))
-        if said and (content is None or isinstance(content, str)):
-            message["content"] = msgspec.Raw(upstream_json.encode(joined([*said, content or ""])))
-        choices[0]["message"] = msgspec.Raw(upstream_json.encode(message))
-        completion["choices"] = msgspec.Raw(msgspec.json.encode(choices))
-        return upstream_json.encode(completion)
+
+        def join(choices: list[dict[str, msgspec.Raw]]) -> None:
+            message = msgspec.json.decode(choices[0]["message"], type=dict[str, msgspec.Raw])
+            if calls.kept and calls.others:
+                message["tool_calls"] = upstream_json.raw(calls.others)
+            elif calls.kept:
+                message.pop("tool_calls", None)
+            # Parts are left to those who wrote them.
+            content = upstream_json.decode(bytes(message.get("content", b"null")))
+            if said and (content is None or isinstance(content, str)):
+                message["content"] = upstream_json.raw(joined([*said, content or ""]))
+            choices[0]["message"] = upstream_json.raw(message)
+
+        return upstream_json.with_choices(body, join)
 
 
 def first_choice(completion: Any) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from parley.wire.content import is_thought, without_halves, words_in
 from parley.wire.endings import is_withheld
 from parley.wire.heard import HeardDetector
 from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field
-from parley.wire.upstream_json import encode
 from parley.wire.usage import usage_of
 
 MAX_CALLS = 128
@@ -255,11 +254,8 @@ def entries(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def with_choice(payload: bytes, fields: Mapping[str, Any]) -> bytes:
     """Return a chunk whose first choice has these fields in place of its own; all else stays byte for byte."""
-    chunk = upstream_json.fields(payload)
-    choices = msgspec.json.decode(chunk["choices"], type=list[dict[str, msgspec.Raw]])
-    choices[0].update({name: msgspec.Raw(encode(value)) for name, value in fields.items()})
-    chunk["choices"] = msgspec.Raw(msgspec.json.encode(choices))
-    return encode(chunk)
+    values = {name: upstream_json.raw(value) for name, value in fields.items()}
+    return upstream_json.with_choices(payload, lambda choices: choices[0].update(values))
 
 
 def with_calls(payload: bytes, kept: list[tuple[int, int | None]], *, alone: bool = False) -> bytes:
@@ -267,16 +263,20 @@ def with_calls(payload: bytes, kept: list[tuple[int, int | None]], *, alone: boo
 
     `alone` leaves out everything else that the first choice says, and its end.
     """
-    choice = msgspec.json.decode(upstream_json.fields(payload)["choices"], type=list[dict[str, msgspec.Raw]])[0]
-    delta = msgspec.json.decode(choice["delta"], type=dict[str, msgspec.Raw])
-    raw = delta.pop("tool_calls")
-    pieces = msgspec.json.decode(raw, type=list[msgspec.Raw]) if bytes(raw).lstrip().startswith(b"[") else [raw]
-    if alone:
-        delta = {}
-    if kept:
-        delta["tool_calls"] = msgspec.Raw(msgspec.json.encode([renumbered(pieces[at], number) for at, number in kept]))
-    fields: dict[str, Any] = {"delta": delta}
-    return with_choice(payload, {**fields, "finish_reason": None} if alone else fields)
+
+    def keep(choices: list[dict[str, msgspec.Raw]]) -> None:
+        choice = choices[0]
+        delta = msgspec.json.decode(choice["delta"], type=dict[str, msgspec.Raw])
+        came = delta.pop("tool_calls")
+        pieces = msgspec.json.decode(came, type=list[msgspec.Raw]) if bytes(came).lstrip().startswith(b"[") else [came]
+        if alone:
+            delta, choice["finish_reason"] = {}, msgspec.Raw(b"null")
+        if kept:
+            left = [renumbered(pieces[at], number) for at, number in kept]
+            delta["tool_calls"] = msgspec.Raw(msgspec.json.encode(left))
+        choice["delta"] = msgspec.Raw(msgspec.json.encode(delta))
+
+    return upstream_json.with_choices(payload, keep)
 
 
 def renumbered(piece: msgspec.Raw, number: int | None) -> Any:

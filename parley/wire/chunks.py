@@ -278,17 +278,17 @@ def with_content(payload: bytes, texts: Mapping[int, Mapping[str, Any]], *, part
     `texts` holds these fields by the position of the choice, whose `logprobs` no longer fit and become null. Everything
     else stays as it came, byte for byte.
     """
-    fields = upstream_json.fields(payload)
-    choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
-    for position, values in texts.items():
-        choice = choices[position]
-        inner = msgspec.json.decode(choice[part], type=dict[str, msgspec.Raw])
-        inner.update({name: msgspec.Raw(encode(value)) for name, value in values.items()})
-        choice[part] = msgspec.Raw(msgspec.json.encode(inner))
-        if "logprobs" in choice:
-            choice["logprobs"] = msgspec.Raw(b"null")
-    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
-    return encode(fields)
+
+    def put(choices: list[dict[str, msgspec.Raw]]) -> None:
+        for position, values in texts.items():
+            choice = choices[position]
+            inner = msgspec.json.decode(choice[part], type=dict[str, msgspec.Raw])
+            inner.update({name: upstream_json.raw(value) for name, value in values.items()})
+            choice[part] = msgspec.Raw(msgspec.json.encode(inner))
+            if "logprobs" in choice:
+                choice["logprobs"] = msgspec.Raw(b"null")
+
+    return upstream_json.with_choices(payload, put)
 
 
 def with_field_at_the_end(payload: bytes, name: str, value: Any) -> bytes:

@@ -44,15 +44,16 @@ class Repairs:
         added = [self._missing(choice, position) for position, choice in enumerate(view.choices or ())]
         if not any(added):
             return payload
-        chunk = upstream_json.fields(payload)
-        choices = msgspec.json.decode(chunk["choices"], type=list[dict[str, msgspec.Raw]])
-        for choice, missing in zip(choices, added, strict=True):
-            numbers = missing.pop("tool_calls", None)
-            choice.update({name: msgspec.Raw(encode(value)) for name, value in missing.items()})
-            if numbers:
-                choice["delta"] = with_call_numbers(choice["delta"], numbers)
-        chunk["choices"] = msgspec.Raw(msgspec.json.encode(choices))
-        return encode(chunk)
+
+        def add(choices: list[dict[str, msgspec.Raw]]) -> None:
+            for choice, missing in zip(choices, added, strict=True):
+                # Not a field to add: the calls are there, and lack their numbers only.
+                numbers = missing.pop("tool_calls", None)
+                choice.update({name: upstream_json.raw(value) for name, value in missing.items()})
+                if numbers:
+                    choice["delta"] = with_call_numbers(choice["delta"], numbers)
+
+        return upstream_json.with_choices(payload, add)
 
     def _missing(self, choice: Choice, position: int) -> dict[str, Any]:
         """Return the fields to add to a choice; `tool_calls` stands for the numbers of its calls."""
@@ -93,14 +94,13 @@ def with_tool_finish(completion: bytes) -> bytes:
     ]
     if not any(calling):
         return completion
-    # As raw values: all else stays as it came.
-    fields = upstream_json.fields(completion)
-    choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
-    for choice, calls in zip(choices, calling, strict=True):
-        if calls:
-            choice["finish_reason"] = msgspec.Raw(b'"tool_calls"')
-    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
-    return encode(fields)
+
+    def end(choices: list[dict[str, msgspec.Raw]]) -> None:
+        for choice, calls in zip(choices, calling, strict=True):
+            if calls:
+                choice["finish_reason"] = msgspec.Raw(b'"tool_calls"')
+
+    return upstream_json.with_choices(completion, end)
 
 
 def calls_tools(message: Any) -> bool:

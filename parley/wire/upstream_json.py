@@ -8,6 +8,7 @@ same escape.
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
@@ -42,6 +43,23 @@ def fields(payload: bytes) -> dict[str, msgspec.Raw]:
             raise
         masked = _HALF.sub(lambda found: _MASK + found[1] + _MASK if found[1] else found[0], payload)
         return msgspec.json.decode(masked, type=dict[str, msgspec.Raw])
+
+
+def with_choices(payload: bytes, edit: Callable[[list[dict[str, msgspec.Raw]]], object]) -> bytes:
+    """Return a chunk or completion whose choices `edit` has changed in place; all else stays as it came, byte for byte.
+
+    A value that `edit` puts in is made by `raw`.
+    """
+    value = fields(payload)
+    choices = msgspec.json.decode(value["choices"], type=list[dict[str, msgspec.Raw]])
+    edit(choices)
+    value["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    return encode(value)
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """Return a value as the bytes that `encode` writes for it."""
+    return msgspec.Raw(encode(value))
 
 
 def encode(value: Any) -> bytes:

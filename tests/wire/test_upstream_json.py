@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.wire.upstream_json import decode, encode, fields, holds_half_pair, mended
+from parley.wire.upstream_json import decode, encode, fields, holds_half_pair, mended, raw, with_choices
 
 CAME = rb'{"a":"\ud83d","b":"\\ud83d","c":"\ud83d\ude00","d":"\ude00x\uD83Dq","n":1e2,"x":[ 1.0 ],"\uDC00":0}'
 
@@ -75,3 +75,9 @@ def test_what_lenient_decoders_read_is_written_anew(lenient: bytes, strict: dict
 @pytest.mark.parametrize("bad", [b'{"a":1,}', b'{"a"', b"[NaN]", b"x", b"", b'{"a":' * 100_000])
 def test_what_nobody_reads_is_not_mended(bad: bytes) -> None:
     assert mended(bad) is None
+
+
+def test_choices_are_edited_and_all_else_stays() -> None:
+    came = rb'{"id":"\ud83d","n":1e2,"choices":[{"x":[ 1.0 ],"delta":{"content":"\ude00"}},{"y":1E5}]}'
+    edited = with_choices(came, lambda choices: choices[1].update(y=raw("\ud83d")))
+    assert edited == came.replace(b"1E5", rb'"\ud83d"')
