@@ -225,7 +225,7 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     if client:
         turn.watch(client)
     with turn.interruptible():
-        return turn.context(run_for_size(len(raw), parse, raw, origin), within.default_model)
+        return turn.context(run_for_size(len(raw), parse, raw, origin, request.headers), within.default_model)
 
 
 def install(app: Flask) -> None:

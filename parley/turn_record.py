@@ -19,13 +19,15 @@ class TurnRecord:
     upstream's first content that is heard, not thought. `reason` is what an upstream said of its last failure, or what
     its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
     the model, found in `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as
-    pictures.
+    pictures. `session` and `platform` are the platform's names of the call and of itself; of a phone number two digits.
     """
 
     endpoint: str
     id: str
     model: str | None = None
     turn_id: int | None = None
+    session: str | None = None
+    platform: str | None = None
     client: str | None = None
     client_by: str = "peer"
     outcome: str | None = None

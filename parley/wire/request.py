@@ -8,10 +8,12 @@ the operator wants it to.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
+from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
 
 OPENAI_FIELDS = frozenset(
     """
@@ -39,9 +41,7 @@ EXTENSION_FIELDS = frozenset(
 )
 """Common extensions of OpenAI-compatible servers."""
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
-PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
-"""Agora's own top-level fields: no upstream knows them, and strict ones answer 400."""
-OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "waiting"})
+OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "session_id", "waiting"})
 """Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
@@ -58,6 +58,7 @@ NEEDED_FIELDS: Mapping[str, str] = {
     "modalities": "modalities",
 }
 """Fields that upstreams refuse where the field behind them is missing or empty."""
+NO_HEADERS: Headers = MappingProxyType({})
 EMPTY_MESSAGE_FIELDS = frozenset({"tool_calls", "function_call"})
 """Fields of a message that upstreams refuse if they are empty."""
 
@@ -87,6 +88,7 @@ class ChatRequest:
     stream: bool
     origin: Origin
     size: int = 0
+    caller: Caller = NOBODY
 
     @property
     def model(self) -> str | None:
@@ -220,8 +222,8 @@ class ChatRequest:
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin) -> ChatRequest:
-    """Return the checked request. Raises InvalidRequest whose `param` names the field."""
+def parse(raw: bytes, origin: Origin, headers: Headers = NO_HEADERS) -> ChatRequest:
+    """Return the checked request; its headers tell who calls. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_value")
@@ -230,7 +232,7 @@ def parse(raw: bytes, origin: Origin) -> ChatRequest:
     if stream is None:
         # Agora's default on the bare paths, OpenAI's under /v1.
         stream = not origin.v1
-    return ChatRequest(body, stream, origin, len(raw))
+    return ChatRequest(body, stream, origin, len(raw), caller_of(body, origin.query, headers))
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
