@@ -25,7 +25,8 @@ _DIGITS = re.compile(r"(?<![\w-])\+?\(?\d[\d ().-]{4,}\d(?![\w-])")
 class Caller:
     """The names of a request's session, user and platform, each empty where it has none.
 
-    `turn` names the turn where the platform does: a request that repeats one bears the same name.
+    `turn` names the turn where the platform does, behind the name of the field: a request that repeats a turn bears the
+    same one.
     """
 
     session: str = field(default="", repr=False)
@@ -206,8 +207,8 @@ class _Values:
         return {*self._body, *self._query, *self._headers}
 
     def first(self, sources: Iterable[Source]) -> tuple[str, str]:
-        """Return the first of these names that there is, behind its place; two empty texts if there is none."""
-        return next(((source.place, name) for source in sources if (name := clean(self._at(source)))), ("", ""))
+        """Return the first of these names that there is, behind that of its field; two empty texts if there is none."""
+        return next(((source.path[-1], name) for source in sources if (name := clean(self._at(source)))), ("", ""))
 
     def joined(self, sources: Iterable[Source]) -> str:
         """Return the names at these sources as one; empty if one is missing, or if they are too long together."""

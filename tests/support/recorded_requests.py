@@ -63,7 +63,7 @@ REQUESTS = (
             "template_variables": {"name": "PRIVATE"},
         },
         user="1002",
-        turn="body 3",
+        turn="turn_id 3",
         messages=json.loads(REQUEST)["messages"],
     ),
     Recorded(
@@ -72,7 +72,7 @@ REQUESTS = (
         "",
         {**AGORA, "timestamp": PRIVATE_NUMBER},
         user="1002",
-        turn="body 3",
+        turn="turn_id 3",
         messages=json.loads(REQUEST)["messages"],
     ),
     Recorded(
@@ -81,14 +81,14 @@ REQUESTS = (
         "PRIVATE-1",
         {**AGORA, "timestamp": PRIVATE_NUMBER},
         {"session_id": "PRIVATE-1"},
-        turn="body 3",
+        turn="turn_id 3",
     ),
     Recorded(
         "agora context",
         "agora",
         "PRIVATE-app/7",
         {**AGORA, "timestamp": PRIVATE_NUMBER, "context": {"appId": "PRIVATE-app", "channel": 7}},
-        turn="body 3",
+        turn="turn_id 3",
     ),
     Recorded(
         "vapi",
@@ -139,7 +139,7 @@ REQUESTS = (
             "X-Room-Id-Type": "1",
         },
         user="PRIVATE-user",
-        turn="header request-7",
+        turn="x-request-id request-7",
     ),
     Recorded(
         "alibaba",
@@ -195,7 +195,7 @@ REQUESTS = (
         {"tools": [function("end_call"), function("transfer_call", "target_phone_number")]},
         {"session_id": "PRIVATE-call"},
         {"Idempotency-Key": "f00d"},
-        turn="header f00d",
+        turn="idempotency-key f00d",
     ),
 )
 """Platforms without marks of their own (Deepgram, LiveKit, Pipecat, Cartesia) name a session where operators set it."""
