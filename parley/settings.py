@@ -113,6 +113,9 @@ class Settings:
         "2",
         "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
+    tools_dir: Path = row(
+        types.FOLDER, "tools", "Folder of the tools that the model may call: `*.json` and `*.py`. Without it: none."
+    )
     audio_dir: Path = row(
         types.FOLDER,
         "audio_assets",
@@ -130,6 +133,16 @@ class Settings:
         "Waiting messages separated by `|`. No message is spoken twice in a row. A base's own (`base.json`) win.",
         shown="those of the knowledge base's language",
     )
+    tool_waiting: int | None = row(
+        types.WAITING,
+        "700",
+        "When a phrase is spoken while a tool runs: `always`, `off`, or after so many milliseconds.",
+    )
+    tool_passes: int = row(
+        types.integer(1, 10), "4", "Maximum number of the upstream's answers in a turn; the last one may call no tool."
+    )
+    tool_timeout: float = row(types.seconds(100), "10", "Maximum seconds of a tool's call, unless the tool names them.")
+    tool_budget: float = row(types.seconds(300), "25", "Maximum seconds of all calls of tools in a turn together.")
     rag_top_k: int = row(
         types.integer(1, 20), "4", "Maximum number of passages sent to the model, of at most 1200 characters each."
     )
@@ -339,19 +352,6 @@ def given(field: "dataclasses.Field[Any]", environ: Mapping[str, str]) -> tuple[
     return next((pair for pair in values if pair[1]), (names[0], ""))
 
 
-def cut_routes(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
-    """Return each variable with a base URL whose route was cut off, and that route. To be called with good settings."""
-    found = []
-    for field in dataclasses.fields(Settings):
-        name, value = given(field, environ)
-        kind = field.metadata["kind"]
-        urls = [value] if kind in (types.URL, types.MODEL_URL) else []
-        if kind is types.UPSTREAMS and value:
-            urls = [types.unquoted(entry["base_url"]) for entry in types.parse_json(value)]
-        found += [(name, route) for url in urls if (route := types.split_route(url)[1])]
-    return found
-
-
 def names() -> list[str]:
     """Return the variables of all settings, other names of theirs included."""
     return [name for field in dataclasses.fields(Settings) for name in (field.name.upper(), *field.metadata["aliases"])]
@@ -379,6 +379,11 @@ def ignored() -> list[str]:
         return misspelled.ignored(os.environ, file, names())
     except (env_file.EnvFileError, misspelled.OpenByMistake) as fault:
         raise SettingsError(str(fault)) from None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment, with what `.env` adds to it: the operator's tools name variables of it."""
+    return dict(os.environ)
 
 
 def named_proxies() -> dict[str, str]:

@@ -252,7 +252,9 @@ class Turn:
             return self._spoken(error.error)
         begun = self.record.first_ms is not None
         if self._fallback_text and error.speakable and envelope.takes_text and not envelope.calls_tool:
-            text = envelope.text((" " if begun else "") + self._fallback_text, first=not begun)
+            # A comment alone may have begun the response.
+            says = self.record.chunks > 0
+            text = envelope.text((" " if says else "") + self._fallback_text, first=not says)
             return sse.frames([text, envelope.finish("stop")]) + self._spoken(error)
         if not begun:
             try:

@@ -18,8 +18,10 @@ class TurnRecord:
     ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
     upstream's first content that is heard, not thought. `reason` is what an upstream said of its last failure, or what
     its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
-    the model, found in `lookup_ms`. `unsaid` names what a spoken answer held beside words that can be said, such as
-    pictures. `session` and `platform` are the platform's names of the call and of itself; of a phone number two digits.
+    the model, found in `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools`
+    the names of those that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said
+    meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `session` and
+    `platform` are the platform's names of the call and of itself; of a phone number two digits are left.
     """
 
     endpoint: str
@@ -40,6 +42,10 @@ class TurnRecord:
     lookup_ms: float | None = None
     first_ms: float | None = None
     ttft_ms: float | None = None
+    passes: int | None = None
+    tools: str | None = None
+    tool_ms: float | None = None
+    fillers: int | None = None
     unsaid: str | None = None
     chunks: int = 0
     ms: float = 0.0

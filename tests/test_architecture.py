@@ -28,7 +28,7 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.environment", "parley.errors", "parley.languages", "parley.tcp", "parley.turn_record"},
+    {"parley.environment", "parley.errors", "parley.files", "parley.languages", "parley.tcp", "parley.turn_record"},
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.server"}
@@ -61,12 +61,19 @@ GEVENT = {
     "parley/knowledge/vector_cache.py",
     "parley/memory/stores.py",
     "parley/server/connections.py",
+    "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/speech_stream.py",
     "parley/telemetry/log_output.py",
+    "parley/tools/http_tool.py",
+    "parley/tools/mcp_client.py",
+    "parley/tools/mcp_connection.py",
+    "parley/tools/python_tools.py",
+    "parley/tools/toolbox.py",
+    "parley/tools/running.py",
     "parley/turn.py",
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",

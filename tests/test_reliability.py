@@ -32,7 +32,9 @@ OWNED = {
     *(f"RC-{number:02}" for number in range(1, 7)),
     *(f"RD-{number:02}" for number in range(1, 6)),
     *(f"RE-{number:02}" for number in range(1, 12)),
+    *(f"TL-{number:02}" for number in range(1, 26)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
+    *(f"MC-{number:02}" for number in range(1, 5)),
 }
 
 

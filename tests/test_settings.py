@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import text
 
+from parley.server.base_urls import cut_routes
 from parley.setting_types import BadCharacter, UpstreamSetting, parse_spoken
-from parley.settings import Settings, SettingsError, cut_routes
+from parley.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2"
@@ -137,6 +138,10 @@ BAD = [
     ("API_KEYS", KEYS_FORM, [",", " , ,", "a b", "good,b\nad", "good,é"]),
     ("WAITING_MESSAGES", "phrases separated by |, without control characters", ["|", " | ", "\u3000|\u00a0"]),
     ("WAITING", WAITING_FORM, ["never", "-1", "60001", "1.5", "1e3", "٣", "100ms"]),
+    ("TOOL_WAITING", WAITING_FORM, ["never", "-1", "60001"]),
+    ("TOOL_PASSES", "a whole number from 1 to 10", ["0", "11", "2.0"]),
+    ("TOOL_TIMEOUT", "seconds above 0, at most 100", ["0", "101", "-1"]),
+    ("TOOL_BUDGET", "seconds above 0, at most 300", ["0", "301", "1m"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
     ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
@@ -336,7 +341,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "tools_dir", "llm_forward_fields"}
 
     told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
     assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}

@@ -1,14 +1,9 @@
-"""The page docs/settings.md: what each setting does and when to change it, by group; `flask settings --page` prints it.
+"""The texts of docs/settings.md: what each setting does and when to change it, by group.
 
-Names, aliases, defaults and accepted forms come from the settings table (`parley/settings.py`). Only the sentences for
-an operator are written here; a setting without them fails in tests/blueprints/cli/test_settings_page.py.
+Only these sentences are written here; all else comes from the settings table (`parley/settings.py`).
 """
 
-import dataclasses
-import textwrap
 from typing import NamedTuple
-
-from parley.settings import Settings
 
 
 class Advice(NamedTuple):
@@ -25,30 +20,6 @@ class Group(NamedTuple):
     about: str
     settings: dict[str, Advice]
 
-
-HEADER = """\
-# Settings
-
-<!-- Made by `make settings` from parley/settings.py and blueprints/cli/settings_page.py. -->
-
-Parley reads each setting from the environment, and from the file `.env` in the working folder where the environment
-does not set it. An empty value counts as unset. A bad value stops the start with one line that names the variable and
-the form that it accepts. [.env.example](../.env.example) lists all variables, commented out.
-
-Settings are read once, in gunicorn's master: restart the server after a change. A reload (SIGHUP) keeps the old values.
-A first deployment needs `LLM_API_KEY` and `API_KEYS`; every other default works."""
-
-FOOTER = """\
-## Variables that are not Parley's
-
-| variable | read by | effect |
-|---|---|---|
-| `PORT` | gunicorn | Listen on all addresses at this port. Without it gunicorn listens on 127.0.0.1:8000. |
-| `WEB_CONCURRENCY` | gunicorn | Number of workers, 1 by default: [deploying.md](deploying.md#several-workers). |
-| `GUNICORN_CMD_ARGS` | gunicorn | Further options, such as `--bind`. |
-| `FORWARDED_ALLOW_IPS` | gunicorn | Proxies that may say that the caller used HTTPS. |
-| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | Parley's HTTP client | Proxy for connections to upstreams. |
-| `SSL_CERT_FILE` | OpenSSL | Certificate authorities that are trusted for upstreams. |"""
 
 GROUPS = (
     Group(
@@ -138,6 +109,37 @@ GROUPS = (
             "TRUSTED_PROXIES": Advice(
                 "Number of proxies in front of Parley whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
                 "Set it to the number of proxies that you operate, in order to see callers' addresses in the log.",
+            ),
+        },
+    ),
+    Group(
+        "Tools",
+        "What the model may call while it answers: [tools.md](tools.md).",
+        {
+            "TOOLS_DIR": Advice(
+                "Folder of the tools: `*.json` (HTTP requests, MCP servers), `*.py` (functions). None there: no tools.",
+                "Set it if your tools lie outside the repository, or to `samples/tools` to try the samples.",
+            ),
+            "TOOL_WAITING": Advice(
+                "When a phrase is spoken while a tool runs: `always` (at once), `off`, or only after this many "
+                "milliseconds. Never within 4 seconds of other words, 8 seconds after another phrase at the earliest, "
+                "and twice in a turn at most.",
+                "Set it to `off` if your platform speaks filler words of its own: two at once are one too many.",
+            ),
+            "TOOL_PASSES": Advice(
+                "Maximum number of the upstream's answers in a turn: each but the last may call tools. 1 turns the "
+                "tools off.",
+                "Set it higher if one question needs tools that depend on one another; each pass takes the model's "
+                "time.",
+            ),
+            "TOOL_TIMEOUT": Advice(
+                "Maximum seconds of a call, unless its tool names its own time. The model is told that no answer came.",
+                "Set it lower if your callers hang up before; platforms give up an answer after 3 to 20 seconds of "
+                "silence.",
+            ),
+            "TOOL_BUDGET": Advice(
+                "Maximum seconds of all calls of a turn together. Behind them the model is asked for its last answer.",
+                "Set it to the longest time that a caller of yours may have to wait.",
             ),
         },
     ),
@@ -368,24 +370,3 @@ README_SETTINGS = (
     "FALLBACK_TEXT",
 )
 """The settings that a first deployment may want to set, in the order of the table in README.md."""
-
-
-def page() -> str:
-    """Return docs/settings.md."""
-    rows = {field.name.upper(): field for field in dataclasses.fields(Settings)}
-    parts = [HEADER]
-    for group in GROUPS:
-        parts += [f"## {group.title}", group.about]
-        for name, advice in group.settings.items():
-            row = rows[name].metadata
-            aliases = ", ".join(f"`{alias}`" for alias in row["aliases"])
-            default = row["shown"] or (f"`{row['default']}`" if row["default"] else "unset")
-            facts = [
-                f"- Default: {default}.",
-                f"- Accepts {row['kind'].accepted}.",
-                *([f"- Also read from {aliases}."] if aliases else []),
-            ]
-            # A line break inside a link, a URL or a hyphenated name would change what the page shows.
-            text = textwrap.fill(f"{advice.effect} {advice.when}", 120, break_long_words=False, break_on_hyphens=False)
-            parts += [f"### `{name}`", text, "\n".join(facts)]
-    return "\n\n".join([*parts, FOOTER])

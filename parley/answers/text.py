@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
+from parley.answers import passes
 from parley.answers.lookup import lookup_of
 from parley.answers.query_rewriting import rewrite_query
 from parley.concurrency import SILENCE
@@ -23,7 +24,6 @@ from parley.knowledge.retriever import Grounding
 from parley.services import Services, ended
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
-from parley.wire.chunks import Envelope
 from parley.wire.heard import HeardDetector
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
@@ -33,7 +33,7 @@ Value = TypeVar("Value")
 
 def chat(context: TurnContext, services: Services) -> Batches:
     """Yield the upstream's answer as it comes."""
-    return services.upstream.stream(context.take_chat(), context.envelope, context.record)
+    return passes.stream(context.take_chat(), context.envelope, context.record, services)
 
 
 def chat_json(context: TurnContext, services: Services) -> bytes:
@@ -44,7 +44,7 @@ def chat_json(context: TurnContext, services: Services) -> bytes:
 def complete(chat: ChatRequest, context: TurnContext, services: Services) -> bytes:
     """Return the upstream's whole answer to `chat`, byte for byte; FALLBACK_TEXT in place of one without a word."""
     try:
-        return services.upstream.complete(chat, context.record)
+        return passes.complete(chat, context.record, services)
     except UpstreamWordless as error:
         record = context.record
         record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
@@ -63,8 +63,8 @@ def rag(context: TurnContext, services: Services) -> Batches:
     if query is None:
         # No waiting message either: nobody waits for a lookup.
         include_citations = context.chat.include_citations
-        answer = services.upstream.stream(_unphrased(context, services), context.envelope, context.record)
-        yield from _annotate(answer, context.envelope, NOTHING, include_citations) if include_citations else answer
+        answer = passes.stream(_unphrased(context, services), context.envelope, context.record, services)
+        yield from _annotate(answer, NOTHING, include_citations) if include_citations else answer
         return
     waiting = WaitingMessage(context, services)
     # With `waiting` 0 the caller hears the message before the search begins.
@@ -74,10 +74,10 @@ def rag(context: TurnContext, services: Services) -> Batches:
     )
     found = yield from waiting.during(looking)
     include_citations = context.chat.include_citations
-    answer = services.upstream.stream(
-        _grounded_question(context, found, services), context.envelope, context.record, waiting.seconds_left
+    answer = passes.stream(
+        _grounded_question(context, found, services), context.envelope, context.record, services, waiting.seconds_left
     )
-    yield from waiting.during(_annotate(answer, context.envelope, found, include_citations))
+    yield from waiting.during(_annotate(answer, found, include_citations))
 
 
 def rag_json(context: TurnContext, services: Services) -> bytes:
@@ -167,8 +167,8 @@ class WaitingMessage:
                 is_due = time.monotonic() >= self._due
                 if batch is not SILENCE or not is_due:
                     yield batch
-                # Thoughts have given the role.
-                self._is_first = self._is_first and batch is SILENCE
+                # Thoughts have given the role; a comment alone has not.
+                self._is_first = self._is_first and (batch is SILENCE or all(map(sse.is_comment, batch)))
                 yield from self.if_due()
             return (yield from batches)
 
@@ -178,8 +178,8 @@ class WaitingMessage:
         return any([self._heard.feed(view) or view.finishes for view in views])
 
 
-def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_citations: bool) -> Batches:
-    """Yield the upstream's batches under this answer's envelope, with a comment on what was found before the first.
+def _annotate(answer: Batches, found: Grounding, include_citations: bool) -> Batches:
+    """Yield the answer's batches, with a comment on what was found before the first.
 
     With `include_citations` the chunk that ends the answer names the passages, too.
     """
@@ -191,12 +191,12 @@ def _annotate(answer: Batches, envelope: Envelope, found: Grounding, include_cit
     with contextlib.closing(answer):
         for batch in answer:
             if batch is not SILENCE:
-                # In place, because the last batch of an answer is marked by its type.
-                if envelope.used:
-                    batch[:] = map(envelope.restamp, batch)
                 if include_citations:
+                    # In place, because the last batch of an answer is marked by its type.
                     batch[:] = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in batch]
                 if comment:
                     batch.insert(0, comment)
                     comment = None
             yield batch
+            if comment is None and not include_citations:
+                yield from answer

@@ -16,7 +16,8 @@ fresh connection beside it; the answer that comes first is used. It is suspected
 
 A request may be repeated as long as no byte of its answer has come: a chat completion, an embedding and a list of
 models change nothing at the upstream, and a second one costs tokens at most. So silence alone needs leave
-(`may_repeat`); for a request that has not been acknowledged none is needed.
+(`may_repeat`); for a request that has not been acknowledged none is needed. A request that may have an effect (`again`
+is False) is never repeated, whatever became of it.
 
 A plain `http://` upstream may be a small server whose few threads each serve one connection from its accept to its
 close. An idle connection to it holds a thread and saves less than a millisecond, so it is closed after a second, and at
@@ -45,6 +46,9 @@ PLAIN_IDLE_SECONDS = 1.0
 """Seconds after which an idle connection without TLS is closed."""
 PLAIN_LATE_SECONDS = 0.5
 """Seconds without an answer on a fresh connection without TLS after which idle ones are closed in its favour."""
+SURE_IDLE_SECONDS = 30.0
+"""Seconds of idleness up to which a kept connection serves a request that can't be repeated: the older it is, the more
+likely an upstream closes it just now, or a firewall has forgotten it."""
 LOOK_SECONDS = 0.2
 """Seconds between two looks at a request that has no answer yet."""
 STEP_SECONDS = 0.01
@@ -102,12 +106,14 @@ class ConnectionPool:
         body: bytes = b"",
         timeout: float,
         suspect_after: float = math.inf,
+        again: bool = True,
     ) -> HttpResponse:
         """Send a request; return the response when its head has arrived, after at most `timeout` seconds of silence.
 
         Header values must hold no line breaks. A connection that closes without a byte is replaced by a fresh one,
-        once; a kept connection is suspected after `suspect_after` seconds of silence, or later. Redirects are not
-        followed. Raises UpstreamError.
+        once; a kept connection is suspected after `suspect_after` seconds of silence, or later. With `again` False the
+        request is sent once: it may have an effect, and a second one would double it. Redirects are not followed.
+        Raises UpstreamError.
         """
         length = {"content-length": str(len(body))} if body or method == "POST" else {}
         fields = {**self._common_headers, **headers, **length}
@@ -116,14 +122,17 @@ class ConnectionPool:
         request = f"{method} {self._route.target(path)} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
         del body  # part of the request now, and perhaps large
         kind = headers.get("accept", "")
-        kept = self.take_idle()
+        kept = self.take_idle(math.inf if again else SURE_IDLE_SECONDS)
         try:
-            if kept:
+            if kept and again:
                 due = max(suspect_after, 2 * self._slowest.get(kind, 0.0))
                 response = self._exchange(kept, request, timeout, due)
             else:
-                response = self._exchange(self._connect(), request, timeout)
+                # As on a fresh connection where nothing may be repeated: its silence is waited for.
+                response = self._exchange(kept or self._connect(), request, timeout)
         except NoResponse as error:
+            if not again:
+                raise
             # The upstream may have closed the connection just when the request left (RFC 9112, section 9.3.1).
             if isinstance(error.__cause__, TimeoutError):
                 # Not closed: half a request was not read, or the system has given up sending it.
@@ -158,9 +167,9 @@ class ConnectionPool:
         self._max_idle = 0
         self.close_idle()
 
-    def take_idle(self) -> socket.socket | None:
-        """Return the idle connection that was used last and is still open, or None."""
-        while self._idle:
+    def take_idle(self, most_seconds: float = math.inf) -> socket.socket | None:
+        """Return the idle connection that was used last and is still open, or None if that is older."""
+        while self._idle and time.monotonic() - self._idle[-1][1] < most_seconds:
             connection, _ = self._idle.pop()
             if _is_open(connection):
                 return connection

@@ -1,7 +1,7 @@
 """The knowledge that answers are grounded in: JSON files, read into passages; indexes; the prompt made of a search.
 
     folder_scan                                 which bases and files there are, and whether they have changed
-    documents, json_file, chunking, cleaning    a folder's files, read into passages
+    documents, chunking, cleaning               a folder's files, read into passages
     shapes, entries, field_names, markup        the forms of other tools: where entries are, what their fields are
     red_flags                                   hints at keys and prompt injection in a passage
     index, lexical, index_builder, postings     the lexical tier: queries, hits, BM25 scores

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from parley.errors import NotFound
+from parley.files.folder import Fingerprint
 from parley.knowledge import documents, index
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage, Problem
-from parley.knowledge.folder_scan import Fingerprint, FolderScan, scan_folder, scan_home
+from parley.knowledge.folder_scan import FolderScan, scan_folder, scan_home
 from parley.knowledge.index import Index
 from parley.knowledge.red_flags import red_flags
 from parley.telemetry import metrics

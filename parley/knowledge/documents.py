@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from parley.files.json_file import InvalidFile, parse, parse_lines, read_text
 from parley.knowledge import base_settings
 from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.chunking import blocks, split_passages
 from parley.knowledge.cleaning import clean
 from parley.knowledge.entries import Document, Draft, document_of
 from parley.knowledge.folder_scan import FolderScan, scan_folder
-from parley.knowledge.json_file import InvalidKnowledge, parse, parse_lines, read_text
 from parley.knowledge.markup import plain
 from parley.knowledge.shapes import Finder
 
@@ -134,7 +134,7 @@ class _Loader:
         """Read the base's own settings; return False if the file holds knowledge after all, or can't be read."""
         try:
             value, repeated = parse(read_text(path, self._home, self._breathe), self._breathe)
-        except InvalidKnowledge:
+        except InvalidFile:
             return False
         if not base_settings.are_settings(value):
             return False
@@ -159,17 +159,17 @@ class _Loader:
             entries = finder.entries(value)
             # The first step tells whether the file is of another tool and holds no knowledge.
             first = next(entries, None)
-        except InvalidKnowledge as exc:
+        except InvalidFile as exc:
             self.report(path, exc.where, str(exc), "file")
             return
         if first:
             self._add_entries(path, itertools.chain([first], entries), lines)
 
     def _parsed(self, path: Path, text: str) -> tuple[Any, list[int]]:
-        """Return the value of a JSON file, or the values of its lines with their numbers. Raises InvalidKnowledge."""
+        """Return the value of a JSON file, or the values of its lines with their numbers. Raises InvalidFile."""
         try:
             value, repeated = parse(text, self._breathe)
-        except InvalidKnowledge as exc:
+        except InvalidFile as exc:
             # Lines of JSON often bear the name of a JSON file.
             if not exc.where.endswith(":1") or not str(exc).startswith("extra data"):
                 raise
@@ -178,7 +178,7 @@ class _Loader:
                 raise
             return [value for _, value in values], [number for number, _ in values]
         if not isinstance(value, list | dict):
-            raise InvalidKnowledge("must hold a list or an object")
+            raise InvalidFile("must hold a list or an object")
         for key in repeated[:MAX_PROBLEMS_A_FILE]:
             self.report(path, "", f'the key "{key}" is given twice in one object; the last one counts')
         return value, []
@@ -187,7 +187,7 @@ class _Loader:
         """Return the values of a file of lines, with their numbers, and report the faulty lines."""
         values, faults = parse_lines(text, self._breathe)
         if not values:
-            raise faults[0] if faults else InvalidKnowledge("is empty")
+            raise faults[0] if faults else InvalidFile("is empty")
         for fault in faults[:MAX_PROBLEMS_A_FILE]:
             self.report(path, fault.where, str(fault), "entry")
         return [value for _, value in values], [number for number, _ in values]
@@ -206,7 +206,7 @@ class _Loader:
                 notes = self._add(document_of(entry, default_id, self._breathe), path, where)
             except Draft as exc:
                 notes = (str(exc),)
-            except InvalidKnowledge as exc:
+            except InvalidFile as exc:
                 faulty += 1
                 if faulty <= MAX_PROBLEMS_A_FILE:
                     self.report(path, where, str(exc), "entry")
@@ -219,7 +219,7 @@ class _Loader:
     def _add(self, document: Document, path: Path, where: str) -> tuple[str, ...]:
         """Add a document as one passage, or as several with the ids `id#1`, `id#2` ...; return its notes.
 
-        Raises InvalidKnowledge.
+        Raises InvalidFile.
         """
         title, has_markup = plain(document.title, self._breathe)
         text, text_has_markup = plain(document.text, self._breathe)
@@ -227,7 +227,7 @@ class _Loader:
         title, text = self._cleaned(title), self._cleaned(text)
         # Only now: a text may consist of invisible characters.
         if not text:
-            raise InvalidKnowledge("the text is empty")
+            raise InvalidFile("the text is empty")
         texts = tuple(split_passages(text, self._breathe))
         name = document.id
         while True:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from parley.files.json_file import InvalidFile
 from parley.knowledge.field_names import fold
-from parley.knowledge.json_file import InvalidKnowledge
 from parley.knowledge.shapes import fields_with_content
 
 MAX_NESTED_TEXT = 8
@@ -43,15 +43,15 @@ class Draft(Exception):
 
 
 def document_of(entry: Any, default_id: str, breathe: Callable[[], None]) -> Document:
-    """Return an entry as a document. Raises InvalidKnowledge if it has no text, and Draft if it is unpublished."""
+    """Return an entry as a document. Raises InvalidFile if it has no text, and Draft if it is unpublished."""
     if not isinstance(entry, dict):
-        raise InvalidKnowledge('the entry is not an object; write {"text": "..."}')
+        raise InvalidFile('the entry is not an object; write {"text": "..."}')
     # First: a draft may have no text yet.
     refuse_drafts(entry)
     keys, fields = fields_with_content(entry)
     text = joined((entry[keys[at]] for at in fields.texts), "\n")
     if not text:
-        raise InvalidKnowledge(why_no_text(entry, keys, [keys[at] for at in fields.texts]))
+        raise InvalidFile(why_no_text(entry, keys, [keys[at] for at in fields.texts]))
     # Of several questions each is in the title, so none of them is metadata as well.
     used = {keys[at] for at in (*fields.titles, *fields.texts)}
     notes: list[str] = []

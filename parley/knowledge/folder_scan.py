@@ -9,14 +9,13 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parley.files.folder import Fingerprint, fingerprint_of, shown_names
+
 READ = (".json", ".jsonl", ".ndjson")
 """Suffixes of knowledge files."""
 NOT_READ = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods", ".yaml", ".yml", ".xml", ".html", ".htm", ".pdf", ".docx")
 """Suffixes of files that may hold knowledge and can only be imported. Markdown is left out: it is often a README."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-Fingerprint = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, size and time of change of each file: differs wherever the contents may differ."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +51,12 @@ def scan_home(home: Path) -> dict[str, FolderScan]:
 def scan_folder(folder: Path) -> FolderScan:
     """Return the scan of one folder; one that can't be read says why."""
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
+        shown = shown_names(folder)
     except OSError as exc:
         return FolderScan(folder, fingerprint=(("", 0, 0, 0),), fault=exc.strerror or str(exc))
-    # macOS leaves binary `._NAME.json` beside files that it copies, Office `~$NAME.json`, and Emacs a lock
-    # `.#NAME.json`, which is a link to nothing.
-    shown = [name for name in names if not name.startswith((".", "~", "#"))]
     files = tuple(name for name in shown if name.lower().endswith(READ))
     not_read = tuple(name for name in shown if name.lower().endswith(NOT_READ))
-    return FolderScan(folder, files, not_read, tuple(status_of(folder, name) for name in files))
-
-
-def status_of(folder: Path, name: str) -> tuple[str, int, int, int]:
-    """Return the status of a file for a fingerprint; a file that can't be looked at has one, too."""
-    try:
-        status = os.stat(f"{folder}/{name}")
-    except OSError:
-        return (name, 0, 0, 0)
-    # Either time may stay behind: writing can restore the one, renaming changes only the other.
-    return (name, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns))
+    return FolderScan(folder, files, not_read, fingerprint_of(folder, files))
 
 
 def is_base_name(name: str) -> bool:

@@ -38,6 +38,9 @@ CLUSTER = 16
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
 
+SMALL_TALK_WORDS = 3
+"""Fewest words of a turn that its meaning may make small talk: "morgen" is as near to a greeting as to tomorrow."""
+
 REFILL_SECONDS = 30.0
 """Shortest time in seconds between two times that all vectors are made anew."""
 
@@ -240,7 +243,9 @@ class SemanticIndex:
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
         evidence = float(cosines.max(initial=0)) + self.encoder.calibration.coverage_weight * words.coverage
-        small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
+        small_talk = None
+        if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
+            small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
         if evidence < self._min_evidence or small_talk is not None:
             return Ranking([], query, "evidence", evidence, self._min_evidence, small_talk)
         meaning = mix_turns(cosines)

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from parley.files.json_file import InvalidFile
 from parley.knowledge.field_names import Fields, fields_of, fold
-from parley.knowledge.json_file import InvalidKnowledge
 
 MAX_DEPTH = 12
 """Levels of lists and objects below which no entries are looked for."""
@@ -68,7 +68,7 @@ class Finder:
         self._breathe = breathe
 
     def entries(self, value: list[Any] | dict[str, Any]) -> Entries:
-        """Yield each entry of a file's value with its location and its default id. Raises InvalidKnowledge."""
+        """Yield each entry of a file's value with its location and its default id. Raises InvalidFile."""
         refuse_other_files(value)
         if isinstance(value, list):
             yield from self._of_list(value, "", self._stem, 0)
@@ -341,17 +341,17 @@ def rasa_responses(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def refuse_other_files(value: list[Any] | dict[str, Any]) -> None:
-    """Raise InvalidKnowledge for a file that belongs to another tool and holds no answers."""
+    """Raise InvalidFile for a file that belongs to another tool and holds no answers."""
     if isinstance(value, list):
         if value and isinstance(value[0], dict) and {"data", "isTemplate"} <= value[0].keys():
-            raise InvalidKnowledge(
+            raise InvalidFile(
                 "holds the training phrases of a Dialogflow intent and no answers; take the file of the intent itself"
             )
         return
     if "rasa_nlu_data" in value:
-        raise InvalidKnowledge("holds questions to train with and no answers; import the bot's responses (domain.yml)")
+        raise InvalidFile("holds questions to train with and no answers; import the bot's responses (domain.yml)")
     if "$schema" in value and {"definitions", "$defs", "properties", "items"} & value.keys():
-        raise InvalidKnowledge("is a JSON schema, the description of a file, and holds no texts; take the file itself")
+        raise InvalidFile("is a JSON schema, the description of a file, and holds no texts; take the file itself")
 
 
 def is_prose(value: Any) -> bool:

@@ -108,7 +108,7 @@ FRENCH = Language(
         très bon, d'accord, ok, okay, entendu, ça marche, ça me va, impeccable, chouette, c'est bien, c'est super,
         c'est parfait, oui, oui oui, ouais, exact, exactement, tout à fait, c'est ça, voilà, bien sûr, évidemment,
         certainement, je vois, ah bon, ah, oh, euh, ben, bah, hein, hum, mh, mmm, eh bien, alors, donc, compris,
-        j'ai compris, je comprends, vraiment, c'est vrai, intéressant, maintenant, s'il vous plaît, s'il te plaît,
+        j'ai compris, je comprends, vraiment, c'est vrai, intéressant, s'il vous plaît, s'il te plaît,
         un instant, un moment, une seconde, une minute, un instant s'il vous plaît, attendez, attends, attendez un
         instant, attendez une seconde, ne quittez pas, patientez, laissez-moi réfléchir, je réfléchis, je vais
         réfléchir, voyons, voyons voir, j'arrive, vous m'entendez, tu m'entends, est-ce que vous m'entendez,

@@ -84,7 +84,7 @@ ITALIAN = Language(
         fa niente, lasci stare, lascia stare, non si preoccupi, nessun problema, non serve, non c'è bisogno, ottimo,
         perfetto, eccellente, fantastico, meraviglioso, bene, molto bene, bello, va bene, d'accordo, ok, okay,
         certo, certamente, esatto, giusto, sì, sì sì, già, capito, ho capito, capisco, davvero, interessante, ah,
-        oh, eh, ehm, beh, mah, allora, dunque, ecco, ora, adesso, per favore, per piacere, un attimo, un momento, un
+        oh, eh, ehm, beh, mah, allora, dunque, ecco, per favore, per piacere, un attimo, un momento, un
         secondo, un minuto, un attimo per favore, un momento per favore, aspetti, aspetta, attenda, mi faccia
         pensare, fammi pensare, vediamo, non riagganci, mi sente, mi senti, riesce a sentirmi, c'è qualcuno, è
         ancora lì, è lì, ci sei, non la sento, non sento, prova, può ripetere, può ripetere per favore, puoi

@@ -86,7 +86,7 @@ PORTUGUESE = Language(
         problema, sem problemas, não se preocupe, não precisa, ótimo, perfeito, excelente, maravilhoso, legal, que
         bom, muito bom, beleza, certo, está bem, tá bom, tá, ok, okay, claro, claro que sim, com certeza, exato,
         isso, isso mesmo, sim, sim sim, entendi, entendo, compreendo, sei, já sei, é verdade, sério, interessante,
-        ah, oh, eh, hum, então, bem, bom, pois, pois é, agora, por favor, um momento, um momento por favor, um
+        ah, oh, eh, hum, então, bem, bom, pois, pois é, por favor, um momento, um momento por favor, um
         minuto, um segundo, um instante, só um momento, só um minuto, espere, espera, aguarde, deixa eu pensar,
         deixe-me pensar, deixa eu ver, não desligue, você me ouve, você está me ouvindo, está me ouvindo, consegue
         me ouvir, está aí, você está aí, ainda está aí, tem alguém aí, não estou ouvindo, não ouço, teste, pode

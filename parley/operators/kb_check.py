@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
+from parley.files.json_file import InvalidFile, read_text
 from parley.knowledge import documents, terms
 from parley.knowledge.documents import Passage, Problem
 from parley.knowledge.folder_scan import is_base_name, scan_folder, scan_home
 from parley.knowledge.index import language_of
-from parley.knowledge.json_file import InvalidKnowledge, read_text
 from parley.knowledge.prompt import are_near_duplicates
 from parley.knowledge.red_flags import KEY, red_flags
 from parley.knowledge.spoken_forms import codes, without_zeros
@@ -227,7 +227,7 @@ class LineFinder:
         if str(file) not in self._texts:
             try:
                 self._texts[str(file)] = read_text(file, self._home)
-            except InvalidKnowledge:
+            except InvalidFile:
                 # The fault itself is one of the loader's problems; no line can be found.
                 self._texts[str(file)] = ""
         return self._texts[str(file)]

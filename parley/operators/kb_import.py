@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parley.files.json_file import MAX_FILE_BYTES, InvalidFile, parse, parse_lines
 from parley.knowledge.entries import Draft, document_of
-from parley.knowledge.json_file import MAX_FILE_BYTES, InvalidKnowledge, parse, parse_lines
 from parley.knowledge.markup import plain
 from parley.knowledge.shapes import Finder
 from parley.operators import atomic_file, kb_workbook
@@ -59,7 +59,7 @@ def read_document(file: Path, options: Options = Options()) -> Entries:
         raise ImportFailed(f"has an unknown suffix; the known ones are {', '.join(KNOWN)}")
     try:
         found = entries_of(file, suffix, options)
-    except (BadTable, Undecodable, InvalidKnowledge) as exc:
+    except (BadTable, Undecodable, InvalidFile) as exc:
         where = re.sub(r":(\d+):(\d+)", r"line \1, column \2: ", getattr(exc, "where", ""))
         raise ImportFailed(f"{where}{exc}") from exc
     except OSError as exc:
@@ -76,7 +76,7 @@ def read_document(file: Path, options: Options = Options()) -> Entries:
 
 
 def entries_of(file: Path, suffix: str, options: Options) -> Entries:
-    """Return the entries of a document of a known suffix. Raises BadTable, Undecodable, InvalidKnowledge, OSError."""
+    """Return the entries of a document of a known suffix. Raises BadTable, Undecodable, InvalidFile, OSError."""
     if suffix in CONVERTED:
         return Entries(list(markdown_entries(_convert(file), title_of(file))))
     raw = file.read_bytes()
@@ -128,7 +128,7 @@ def workbook_entries(raw: bytes, file: Path, columns: Columns) -> Entries:
 
 
 def data_entries(text: str, suffix: str, stem: str) -> Entries:
-    """Return the entries of a file of JSON, of lines of JSON, or of YAML. Raises InvalidKnowledge and ImportFailed."""
+    """Return the entries of a file of JSON, of lines of JSON, or of YAML. Raises InvalidFile and ImportFailed."""
     found = Entries()
     if suffix in (".yaml", ".yml"):
         value = yaml_value(text)
@@ -140,13 +140,13 @@ def data_entries(text: str, suffix: str, stem: str) -> Entries:
         value = [line for _, line in lines]
         found.left_out += [f"line {fault.where.strip(':').replace(':', ', column ')}: {fault}" for fault in faults]
     if not isinstance(value, list | dict):
-        raise InvalidKnowledge("must hold a list or an object")
+        raise InvalidFile("must hold a list or an object")
     for where, id_, entry in Finder(stem, found.notes.append).entries(value):
         try:
             document = document_of(entry, id_, lambda: None)
         except Draft as exc:
             found.notes.append(f"{where}: {exc}")
-        except InvalidKnowledge as exc:
+        except InvalidFile as exc:
             found.left_out.append(f"{where}: {exc}")
         else:
             found.notes += [f"{where}: {note}" for note in document.notes]
@@ -160,12 +160,12 @@ def is_lines_of_json(text: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()][:2]
     try:
         return len(lines) == 2 and all(isinstance(parse(line, lambda: None)[0], dict) for line in lines)
-    except InvalidKnowledge:
+    except InvalidFile:
         return False
 
 
 def yaml_value(text: str) -> Any:
-    """Return the value of a YAML text. Raises InvalidKnowledge and ImportFailed."""
+    """Return the value of a YAML text. Raises InvalidFile and ImportFailed."""
     try:
         import yaml
     except ImportError as exc:
@@ -176,7 +176,7 @@ def yaml_value(text: str) -> Any:
     except (yaml.YAMLError, TypeError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise InvalidKnowledge(f"is no YAML: {getattr(exc, 'problem', None) or exc}", where) from exc
+        raise InvalidFile(f"is no YAML: {getattr(exc, 'problem', None) or exc}", where) from exc
 
 
 def write(entries: list[dict[str, Any]], target: Path) -> None:

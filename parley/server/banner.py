@@ -5,7 +5,7 @@ import shlex
 from urllib.parse import urlsplit
 
 from parley.server import base_urls
-from parley.settings import Settings, cut_routes
+from parley.settings import Settings
 from parley.speech import voice_package as embedded_speech
 from parley.telemetry import logs
 from parley.telemetry.logs import log
@@ -38,7 +38,7 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         logs.announce(BANNER.format(**facts))
     else:
         log.info("listening", **facts)
-    for name, route in cut_routes():
+    for name, route in base_urls.cut_routes():
         log.warning("base_url_cut", setting=name, fault=f"{route} was cut off its end: Parley appends the route itself")
     for name, url in settings.named_base_urls:
         if hint := base_urls.advice(url):

@@ -3,8 +3,13 @@
 No upstream is asked, because it may not run yet: the log tells what looks wrong, and what to write instead.
 """
 
+import dataclasses
 import re
+from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
+
+from parley import setting_types as types
+from parley.settings import Settings, environment, given
 
 API_PATHS = {
     "ai-gateway.vercel.sh": "/v1",
@@ -100,3 +105,17 @@ def _azure_advice(parts: SplitResult) -> str | None:
 def _at(parts: SplitResult, path: str) -> str:
     """Return the address of a path on the same server, without its query, which may hold a key."""
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def cut_routes(environ: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Return each variable with a base URL whose route was cut off, and that route. To be called with good settings."""
+    environ = environment() if environ is None else environ
+    found = []
+    for field in dataclasses.fields(Settings):
+        name, value = given(field, environ)
+        kind = field.metadata["kind"]
+        urls = [value] if kind in (types.URL, types.MODEL_URL) else []
+        if kind is types.UPSTREAMS and value:
+            urls = [types.unquoted(entry["base_url"]) for entry in types.parse_json(value)]
+        found += [(name, route) for url in urls if (route := types.split_route(url)[1])]
+    return found

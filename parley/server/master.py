@@ -6,6 +6,7 @@ is in `worker.py`.
 """
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from parley import tcp
 from parley.server import metric_files, open_files
 from parley.server.once import OncePerServer
-from parley.settings import Settings, SettingsError, ignored, load, named_proxies, share_metrics
+from parley.settings import Settings, SettingsError, environment, ignored, load, named_proxies, share_metrics
 from parley.upstream.embedded import model_process
 
 MAX_PORT = 65_535
@@ -46,6 +47,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     """
     if fault := config_fault(server.cfg) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
+    check_tools(settings)
     if fault := class_fault(server.cfg.worker_class_str):
         server.log.warning("%s", fault)
     for fault in ignored():
@@ -110,6 +112,17 @@ def proxy_fault(settings: Settings) -> str | None:
     except proxies.BadProxy as fault:
         return str(fault)
     return None
+
+
+def check_tools(settings: Settings) -> None:
+    """Exit if a file of TOOLS_DIR has a fault; all of them are printed. An agent without its tool would lie."""
+    if not settings.tools_dir.is_dir():
+        return
+    # In a process of its own: Python files run what they like, and the master must stay small and unpatched.
+    root = str(Path(__file__).parents[2])
+    environ = {**environment(), "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    if subprocess.run([sys.executable, "-m", "parley.server.tools_check"], env=environ).returncode:
+        sys.exit(1)
 
 
 def share_metrics_folder(server: Any) -> None:

@@ -43,6 +43,16 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
     """gunicorn's gevent worker with a table of its connections."""
 
     connections: ConnectionTable
+    services: Services
+    last_call = 0.0
+    """Time until which the stop waits for turns; by `time.monotonic`."""
+
+    def run(self) -> None:
+        """Serve until the stop; then let the calls of tools end for which no turn waits any more."""
+        super().run()
+        self.services.tool_runner.finish(self.last_call - time.monotonic())
+        if self.services.toolbox:
+            self.services.toolbox.close()
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""
@@ -84,6 +94,8 @@ def prepare(worker: Any, streams: int) -> None:
         services.warm()
         if master.model_load:
             gevent.spawn(load_model, master.model_load, services)
+    else:
+        services.warm_tools()
     # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
     # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()
@@ -96,6 +108,7 @@ def take_over(worker: Any, services: Services) -> None:
     # `gunicorn -k gevent` names gunicorn's own class on the command line, so the class changes afterwards.
     worker.__class__ = ParleyWorker
     worker.connections = ConnectionTable(worker.worker_connections, worker.cfg.keepalive)
+    worker.services = services
     gevent.spawn(drain_at_stop, worker, services)
     gevent.spawn(measure, worker.connections, services)
 
@@ -132,7 +145,7 @@ def drain_at_stop(worker: Any, services: Services) -> None:
     while worker.alive:
         gevent.sleep(POLL_SECONDS)
     services.draining = True
-    last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
+    last_call = worker.last_call = time.monotonic() + services.settings.graceful_timeout - LEAD_SECONDS
     # Repeat until gunicorn ends the process: a caller may ask again on the connection of a turn that has just ended.
     while True:
         worker.connections.end_silent(older_than=IDLE_SECONDS)

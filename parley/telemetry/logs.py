@@ -36,6 +36,8 @@ log = structlog.get_logger("parley")
 _output = LogOutput(sys.stdout)
 _errors = LogOutput(sys.stderr)
 Fields = MutableMapping[str, Any]
+_configured: tuple[str, str | None, tuple[str, ...]] = ("info", None, ())
+"""The arguments of the latest `configure`."""
 
 
 def is_text(form: str | None) -> bool:
@@ -45,7 +47,9 @@ def is_text(form: str | None) -> bool:
 
 def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None:
     """Write log lines of at least this level to standard output, as text or as JSON, without these secrets."""
-    redactor = Redactor(secrets)
+    global _configured
+    _configured = (level, form, tuple(secrets))
+    redactor = Redactor(_configured[2])
     clean = FieldCleaner(redactor)
     as_text = structlog.dev.ConsoleRenderer(colors=_output.stream.isatty(), sort_keys=False)
     structlog.configure(
@@ -66,6 +70,13 @@ def configure(level: str, form: str | None, secrets: Iterable[str] = ()) -> None
     vars(log).pop("bind", None)
     _errors.clean = redactor.redact
     take_over_library_loggers(None if is_text(form) else clean)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Leave further secrets out of the lines, which stay as they are otherwise."""
+    level, form, known = _configured
+    if further := set(secrets).difference(known):
+        configure(level, form, [*known, *further])
 
 
 def take_over_library_loggers(clean: "FieldCleaner | None") -> None:

@@ -26,6 +26,10 @@ FAILURES = frozenset({"error_before", "error_mid", "spoken_fallback", "shutdown"
 """Outcomes whose log line has level error."""
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds in seconds, for what a caller waits for."""
+PASS_BUCKETS = (1, 2, 3, 4, 6, 10)
+"""Upper bounds of answers in a turn."""
+MAX_TOOLS = 64
+"""Most tools that have series of their own; further ones share one."""
 DECIMALS = 6
 """Decimals of the sums of seconds that workers share."""
 STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
@@ -56,6 +60,11 @@ LOOKUPS = Counter("parley_rag_lookups", "Knowledge searches by result.", ["resul
 LOOKUP = Histogram("parley_rag_lookup_seconds", "Time of a knowledge search.", buckets=STEP_BUCKETS)
 KB_PASSAGES = Gauge("parley_kb_passages", "Passages in the knowledge of a worker.", multiprocess_mode="livemax")
 KB_RELOADS = Counter("parley_kb_reloads", "Knowledge bases reloaded after a change, in each worker.")
+TOOL_CALLS = Counter("parley_tool_calls", "Calls of the operator's tools by result.", ["tool", "result"])
+TOOL = Histogram("parley_tool_seconds", "Time of a call of a tool.", ["tool"], buckets=REQUEST_BUCKETS)
+TOOL_PASSES = Histogram(
+    "parley_tool_passes", "Answers of the upstream in a turn for which tools are offered.", buckets=PASS_BUCKETS
+)
 KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; the old knowledge stays in use.")
 
 
@@ -64,6 +73,19 @@ KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; 
 def series(metric: Series, *labels: str) -> Series:
     """Return the series of a metric with these labels."""
     return metric.labels(*labels)
+
+
+_tools: set[str] = set()
+
+
+def tool_ended(name: str, result: str, seconds: float) -> None:
+    """Count a call of a tool, and its time if it was run."""
+    if len(_tools) < MAX_TOOLS:
+        _tools.add(name)
+    label = name if name in _tools else "other"
+    series(TOOL_CALLS, label, result).inc()
+    if result not in ("reused", "refused"):
+        series(TOOL, label).observe(seconds)
 
 
 def request_ended(record: TurnRecord) -> None:
@@ -77,6 +99,8 @@ def request_ended(record: TurnRecord) -> None:
         series(FIRST_BYTE, record.endpoint).observe(record.first_ms / 1000)
     if record.ttft_ms is not None:
         series(FIRST_CONTENT, record.endpoint).observe(record.ttft_ms / 1000)
+    if record.passes is not None:
+        TOOL_PASSES.observe(record.passes)
     write = log.error if record.outcome in FAILURES else log.info
     write("request_end", **record.fields())
 

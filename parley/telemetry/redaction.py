@@ -82,11 +82,13 @@ class Redactor:
         named = "|".join(sorted(map(host_pattern, filter(None, hosts or ())), key=len, reverse=True))
         self._hosts = re.compile(named, re.IGNORECASE) if named else None
 
+    def redact_known(self, text: str) -> str:
+        """Return the text with `***` in place of each given secret, and of nothing that only looks like one."""
+        return self._known.sub("***", text) if self._known else text
+
     def redact_keys(self, text: str) -> str:
         """Return the text with `***` in place of each secret, whatever addresses it holds."""
-        if self._known:
-            text = self._known.sub("***", text)
-        return _BEARER.sub("***", _KEY_LIKE.sub(r"\1\2\3***", text))
+        return _BEARER.sub("***", _KEY_LIKE.sub(r"\1\2\3***", self.redact_known(text)))
 
     def redact(self, text: str) -> str:
         """Return the text with `***` in place of each secret, and of addresses if `hosts` were given."""

@@ -1,14 +1,23 @@
 """Tools and their results, wherever they run: in a service, in an MCP server, or in this process."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from parley.telemetry.logs import log
+
 Arguments = dict[str, Any]
 """Arguments of one call, as the model sent them: a decoded JSON object."""
 MAX_RESULT_CHARACTERS = 8_000
-"""Limit on a result, in characters; what is cut away is marked by `…`."""
+"""Limit on a result, in characters; what is cut away is marked by `CUT`."""
+MAX_ERROR_CHARACTERS = 1_000
+"""Limit on the words of a failure, in characters."""
+CUT = " [cut]"
+NOTHING = '{"ok":true}'
+"""Result of a call that succeeded without a word."""
+UNREACHABLE = "the service can't be reached"
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,11 @@ class Call:
     seconds: float = 10.0
     first_chunk: Callable[[Mapping[str, Any]], bool] = lambda _metadata: False
 
+    @property
+    def log(self) -> Any:
+        """The server's log, for a tool's own lines; they bear the call's id."""
+        return log.bind(tool_call_id=self.tool_call_id)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -39,6 +53,31 @@ class Result:
     text: str
     outcome: Literal["ok", "error", "timeout", "unreachable"] = "ok"
     status: int | None = None
+
+    @classmethod
+    def of(cls, text: str, status: int | None = None) -> "Result":
+        """Return the result of a success, cut to its limit."""
+        if not text or text.isspace():
+            text = NOTHING
+        return cls(text if len(text) <= MAX_RESULT_CHARACTERS else text[:MAX_RESULT_CHARACTERS] + CUT, status=status)
+
+    @classmethod
+    def failed(
+        cls,
+        words: str,
+        outcome: Literal["error", "timeout", "unreachable"] = "error",
+        status: int | None = None,
+        body: str = "",
+    ) -> "Result":
+        """Return the result of a failure, as the model is told; words and body are cut to their limit."""
+        told = {"error": words[:MAX_ERROR_CHARACTERS], **({"body": body[:MAX_ERROR_CHARACTERS]} if body else {})}
+        return cls(json.dumps(told, ensure_ascii=False, separators=(",", ":")), outcome, status)
+
+    @classmethod
+    def timed_out(cls, seconds: float) -> "Result":
+        """Return the result of a call whose time is over."""
+        said = f"no answer in {seconds:g} s. Do not say that it worked; say that you could not check."
+        return cls.failed(said, "timeout")
 
 
 @dataclass(frozen=True)
@@ -49,7 +88,8 @@ class Tool:
     a greenlet of its own, which is killed when the time is over or, with `cancels`, when the caller interrupts.
     `reuse_seconds` is how long a result serves equal calls of one session, `hold_ms` the time before anything is sent,
     `waiting` the phrases said while it runs (empty: the general ones), `interruptable` what the platform is told with
-    them. A tool with `after` runs when the answer has been spoken.
+    them. A tool with `after` runs when the answer has been spoken. `strict` is passed on to providers that can hold a
+    model to the schema.
     """
 
     name: str
@@ -65,9 +105,16 @@ class Tool:
     after: bool = False
     cancels: bool = False
     read_only: bool = False
+    strict: bool = False
 
     @property
     def definition(self) -> dict[str, Any]:
         """The tool as an entry of a request's `tools`."""
-        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        function: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+        if self.strict:
+            function["strict"] = True
         return {"type": "function", "function": function}

@@ -82,6 +82,10 @@ class Upstream(Protocol):
         """Return the state of each upstream's breaker by name: closed, half_open, or open."""
         ...
 
+    def spend_retry(self) -> bool:
+        """Take a retry from the budget for a question that is asked once more; return False if there is none."""
+        ...
+
 
 class NoUpstream:
     """The upstream of a server without one: every request fails with the settings that are missing."""
@@ -124,6 +128,10 @@ class NoUpstream:
     def breaker_states(self) -> dict[str, str]:
         """Return no upstreams."""
         return {}
+
+    def spend_retry(self) -> bool:
+        """Return False: there is nobody to ask."""
+        return False
 
 
 class UpstreamRouter:
@@ -244,6 +252,11 @@ class UpstreamRouter:
     def breaker_states(self) -> dict[str, str]:
         """Return the state of each upstream's breaker by name."""
         return {candidate.upstream.name: candidate.breaker.state for candidate in self.candidates}
+
+    def spend_retry(self) -> bool:
+        """Take a retry from the budget; see `Upstream.spend_retry`."""
+        # One budget for all repeats, whoever decides on them: an upstream that fails is not flooded.
+        return self._retry_budget.spend()
 
     def _open_stream(
         self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None, cause: Cause

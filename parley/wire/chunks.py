@@ -26,6 +26,7 @@ class Envelope:
 
     `used` is true once a chunk of ours has been made under it, `calls_tool` once a tool call has begun, which no words
     of ours may complete. `takes_text` is false once the answer's failure must not be hidden behind a text of ours.
+    `spoken_at` is the time by `time.monotonic` of the latest words that left, 0 before any.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Envelope:
     used: bool = False
     calls_tool: bool = False
     takes_text: bool = True
+    spoken_at: float = 0.0
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
@@ -59,6 +61,7 @@ class Envelope:
 
     def text(self, content: str, *, first: bool) -> bytes:
         """Return a chunk with a piece of text; the first piece of an answer gives the role."""
+        self.spoken_at = time.monotonic()
         return self.chunk({"role": "assistant", "content": content} if first else {"content": content})
 
     def finish(self, reason: str) -> bytes:

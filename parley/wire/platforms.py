@@ -99,7 +99,7 @@ EXPLICIT = Platform(
     users=(body("user"),),
     turns=(header("Idempotency-Key"),),
     # Settings and variables of an agent, which mean nothing to a model's API.
-    fields=frozenset({"agent", "first_chunk", "speech_cleanup", "template_variables"}),
+    fields=frozenset({"agent", "first_chunk", "speech_cleanup"}),
 )
 """Names that operators give themselves, whatever the platform. They win."""
 PLATFORMS = (
@@ -116,7 +116,6 @@ PLATFORMS = (
             (body("channel_name"),),
             (body("context.channel"),),
         ),
-        users=(Source("message", ("metadata", "user")),),
         turns=(body("turn_id"),),
         fields=frozenset({"turn_id", "timestamp", "interruptable", "context", "app_id", "channel", "channel_name"}),
     ),
@@ -169,6 +168,8 @@ PLATFORMS = (
         users=(header("X-OpenWebUI-User-Id"),),
     ),
 )
+SPEAKER = Source("message", ("metadata", "user"))
+"""The user who spoke last, as Agora tells it."""
 PRIVATE_FIELDS = frozenset().union(*(platform.fields for platform in (EXPLICIT, *PLATFORMS)))
 """Top-level fields of the platforms' own: they tell of calls and callers, and strict upstreams answer 400 to them."""
 
@@ -180,13 +181,14 @@ def caller_of(content: Any, params: Mapping[str, Any], headers: Headers) -> Call
     # perf: saves 25 µs a request (S0): most rows have nothing to do with it.
     rows = [row for row in PLATFORMS if not row.keys.isdisjoint(keys)]
     if not rows and EXPLICIT.keys.isdisjoint(keys):
-        return NOBODY
+        _, speaker = values.first((SPEAKER,))
+        return Caller(user=speaker) if speaker else NOBODY
     platform = next((row for row in rows if values.are_of(row)), EXPLICIT)
     # A platform that is known goes before those of which a request happens to have a name.
     sessions = [each for row in (EXPLICIT, platform, *rows) for each in row.sessions]
     return Caller(
         next((name for each in sessions if (name := values.joined(each))), ""),
-        values.first((*EXPLICIT.users, *platform.users))[1],
+        values.first((*EXPLICIT.users, *platform.users, SPEAKER))[1],
         platform.name,
         # An operator's own header is the last to be asked: each platform knows its turns best.
         " ".join(filter(None, values.first((*platform.turns, *EXPLICIT.turns)))),

@@ -41,7 +41,9 @@ EXTENSION_FIELDS = frozenset(
 )
 """Common extensions of OpenAI-compatible servers."""
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
-OUR_FIELDS = frozenset({"asset", "filters", "include_citations", "kb", "rag", "session_id", "waiting"})
+OUR_FIELDS = frozenset(
+    {"asset", "filters", "include_citations", "kb", "rag", "session_id", "template_variables", "waiting"}
+)
 """Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
@@ -204,6 +206,23 @@ class ChatRequest:
                 messages[index] = {**messages[index], "content": content}
                 break
         return dataclasses.replace(self, body={**self.body, "messages": messages})
+
+    def with_tools(
+        self, definitions: Sequence[Mapping[str, Any]], exchange: Sequence[Mapping[str, Any]], choice: str | None
+    ) -> "ChatRequest":
+        """Return the request with further tools behind its own, and with messages behind its own.
+
+        `choice` replaces `tool_choice`; None leaves it.
+        """
+        body = {
+            **self.body,
+            "messages": [*self.messages, *exchange],
+            # Always in one order: an upstream's prompt cache holds the tools, too.
+            "tools": [*(self.body.get("tools") or ()), *definitions],
+        }
+        if choice is not None:
+            body["tool_choice"] = choice
+        return dataclasses.replace(self, body=body)
 
     def held_back(self, forward: frozenset[str]) -> set[str]:
         """Return the names of the fields that do not go upstream."""

@@ -61,6 +61,11 @@ KEEP_ALIVE = comment("keep-alive")
 """Sent in silence, so that routers and clients see that the stream lives."""
 
 
+def is_comment(payload: bytes) -> bool:
+    """Return true if a payload of ours is a comment."""
+    return isinstance(payload, Comment)
+
+
 def is_done(payload: bytes) -> bool:
     """Return true if a payload ends its stream."""
     return len(payload) <= MAX_DONE_BYTES and payload.strip().upper() in DONE_FORMS

@@ -33,6 +33,7 @@ from fake_upstream import (
 
 from parley.errors import UpstreamBadResponse, UpstreamDisconnected, UpstreamTimeout, UpstreamUnreachable
 from parley.http_client import connect as connect_module
+from parley.http_client import pool as pool_module
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse, NoResponse
 
@@ -255,6 +256,43 @@ def test_a_head_that_breaks_off_is_not_requested_again(pool: ConnectionPool, ups
     with pytest.raises(UpstreamDisconnected):
         ask(pool)
     assert len(upstream.calls) == 1
+
+
+# --- requests that are sent once ---
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("cut", [close, reset])
+def test_a_request_with_an_effect_is_never_repeated(
+    pool: ConnectionPool, upstream: FakeUpstream, cut: Step, kept: bool
+) -> None:
+    if kept:
+        ask(pool)
+    before = len(upstream.calls)
+    upstream.enqueue([cut])
+    with pytest.raises(NoResponse):
+        asked(pool, again=False)
+    assert len(upstream.calls) == before + 1
+
+
+def test_silence_does_not_repeat_a_request_with_an_effect(pool: ConnectionPool, upstream: FakeUpstream) -> None:
+    ask(pool)
+    upstream.enqueue([HANG])
+    with pytest.raises(UpstreamTimeout):
+        asked(pool, again=False, suspect_after=0.01, timeout=0.5)
+    assert len(upstream.calls) == 2
+
+
+def test_an_old_connection_serves_no_request_with_an_effect(
+    pool: ConnectionPool, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(pool)
+    asked(pool, again=False).close()
+    assert numbers(upstream) == [1, 1]
+    ask(pool)
+    monkeypatch.setattr(pool_module, "SURE_IDLE_SECONDS", 0.0)
+    asked(pool, again=False).close()
+    assert numbers(upstream) == [1, 1, 1, 2]
 
 
 # --- kept connections that died without a sign ---

@@ -238,7 +238,7 @@ def test_a_link_may_lead_about_in_the_folder_and_not_out_of_it(tmp_path: Path) -
     (folder / "c.json").symlink_to("c.json")
 
     assert complaints(folder) == [
-        "b.json: is a link that leads out of the knowledge folder",
+        "b.json: is a link that leads out of its folder",
         "c.json: can't be read: its links lead in a circle",
     ]
     assert texts(load(folder)) == ["mounted"]

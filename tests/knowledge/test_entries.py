@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from parley.files.json_file import InvalidFile
 from parley.knowledge.entries import Document, Draft, document_of, text_of
-from parley.knowledge.json_file import InvalidKnowledge
 
 pytestmark = pytest.mark.row("RC-03")
 
@@ -113,7 +113,7 @@ def test_several_questions_are_kept_as_one_title() -> None:
     ],
 )
 def test_an_entry_without_a_text_says_what_to_do(entry: object, message: str) -> None:
-    with pytest.raises(InvalidKnowledge) as fault:
+    with pytest.raises(InvalidFile) as fault:
         read(entry)
 
     assert str(fault.value) == message

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parley.files.json_file import InvalidFile
 from parley.knowledge import documents
-from parley.knowledge.json_file import InvalidKnowledge
 from parley.knowledge.shapes import Finder
 
 pytestmark = pytest.mark.row("RC-03")
@@ -191,7 +191,7 @@ def test_lists_inside_of_an_article_are_its_side_fields(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_without_answers_says_which_one_has_them(value: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidKnowledge, match=message):
+    with pytest.raises(InvalidFile, match=message):
         found(value)
 
 

@@ -13,7 +13,7 @@ from running_server import RunningServer, running_server
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-HELLO = json.dumps({"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"})
+HELLO = json.dumps({"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"})
 GOOD, ALSO = "https://a.example", "http://localhost:3000"
 BAD = (
     "null",

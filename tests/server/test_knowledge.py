@@ -265,8 +265,8 @@ def test_links_out_of_the_folder_and_editor_files_are_ignored(kb: LivingKnowledg
     kb.put("a.json", GOOD)
     kb.wait_until(lambda: GOOD["Parking"] in kb.told(ASKS))
 
-    assert "link.json: is a link that leads out of the knowledge folder" in kb.faults()
-    assert "sub/up.json: is a link that leads out of the knowledge folder" in kb.faults()
+    assert "link.json: is a link that leads out of its folder" in kb.faults()
+    assert "sub/up.json: is a link that leads out of its folder" in kb.faults()
     assert "secret" not in kb.told(ASKS) and "draft" not in kb.told(ASKS)
     assert kb.logged("knowledge_fault")[-1]["level"] == "warning"
 

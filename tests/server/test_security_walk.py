@@ -1,9 +1,12 @@
 """docs/security.md: each of its commands, run as it stands, prints what the document says."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fake_upstream import FakeUpstream, completion
@@ -32,7 +35,12 @@ def server(upstream: FakeUpstream) -> Iterator[RunningServer]:
 
 def run(step: str, server: RunningServer) -> str:
     prepared = PREPARATION.replace("http://127.0.0.1:8000", server.url)
-    return subprocess.run(["bash", "-c", prepared + step], capture_output=True, text=True, timeout=30).stdout.strip()
+    # `flask` is beside the interpreter.
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-c", prepared + step], cwd=ROOT, env=env, capture_output=True, text=True, timeout=30
+    )
+    return ended.stdout.strip()
 
 
 def test_the_walk_is_found_in_the_document() -> None:

@@ -5,12 +5,13 @@ batches = list(answers.chat(context("Hello?"), services(upstream)))
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from parley.concurrency import Silence
 from parley.services import Services
 from parley.settings import Settings
+from parley.tools.tool import Result, Tool
 from parley.turn import TurnContext
 from parley.turn_record import TurnRecord
 from parley.upstream.router import NoUpstream
@@ -83,3 +84,55 @@ def deltas(batches: list[Batch]) -> list[dict[str, Any]]:
     payloads = [payload for batch in batches if not isinstance(batch, Silence) for payload in batch]
     read = [json.loads(payload) for payload in payloads if not payload.startswith(b":")]
     return [choice["delta"] for one in read for choice in one["choices"]]
+
+
+class AnswersInTurn(ScriptedUpstream):
+    """An upstream with another script, or whole message, for each question; `retries` may be spent."""
+
+    def __init__(self, *answers: Any, retries: int = 1) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.retries = retries
+
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Generator[Batch, None, None]:
+        self.script = self.answers.pop(0)
+        yield from super().stream(chat, envelope, record, wake_after)
+
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
+        self.completion = self.answers.pop(0)
+        return super().complete(chat, record)
+
+    def spend_retry(self) -> bool:
+        self.retries -= 1
+        return self.retries >= 0
+
+
+class FixedTools:
+    """Tools in the place of a folder's."""
+
+    def __init__(self, *tools: Tool) -> None:
+        self._tools = tools
+
+    def tools(self) -> Sequence[Tool]:
+        return self._tools
+
+
+def tool(name: str, run: Callable[..., Result] | str = "done", **more: Any) -> Tool:
+    """Return a tool that gives this text, or runs this function."""
+    work = (lambda *_: Result(run)) if isinstance(run, str) else run
+    return Tool(name, f"The tool {name}.", {"type": "object"}, "python", work, **more)
+
+
+def offering(upstream: NoUpstream, *tools: Tool, **environ: str) -> Services:
+    """Return services with this upstream and these tools."""
+    within = services(upstream, WAITING_MESSAGES="One moment.", **environ)
+    within.toolbox = FixedTools(*tools)  # type: ignore[assignment] # as much of it as answers use
+    return within
+
+
+def calling(name: str, arguments: str = "{}", number: int = 0) -> bytes:
+    """Return a chunk with a whole call."""
+    function = {"name": name, "arguments": arguments}
+    return chunk(tool_calls=[{"index": number, "id": f"call_{number}", "type": "function", "function": function}])

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 from app import create_app
 from blueprints.cli import settings_page
+from blueprints.cli.settings import page
 from parley.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -81,7 +82,7 @@ def test_the_readme_form_has_the_settings_of_a_first_deployment() -> None:
 
 
 def test_the_page_form_is_the_settings_page() -> None:
-    assert printed("--page") == settings_page.page() + "\n"
+    assert printed("--page") == page() + "\n"
 
 
 def test_each_meaning_is_one_line_of_whole_sentences() -> None:

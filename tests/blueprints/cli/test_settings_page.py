@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 from blueprints.cli import settings_page
+from blueprints.cli.settings import page
 from parley.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 ROWS = dataclasses.fields(Settings)
-PAGE = settings_page.page()
+PAGE = page()
 
 
 def test_the_page_in_the_repository_is_the_one_that_is_made() -> None:

@@ -1,6 +1,6 @@
-"""Reading one knowledge file: its bytes are checked and decoded, its JSON is parsed in small steps.
+"""Reading one JSON file of the operator's: its bytes are checked and decoded, its JSON is parsed in small steps.
 
-The meaning of the parsed value lives in `documents.py`.
+The meaning of the parsed value lives with those who read it: knowledge and tools.
 """
 
 import json
@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 MAX_FILE_BYTES = 20 << 20
-"""Largest knowledge file, in bytes."""
+"""Largest file, in bytes."""
 PIECE_BYTES = 1 << 20
 """Bytes read in one step."""
 WINDOW = 1 << 15
 """Characters decoded in one step: half a millisecond of work."""
 LONGEST_CUT = 3
 """Characters at the end of a window in which a number may still go on: `e`, `+` and one to be safe."""
+HINT_OF_LINES = "; a file that holds a value in each line is called .jsonl"
+"""End of the message for a second value behind the first: of use where such files are read."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
-class InvalidKnowledge(Exception):
+class InvalidFile(Exception):
     """A file or an entry can't be used. The message says why, `where` gives the location inside the file."""
 
     def __init__(self, message: str, where: str = "") -> None:
@@ -31,16 +33,16 @@ class InvalidKnowledge(Exception):
 
 
 def read_text(path: Path, home: Path, breathe: Callable[[], None] = lambda: None) -> str:
-    """Return the text of a file that lies in `home`, symbolic links resolved. Raises InvalidKnowledge."""
+    """Return the text of a file that lies in `home`, symbolic links resolved. Raises InvalidFile."""
     try:
         if not path.resolve().is_relative_to(home.resolve()):
-            raise InvalidKnowledge("is a link that leads out of the knowledge folder")
+            raise InvalidFile("is a link that leads out of its folder")
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise InvalidKnowledge("is a directory, not a file")
+            raise InvalidFile("is a directory, not a file")
         # Opening a named pipe would block until another process writes to it.
         if not stat.S_ISREG(status.st_mode):
-            raise InvalidKnowledge("is not a regular file")
+            raise InvalidFile("is not a regular file")
         with path.open("rb") as file:
             raw = bytearray()
             while len(raw) <= MAX_FILE_BYTES and (piece := file.read(PIECE_BYTES)):
@@ -49,25 +51,25 @@ def read_text(path: Path, home: Path, breathe: Callable[[], None] = lambda: None
     except (OSError, RuntimeError) as exc:
         # Where links lead in a circle, pathlib raises RuntimeError.
         reason = getattr(exc, "strerror", None) or "its links lead in a circle"
-        raise InvalidKnowledge(f"can't be read: {reason}") from exc
+        raise InvalidFile(f"can't be read: {reason}") from exc
     if len(raw) > MAX_FILE_BYTES:
-        raise InvalidKnowledge(f"is larger than {MAX_FILE_BYTES >> 20} MiB; split it")
+        raise InvalidFile(f"is larger than {MAX_FILE_BYTES >> 20} MiB; split it")
     return _decode(raw)
 
 
 def _decode(raw: bytearray) -> str:
-    """Return the bytes as text, which must be UTF-8, with or without a mark. Raises InvalidKnowledge."""
+    """Return the bytes as text, which must be UTF-8, with or without a mark. Raises InvalidFile."""
     # UTF-16 without a mark shows in the first two bytes: JSON begins with an ASCII character, and a NUL belongs to it.
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(raw) > 1 and raw[:2].count(0) == 1):
-        raise InvalidKnowledge("is UTF-16; save it as UTF-8")
+        raise InvalidFile("is UTF-16; save it as UTF-8")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = raw.count(b"\n", 0, exc.start) + 1
-        raise InvalidKnowledge(f"is not UTF-8 but perhaps Latin-1 (line {line}); save it as UTF-8") from exc
+        raise InvalidFile(f"is not UTF-8 but perhaps Latin-1 (line {line}); save it as UTF-8") from exc
 
 
-def parse_lines(text: str, breathe: Callable[[], None]) -> tuple[list[tuple[int, Any]], list[InvalidKnowledge]]:
+def parse_lines(text: str, breathe: Callable[[], None]) -> tuple[list[tuple[int, Any]], list[InvalidFile]]:
     """Return the value of each line with the line's number, from 1, and the faults of lines that are no JSON."""
     values: list[tuple[int, Any]] = []
     faults = []
@@ -78,19 +80,19 @@ def parse_lines(text: str, breathe: Callable[[], None]) -> tuple[list[tuple[int,
             continue
         try:
             values.append((number, parse(line, breathe)[0]))
-        except InvalidKnowledge as exc:
+        except InvalidFile as exc:
             column = exc.where.rpartition(":")[2]
-            faults.append(InvalidKnowledge(str(exc), where=f":{number}:{column}" if column else f":{number}"))
+            faults.append(InvalidFile(str(exc), where=f":{number}:{column}" if column else f":{number}"))
     return values, faults
 
 
 def parse(text: str, breathe: Callable[[], None]) -> tuple[Any, list[str]]:
-    """Return the value of a JSON text, and the keys that an object in it gives twice. Raises InvalidKnowledge.
+    """Return the value of a JSON text, and the keys that an object in it gives twice. Raises InvalidFile.
 
     `breathe` is called for each object and each step, so that the event loop runs while a large file is parsed.
     """
     if not text or text.isspace():
-        raise InvalidKnowledge("is empty")
+        raise InvalidFile("is empty")
     decoder = _SteppedDecoder(text, breathe)
     try:
         return decoder.decode(), decoder.repeated
@@ -98,14 +100,14 @@ def parse(text: str, breathe: Callable[[], None]) -> tuple[Any, list[str]]:
         # "Expecting ',' delimiter" and "Unterminated string starting at", as they read after a file's name.
         message = exc.msg[0].lower() + exc.msg[1:].replace("xpecting ", "xpected ", 1)
         if exc.msg == "Extra data":
-            message += "; a file that holds a value in each line is called .jsonl"
+            message += HINT_OF_LINES
         message = message.removesuffix(" at").removesuffix(" starting")
-        raise InvalidKnowledge(message, where=f":{exc.lineno}:{exc.colno}") from exc
+        raise InvalidFile(message, where=f":{exc.lineno}:{exc.colno}") from exc
     except RecursionError as exc:
-        raise InvalidKnowledge("is nested too deeply") from exc
+        raise InvalidFile("is nested too deeply") from exc
     except ValueError as exc:
         # Python limits the digits of an integer (sys.set_int_max_str_digits).
-        raise InvalidKnowledge("holds a number with too many digits") from exc
+        raise InvalidFile("holds a number with too many digits") from exc
 
 
 class _SteppedDecoder:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parley.knowledge import json_file
-from parley.knowledge.json_file import InvalidKnowledge, parse, read_text
+from parley.files import json_file
+from parley.files.json_file import InvalidFile, parse, read_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -30,7 +30,7 @@ def in_steps(text: str) -> Any:
     """Return the value, or the fault with its location."""
     try:
         return repr(parse(text, lambda: None)[0])
-    except InvalidKnowledge as fault:
+    except InvalidFile as fault:
         return str(fault), fault.where
 
 
@@ -125,12 +125,12 @@ def test_all_entries_share_the_names_of_their_keys(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 400 + "1234567," * 10])
 def test_nesting_without_end_is_a_fault(text: str) -> None:
-    with pytest.raises(InvalidKnowledge):
+    with pytest.raises(InvalidFile):
         parse(text, lambda: None)
 
 
 def test_a_number_of_too_many_digits_is_a_fault() -> None:
-    with pytest.raises(InvalidKnowledge, match="too many digits"):
+    with pytest.raises(InvalidFile, match="too many digits"):
         parse("[" + "1" * 5000 + "]", lambda: None)
 
 

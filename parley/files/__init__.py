@@ -1,0 +1,4 @@
+"""Folders that an operator fills, and the JSON files in them: read, checked, and looked at for changes.
+
+The meaning of what a file holds lives with those who use it: `parley.knowledge`, `parley.tools`.
+"""

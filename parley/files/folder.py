@@ -1,0 +1,35 @@
+"""Which files a folder holds, and whether they have changed: compared by their status, never watched.
+
+Everything here asks the file system about each file, so a server does it in a thread.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+Fingerprint = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of change of each file: differs wherever the contents may differ."""
+
+
+def shown_names(folder: Path) -> list[str]:
+    """Return the names of all that is in a folder, in order, without hidden files. Raises OSError."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries)
+    # macOS leaves binary `._NAME.json` beside files that it copies, Office `~$NAME.json`, and Emacs a lock
+    # `.#NAME.json`, which is a link to nothing.
+    return [name for name in names if not name.startswith((".", "~", "#"))]
+
+
+def fingerprint_of(folder: Path, names: Iterable[str]) -> Fingerprint:
+    """Return the fingerprint of these files of a folder."""
+    return tuple(status_of(folder, name) for name in names)
+
+
+def status_of(folder: Path, name: str) -> tuple[str, int, int, int]:
+    """Return the status of a file for a fingerprint; a file that can't be looked at has one, too."""
+    try:
+        status = os.stat(f"{folder}/{name}")
+    except OSError:
+        return (name, 0, 0, 0)
+    # Either time may stay behind: writing can restore the one, renaming changes only the other.
+    return (name, status.st_ino, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns))
