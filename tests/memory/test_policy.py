@@ -178,6 +178,17 @@ def test_what_the_platform_holds_as_a_turn_is_one() -> None:
     assert [each.user for each in remember(turns, *history, user("yes please"))][2:] == ["yes", "yes please"]
 
 
+@pytest.mark.row("MM-03", "MM-04")
+def test_a_turn_that_the_platform_holds_keeps_its_calls() -> None:
+    turns = stored(3, user="yes", said="This is", closed=True, exchange=EXCHANGE)
+    history = [*conversation(2), user("yes"), reply("This is")]
+
+    found = recall(turns, *history, user("yes please"))
+    kept = remember(turns, *history, user("yes please"))
+
+    assert found.messages[6:8] == list(EXCHANGE) and kept[2].exchange == EXCHANGE
+
+
 @pytest.mark.row("MM-03")
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)], ids=str)
 def test_overlapping_requests_end_in_any_order(order: tuple[int, ...]) -> None:
@@ -203,6 +214,14 @@ def test_a_turn_that_was_learned_is_replaced_by_its_own() -> None:
     kept = remember(turns, *conversation(1), user("before"), said="Half of it", started=50.0, closed=True)
 
     assert [(each.user, each.said) for each in kept][1:] == [("before", "Half of it"), ("later", "Right.")]
+
+
+def test_a_first_turn_that_was_learned_is_not_doubled() -> None:
+    turns = remember((), user("first"), reply("Half"), user("later"), started=60.0)
+
+    kept = remember(turns, user("first"), said="Half of it", started=50.0, closed=True)
+
+    assert [each.user for each in kept] == ["first", "later"]
 
 
 @pytest.mark.row("MM-02")
