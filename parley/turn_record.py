@@ -20,7 +20,8 @@ class TurnRecord:
     its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
     the model, found in `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools`
     the names of those that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said
-    meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `session` and
+    meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is
+    "some" or "all" where a part or all of an answer's text was taken out for a voice. `session` and
     `platform` are the platform's names of the call and of itself; of a phone number two digits are left.
     """
 
@@ -47,6 +48,7 @@ class TurnRecord:
     tool_ms: float | None = None
     fillers: int | None = None
     unsaid: str | None = None
+    cleaned: str | None = None
     chunks: int = 0
     ms: float = 0.0
 

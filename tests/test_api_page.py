@@ -98,7 +98,8 @@ def test_the_limits_of_a_body_are_those_that_are_checked() -> None:
         ("OpenAI's fields", request.OPENAI_FIELDS),
         ("common extensions", request.EXTENSION_FIELDS),
         ("fields of the voice platform", platforms.PRIVATE_FIELDS),
-        ("inside of a message", request.PRIVATE_MESSAGE_FIELDS),
+        ("inside of a message", request.MESSAGE_FIELDS),
+        ("other fields of a message", request.PRIVATE_MESSAGE_FIELDS | {"LLM_FORWARD_FIELDS", "*"}),
     ],
 )
 def test_what_goes_upstream_is_what_the_code_lets_through(part: str, fields: frozenset[str]) -> None:

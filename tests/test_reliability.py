@@ -17,7 +17,8 @@ OWNED = {
     *(f"AF-{number:02}" for number in range(1, 12)),
     *(f"LM-{number:02}" for number in range(1, 10)),
     *(f"SD-{number:02}" for number in range(1, 13)),
-    *(f"RG-{number:02}" for number in range(1, 4)),
+    *(f"RG-{number:02}" for number in range(1, 5)),
+    "PG-03",
     *(f"RL-{number:02}" for number in range(1, 8)),
     *(f"OB-{number:02}" for number in range(1, 6)),
     *(f"SE-{number:02}" for number in range(1, 9)),
@@ -33,6 +34,8 @@ OWNED = {
     *(f"RD-{number:02}" for number in range(1, 6)),
     *(f"RE-{number:02}" for number in range(1, 12)),
     *(f"TL-{number:02}" for number in range(1, 26)),
+    *("IT-01", "IT-02", "IT-03", "PF-06"),
+    *(f"SP-{number:02}" for number in range(1, 6)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
     *(f"MC-{number:02}" for number in range(1, 5)),
 }

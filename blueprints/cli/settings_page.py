@@ -78,6 +78,15 @@ GROUPS = (
                 "Set it if your upstream understands a field of its own; the log line `field_held_back` names fields "
                 "that were held back.",
             ),
+            "INTERRUPTIONS": Advice(
+                "With `note`, the model is told what was not heard of an answer that the platform marks as cut off.",
+                "Set it to `off` if your system prompt deals with interruptions in a way of its own.",
+            ),
+            "SPEECH_CLEANUP": Advice(
+                "Takes a model's `thoughts`, or with `speech` all that a voice should not read, out of the texts of "
+                "/chat and /rag: [speech.md](speech.md). A request may override it with `speech_cleanup` in its body.",
+                "Set it to `speech` if your platform reads out asterisks, links or emoji. `/audio` does not need it.",
+            ),
             "FALLBACK_TEXT": Advice(
                 "Text that is sent in place of an error when the server or the upstream fails, and in place of an "
                 "answer without a word, so that the caller hears a sentence and not silence.",
@@ -186,6 +195,12 @@ GROUPS = (
                 "alone; `off` searches with the last two turns instead.",
                 "Set it to about 500 if callers often ask follow-ups that `flask kb search --before` does not find. It "
                 "delays each follow-up by the model's time, and costs tokens.",
+            ),
+            "RAG_FALLBACK": Advice(
+                "With `quote`, /rag says the sentences of the passages that answer the question, word for word, "
+                "where the upstream fails before its first word: callers still hear the opening hours.",
+                "Set it to `quote` if a short answer out of your files is better than an error or an apology. Where "
+                "nothing fits, the failure ends as without it.",
             ),
             "RAG_MIN_COVERAGE": Advice(
                 "Minimum coverage (0 to 1): the share of the question's IDF weight that the best passage must contain; "

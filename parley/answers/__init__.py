@@ -4,7 +4,11 @@ Upstream, knowledge and speech meet here and nowhere else. Each answer is a func
 How an answer ends on the wire, and when it is cut short, is the business of the turn (`parley/turn.py`).
 """
 
+from parley.answers import text
 from parley.answers.audio import audio, audio_json
-from parley.answers.text import chat, chat_json, rag, rag_json
+from parley.answers.cleanup import clean_stream, clean_whole
+
+chat, rag = clean_stream(text.chat), clean_stream(text.rag)
+chat_json, rag_json = clean_whole(text.chat_json), clean_whole(text.rag_json)
 
 __all__ = ["audio", "audio_json", "chat", "chat_json", "rag", "rag_json"]

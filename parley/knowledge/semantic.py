@@ -26,6 +26,7 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
+from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
 from parley.knowledge.vector_cache import VectorCache, content_key
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
@@ -63,12 +64,15 @@ class Calibration:
 
     The evidence for an answer is the best passage's cosine plus `coverage_weight` times the coverage of the question;
     below `min_evidence` there is none. From a cosine of `min_small_talk` to an example on, a turn is small talk unless
-    a passage is nearer; None if nobody has measured it.
+    a passage is nearer; None if nobody has measured it. From a cosine of `min_quoted` to the question on a sentence may
+    be quoted, from `sure_quoted` on without a doubt.
     """
 
     coverage_weight: float
     min_evidence: float
     min_small_talk: float | None = None
+    min_quoted: float = MIN_COSINE
+    sure_quoted: float = SURE_COSINE
 
 
 class Encoder(Protocol):
@@ -188,6 +192,10 @@ class SemanticIndex:
                     self._small_talk = np.concatenate(self._encode(EXAMPLES))
                 self._cache.close()
                 self._vectors, self._encoded = vectors, []
+
+    def folded(self, query: Query) -> Query:
+        """Return the query in the written forms of these passages."""
+        return self._lexical.folded(query)
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if the evidence is too weak, or if it is small talk."""

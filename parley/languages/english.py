@@ -336,4 +336,18 @@ ENGLISH = Language(
         "Good question, let me see.",
     ),
     not_found="I am sorry, I have no information about that.",
+    may_help="This may help:",
+    at_your_service="I am here if you have a question.",
+    refers_back=words(
+        """
+        it its it's they their them he his she her this that these those both then otherwise also but
+        and so such after during
+        """
+    ),
+    asks_figure=phrases(
+        """
+        how much, how many, how long, how old, how far, how often, how high, how deep, how big, how
+        late, how soon, when, what time, what number, price, cost, costs, fee
+        """
+    ),
 )

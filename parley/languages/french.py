@@ -153,4 +153,17 @@ FRENCH = Language(
     },
     waiting_messages=("Un instant, s'il vous plaît.", "Je regarde cela tout de suite.", "Un moment, je vérifie."),
     not_found="Je suis désolé, je n'ai pas d'information à ce sujet.",
+    may_help="Ceci peut vous aider :",
+    at_your_service="Je suis là si vous avez une question.",
+    refers_back=words(
+        """
+        il elle ils elles ce cet cette ces cela ça ceci son sa ses leur leurs aussi mais et ensuite puis
+        alors après sinon celui celle ceux
+        """
+    ),
+    asks_figure=phrases(
+        """
+        combien, quand, à quelle heure, quel âge, quel numéro, coûte, coûtent, prix, tarif
+        """
+    ),
 )

@@ -173,4 +173,18 @@ GERMAN = Language(
     },
     waiting_messages=("Einen Moment bitte.", "Ich sehe kurz nach.", "Einen Augenblick, ich schaue nach."),
     not_found="Dazu habe ich leider keine Informationen.",
+    may_help="Vielleicht hilft Ihnen das:",
+    at_your_service="Wenn Sie eine Frage haben, bin ich gern für Sie da.",
+    refers_back=words(
+        """
+        er sie es ihr ihre ihren sein seine diese dieser dieses dies das dabei dafür dazu davon danach
+        dann damit dort beide auch aber und sonst außerdem so solche deshalb
+        """
+    ),
+    asks_figure=phrases(
+        """
+        wie viel, wie viele, wieviel, wieviele, wie lange, wie alt, wie weit, wie oft, wie hoch, wie
+        tief, wie groß, wie spät, wann, um wie viel uhr, was kostet, kostet, kosten, preis, gebühr
+        """
+    ),
 )

@@ -120,4 +120,17 @@ ITALIAN = Language(
     },
     waiting_messages=("Un attimo, per favore.", "Controllo subito.", "Un momento, verifico."),
     not_found="Mi dispiace, non ho informazioni al riguardo.",
+    may_help="Forse questo può esserle utile:",
+    at_your_service="Se ha una domanda, sono a sua disposizione.",
+    refers_back=words(
+        """
+        egli esso essa essi esse lui lei loro questo questa questi queste quello quella ciò suo sua suoi
+        sue anche ma e inoltre poi allora dopo entrambi così altrimenti
+        """
+    ),
+    asks_figure=phrases(
+        """
+        quanto, quanti, quanta, quante, quando, a che ora, che numero, costa, costano, prezzo, tariffa
+        """
+    ),
 )

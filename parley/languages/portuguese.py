@@ -124,4 +124,17 @@ PORTUGUESE = Language(
     },
     waiting_messages=("Um momento, por favor.", "Deixe-me verificar.", "Só um instante, vou consultar."),
     not_found="Desculpe, não tenho informações sobre isso.",
+    may_help="Talvez isto ajude:",
+    at_your_service="Se tiver alguma pergunta, estou aqui para ajudar.",
+    refers_back=words(
+        """
+        ele ela eles elas este esta estes estas isto isso esse essa esses essas aquilo seu sua seus suas
+        também mas e além depois então ambos ali assim
+        """
+    ),
+    asks_figure=phrases(
+        """
+        quanto, quantos, quanta, quantas, quando, a que horas, que número, custa, custam, preço, tarifa
+        """
+    ),
 )

@@ -153,4 +153,18 @@ SPANISH = Language(
     },
     waiting_messages=("Un momento, por favor.", "Déjeme consultarlo.", "Enseguida lo miro."),
     not_found="Lo siento, no tengo información sobre eso.",
+    may_help="Quizás esto le sirva:",
+    at_your_service="Si tiene alguna pregunta, aquí estoy para ayudarle.",
+    refers_back=words(
+        """
+        él ella ellos ellas este esta estos estas esto eso esa ese aquello su sus también pero y además
+        entonces después luego ambos allí así
+        """
+    ),
+    asks_figure=phrases(
+        """
+        cuánto, cuántos, cuánta, cuántas, cuándo, a qué hora, qué número, cuesta, cuestan, precio,
+        tarifa
+        """
+    ),
 )

@@ -36,6 +36,8 @@ MACHINE_BLOCKS = (
     Block(("<｜dsml｜tool_calls>",), ("</｜dsml｜tool_calls>",)),
     Block(("<function=",), ("</function>",)),  # Llama
     Block(("[tool_calls]", "<|python_tag|>")),  # Mistral, Llama: to the end of the answer
+    # A longer fence holds shorter ones.
+    Block(("````",), ("````",)),
     Block(("```",), ("```",)),
     Block(("~~~",), ("~~~",), leads=True),
 )
@@ -75,33 +77,65 @@ class _Scope:
         return end
 
 
-_MARKS = (*THOUGHTS, Marks(tags(MACHINE_TAGS), tags(MACHINE_TAGS, "/")), *map(Marks.of, MACHINE_BLOCKS))
-_INSIDE = tuple(
-    _Scope(f"(?P<end>{each.closing})|(?P<until>{each.until})|(?P<open>{each.opening})", each.strings) for each in _MARKS
+class Grammar:
+    """Kinds of blocks and single marks that are taken out of a text, and what is left in their place.
+
+    `gap` is left for a block, `token_gap` for a special token.
+    """
+
+    def __init__(
+        self,
+        marks: tuple[Marks, ...],
+        blocks: tuple[Block, ...],
+        breaks: tuple[str, ...],
+        *,
+        gap: str = "\n",
+        token_gap: str = " ",
+    ) -> None:
+        self.gap = gap
+        self.token_gap = token_gap
+        # The state inside of each kind of block, in the order of the marks.
+        self.inside = tuple(
+            _Scope(f"(?P<end>{each.closing})|(?P<until>{each.until})|(?P<open>{each.opening})", each.strings)
+            for each in marks
+        )
+        lone = tuple(closing for block in blocks if block.closing_retracts for closing in block.closings)
+        named = [
+            (each.leads, f"(?P<kind{number}>{_LEAD * each.leads}{each.opening})") for number, each in enumerate(marks)
+        ]
+        leading = [pattern for leads, pattern in named if leads]
+        # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
+        pattern = (
+            r"(?=[<\[\]◁&`])(?:"
+            + "|".join(pattern for leads, pattern in named if not leads)
+            + f"|(?P<orphan>{'|'.join(each.lone for each in THOUGHTS)})"
+            + f"|(?P<cut>{literal(breaks)})|(?P<token>{SPECIAL_TOKEN}))"
+        )
+        self.outside = _Scope(
+            "|".join([pattern, *leading]),
+            (*lone, *breaks, *(text for block in blocks if not block.leads for text in block.openings)),
+            tuple(text for block in blocks if block.leads for text in block.openings),
+        )
+
+
+SPOKEN = Grammar(
+    (*THOUGHTS, Marks(tags(MACHINE_TAGS), tags(MACHINE_TAGS, "/")), *map(Marks.of, MACHINE_BLOCKS)),
+    (*THOUGHT_BLOCKS, *MACHINE_BLOCKS),
+    BREAKS,
 )
-"""The state inside of each kind of block, in the order of `_MARKS`."""
-_BLOCKS = (*THOUGHT_BLOCKS, *MACHINE_BLOCKS)
-_LONE = tuple(closing for block in THOUGHT_BLOCKS if block.closing_retracts for closing in block.closings)
-_NAMED = [(each.leads, f"(?P<kind{number}>{_LEAD * each.leads}{each.opening})") for number, each in enumerate(_MARKS)]
-_OUTSIDE = _Scope(
-    # perf: saves two thirds of the search (1.9 MB of text): most characters begin nothing.
-    r"(?=[<\[\]◁&`])(?:"
-    + "|".join(named for leads, named in _NAMED if not leads)
-    + f"|(?P<orphan>{'|'.join(each.lone for each in THOUGHTS)})"
-    + f"|(?P<cut>{literal(BREAKS)})|(?P<token>{SPECIAL_TOKEN}))|"
-    + "|".join(named for leads, named in _NAMED if leads),
-    (*_LONE, *BREAKS, *(text for block in _BLOCKS if not block.leads for text in block.openings)),
-    tuple(text for block in _BLOCKS if block.leads for text in block.openings),
-)
+"""The grammar of a voice."""
 
 
 class MarkupFilter:
     """Passes a streamed text on without what is not said, wherever its pieces are cut.
 
-    `retracted` is true behind a call that has found that all text before, passed on or not, was thought.
+    `retracted` is true behind a call that has found that all text before, passed on or not, was thought. Without
+    `retracts` such text stays: it has been sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grammar: Grammar = SPOKEN, *, retracts: bool = True) -> None:
+        self._grammar = grammar
+        self._retracts = retracts
         self.retracted = False
         self._held = ""
         self._last = ""
@@ -109,6 +143,15 @@ class MarkupFilter:
         self._depth = 0
         self._block_is_empty = False
         self._behind_closing: list[str] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing is held back and no block is open."""
+        return not self._held and self._inside is None
+
+    def skip(self, text: str) -> None:
+        """Take a text in which no markup begins, and which is passed on without this filter."""
+        self._last = (self._last + text)[-2:]
 
     def feed(self, piece: str) -> str:
         """Take the next piece, and return the text that is certain to be said."""
@@ -121,7 +164,7 @@ class MarkupFilter:
         if self._behind_closing is None:
             return passed
         # A block that was opened twice and closed once: most likely one of the openings was only spoken of.
-        rest = MarkupFilter()
+        rest = MarkupFilter(self._grammar, retracts=self._retracts)
         return passed + rest.feed("".join(self._behind_closing)) + rest.flush()
 
     def _scan(self, *, at_end: bool) -> str:
@@ -133,22 +176,23 @@ class MarkupFilter:
             if self._inside is not None:
                 self._step_inside(match, head)
                 continue
-            if match.lastgroup == "orphan":
+            if match.lastgroup == "orphan" and self._retracts:
                 passed.clear()
                 self.retracted = True
             else:
                 passed.append(head)
             # The line break parts the text before a block from the text behind it.
-            self._last = " " if match.lastgroup == "token" else "\n"
-            passed.append(self._last)
+            gap = self._grammar.token_gap if match.lastgroup == "token" else self._grammar.gap
+            self._last = gap[-2:]
+            passed.append(gap)
             if match.lastgroup and match.lastgroup.startswith("kind"):
-                self._inside = _INSIDE[int(match.lastgroup[4:])]
+                self._inside = self._grammar.inside[int(match.lastgroup[4:])]
                 self._depth, self._block_is_empty, self._behind_closing = 1, True, None
         return "".join(passed) + self._rest(at_end=at_end)
 
     def _next(self, *, at_end: bool) -> re.Match[str] | None:
         """Return the next markup that is complete, None if there is none yet."""
-        scope = self._inside or _OUTSIDE
+        scope = self._inside or self._grammar.outside
         text, start = self._last + self._held, len(self._last)
         # perf: saves nine tenths (1.9 MB of tags) and a quarter of a piece: only markup near the end may be a part of
         # longer markup.
@@ -190,7 +234,11 @@ class MarkupFilter:
     def _rest(self, *, at_end: bool) -> str:
         """Return what can be passed on of the text behind the last complete markup; hold back the remainder."""
         text, start = self._last + self._held, len(self._last)
-        end = len(text) if at_end else self._quoted(text, (self._inside or _OUTSIDE).begun(text, start), start)
+        end = (
+            len(text)
+            if at_end
+            else self._quoted(text, (self._inside or self._grammar.outside).begun(text, start), start)
+        )
         rest, self._held = text[start:end], text[end:]
         self._last = (self._last + rest)[-2:]
         if self._inside is not None:
@@ -200,5 +248,5 @@ class MarkupFilter:
 
     def _quoted(self, text: str, end: int, start: int) -> int:
         """Return `end`, or where a quoted tag begins whose closing quote may follow."""
-        *_, last = [None, *(self._inside or _OUTSIDE).pattern.finditer(text, start)]
+        *_, last = [None, *(self._inside or self._grammar.outside).pattern.finditer(text, start)]
         return min(end, last.start()) if last and last.end() == len(text) else end

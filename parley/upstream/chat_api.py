@@ -34,10 +34,11 @@ from parley.upstream.open_stream import Completion, OpenStream, clean_request_id
 from parley.upstream.status_errors import error_for_report, error_for_status
 from parley.upstream.stream_reader import MAX_ANSWER_BYTES, MAX_AUDIO_ANSWER_BYTES, StreamReader
 from parley.upstream.timeouts import Timeouts
-from parley.wire import body_form, chunks, error_forms, heard
+from parley.wire import body_form, chunks, error_forms, heard, repairs
 from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
+from parley.wire.interruptions import is_interrupted
 from parley.wire.platforms import PRIVATE_FIELDS
 from parley.wire.request import OUR_FIELDS, ChatRequest, Origin, text_of
 
@@ -57,8 +58,8 @@ MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 QUOTED_MESSAGES = 4
 """Messages at the end of a conversation whose words are taken out of the log."""
-PromptForm = Literal["reference", "extractive"]
-"""The form in which a model is best given passages; `parley/knowledge/prompt.py` has the forms."""
+PromptForm = Literal["reference", "extractive", "none"]
+"""The use of passages: as reference data of a prompt, or quoted in place of a model that is too small, or of none."""
 
 
 class ChatApi:
@@ -145,6 +146,7 @@ class ChatApi:
                     bare=form_of(response, seconds, STREAM_LABELS) is Form.OBJECTS,
                     one_envelope=self.one_envelope,
                     usage=chat.wants_usage,
+                    expects_tool_finish=chat.expects_tool_finish,
                 )
                 return OpenStream(
                     response, reader, reader.batches(response.receive), self._redactor(chat), last_words(chat)
@@ -175,6 +177,8 @@ class ChatApi:
                 body = self._whole_body(response, envelope, seconds + 1)
             except UpstreamError as error:
                 raise self._explained(error, chat) from None
+        if chat.expects_tool_finish:
+            body = run_for_size(len(body), repairs.with_tool_finish, body)
         is_wordless = run_for_size(len(body), heard.is_wordless, body)
         return Completion(body, clean_request_id(response, self._redactor(chat)), is_wordless)
 
@@ -345,8 +349,11 @@ class ChatApi:
 
 
 def last_words(chat: ChatRequest) -> list[str]:
-    """Return the texts that an error of this request may quote: those of its last messages."""
-    return [text_of(message.get("content")) for message in chat.messages[-QUOTED_MESSAGES:]]
+    """Return the texts that an error of this request may quote: those of its last messages, the unheard included."""
+    last = chat.messages[-QUOTED_MESSAGES:]
+    originals = [message["metadata"].get("original") for message in last if is_interrupted(message)]
+    texts = [text_of(message.get("content")) for message in last]
+    return [*texts, *(original for original in originals if isinstance(original, str))]
 
 
 def form_of(response: HttpResponse, seconds: float, stream_labels: Collection[str] = ()) -> Form:

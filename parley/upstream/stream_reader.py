@@ -65,7 +65,8 @@ class StreamReader:
 
     With `bare` the stream consists of JSON objects without the form of events; with `one_envelope` all chunks get the
     id, the time and the model of the first. `completion` is the whole answer that came in place of chunks, if one did;
-    with `usage` it becomes a chunk with the usage, too.
+    with `usage` it becomes a chunk with the usage, too. With `expects_tool_finish` "stop" behind
+    tool calls becomes "tool_calls".
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class StreamReader:
         bare: bool = False,
         one_envelope: bool = False,
         usage: bool = False,
+        expects_tool_finish: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.envelope = envelope
@@ -90,7 +92,7 @@ class StreamReader:
         self._usage = usage
         self._empty = True
         self._endings = Endings()
-        self._repairs = Repairs()
+        self._repairs = Repairs(expects_tool_finish=expects_tool_finish)
         self.completion: bytes | None = None
         self.committed = False
         self._heard = HeardDetector()
@@ -216,6 +218,7 @@ class StreamReader:
         if view.is_completion and not self.committed:
             self.completion = payload
             passed = assembly.chunks_of(payload, self.envelope, usage=self._usage)
+            passed = [self._repairs.repaired(each, chunks.look(each)) for each in passed]
             for each in passed:
                 self._take(chunks.look(each))
             return passed
@@ -246,4 +249,4 @@ class StreamReader:
             return []
         if not self.done:
             raise UpstreamIncomplete("the upstream's answer broke off")
-        return [self.envelope.finish("stop")]
+        return [self.envelope.finish(self._repairs.finish_reason)]

@@ -11,6 +11,7 @@ Pieces belong together by their `index`. Many gateways give index 0 to every cal
 shows by its id and its name, or by a second object of arguments behind a whole one.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,13 +19,15 @@ import msgspec
 
 from parley.wire import assembly, chunks, upstream_json
 from parley.wire.chunks import Choice, ChunkView
-from parley.wire.content import is_thought, words_in
+from parley.wire.content import is_thought, without_halves, words_in
 from parley.wire.endings import is_withheld
 from parley.wire.heard import HeardDetector
 from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field
 from parley.wire.upstream_json import encode
 from parley.wire.usage import usage_of
 
+MAX_CALLS = 128
+"""Most calls of one answer; further ones are passed over."""
 CUT_REASONS = frozenset({"length", "max_tokens", "model_length"})
 """Finish reasons, in small letters, of answers that were cut: their calls may be cut, too."""
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "extra_content")
@@ -43,6 +46,8 @@ class Calls:
         self._ours = ours
         self._has_others = has_others
         self._calls: list[PartialCall] = []
+        self._surplus = PartialCall()
+        self._theirs = 0
         # The request's calls of a whole message, as they came.
         self.others: list[Mapping[str, Any]] = []
         self._by_index: dict[Any, PartialCall] = {}
@@ -110,7 +115,8 @@ class Calls:
     def message(self, taken: set[str]) -> tuple[dict[str, Any], list[CalledTool]]:
         """Return the assistant's message with the calls, and the calls, their ids made distinct from those `taken`."""
         called = [call.called(taken) for call in self.kept]
-        said = {name: value for name, value in assembly.settled(self._said).items() if value}
+        # A character that was written in two chunks becomes one again: halves can't go upstream.
+        said = {name: without_halves(value) for name, value in assembly.settled(self._said).items() if value}
         content = said.pop("content", None)
         message = {"role": "assistant", "content": content, **said, "tool_calls": [call.message for call in called]}
         return message, called
@@ -119,7 +125,7 @@ class Calls:
         """Take the message of a whole answer, and its finish reason; return true if calls of ours are to be run."""
         self._gather(message)
         self._reason = reason if isinstance(reason, str) else ""
-        for piece in entries(message):
+        for piece in entries(message)[:MAX_CALLS]:
             # Each entry is a call, whatever its id and index.
             call = PartialCall()
             call.add(piece)
@@ -161,9 +167,9 @@ class Calls:
         call.add(piece)
         if call.is_ours is None and call.name:
             call.is_ours = self._is_ours(call.name)
-            others = [each for each in self._calls if each.is_ours is False]
-            if not call.is_ours and self.kept:
-                call.number = len(others) - 1
+            if not call.is_ours:
+                call.number = self._theirs if self.kept else None
+                self._theirs += 1
         return call
 
     def _is_ours(self, name: str) -> bool:
@@ -178,6 +184,9 @@ class Calls:
         else:
             call = self._by_index.get(str(index))
         if call is None or begins_another(call, piece, call_id, name):
+            if len(self._calls) >= MAX_CALLS:
+                self._surplus.is_ours = True
+                return self._surplus
             call = PartialCall()
             self._calls.append(call)
         if index is not None:
@@ -226,8 +235,10 @@ class Calls:
         names = (
             [name for name in THOUGHT_FIELDS if name in fields] if len(fields) > 1 or "content" not in fields else []
         )
-        if not is_thought(fields):
-            assembly.merge(self._said, {name: fields[name] for name in ("content", *names) if name in fields})
+        # A value that is nested too deep goes on to the caller, but not back to the model.
+        with contextlib.suppress(RecursionError):
+            if not is_thought(fields):
+                assembly.merge(self._said, {name: fields[name] for name in ("content", *names) if name in fields})
 
 
 def says_more(fields: Mapping[str, Any], than: str = "") -> bool:

@@ -272,6 +272,25 @@ def with_field(payload: bytes, name: str, value: Any) -> bytes:
     return encode(fields)
 
 
+def with_content(payload: bytes, texts: Mapping[int, Mapping[str, Any]], *, part: str = "delta") -> bytes:
+    """Return a chunk or completion with other values of some fields of its deltas or messages.
+
+    `texts` holds these fields by the position of the choice, whose `logprobs` no longer fit and become null. Everything
+    else stays as it came, byte for byte.
+    """
+    fields = upstream_json.fields(payload)
+    choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
+    for position, values in texts.items():
+        choice = choices[position]
+        inner = msgspec.json.decode(choice[part], type=dict[str, msgspec.Raw])
+        inner.update({name: msgspec.Raw(encode(value)) for name, value in values.items()})
+        choice[part] = msgspec.Raw(msgspec.json.encode(inner))
+        if "logprobs" in choice:
+            choice["logprobs"] = msgspec.Raw(b"null")
+    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    return encode(fields)
+
+
 def with_field_at_the_end(payload: bytes, name: str, value: Any) -> bytes:
     """Return a chunk that ends a choice with one more top-level field; any other chunk as it is."""
     return with_field(payload, name, value) if look(payload).finishes else payload

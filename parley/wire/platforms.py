@@ -99,7 +99,7 @@ EXPLICIT = Platform(
     users=(body("user"),),
     turns=(header("Idempotency-Key"),),
     # Settings and variables of an agent, which mean nothing to a model's API.
-    fields=frozenset({"agent", "first_chunk", "speech_cleanup"}),
+    fields=frozenset({"agent", "first_chunk"}),
 )
 """Names that operators give themselves, whatever the platform. They win."""
 PLATFORMS = (

@@ -7,6 +7,9 @@
                                   its message   servers that stream in the form of whole answers
     tool call         index       its number    Gemini, whose calls come whole
 
+One field is corrected: the finish_reason "stop" behind tool calls becomes "tool_calls", or voice platforms keep talking
+instead of acting (Gemini, Ollama behind gateways).
+
 Without them openai-python, openai-node and the AI SDK raise in the middle of an answer. Every other chunk, and every
 other field of these, goes on as it came; a field that is null is not missing, except for the number of a tool call.
 """
@@ -16,16 +19,22 @@ from typing import Any
 import msgspec
 
 from parley.wire import upstream_json
-from parley.wire.chunks import Choice, ChunkView
+from parley.wire.chunks import Choice, ChunkView, look
 from parley.wire.upstream_json import encode
 
 
 class Repairs:
     """The repairs of one stream, which counts its tool calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, expects_tool_finish: bool = False) -> None:
+        self._expects_tool_finish = expects_tool_finish
         self._calls: dict[object, ToolCalls] = {}
         self._in_deltas = self._in_messages = False
+
+    @property
+    def finish_reason(self) -> str:
+        """The reason for the end of an answer that came without one."""
+        return "tool_calls" if self._expects_tool_finish and self._calls else "stop"
 
     def repaired(self, payload: bytes, view: ChunkView) -> bytes:
         """Return the chunk with the fields that it lacks; the very same object if it lacks none."""
@@ -64,7 +73,39 @@ class Repairs:
             numbers = self._calls.setdefault(key, ToolCalls()).numbers(pieces)
             if any(piece.get("index") is None for piece in pieces):
                 missing["tool_calls"] = numbers
+        if self.ends_wrongly(choice.reason, missing.get("index", choice.key)):
+            missing["finish_reason"] = "tool_calls"
         return missing
+
+    def ends_wrongly(self, reason: str, key: object) -> bool:
+        """Return True if a choice that called a tool ends with "stop"."""
+        # In any case: gateways pass on the reasons of other APIs.
+        return self._expects_tool_finish and key in self._calls and reason.lower() == "stop"
+
+
+def with_tool_finish(completion: bytes) -> bytes:
+    """Return a whole answer whose choices with tool calls end with `tool_calls`, not with "stop"."""
+    # Nearly all answers are texts, and need not be decoded.
+    if b"tool_calls" not in completion:
+        return completion
+    calling = [
+        choice.reason.lower() == "stop" and calls_tools(choice.message) for choice in look(completion).choices or ()
+    ]
+    if not any(calling):
+        return completion
+    # As raw values: all else stays as it came.
+    fields = upstream_json.fields(completion)
+    choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
+    for choice, calls in zip(choices, calling, strict=True):
+        if calls:
+            choice["finish_reason"] = msgspec.Raw(b'"tool_calls"')
+    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    return encode(fields)
+
+
+def calls_tools(message: Any) -> bool:
+    """Return True for a message with tool calls."""
+    return isinstance(message, dict) and bool(message.get("tool_calls"))
 
 
 class ToolCalls:

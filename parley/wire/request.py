@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
+from parley.wire.interruptions import with_interruptions
 from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
 
 OPENAI_FIELDS = frozenset(
@@ -42,12 +43,32 @@ EXTENSION_FIELDS = frozenset(
 """Common extensions of OpenAI-compatible servers."""
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 OUR_FIELDS = frozenset(
-    {"asset", "filters", "include_citations", "kb", "rag", "session_id", "template_variables", "waiting"}
+    {
+        "asset",
+        "filters",
+        "include_citations",
+        "kb",
+        "rag",
+        "session_id",
+        "speech_cleanup",
+        "template_variables",
+        "waiting",
+    }
 )
 """Fields that are addressed to this server."""
 SOUND_FIELDS = frozenset({"audio", "modalities"})
 """Fields with which a caller asks for sound."""
-PRIVATE_MESSAGE_FIELDS = frozenset({"turn_id", "timestamp", "metadata"})
+MESSAGE_FIELDS = frozenset(
+    """
+    audio cache_control content extra_content function_call name prefix reasoning reasoning_content reasoning_details
+    refusal role tool_call_id tool_calls
+    """.split()  # noqa: SIM905 - shorter than a column of quoted names
+)
+"""Fields of a message that go upstream: OpenAI's, and those that upstreams demand back or offer beside them."""
+PRIVATE_MESSAGE_FIELDS = frozenset(
+    {"turn_id", "timestamp", "metadata", "speech_start_ms", "speech_end_ms", "speech_algorithmic_delay"}
+)
+"""Fields of a message that no upstream sees, also where all fields are forwarded: Agora's own."""
 EMPTY: tuple[Any, ...] = (None, [], "")
 """Values that say nothing; others of an odd type are left to the upstream to judge."""
 NEEDED_FIELDS: Mapping[str, str] = {
@@ -84,12 +105,16 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True)
 class ChatRequest:
-    """A checked request. `size` is that of its body in bytes, as it came."""
+    """A checked request. `size` is that of its body in bytes, as it came.
+
+    With `tells_interruptions` the model is told where the caller interrupted it.
+    """
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     origin: Origin
     size: int = 0
+    tells_interruptions: bool = True
     caller: Caller = NOBODY
 
     @property
@@ -134,6 +159,11 @@ class ChatRequest:
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
+    def expects_tool_finish(self) -> bool:
+        """True if an answer that calls a tool ends with `tool_calls`: a tool that is named ends with "stop"."""
+        return self.body.get("tool_choice") in (*EMPTY, "auto", "required")
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation, at least one message, as it came."""
         messages: list[dict[str, Any]] = self.body["messages"]
@@ -171,6 +201,10 @@ class ChatRequest:
         body["messages"] = [_in_text(message) for message in self.messages]
         return dataclasses.replace(self, body=body)
 
+    def speech_cleanup(self, default: str) -> str:
+        """Return how the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
+        return self.body.get("speech_cleanup") or default
+
     def waiting_ms(self, default: int | None) -> int | None:
         """Return the milliseconds without content after which to speak a waiting message; None means never."""
         waiting = self.body.get("waiting")
@@ -184,9 +218,7 @@ class ChatRequest:
         A message that holds one of them alone stays: a conversation without an answer would read as if none was given.
         """
         messages = [
-            {**message, "content": _without_beginning(message.get("content"), phrases)}
-            if message["role"] == "assistant"
-            else message
+            _without_phrase(message, phrases) if message["role"] == "assistant" else message
             for message in self.messages
         ]
         return dataclasses.replace(self, body={**self.body, "messages": messages})
@@ -237,11 +269,14 @@ class ChatRequest:
         if not self.stream:
             # OpenAI refuses it without a stream.
             kept.pop("stream_options", None)
-        messages = [_clean_message(message) for message in self.messages]
+        messages = with_interruptions(self.messages) if self.tells_interruptions else self.messages
+        messages = [_clean_message(message, forwards_all="*" in forward) for message in messages]
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin, headers: Headers = NO_HEADERS) -> ChatRequest:
+def parse(
+    raw: bytes, origin: Origin, headers: Headers = NO_HEADERS, *, tells_interruptions: bool = True
+) -> ChatRequest:
     """Return the checked request; its headers tell who calls. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
@@ -251,7 +286,8 @@ def parse(raw: bytes, origin: Origin, headers: Headers = NO_HEADERS) -> ChatRequ
     if stream is None:
         # Agora's default on the bare paths, OpenAI's under /v1.
         stream = not origin.v1
-    return ChatRequest(body, stream, origin, len(raw), caller_of(body, origin.query, headers))
+    caller = caller_of(body, origin.query, headers)
+    return ChatRequest(body, stream, origin, len(raw), tells_interruptions, caller)
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
@@ -267,6 +303,17 @@ def text_of(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return " ".join(text for text in texts if isinstance(text, str))
+
+
+def _without_phrase(message: Mapping[str, Any], phrases: Sequence[str]) -> dict[str, Any]:
+    """Return a message without a phrase at its beginning, also in the whole text of one that was interrupted."""
+    content = message.get("content")
+    left = _without_beginning(content, phrases)
+    unphrased = {**message, "content": left}
+    metadata = message.get("metadata")
+    if left != content and isinstance(metadata, dict) and isinstance(metadata.get("original"), str):
+        unphrased["metadata"] = {**metadata, "original": _without_beginning(metadata["original"], phrases)}
+    return unphrased
 
 
 def _without_beginning(content: Any, phrases: Sequence[str]) -> Any:
@@ -291,12 +338,13 @@ def _in_text(message: Mapping[str, Any]) -> dict[str, Any]:
     return text
 
 
-def _clean_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message in OpenAI's form, without the platform's own fields."""
+def _clean_message(message: Mapping[str, Any], *, forwards_all: bool) -> dict[str, Any]:
+    """Return a message in OpenAI's form, without fields that strict upstreams refuse."""
     cleaned = {
         name: value
         for name, value in message.items()
-        if name not in PRIVATE_MESSAGE_FIELDS and (value or name not in EMPTY_MESSAGE_FIELDS)
+        if (name in MESSAGE_FIELDS or (forwards_all and name not in PRIVATE_MESSAGE_FIELDS))
+        and (value or name not in EMPTY_MESSAGE_FIELDS)
     }
     if isinstance(cleaned.get("content"), list):
         cleaned["content"] = [_openai_part(part) for part in cleaned["content"]]

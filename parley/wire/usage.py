@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 
+MAX_DEPTH = 8
+"""Most objects inside one another whose numbers are added up."""
+
 
 class _Usage(msgspec.Struct):
     usage: Any = None
@@ -18,10 +21,10 @@ def usage_of(payload: bytes) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
-def added(before: Any, usage: Any) -> Any:
+def added(before: Any, usage: Any, depth: int = 0) -> Any:
     """Return two usages as one: whole numbers at the same path are added up, of all else the last counts."""
-    if isinstance(before, dict) and isinstance(usage, dict):
-        return {**before, **{name: added(before.get(name), value) for name, value in usage.items()}}
+    if isinstance(before, dict) and isinstance(usage, dict) and depth < MAX_DEPTH:
+        return {**before, **{name: added(before.get(name), value, depth + 1) for name, value in usage.items()}}
     if isinstance(before, int) and isinstance(usage, int) and not isinstance(usage, bool):
         return before + usage
     return before if usage is None else usage

@@ -14,6 +14,8 @@ MAX_MODEL_CHARACTERS = 256
 MAX_FILTERS = 16
 MAX_WAITING_MS = 60_000
 """Longest wait for a waiting message, in milliseconds."""
+CLEANUPS = ("off", "thoughts", "speech")
+"""Ways in which an answer's text is cleaned for a voice."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -42,6 +44,7 @@ def check(body: Mapping[str, Any]) -> None:
     for name, (kind, form) in _FORMS.items():
         if body.get(name) is not None and not isinstance(body[name], kind):
             raise InvalidRequest(f"{name} must be {form}", param=name)
+    check_cleanup(body.get("speech_cleanup"))
     _check_filters(body.get("filters"))
     if modalities is not None and not (
         isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
@@ -52,6 +55,13 @@ def check(body: Mapping[str, Any]) -> None:
     if waiting not in (None, "always", "off") and not is_number:
         form = f"always, off, or milliseconds from 0 to {MAX_WAITING_MS}"
         raise InvalidRequest(f"waiting must be {form}", param="waiting")
+
+
+def check_cleanup(cleanup: Any) -> None:
+    """Check the field `speech_cleanup`. Raises InvalidRequest."""
+    # A tuple, because the value may be of a type that has no hash.
+    if cleanup not in (None, *CLEANUPS):
+        raise InvalidRequest(f"speech_cleanup must be one of {', '.join(CLEANUPS)}", param="speech_cleanup")
 
 
 def _check_filters(filters: Any) -> None:

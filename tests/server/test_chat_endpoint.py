@@ -218,6 +218,9 @@ def test_an_endless_answer_is_capped(server: RunningServer, upstream: FakeUpstre
 def test_of_agoras_request_only_openais_part_goes_upstream(server: RunningServer, upstream: FakeUpstream) -> None:
     assert ask(server, "/chat/completions?session_id=7", **AGORA, metadata={"call": 1}).content == HELLO_THERE
     messages = [{"role": said["role"], "content": said["content"]} for said in AGORA["messages"]]
+    # The interruption is told: tests/server/test_interruptions.py.
+    messages[-2]["content"] = "We have three plans, the first —"
+    messages[-1]["content"] = '[You were interrupted; not heard: "costs ten dollars."]\nJust this one.'
     wanted = {"model": "gpt-4o-mini", "stream": True, "max_tokens": 200, "messages": messages}
     assert (upstream.calls[0].path, upstream.calls[0].json) == ("/v1/chat/completions", wanted)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from parley.wire.chunks import look
-from parley.wire.repairs import Repairs, ToolCalls
+from parley.wire.repairs import Repairs, ToolCalls, with_tool_finish
 from parley.wire.upstream_json import encode
 
 
@@ -97,3 +97,48 @@ def test_a_message_is_the_delta_unless_it_repeats_others(chunks: list[bytes], de
 def test_each_choice_counts_its_own_calls() -> None:
     chunks = [encode({"choices": [{"index": at, "delta": {"tool_calls": [{"id": "a"}]}}]}) for at in (0, 1)]
     assert json.loads(repaired(*chunks))["choices"][0]["delta"]["tool_calls"] == [{"id": "a", "index": 0}]
+
+
+CALL = b'{"choices":[{"index":%d,"delta":{"tool_calls":[{"index":0,"id":"a"}]},"finish_reason":%b}]}'
+END = b'{"id":1.50,"choices":[{"index":%d,"delta":{},"finish_reason":%b}]}'
+
+
+@pytest.mark.row("PF-06")
+@pytest.mark.parametrize("reason", [b'"stop"', b'"STOP"'])
+def test_stop_behind_a_call_becomes_tool_calls(reason: bytes) -> None:
+    repairs = Repairs(expects_tool_finish=True)
+    came = [CALL % (0, b"null"), END % (1, reason), END % (0, reason), END % (0, b'"length"')]
+
+    left = [repairs.repaired(payload, look(payload)) for payload in came]
+
+    assert left == [*came[:2], END % (0, b'"tool_calls"'), came[3]]
+    assert repairs.finish_reason == "tool_calls"
+
+
+@pytest.mark.row("PF-06")
+def test_stop_beside_a_call_becomes_tool_calls_too() -> None:
+    repairs = Repairs(expects_tool_finish=True)
+    came = CALL % (0, b'"stop"')
+
+    assert repairs.repaired(came, look(came)) == CALL % (0, b'"tool_calls"')
+
+
+@pytest.mark.row("PF-06")
+def test_the_end_of_a_named_tool_s_call_stays() -> None:
+    repairs = Repairs()
+    came = [CALL % (0, b"null"), END % (0, b'"stop"')]
+
+    assert [repairs.repaired(payload, look(payload)) for payload in came] == came
+    assert repairs.finish_reason == "stop"
+
+
+WHOLE = b'{ "n": 1.50, "choices":[ {"index":0,"message":{"tool_calls": %b},"finish_reason":%b} ] }'
+
+
+@pytest.mark.row("PF-06")
+def test_a_whole_answer_with_calls_ends_with_tool_calls() -> None:
+    left = json.loads(with_tool_finish(WHOLE % (b'[{"id":"a"}]', b'"stop"')))
+
+    assert left["choices"] == [{"index": 0, "message": {"tool_calls": [{"id": "a"}]}, "finish_reason": "tool_calls"}]
+    for calls, reason in ((b"[]", b'"stop"'), (b"null", b'"stop"'), (b'[{"id":"a"}]', b'"length"')):
+        assert with_tool_finish(WHOLE % (calls, reason)) == WHOLE % (calls, reason)

@@ -23,8 +23,11 @@ AGORA_FOR_OTHERS = {
         {"role": "system", "content": "You are a concise voice assistant."},
         {"role": "assistant", "content": "Hello!"},
         {"role": "user", "content": "What plans are there?"},
-        {"role": "assistant", "content": "We have three plans, the first "},
-        {"role": "user", "content": "Just this one."},
+        {"role": "assistant", "content": "We have three plans, the first —"},
+        {
+            "role": "user",
+            "content": '[You were interrupted; not heard: "costs ten dollars."]\nJust this one.',
+        },
     ],
 }
 
@@ -315,7 +318,62 @@ def test_a_star_lets_all_go_but_agoras_fields_and_ours() -> None:
 def test_agoras_fields_leave_each_message_whatever_is_forwarded(forward: frozenset[str]) -> None:
     message = {**USER, "name": "Ann", "turn_id": 1, "timestamp": 2.5, "metadata": {}, "x": 1}
 
-    assert chat(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", "x": 1}]
+    unknown = {"x": 1} if "*" in forward else {}
+
+    assert chat(message).for_upstream("m", forward)["messages"] == [{**USER, "name": "Ann", **unknown}]
+
+
+@pytest.mark.row("IN-10")
+@pytest.mark.parametrize("forward", [NOTHING, frozenset({"*"})])
+def test_other_platforms_fields_leave_each_message(forward: frozenset[str]) -> None:
+    agoras = {"speech_start_ms": 1, "speech_end_ms": 2, "speech_algorithmic_delay": 3}
+    others = {"created_at": "2026-01-01", "models": {"prosody": {}}, "id": "m1"}
+
+    sent = chat({**USER, **agoras, **others}).for_upstream("m", forward)["messages"]
+
+    assert sent == [{**USER, **others} if forward else USER]
+
+
+@pytest.mark.row("IN-10")
+def test_what_upstreams_demand_back_goes_up_untouched() -> None:
+    call = {"id": "c", "type": "function", "x": 1, "extra_content": {"google": {"thought_signature": "s"}}}
+    kept = {
+        **{"role": "assistant", "content": "A", "name": "n", "tool_calls": [call], "refusal": None, "prefix": True},
+        **{"reasoning": "r", "reasoning_content": "r", "reasoning_details": [{"a": 1}], "extra_content": {"b": 2}},
+        **{"cache_control": {"type": "ephemeral"}, "audio": {"id": "a"}, "tool_call_id": "c"},
+    }
+
+    assert chat(kept, USER).for_upstream("m", NOTHING)["messages"] == [kept, USER]
+
+
+@pytest.mark.row("IT-03")
+def test_interruptions_are_told_only_where_they_shall_be() -> None:
+    request = parse(REQUEST.encode(), Origin("r", v1=False), tells_interruptions=False)
+
+    sent = request.for_upstream("default", NOTHING)["messages"]
+
+    assert [message["content"] for message in sent[-2:]] == ["We have three plans, the first ", "Just this one."]
+
+
+@pytest.mark.row("IT-01")
+def test_a_waiting_message_is_taken_from_the_whole_text_too() -> None:
+    metadata = {"interrupted": True, "original": "One moment. It costs ten."}
+    cut = {"role": "assistant", "content": "One moment. It costs", "metadata": metadata}
+
+    sent = chat(cut, USER).without_phrases(["One moment."]).for_upstream("m", NOTHING)["messages"]
+
+    assert sent[-1]["content"] == '[You were interrupted; not heard: "ten."]\nHi'
+
+
+@pytest.mark.parametrize(
+    ("choice", "expects"),
+    [
+        *((choice, True) for choice in (None, "", "auto", "required")),
+        *((choice, False) for choice in ("none", {"type": "function", "function": {"name": "f"}})),
+    ],
+)
+def test_a_named_tool_ends_with_stop(choice: Any, expects: bool) -> None:
+    assert chat(tool_choice=choice).expects_tool_finish is expects
 
 
 def test_the_transcript_of_an_audio_answer_stays_here() -> None:

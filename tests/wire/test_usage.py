@@ -19,6 +19,14 @@ def test_whole_numbers_at_one_path_are_added() -> None:
     assert added(None, second) == second and added(first, None) == first
 
 
+def test_depth_is_bounded() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(900):
+        deep = {"a": deep}
+
+    assert added(deep, deep)["a"]
+
+
 def test_truth_values_are_no_numbers() -> None:
     assert added({"cached": True}, {"cached": True}) == {"cached": True}
 
