@@ -11,6 +11,7 @@ from simulated_calls import PLATFORMS, Platform, SharedStore, SimulatedCall
 from parley.memory import policy
 from parley.memory.conversation import StoredTurn, history_of, stored_turn
 from parley.memory.policy import Mode, Recollection
+from parley.wire.request import ChatRequest, Origin
 
 Message = dict[str, Any]
 SYSTEM = {"role": "system", "content": "You are Mia."}
@@ -258,6 +259,22 @@ def test_a_caller_who_left_has_heard_what_was_sent() -> None:
     found = recall(stored(2, closed=True), user("now"))
 
     assert found.messages[-2] == reply("This is answer 1.", metadata={"interrupted": True})
+
+
+def test_a_model_is_told_of_remembered_interruptions() -> None:
+    played = [*conversation(1), user("question 1"), reply("This is")]
+    turns = remember(stored(2), *played, user("question 2"), said="Two of", closed=True)
+
+    messages = recall(turns, user("now")).messages
+    sent = ChatRequest({"messages": messages}, True, Origin("r", False)).for_upstream("m", frozenset())["messages"]
+
+    assert [each["content"] for each in sent[3:]] == [
+        "question 1",
+        "This is —",
+        '[You were interrupted; not heard: "answer 1."]\nquestion 2',
+        "Two of —",
+        "[You were interrupted here.]\nnow",
+    ]
 
 
 def test_of_fillers_a_model_reads_nothing() -> None:
