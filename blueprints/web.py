@@ -247,7 +247,6 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         (request.view_args or {}).get("kb", ""),
-        request.headers.get("x-session-id", ""),
     )
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -263,7 +262,7 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
         turn.watch(client)
     with turn.interruptible():
         tells = within.settings.interruptions == "note"
-        chat = run_for_size(len(raw), parse, raw, origin, tells_interruptions=tells)
+        chat = run_for_size(len(raw), parse, raw, origin, request.headers, tells_interruptions=tells)
         return turn.context(chat, within.default_model)
 
 

@@ -35,6 +35,7 @@ from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
 from parley.wire.chunks import Envelope
+from parley.wire.platforms import masked
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -109,6 +110,8 @@ class Turn:
         envelope = Envelope.new(chat.model or default_model)
         self.record.model = envelope.model
         self.record.turn_id = chat.turn_id
+        self.record.session = masked(chat.caller.session) or None
+        self.record.platform = chat.caller.platform or None
         return TurnContext(chat, envelope, self.record)
 
     def interrupt(self, reason: BaseException) -> None:

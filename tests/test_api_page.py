@@ -12,7 +12,7 @@ from app import create_app
 from blueprints import web
 from parley import errors, turn
 from parley.settings import Settings
-from parley.wire import request, strict_json, validation
+from parley.wire import platforms, request, strict_json, validation
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -73,7 +73,8 @@ def test_every_own_field_is_listed_and_no_other() -> None:
 def test_the_query_parameters_are_those_that_are_read() -> None:
     read = re.findall(r'query\.get\("(\w+)"', Path(request.__file__).read_text())
 
-    assert {row[0].strip("`") for row in table("query parameter")} == set(read)
+    explicit = [source for (source,) in platforms.EXPLICIT.sessions if source.place == "query"]
+    assert {row[0].strip("`") for row in table("query parameter")} == {*read, *(source.path[0] for source in explicit)}
 
 
 def test_the_limits_of_a_body_are_those_that_are_checked() -> None:
@@ -96,7 +97,7 @@ def test_the_limits_of_a_body_are_those_that_are_checked() -> None:
     [
         ("OpenAI's fields", request.OPENAI_FIELDS),
         ("common extensions", request.EXTENSION_FIELDS),
-        ("fields of the voice platform", request.PRIVATE_FIELDS),
+        ("fields of the voice platform", platforms.PRIVATE_FIELDS),
         ("inside of a message", request.MESSAGE_FIELDS),
         ("other fields of a message", request.PRIVATE_MESSAGE_FIELDS | {"LLM_FORWARD_FIELDS", "*"}),
     ],

@@ -9,11 +9,11 @@ from typing import Any
 
 from parley.services import Services, ended
 from parley.telemetry.logs import log
+from parley.tools.call_facts import call_facts
 from parley.tools.running import TurnCalls
 from parley.tools.tool import Tool
 from parley.turn_record import TurnRecord
 from parley.wire.calls import Calls
-from parley.wire.platforms import caller_of
 from parley.wire.request import ChatRequest
 from parley.wire.tool_call import CalledTool, text_field
 from parley.wire.usage import added
@@ -60,7 +60,7 @@ class ToolTurn:
         self._ids: set[str] = set()
         self._usage: Any = None
         self._tick = services.settings.heartbeat or services.settings.idle_timeout
-        self._calls = TurnCalls(services.tool_runner, tools, caller_of(chat), len(chat.messages), record)
+        self._calls = TurnCalls(services.tool_runner, tools, call_facts(chat), len(chat.messages), record)
         record.passes = record.fillers = 0
 
     def _next_request(self) -> ChatRequest:

@@ -23,9 +23,9 @@ import gevent
 from parley.concurrency import Failure, outcome_of
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
+from parley.tools.call_facts import CallFacts
 from parley.tools.tool import Arguments, Call, Result, Tool
 from parley.turn_record import TurnRecord
-from parley.wire.platforms import Caller
 from parley.wire.tool_call import CalledTool
 
 MAX_CALLS = 8
@@ -156,15 +156,15 @@ class TurnCalls:
     """The calls of one turn, message by message; must be closed, which lets go of those that still run."""
 
     def __init__(
-        self, runner: ToolRunner, tools: Mapping[str, Tool], caller: Caller, said: int, record: TurnRecord
+        self, runner: ToolRunner, tools: Mapping[str, Tool], facts: CallFacts, said: int, record: TurnRecord
     ) -> None:
         self.names: list[str] = []
         self.seconds = 0.0
         self._runner = runner
         self._tools = tools
-        self._caller = caller
+        self._facts = facts
         # Where the platform numbers no turns, the length of the conversation tells one from the next.
-        self._turn = caller.turn_id or f"{said} messages"
+        self._turn = facts.turn_id or f"{said} messages"
         self._record = record
         self._earlier: dict[tuple[str, str], Run | Result] = {}
         self._planned: list[Run] = []
@@ -235,8 +235,8 @@ class TurnCalls:
             return self._refused(tool, f"the arguments are not valid: {called.fault[:MAX_FAULT_CHARACTERS]}")
         canonical = json.dumps(called.arguments, sort_keys=True, separators=(",", ":"))
         equal = (tool.name, canonical)
-        session = (self._record.holder or "", self._caller.session)
-        kept_as = (*session, *equal) if self._caller.session and tool.reuse_seconds else None
+        session = (self._record.holder or "", self._facts.session)
+        kept_as = (*session, *equal) if self._facts.session and tool.reuse_seconds else None
         earlier = self._earlier.get(equal) or (self._runner.kept_result(kept_as) if kept_as else None)
         if earlier is not None:
             log_end(self._record.id, tool, "reused", None, 0.0)
@@ -253,18 +253,18 @@ class TurnCalls:
         return self._earlier[equal]
 
     def _run(self, tool: Tool, called: CalledTool, canonical: str) -> Run:
-        caller = self._caller
+        facts = self._facts
         # Under the key's name: sessions of two customers may be called the same.
-        parts = (self._record.holder or "", caller.session or self._record.id, self._turn, tool.name, canonical)
+        parts = (self._record.holder or "", facts.session or self._record.id, self._turn, tool.name, canonical)
         key = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         call = Call(
             called.id,
             key,
-            caller.session,
-            caller.turn_id,
-            caller.user,
-            caller.request,
-            caller.template_variables,
+            facts.session,
+            facts.turn_id,
+            facts.user,
+            facts.request,
+            facts.template_variables,
             tool.timeout or self._runner.timeout,
         )
         return Run(self._runner, tool, called.arguments or {}, call, self._record.id)

@@ -39,7 +39,8 @@ from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
 from parley.wire.interruptions import is_interrupted
-from parley.wire.request import OUR_FIELDS, PRIVATE_FIELDS, ChatRequest, Origin, text_of
+from parley.wire.platforms import PRIVATE_FIELDS
+from parley.wire.request import OUR_FIELDS, ChatRequest, Origin, text_of
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""

@@ -8,11 +8,13 @@ the operator wants it to.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
 from parley.wire.interruptions import with_interruptions
+from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
 
 OPENAI_FIELDS = frozenset(
     """
@@ -40,8 +42,6 @@ EXTENSION_FIELDS = frozenset(
 )
 """Common extensions of OpenAI-compatible servers."""
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
-PRIVATE_FIELDS = frozenset({"turn_id", "timestamp", "interruptable", "context"})
-"""Agora's own top-level fields: no upstream knows them, and strict ones answer 400."""
 OUR_FIELDS = frozenset(
     {
         "asset",
@@ -81,6 +81,7 @@ NEEDED_FIELDS: Mapping[str, str] = {
     "modalities": "modalities",
 }
 """Fields that upstreams refuse where the field behind them is missing or empty."""
+NO_HEADERS: Headers = MappingProxyType({})
 EMPTY_MESSAGE_FIELDS = frozenset({"tool_calls", "function_call"})
 """Fields of a message that upstreams refuse if they are empty."""
 
@@ -91,7 +92,7 @@ class Origin:
 
     `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
     `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` is the knowledge base that the
-    path names, if it names one. `session` is the caller's X-Session-Id.
+    path names, if it names one.
     """
 
     request_id: str
@@ -100,7 +101,6 @@ class Origin:
     token: str | None = dataclasses.field(default=None, repr=False)
     traceparent: str | None = None
     kb: str = ""
-    session: str = dataclasses.field(default="", repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +115,7 @@ class ChatRequest:
     origin: Origin
     size: int = 0
     tells_interruptions: bool = True
+    caller: Caller = NOBODY
 
     @property
     def model(self) -> str | None:
@@ -156,11 +157,6 @@ class ChatRequest:
     def wants_usage(self) -> bool:
         """True if the tokens used are wanted at the end of the stream."""
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
-
-    @property
-    def sessions(self) -> tuple[Any, ...]:
-        """Values that may name the session: of the body, the query, the header."""
-        return self.body.get("session_id"), self.origin.query.get("session_id"), self.origin.session
 
     @property
     def expects_tool_finish(self) -> bool:
@@ -278,8 +274,10 @@ class ChatRequest:
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(raw: bytes, origin: Origin, *, tells_interruptions: bool = True) -> ChatRequest:
-    """Return the checked request. Raises InvalidRequest whose `param` names the field."""
+def parse(
+    raw: bytes, origin: Origin, headers: Headers = NO_HEADERS, *, tells_interruptions: bool = True
+) -> ChatRequest:
+    """Return the checked request; its headers tell who calls. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object", code="invalid_value")
@@ -288,7 +286,8 @@ def parse(raw: bytes, origin: Origin, *, tells_interruptions: bool = True) -> Ch
     if stream is None:
         # Agora's default on the bare paths, OpenAI's under /v1.
         stream = not origin.v1
-    return ChatRequest(body, stream, origin, len(raw), tells_interruptions)
+    caller = caller_of(body, origin.query, headers)
+    return ChatRequest(body, stream, origin, len(raw), tells_interruptions, caller)
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

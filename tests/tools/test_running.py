@@ -14,10 +14,10 @@ from gevent.event import Event
 from scripted_upstream import tool
 
 from parley.tools import running
+from parley.tools.call_facts import CallFacts
 from parley.tools.running import Run, ToolRunner, TurnCalls
 from parley.tools.tool import Arguments, Call, Result, Tool
 from parley.turn_record import TurnRecord
-from parley.wire.platforms import Caller
 from parley.wire.tool_call import CalledTool
 
 
@@ -25,10 +25,10 @@ def called(name: str, arguments: dict[str, Any] | None = None, fault: str = "") 
     return CalledTool("id", name, None if fault else arguments or {}, fault, {})
 
 
-NOBODY = Caller()
+NOBODY = CallFacts()
 
 
-def turn(runner: ToolRunner, *tools: Tool, caller: Caller = NOBODY, holder: str | None = None) -> TurnCalls:
+def turn(runner: ToolRunner, *tools: Tool, caller: CallFacts = NOBODY, holder: str | None = None) -> TurnCalls:
     record = TurnRecord("chat", "request-1")
     record.holder = holder
     return TurnCalls(runner, {each.name: each for each in tools}, caller, 1, record)
@@ -95,7 +95,7 @@ def test_a_result_is_kept_for_one_session_of_one_key(runner: ToolRunner) -> None
     look = tool("look", lambda *_: count.append(1) or Result(str(len(count))), reuse_seconds=60)
 
     def result(session: str, holder: str | None = None) -> list[str]:
-        return results(turn(runner, look, caller=Caller(session), holder=holder), called("look"))
+        return results(turn(runner, look, caller=CallFacts(session), holder=holder), called("look"))
 
     assert [result("s"), result("s"), result("t"), result("s", "key-1"), result("")] == [
         ["1"],
@@ -111,7 +111,7 @@ def test_only_good_results_are_kept_and_not_for_ever(runner: ToolRunner, monkeyp
     look = tool("look", lambda *_: next(answers), reuse_seconds=60)
 
     def result() -> str:
-        return results(turn(runner, look, caller=Caller("s")), called("look"))[0]
+        return results(turn(runner, look, caller=CallFacts("s")), called("look"))[0]
 
     assert [result(), result(), result()] == ['{"error":"no"}', "a", "a"]
     later = time.monotonic() + 61
@@ -250,18 +250,18 @@ def test_results_are_cut_and_can_be_written(runner: ToolRunner) -> None:
 
 
 def test_a_repeated_turn_repeats_its_keys(runner: ToolRunner) -> None:
-    def key(arguments: dict[str, Any], caller: Caller, holder: str | None = None) -> str:
+    def key(arguments: dict[str, Any], caller: CallFacts, holder: str | None = None) -> str:
         keys: list[str] = []
         look = tool("look", lambda _, call: keys.append(call.idempotency_key) or Result("x"))
         results(turn(runner, look, caller=caller, holder=holder), called("look", arguments))
         return keys[0]
 
-    first = key({"a": 1}, Caller("s", "3"))
-    assert key({"a": 1}, Caller("s", "3")) == first and len(first) == 32
+    first = key({"a": 1}, CallFacts("s", "3"))
+    assert key({"a": 1}, CallFacts("s", "3")) == first and len(first) == 32
     others = [
-        key({"a": 2}, Caller("s", "3")),
-        key({"a": 1}, Caller("s", "4")),
-        key({"a": 1}, Caller("s", "3"), "key-1"),
+        key({"a": 2}, CallFacts("s", "3")),
+        key({"a": 1}, CallFacts("s", "4")),
+        key({"a": 1}, CallFacts("s", "3"), "key-1"),
     ]
     assert len({first, *others}) == 4
 
@@ -270,7 +270,7 @@ def test_a_call_knows_its_turn(runner: ToolRunner) -> None:
     seen: list[Call] = []
     look = tool("look", lambda _, call: seen.append(call) or Result("x"), timeout=2)
 
-    results(turn(runner, look, caller=Caller("s", "3", "mia", {"tenant": "a"}, {"b": 1})), called("look"))
+    results(turn(runner, look, caller=CallFacts("s", "3", "mia", {"tenant": "a"}, {"b": 1})), called("look"))
 
     (call,) = seen
     assert (call.session, call.turn_id, call.user, call.request, call.template_variables, call.seconds) == (
