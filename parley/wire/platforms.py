@@ -1,4 +1,4 @@
-"""The caller behind a request, as voice platforms name it: the session, the turn and the user."""
+"""The caller behind a request, as voice platforms name it: the session, the turn, the user; the platform itself."""
 
 import re
 from collections.abc import Mapping
@@ -43,6 +43,11 @@ def caller_of(chat: ChatRequest) -> Caller:
         MappingProxyType({**{name: value for name, value in query.items() if is_scalar(value)}, **private}),
         MappingProxyType(variables if isinstance(variables, dict) else {}),
     )
+
+
+def is_from_agora(chat: ChatRequest) -> bool:
+    """Return true if a request bears the marks of Agora's engine: the turn and its time at the top."""
+    return all(chat.body.get(name) is not None for name in ("turn_id", "timestamp"))
 
 
 def first_name(*values: Any) -> str:

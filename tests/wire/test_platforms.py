@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from parley.wire.platforms import caller_of
+from parley.wire.platforms import caller_of, is_from_agora
 from parley.wire.request import ChatRequest, Origin, parse
 
 MESSAGES = [{"role": "user", "content": "Hi", "metadata": {"user": "1002"}}, {"role": "assistant", "content": "Yes?"}]
@@ -50,3 +50,19 @@ def test_private_scalars_are_for_tools() -> None:
     assert caller.request == {"shop": "a", "tenant": "acme"}
     assert caller_of(request(template_variables={"a": 1})).template_variables == {"a": 1}
     assert caller_of(request(template_variables=[1])).template_variables == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_agora"),
+    [
+        ({"turn_id": 1, "timestamp": 1764000012345}, True),
+        ({"turn_id": 0, "timestamp": 0}, True),
+        ({"turn_id": 1}, False),
+        ({"timestamp": 1}, False),
+        ({"turn_id": None, "timestamp": 1}, False),
+        ({"context": {"turn_id": 1, "timestamp": 1}}, False),
+    ],
+    ids=["both", "zeros", "turn", "time", "null", "deeper"],
+)
+def test_agora_is_known_by_its_marks_at_the_top(fields: dict[str, Any], is_agora: bool) -> None:
+    assert is_from_agora(request(**fields)) is is_agora
