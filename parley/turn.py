@@ -170,11 +170,14 @@ class Turn:
         """Return the event stream of an answer, with its ending. Raises what fails before the first event."""
         pieces = self._pieces(answer, envelope)
         self._held.append(pieces.close)
+        if envelope.first_chunk is not None:
+            # A tool that runs on without a listener is told that it is too late.
+            self._held.append(envelope.first_chunk.close)
         # Here, before the response has begun: an error still becomes an HTTP status.
         first = next(pieces, None)
         if first is None:
             raise ClientGone
-        return self._to_the_end(first, pieces)
+        return self._to_the_end(first, pieces, envelope)
 
     def fail(self, error: BaseException) -> None:
         """Record an error that becomes the turn's HTTP response; anything but a ParleyError is an internal error."""
@@ -190,7 +193,14 @@ class Turn:
             finally:
                 self.close()
 
-    def _to_the_end(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _to_the_end(self, first: bytes, pieces: Iterator[bytes], envelope: Envelope) -> Iterator[bytes]:
+        if envelope.first_chunk is not None:
+            # A comment alone may begin the response; platforms read events.
+            while (payload := sse.first_payload(first)) is None and (following := next(pieces, None)) is not None:
+                yield first
+                first = following
+            if payload is not None and (fields := envelope.first_chunk.take()):
+                first = sse.frame(envelope.metadata(payload, fields)) + first
         yield first
         yield from pieces
         # Here, not when gunicorn closes the body: a caller who asks again at once must find the slot free.

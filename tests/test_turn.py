@@ -1,6 +1,7 @@
 """The eight endings of a turn, and that a turn leaves nothing behind."""
 
 import json
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from gevent.event import Event
 from structlog.testing import capture_logs
 
 from parley.admission import Admission
+from parley.concurrency import SILENCE
 from parley.errors import (
     AnswerCapped,
     ClientGone,
@@ -28,6 +30,7 @@ from parley.turn import Batches, FallbackSpoken, Turn
 from parley.turn_record import TurnRecord
 from parley.wire import sse
 from parley.wire.chunks import Envelope
+from parley.wire.first_chunk import FirstChunkMetadata
 from parley.wire.request import Origin, parse
 
 
@@ -292,3 +295,67 @@ def test_a_request_that_is_taken_is_held_no_longer() -> None:
     assert context.take_chat().question == "Hi"
 
     assert held() is None
+
+
+METADATA = (
+    b'data: {"id":"%b","object":"chat.completion.custom_metadata","created":%d,"model":"%b","choices":[],'
+    b'"metadata":{"interruptable":false}}\n\n'
+)
+
+
+def written(ending_of: Callable[[], Batches], fields: dict[str, Any], fallback_text: str | None = None) -> list[bytes]:
+    """Return the writes of an answer under an envelope with this metadata."""
+    own = envelope()
+    own.first_chunk = FirstChunkMetadata(fields)
+    turn = Turn(TurnRecord("chat", "turn"), fallback_text=fallback_text, heartbeat=0.001)
+    try:
+        return list(turn.stream(ending_of(), own))
+    finally:
+        turn.close()
+        assert not own.first_chunk.add({}), "behind its end a turn takes nothing more"
+
+
+@pytest.mark.row("FC-01")
+@pytest.mark.parametrize("name", [name for name, ending in ENDINGS.items() if not ending.interrupted_by])
+def test_metadata_is_in_front_of_what_leaves_first(name: str) -> None:
+    ending = ENDINGS[name]
+    fields = {"interruptable": False}
+    try:
+        plain = written(ending.answer, {}, ending.fallback_text)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a status
+        with pytest.raises(type(error)):
+            written(ending.answer, fields, ending.fallback_text)
+        return
+
+    assert written(ending.answer, fields, ending.fallback_text) == [
+        METADATA % (b"id", 0, b"model") + plain[0],
+        *plain[1:],
+    ]
+
+
+@pytest.mark.row("FC-01")
+def test_metadata_waits_for_an_event_and_has_its_stamp() -> None:
+    chunk = b'{"model":"m","id":"up","choices":[],"created":1}'
+
+    def answer() -> Batches:
+        yield [sse.comment("working")]
+        time.sleep(0.002)
+        yield SILENCE
+        yield [sse.comment("citations []"), chunk]
+        yield sse.LastBatch([chunk])
+
+    first = METADATA % (b"up", 1, b"m") + b": citations []\n\n" + sse.frame(chunk)
+    assert written(answer, {"interruptable": False}) == [
+        b": working\n\n",
+        b": keep-alive\n\n",
+        first,
+        sse.frame(chunk) + sse.DONE,
+    ]
+
+
+@pytest.mark.parametrize("last", [[], [sse.comment("nothing")]], ids=["nothing", "comment"])
+def test_metadata_never_stands_alone(last: list[bytes]) -> None:
+    def answer() -> Batches:
+        yield sse.LastBatch(last)
+
+    assert written(answer, {"interruptable": False}) == [sse.frames(last) + sse.DONE]

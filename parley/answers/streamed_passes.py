@@ -20,7 +20,7 @@ from parley.answers.tool_turn import ToolTurn
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, UpstreamError
 from parley.services import Services
-from parley.tools.tool import Tool
+from parley.tools.tool import Tool, too_late
 from parley.turn import Batches
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
@@ -50,7 +50,8 @@ class StreamedPasses(ToolTurn):
         envelope: Envelope,
         wake_after: float | None,
     ) -> None:
-        super().__init__(chat, record, services, tools)
+        metadata = envelope.first_chunk
+        super().__init__(chat, record, services, tools, metadata.add if metadata else too_late)
         settings, now = services.settings, time.monotonic()
         self._envelope = envelope
         self._kb = chat.kb
@@ -180,8 +181,12 @@ class StreamedPasses(ToolTurn):
 
     def _filler(self) -> Batch:
         """Return a phrase for the wait, in a chunk of its own."""
-        tool = self._calls.waited_for[0]
-        phrase = self._services.waiting_message(self._kb, tool.waiting)
+        tools = self._calls.waited_for
+        phrase = self._services.waiting_message(self._kb, tools[0].waiting)
+        wishes = [tool.interruptable for tool in tools if tool.interruptable is not None]
+        if wishes and self._envelope.first_chunk and self._chat.caller.platform == "agora":
+            # Behind the first chunk it is too late: it can't be undone in the middle of an answer.
+            self._envelope.first_chunk.add({"interruptable": all(wishes)})
         self._filler_at = time.monotonic()
         self._record.fillers = (self._record.fillers or 0) + 1
         payload = self._envelope.text(phrase, first=not (self._has_left or self._envelope.used))

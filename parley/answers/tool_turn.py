@@ -11,7 +11,7 @@ from parley.services import Services, ended
 from parley.telemetry.logs import log
 from parley.tools.call_facts import call_facts
 from parley.tools.running import TurnCalls
-from parley.tools.tool import Tool
+from parley.tools.tool import FirstChunk, Tool, too_late
 from parley.turn_record import TurnRecord
 from parley.wire.calls import Calls
 from parley.wire.request import ChatRequest
@@ -47,7 +47,14 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
 class ToolTurn:
     """A turn with tools: the conversation as it grows, the calls, the usage so far."""
 
-    def __init__(self, chat: ChatRequest, record: TurnRecord, services: Services, tools: dict[str, Tool]) -> None:
+    def __init__(
+        self,
+        chat: ChatRequest,
+        record: TurnRecord,
+        services: Services,
+        tools: dict[str, Tool],
+        first_chunk: FirstChunk = too_late,
+    ) -> None:
         self._services = services
         self._record = record
         self._tools = tools
@@ -60,7 +67,7 @@ class ToolTurn:
         self._ids: set[str] = set()
         self._usage: Any = None
         self._tick = services.settings.heartbeat or services.settings.idle_timeout
-        self._calls = TurnCalls(services.tool_runner, tools, call_facts(chat), len(chat.messages), record)
+        self._calls = TurnCalls(services.tool_runner, tools, call_facts(chat), len(chat.messages), record, first_chunk)
         record.passes = record.fillers = 0
 
     def _next_request(self) -> ChatRequest:

@@ -24,7 +24,7 @@ from parley.concurrency import Failure, outcome_of
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.tools.call_facts import CallFacts
-from parley.tools.tool import Arguments, Call, Result, Tool
+from parley.tools.tool import Arguments, Call, FirstChunk, Result, Tool, too_late
 from parley.turn_record import TurnRecord
 from parley.wire.tool_call import CalledTool
 
@@ -156,13 +156,20 @@ class TurnCalls:
     """The calls of one turn, message by message; must be closed, which lets go of those that still run."""
 
     def __init__(
-        self, runner: ToolRunner, tools: Mapping[str, Tool], facts: CallFacts, said: int, record: TurnRecord
+        self,
+        runner: ToolRunner,
+        tools: Mapping[str, Tool],
+        facts: CallFacts,
+        said: int,
+        record: TurnRecord,
+        first_chunk: FirstChunk = too_late,
     ) -> None:
         self.names: list[str] = []
         self.seconds = 0.0
         self._runner = runner
         self._tools = tools
         self._facts = facts
+        self._first_chunk = first_chunk
         # Where the platform numbers no turns, the length of the conversation tells one from the next.
         self._turn = facts.turn_id or f"{said} messages"
         self._record = record
@@ -266,6 +273,7 @@ class TurnCalls:
             facts.request,
             facts.template_variables,
             tool.timeout or self._runner.timeout,
+            self._first_chunk,
         )
         return Run(self._runner, tool, called.arguments or {}, call, self._record.id)
 

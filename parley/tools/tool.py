@@ -20,14 +20,23 @@ NOTHING = '{"ok":true}'
 UNREACHABLE = "the service can't be reached"
 
 
+FirstChunk = Callable[[Mapping[str, Any]], bool]
+"""Sends metadata in front of an answer's first chunk; returns false where it is too late."""
+
+
+def too_late(_metadata: Mapping[str, Any]) -> bool:
+    """Send nothing: there is no first chunk to come."""
+    return False
+
+
 @dataclass(frozen=True)
 class Call:
     """The turn in which a tool is called.
 
     `session`, `turn_id` and `user` are empty where the platform names none. `request` holds the scalar top-level fields
     of the request that are no fields of OpenAI's, and its query parameters; `template_variables` is that object of the
-    body. `seconds` is the time that the call may take. `first_chunk` sends metadata in front of the answer, and returns
-    false where it is too late.
+    body. `seconds` is the time that the call may take. `first_chunk` sends metadata in front of the answer; it returns
+    false where it is too late, and raises ValueError for metadata of another form.
     """
 
     tool_call_id: str
@@ -38,7 +47,7 @@ class Call:
     request: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     template_variables: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     seconds: float = 10.0
-    first_chunk: Callable[[Mapping[str, Any]], bool] = lambda _metadata: False
+    first_chunk: FirstChunk = too_late
 
     @property
     def log(self) -> Any:

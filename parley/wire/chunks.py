@@ -17,6 +17,7 @@ import msgspec
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamError, UpstreamRefused
 from parley.wire import error_forms, upstream_json
 from parley.wire.content import HEARD_FIELDS, SAID_FIELDS, words_of
+from parley.wire.first_chunk import FirstChunkMetadata
 from parley.wire.upstream_json import encode
 
 
@@ -26,7 +27,8 @@ class Envelope:
 
     `used` is true once a chunk of ours has been made under it, `calls_tool` once a tool call has begun, which no words
     of ours may complete. `takes_text` is false once the answer's failure must not be hidden behind a text of ours.
-    `spoken_at` is the time by `time.monotonic` of the latest words that left, 0 before any.
+    `spoken_at` is the time by `time.monotonic` of the latest words that left, 0 before any. `first_chunk` takes the
+    metadata for the platform; it is None where nobody may give any.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Envelope:
     calls_tool: bool = False
     takes_text: bool = True
     spoken_at: float = 0.0
+    first_chunk: FirstChunkMetadata | None = None
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
@@ -84,6 +87,15 @@ class Envelope:
         if b'"role"' in payload and bytes(chunk.get("choices", b"null")) != b"null":
             chunk["choices"] = msgspec.Raw(msgspec.json.encode(_without_roles(chunk["choices"])))
         return encode(chunk)
+
+    def metadata(self, first: bytes, fields: Mapping[str, Any]) -> bytes:
+        """Return the payload that tells the platform these fields, with the envelope of the answer's first chunk."""
+        ours = {"id": self.id, "created": self.created, "model": self.model}
+        of_chunk = {**ours, **upstream_json.fields(first)}
+        head = {"id": of_chunk["id"], "object": "chat.completion.custom_metadata"}
+        return encode(
+            {**head, "created": of_chunk["created"], "model": of_chunk["model"], "choices": [], "metadata": fields}
+        )
 
     def _with(self, kind: str, choice: Mapping[str, Any]) -> dict[str, Any]:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}

@@ -46,6 +46,7 @@ OUR_FIELDS = frozenset(
     {
         "asset",
         "filters",
+        "first_chunk",
         "include_citations",
         "kb",
         "rag",
@@ -142,6 +143,11 @@ class ChatRequest:
     def filters(self) -> dict[str, str | int | bool]:
         """Values that the metadata of a passage must hold for it to be found."""
         return self.body.get("filters") or {}
+
+    @property
+    def first_chunk(self) -> dict[str, Any]:
+        """Metadata that is to stand in front of the first chunk of a stream."""
+        return self.body.get("first_chunk") or {}
 
     @property
     def include_citations(self) -> bool:

@@ -52,6 +52,15 @@ DONE = frame(DONE_PAYLOAD)
 """The last event of a complete answer, and of no other."""
 
 
+def first_payload(written: bytes) -> bytes | None:
+    """Return the payload of the first event in frames of ours; None if they hold comments or DONE alone."""
+    start = 0
+    while written.startswith(b":", start):
+        start = written.index(b"\n\n", start) + 2
+    payload = written[start : written.find(b"\n\n", start)].removeprefix(b"data: ").replace(b"\ndata: ", b"\n")
+    return payload if payload and not is_done(payload) else None
+
+
 def comment(text: str) -> Comment:
     """Return a comment; line breaks in `text` become spaces."""
     return Comment(b": " + " ".join(text.split()).encode() + b"\n\n")

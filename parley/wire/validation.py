@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parley.errors import InvalidRequest
+from parley.wire import first_chunk
 
 MAX_MESSAGES = 4096
 """Most messages of a conversation."""
@@ -46,6 +47,8 @@ def check(body: Mapping[str, Any]) -> None:
             raise InvalidRequest(f"{name} must be {form}", param=name)
     check_cleanup(body.get("speech_cleanup"))
     _check_filters(body.get("filters"))
+    if body.get("first_chunk") is not None and (fault := first_chunk.fault_of(body["first_chunk"])):
+        raise InvalidRequest(f"first_chunk {fault}", param="first_chunk")
     if modalities is not None and not (
         isinstance(modalities, list) and all(isinstance(modality, str) for modality in modalities)
     ):

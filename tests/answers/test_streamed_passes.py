@@ -13,6 +13,7 @@ from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamRefused
 from parley.tools.tool import Arguments, Call, Result
 from parley.turn import TurnContext
 from parley.wire.sse import LastBatch
+from parley.wire.upstream_json import encode
 
 ROLE = chunk(role="assistant", content=None)
 FRIDAY = chunk(role="assistant", content="On Friday.")
@@ -20,12 +21,12 @@ BROKEN = UpstreamDisconnected("cut")
 LOOK = tool("look")
 
 
-def nap(seconds: float) -> Any:
+def nap(seconds: float, name: str = "nap", **more: Any) -> Any:
     def run(arguments: Arguments, call: Call) -> Result:
         gevent.sleep(seconds)
         return Result("slept")
 
-    return tool("nap", run, cancels=True, waiting=("A moment",))
+    return tool(name, run, cancels=True, waiting=("A moment",), **more)
 
 
 def said(batches: list[Any]) -> str:
@@ -171,3 +172,57 @@ def test_a_caller_who_leaves_ends_the_tool() -> None:
 
     gevent.sleep(0.01)
     assert seen == ["ended"]
+
+
+AGORA = {"turn_id": 3, "timestamp": 1764000012345}
+FALSE, TRUE = {"interruptable": False}, {"interruptable": True}
+
+
+@pytest.mark.row("FC-01")
+@pytest.mark.parametrize(
+    ("fields", "wishes", "metadata"),
+    [
+        (AGORA, [False], FALSE),
+        (AGORA, [True], TRUE),
+        (AGORA, [None], {}),
+        (AGORA, [None, False], FALSE),
+        (AGORA, [True, False], FALSE),
+        ({}, [False], {}),
+        ({"turn_id": 3}, [False], {}),
+        ({**AGORA, "first_chunk": {"interruptable": True, "a": 1}}, [False], {**FALSE, "a": 1}),
+    ],
+    ids=["false", "true", "none", "another", "both", "no-agora", "half-agora", "request"],
+)
+def test_a_tools_wish_is_in_front_of_its_filler(fields: Any, wishes: list[Any], metadata: dict[str, Any]) -> None:
+    tools = [nap(0.1, name=f"nap{at}", interruptable=wish) for at, wish in enumerate(wishes)]
+    calls = [calling(each.name, number=at) for at, each in enumerate(tools)]
+    asked = context(**fields)
+    answer = chat(asked, offering(AnswersInTurn([calls, last()], [[FRIDAY], last()]), *tools, TOOL_WAITING="20"))
+
+    given = next(asked.envelope.first_chunk.take() for batch in answer if batch is not SILENCE)
+    rest = said(list(answer))
+
+    assert json.loads(encode(given)) == metadata
+    assert rest == "On Friday." and not asked.envelope.first_chunk.take()
+
+
+@pytest.mark.row("FC-01")
+def test_a_call_gives_metadata_until_words_have_left() -> None:
+    sent: list[bool] = []
+
+    def run(_arguments: Arguments, call: Call) -> Result:
+        sent.append(call.first_chunk({"rate": len(sent)}))
+        return Result("ok")
+
+    script = [
+        [[calling("look")], last()],
+        [[chunk(content="Hm."), calling("look", '{"a":1}')], last()],
+        [[FRIDAY], last()],
+    ]
+    asked = context()
+    turn = chat(asked, offering(AnswersInTurn(*script), tool("look", run)))
+    for batch in turn:
+        if batch is not SILENCE and sent == [True]:
+            assert encode(asked.envelope.first_chunk.take()) == b'{"rate":0}'
+
+    assert sent == [True, False]

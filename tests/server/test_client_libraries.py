@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 import pytest
-from fake_upstream import DONE, END, FakeUpstream, answer, chunk, completion, encode, event, events, whole
+from fake_upstream import DONE, END, FakeUpstream, answer, chunk, chunks, completion, encode, event, events, whole
 from fake_voice import says, tone
 from running_server import ROOT, RunningServer
 
@@ -167,9 +167,9 @@ class Driver:
             command, cwd=INSTALLED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def ask(self, client: str, base_url: str, *, stream: bool) -> dict[str, Any]:
+    def ask(self, client: str, base_url: str, *, stream: bool, **fields: Any) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout
-        wish = {"client": client, "baseURL": base_url, "stream": stream, "body": BODY}
+        wish = {"client": client, "baseURL": base_url, "stream": stream, "body": {**BODY, **fields}}
         self._process.stdin.write(json.dumps(wish) + "\n")
         return dict(json.loads(self._process.stdout.readline()))
 
@@ -248,3 +248,37 @@ def test_vercels_ai_sdk(node: Driver, talking: RunningServer, client: str, path:
     # The SDK has no place for sound in an answer: it must take it without a complaint.
     assert found.get("finish") == "stop", found
     assert path == "/audio/v1" or found["text"].endswith(TEXT)
+
+
+# Metadata in front of the first chunk. The AI SDK sends no fields of ours: the upstream's event is read there.
+
+
+@pytest.mark.row("FC-01")
+@pytest.mark.parametrize("path", ["/v1", "/rag/v1"])
+def test_openai_python_reads_on_behind_metadata(server: RunningServer, upstream: FakeUpstream, path: str) -> None:
+    upstream.script = answer(TEXT)
+    fields = {"first_chunk": {"interruptable": False}, "waiting": "off"}
+    with openai.OpenAI(base_url=server.url + path, api_key="unused", max_retries=0, timeout=20) as client:
+        seen = list(client.chat.completions.create(**BODY, stream=True, extra_body=fields))
+        with client.chat.completions.stream(**BODY, extra_body=fields) as stream:
+            final = stream.get_final_completion()
+
+    assert seen[0].object == "chat.completion.custom_metadata" and seen[0].id == seen[1].id
+    assert read(seen)["text"] == TEXT and final.choices[0].message.content == TEXT
+
+
+@pytest.mark.row("FC-01")
+@pytest.mark.parametrize("client", ["openai", "openai-stream", "ai-openai", "ai-compatible"])
+def test_javascript_reads_on_behind_metadata(
+    node: Driver, server: RunningServer, upstream: FakeUpstream, client: str
+) -> None:
+    metadata = {"id": "a", "object": "chat.completion.custom_metadata", "created": 1, "model": "m", "choices": []}
+    upstream.script = answer(TEXT)
+    fields = {"first_chunk": {"interruptable": False}}
+    if client.startswith("ai-"):
+        sent = [encode({**metadata, "metadata": fields["first_chunk"]}), *chunks(TEXT)]
+        fields, upstream.script = {}, [*events(sent), event(DONE), END]
+
+    found = node.ask(client, server.url + "/v1", stream=True, **fields)
+
+    assert (found.get("text"), found.get("finish")) == (TEXT, "stop"), found

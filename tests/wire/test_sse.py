@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import UpstreamBadResponse
-from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, frame, frames, is_done
+from parley.wire.sse import DONE, MAX_EVENT_BYTES, Decoder, comment, first_payload, frame, frames, is_done
 
 REFERENCE = (
     b"\xef\xbb\xbf: OPENROUTER PROCESSING\n\n"
@@ -252,3 +252,12 @@ def test_objects_without_a_blank_line_between_are_two_events() -> None:
 )
 def test_the_end_of_a_stream_has_several_forms(payload: bytes, ends: bool) -> None:
     assert is_done(payload) is ends
+
+
+@given(
+    st.lists(st.sampled_from([b'{"a":1}', b' {"b":\n2}', b"x\n\ny", comment("a"), comment("data: {}")])), st.booleans()
+)
+def test_the_first_event_is_found_behind_comments(payloads: list[bytes], is_done_behind: bool) -> None:
+    events = [payload for payload in payloads if not payload.startswith(b":")]
+
+    assert first_payload(frames(payloads) + DONE * is_done_behind) == (events[0] if events else None)

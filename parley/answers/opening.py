@@ -1,0 +1,22 @@
+"""The first step of /chat and /rag: metadata that is to stand in front of a stream's first chunk.
+
+The request gives it in the field `first_chunk`, tools while they run. The turn writes it, because the first chunk may
+be anybody's: the upstream's, a waiting message, a filler, FALLBACK_TEXT.
+"""
+
+from parley.answers.cleanup import Stream
+from parley.services import Services
+from parley.turn import Batches, TurnContext
+from parley.wire.first_chunk import FirstChunkMetadata
+
+
+def with_metadata(answer: Stream) -> Stream:
+    """Return the answer with an envelope that takes metadata, where anybody may give some."""
+
+    def stream(context: TurnContext, services: Services) -> Batches:
+        given = context.chat.first_chunk
+        if given or services.toolbox is not None:
+            context.envelope.first_chunk = FirstChunkMetadata(given)
+        return answer(context, services)
+
+    return stream
