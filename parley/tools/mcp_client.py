@@ -1,6 +1,6 @@
 """The tools of MCP servers: listed in the background, called from the greenlets of turns.
 
-    starting  not listed yet: no tools
+    starting  not listed yet: who asks for the tools waits for a moment, so that the first caller does not lack them
     ok        listed; again when the list has served its time, when the server says that it changed, when a call fails
     down      the server can't be reached, or refuses; asked again after 5, 10 ... 60 s. The last list stays, so that
               what a model is offered does not change with each hiccup; calls are tried, and may fail
@@ -11,12 +11,14 @@ Who speaks to the server: `mcp_connection.py`.
 import dataclasses
 import functools
 import re
+import time
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import gevent
 from gevent.event import Event
 
+from parley.concurrency import checkpoint
 from parley.errors import ParleyError, UpstreamBadResponse, UpstreamTimeout
 from parley.http_client.spares import reason_of
 from parley.telemetry.logs import log
@@ -29,7 +31,13 @@ from parley.tools.tool import UNREACHABLE, Arguments, Call, Result, Tool
 
 LIST_SECONDS = 15.0
 """Seconds for which a list is waited for, with all its pages and the negotiation before it."""
+FIRST_LIST_SECONDS = 1.0
+"""Seconds from the start for which the first list is waited for."""
 MAX_PAGES = 20
+MAX_TOOLS = 1_000
+"""Tools of a server that are looked at; far fewer are offered."""
+MAX_LOGGED_FAULTS = 20
+"""Faults of a server's lists that are logged."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5.0, 60.0
 """Seconds after which a server that is down is asked again, at first and in the end."""
 SECRET = re.compile(r"auth|cookie|key|pass|secret|token", re.IGNORECASE)
@@ -47,6 +55,7 @@ class Server:
         """The reason why the server is down, without secrets; empty while it is not."""
         self._definition = definition
         self._wake = Event()
+        self._was_asked = Event()
         self._connection = McpConnection(definition.endpoint, definition.headers, self._wake.set)
         pairs = [*definition.headers.items(), *parse_qsl(urlsplit(definition.endpoint).query)]
         secrets = [value for name, value in pairs if SECRET.search(name)]
@@ -57,14 +66,18 @@ class Server:
         self._logged: set[str] = set()
         self._life = protocol.LIST_LIFE_SECONDS
         self._keeper: gevent.Greenlet[[], None] | None = None
+        self._warmed_at = 0.0
 
     def tools(self) -> list[Tool]:
         """Return the tools of the latest list, in the order of their names; none before the first one."""
+        if self.state == "starting" and self._keeper is not None:
+            self._was_asked.wait(max(0.0, self._warmed_at + FIRST_LIST_SECONDS - time.monotonic()))
         return self._tools
 
     def warm(self) -> None:
         """List the tools, and keep the list up to date, from now on and in the background. To be called in a worker."""
         if self._keeper is None:
+            self._warmed_at = time.monotonic()
             self._keeper = gevent.spawn(self.keep)
 
     def close(self) -> None:
@@ -77,10 +90,13 @@ class Server:
         """Keep the list up to date, for ever. To be run in a greenlet."""
         retry = FIRST_RETRY_SECONDS
         while True:
-            if self.refresh():
-                retry, wait = FIRST_RETRY_SECONDS, self._life
-            else:
-                retry, wait = min(2 * retry, LAST_RETRY_SECONDS), retry
+            retry, wait = min(2 * retry, LAST_RETRY_SECONDS), retry
+            try:
+                if self.refresh():
+                    retry, wait = FIRST_RETRY_SECONDS, self._life
+            except Exception:  # noqa: BLE001 - the boundary: a list that could not be read must not be the last one
+                log.exception("mcp_refresh_failed")
+            self._was_asked.set()
             if self._wake.wait(wait):
                 gevent.sleep(SETTLE_SECONDS)
                 self._wake.clear()
@@ -126,7 +142,9 @@ class Server:
         definition, session = self._definition, self._connection.session
         allowed = definition.allowed_tools
         listed: dict[str, ListedTool] = {}
-        for entry in entries:
+        for entry in entries[:MAX_TOOLS]:
+            # No caller waits for a list: the streams come first.
+            checkpoint(background=True)
             name = entry.get("name") if isinstance(entry, dict) else None
             if not isinstance(name, str) or not name or (allowed is not None and name not in allowed):
                 continue
@@ -162,7 +180,7 @@ class Server:
 
     def log_once(self, event: str, fault: str) -> None:
         """Log a fault of the list, once for the server's life."""
-        if fault not in self._logged:
+        if fault not in self._logged and len(self._logged) < MAX_LOGGED_FAULTS:
             self._logged.add(fault)
             log.warning(event, fault=self._redactor.redact(f"{self._definition.name}: {fault}"))
 

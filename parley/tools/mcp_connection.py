@@ -42,6 +42,8 @@ NOTICE_SECONDS = 5.0
 """Seconds that a message which nobody waits for may take."""
 MAX_ANSWER_BYTES = 1 << 20
 """Limit on an answer, in bytes, with all messages before it."""
+MAX_HEEDED = 100
+"""Messages before an answer that are acted on."""
 ACCEPT = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 UNESCAPED = "/%:@!$&'()*+,;=~"
 """Characters of a path that stay as they are, beside letters and digits."""
@@ -185,11 +187,7 @@ class McpConnection:
             # Not followed: the headers, which may hold a key, would go to another place.
             raise UpstreamRedirect(f"the endpoint redirects to {place:.200}")
         if status < 300 and response.media_type == "text/event-stream":
-            for message in streamed_messages(response, seconds):
-                if protocol.is_answer(message, number):
-                    return Reply(status, begun, message)
-                self.heed(message, session)
-            raise UpstreamBadResponse("the server's answer ended too soon")
+            return Reply(status, begun, self.streamed_answer(response, session, number, seconds))
         body = response.read_start(seconds, MAX_ANSWER_BYTES)
         if len(body) > MAX_ANSWER_BYTES:
             raise UpstreamBadResponse("the server's answer is too large")
@@ -198,6 +196,17 @@ class McpConnection:
             if protocol.is_answer(message, number) or (status >= 400 and "error" in message):
                 return Reply(status, begun, message)
         return Reply(status, begun, None, body[: 4 * MAX_ERROR_CHARACTERS].decode("utf-8", "replace"))
+
+    def streamed_answer(
+        self, response: HttpResponse, session: Session, number: int, seconds: float
+    ) -> Mapping[str, Any]:
+        """Return the answer to a request from an event stream; act on what comes before it. Raises UpstreamError."""
+        for count, message in enumerate(streamed_messages(response, seconds)):
+            if protocol.is_answer(message, number):
+                return message
+            if count < MAX_HEEDED:
+                self.heed(message, session)
+        raise UpstreamBadResponse("the server's answer ended too soon")
 
     def heed(self, message: Mapping[str, Any], session: Session) -> None:
         """Act on a message that came before an answer: a change of the list, or a request of the server's own."""

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from parley.tools.tool import UNREACHABLE, Arguments, Result
+from parley.wire import upstream_json
 
 STATELESS_VERSION = "2026-07-28"
 SESSION_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -27,6 +28,13 @@ UNKNOWN_SESSION_CODES = (-32000, -32001, -32600, UNSUPPORTED_VERSION)
 """Codes with which servers turn away a request whose session, or form, they don't know, beside status 400."""
 FAILED = "the tool failed"
 """The error of a tool that says nothing."""
+HINTS = {
+    401: ": look at `headers`",
+    403: ": look at `headers`",
+    404: ": look at the path of `endpoint`",
+    405: ": look at the path of `endpoint`; the older transport (HTTP+SSE) is not spoken",
+}
+"""Advice to the operator behind a status."""
 MAX_NAME_CHARACTERS = 64
 LIST_LIFE_SECONDS, SHORTEST_LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300.0, 30.0, 3600.0
 """Seconds for which a list serves where the server names no time, and the limits on what it names."""
@@ -69,7 +77,8 @@ class Session:
             meta = {f"io.modelcontextprotocol/{name}": value for name, value in zip(names, values, strict=True)}
             params = {**params, "_meta": meta}
         id = {} if number is None else {"id": number}
-        return msgspec.json.encode({"jsonrpc": "2.0", **id, "method": method, "params": params})
+        # A model's arguments may hold half of a surrogate pair.
+        return upstream_json.encode({"jsonrpc": "2.0", **id, "method": method, "params": params})
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,7 @@ def messages_in(payload: bytes) -> list[dict[str, Any]]:
             # Servers are strangers: whatever can be read of their JSON is.
             text = payload.decode("utf-8-sig", "replace")
             value = json.loads(text, strict=False, parse_constant=lambda _name: None)
-            value = msgspec.json.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError, msgspec.DecodeError):
         return []
     return [message for message in (value if isinstance(value, list) else [value]) if isinstance(message, dict)]
@@ -303,6 +312,8 @@ def refusal_of(reply: Reply) -> str:
     message = reply.error.get("message")
     if isinstance(message, str) and message:
         return f"the server refuses: HTTP {reply.status}, {message:.200}"
+    if reply.status >= 400:
+        return f"the server answers HTTP {reply.status}{HINTS.get(reply.status, '')}"
     return f"the server's answer is none of MCP's: HTTP {reply.status}"
 
 

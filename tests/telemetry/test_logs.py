@@ -111,3 +111,17 @@ def test_a_librarys_record_becomes_one_line_of_json(clean: FieldCleaner) -> None
 
     assert line.pop("timestamp")
     assert line == {"event": "key ***", "logger": "gunicorn.error", "level": "warning"}
+
+
+def test_secrets_that_come_later_are_hidden_beside_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(logs._output, "write", written.append)
+    try:
+        logs.configure("warning", "json", ["first-secret"])
+        logs.hide(["later-secret"])
+        logs.hide(["first-secret", "later-secret"])
+        logs.log.info("too_low", said="nothing")
+        logs.log.warning("both", said="first-secret later-secret")
+    finally:
+        logs.configure("info", None)
+    assert json.loads("".join(written))["said"] == "*** ***"

@@ -138,3 +138,10 @@ def test_any_text_is_redacted_without_an_error(text: str) -> None:
 
 def test_addresses_stay_where_they_are_not_asked_for() -> None:
     assert Redactor(["secret-value"]).redact("10.1.2.3 secret-value") == "10.1.2.3 ***"
+
+
+def test_only_known_secrets_go_where_a_service_is_quoted() -> None:
+    redactor = Redactor(["t0ken-of-orders"])
+    text = "bearer certificates, sk-learning-for-all, t0ken-of-orders"
+    assert redactor.redact_known(text) == "bearer certificates, sk-learning-for-all, ***"
+    assert Redactor([]).redact_known(text) == text

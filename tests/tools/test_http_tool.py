@@ -188,7 +188,7 @@ def test_a_broken_answer_is_unreachable(folder: Path, service: FakeUpstream, scr
 
 
 @pytest.mark.row("TL-10")
-def test_a_refused_connection_and_an_unknown_host_are_unreachable(folder: Path) -> None:
+def test_refused_connections_and_unknown_hosts_are_unreachable(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for origin in (f"http://127.0.0.1:{port}", "http://nowhere.invalid"):

@@ -209,6 +209,32 @@ def test_a_server_that_is_down_at_the_start_is_offered_later(
     assert [line["event"] for line in logs] == ["mcp_server_down", "mcp_tools_listed"]
 
 
+def test_the_first_list_is_waited_for(fake: FakeMcp, made: Made) -> None:
+    fake.scripts["server/discover"] = lambda asked: [0.1, *sent(answer(asked, {"supportedVersions": ["2026-07-28"]}))]
+    server = made(fake.url)
+    server.warm()
+
+    assert [one.name for one in server.tools()] == ["echo"]
+
+
+@pytest.mark.row("MC-02")
+def test_the_first_list_is_not_waited_for_long(fake: FakeMcp, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_client, "FIRST_LIST_SECONDS", 0.1)
+    fake.scripts["server/discover"] = lambda _: [HANG]
+    server = made(fake.url)
+    server.warm()
+
+    assert (server.tools(), server.state) == ([], "starting")
+
+
+def test_a_server_that_floods_its_list_is_bounded(fake: FakeMcp, made: Made) -> None:
+    bad = [tool(f"bad-{number}", inputSchema={"type": "array"}) for number in range(300)]
+    fake.tools = [*bad, *(tool(f"tool-{number}") for number in range(1_200))]
+    with structlog.testing.capture_logs() as logs:
+        assert len(listed(made(fake.url))) == 700
+    assert len(logs) == 20 + 1
+
+
 @pytest.mark.row("MC-02")
 def test_waits_between_tries_double_up_to_a_minute(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     server = made("http://127.0.0.1:1/mcp")
@@ -229,6 +255,26 @@ def test_waits_between_tries_double_up_to_a_minute(made: Made, monkeypatch: pyte
     with pytest.raises(Stop):
         server.keep()
     assert waits == [5, 10, 20, 40, 60, 60, 300, 5]
+
+
+def test_a_fault_of_ours_does_not_end_the_lists(
+    fake: FakeMcp, made: Made, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp_client, "FIRST_RETRY_SECONDS", 0.05)
+    server = made(fake.url)
+    outcomes = iter([ValueError("odd"), []])
+
+    def entries() -> list[Any]:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(server, "entries", entries)
+    with structlog.testing.capture_logs() as logs:
+        server.warm()
+        eventually(lambda: server.state == "ok")
+    assert [line["event"] for line in logs] == ["mcp_refresh_failed", "mcp_tools_listed"]
 
 
 @pytest.mark.row("MC-02")
@@ -358,14 +404,17 @@ def test_a_lost_session_is_begun_anew_for_a_list(made: Made) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (whole(b"denied", 401, {"content-type": "text/plain"}), "HTTP 401"),
-        (whole(b"denied", 403), "HTTP 403"),
+        (whole(b"denied", 401, {"content-type": "text/plain"}), "answers HTTP 401: look at `headers`"),
+        (whole(b"denied", 403), "HTTP 403: look at `headers`"),
+        (whole(b"", 404), "HTTP 404: look at the path"),
+        (whole(b"", 405), "HTTP 405: look at the path of `endpoint`; the older transport"),
+        (whole(b"", 500), "HTTP 500"),
         (whole(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}', 400), "HTTP 400, no"),
         (whole(b"<html>", 200, {"content-type": "text/html"}), "none of MCP's: HTTP 200"),
         (whole(b"", 307, {"location": "/mcp/"}), "the endpoint redirects to http://127.0.0.1"),
         ([close], "closed the connection"),
     ],
-    ids=["401", "403", "400", "page", "redirect", "closed"],
+    ids=["401", "403", "404", "405", "500", "400", "page", "redirect", "closed"],
 )
 def test_a_server_that_refuses_is_down_and_logged_once(fake: FakeMcp, made: Made, script: Script, reason: str) -> None:
     fake.http.script = script
@@ -410,6 +459,14 @@ def test_a_call_gives_what_the_server_says(fake: FakeMcp, made: Made) -> None:
     (echo,) = listed(made(fake.url))
 
     assert run(echo, text="two left") == Result("two left", "ok", 200)
+
+
+def test_arguments_are_sent_whatever_they_hold(fake: FakeMcp, made: Made) -> None:
+    (echo,) = listed(made(fake.url))
+    fake.scripts["tools/call"] = lambda asked: sent(answer(asked, text("fine")))
+
+    assert run(echo, text="\ud83d", more=[10**30, None, {"é": 1.5}]).text == "fine"
+    assert fake.of("tools/call")[0].params["arguments"] == {"text": "\ud83d", "more": [10**30, None, {"é": 1.5}]}
 
 
 def test_a_call_needs_no_list_before_it_is_repeated(fake: FakeMcp, made: Made) -> None:

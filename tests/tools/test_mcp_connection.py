@@ -284,6 +284,13 @@ def test_a_ping_of_a_session_is_answered(keeps_sessions: FakeMcp, eventually: Ev
     assert keeps_sessions.of("")[0].message == {"jsonrpc": "2.0", "id": "ping-1", "result": {}}
 
 
+def test_a_flood_of_pings_is_bounded(keeps_sessions: FakeMcp, eventually: Eventually) -> None:
+    keeps_sessions.scripts["tools/call"] = lambda asked: streamed(*[PING] * 500, answer(asked, text("right")))
+    with connected(keeps_sessions) as connection:
+        assert words(call(connection)) == "right"
+        eventually(lambda: len(keeps_sessions.of("")) == mcp_connection.MAX_HEEDED)
+
+
 def test_a_change_of_the_list_is_told(server: FakeMcp) -> None:
     changed = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
     server.scripts["tools/call"] = lambda asked: streamed(changed, answer(asked, text("right")))
