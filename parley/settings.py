@@ -1,4 +1,4 @@
-"""The settings: one table, one reader of the environment, one home of every default.
+"""The settings: one table, one home of every default. The environment is read in `environment/variables.py`.
 
 Each row of the table is a field of `Settings`, and its variable is the field's name in capitals. The settings table of
 the documentation and `.env.example` are generated from these rows (`flask settings`). Only the standard library may be
@@ -7,23 +7,18 @@ imported at module level: gunicorn's master reads its settings before anything h
 
 import dataclasses
 import functools
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from parley import setting_types as types
-from parley.environment import env_file, misspelled
+from parley.environment import env_file, misspelled, variables
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
 _CREDENTIAL = re.compile(r"auth|key|token|secret")
 """Matches the name of a header, or of a parameter, with which an upstream knows the operator."""
-ENV_FILE = ".env"
-"""File in the working folder that adds to the environment."""
-PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-"""Variables, in either case, that name a proxy for outgoing connections."""
 
 
 class SettingsError(Exception):
@@ -160,6 +155,12 @@ class Settings:
         types.OPTIONAL_MS,
         "off",
         "Maximum milliseconds for the model to rewrite a follow-up as a question of its own before the search.",
+    )
+    rag_fallback: str = row(
+        types.choice("off", "quote"),
+        "off",
+        "What /rag says where the upstream fails before its first word: `off` (the error, or `FALLBACK_TEXT`), or "
+        "`quote` (the sentences of the knowledge that answer the question, if there are any).",
     )
     rag_min_coverage: float = row(
         types.SHARE, "0.33", "Minimum coverage of a question by the best passage for an answer by words alone."
@@ -365,7 +366,7 @@ def load() -> Settings:
     with settings that the master has not checked. Raises SettingsError.
     """
     ignored()
-    return Settings.from_environ(os.environ)
+    return Settings.from_environ(variables.environment())
 
 
 @functools.cache
@@ -375,22 +376,6 @@ def ignored() -> list[str]:
     Raises SettingsError for an unusable file, and for what leaves the server open by mistake.
     """
     try:
-        file = env_file.load(Path(ENV_FILE))
-        return misspelled.ignored(os.environ, file, names())
+        return variables.complete(names())
     except (env_file.EnvFileError, misspelled.OpenByMistake) as fault:
         raise SettingsError(str(fault)) from None
-
-
-def environment() -> dict[str, str]:
-    """Return the environment, with what `.env` adds to it: the operator's tools name variables of it."""
-    return dict(os.environ)
-
-
-def named_proxies() -> dict[str, str]:
-    """Return the environment's proxies for outgoing connections by the name of their variable."""
-    return {name: value for name, value in os.environ.items() if name.lower() in PROXY_VARIABLES and value}
-
-
-def share_metrics(folder: str) -> None:
-    """Name the folder through which workers add up their metrics, in the variable that prometheus_client reads."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -250,8 +250,10 @@ def test_gevent_is_imported_where_it_is_truly_needed() -> None:
     assert users_of("gevent") == GEVENT
 
 
-def test_the_environment_is_read_by_the_settings_alone() -> None:
-    assert [path_of(file) for file, tree in TREES.items() if reads_environment(tree)] == ["parley/settings.py"]
+def test_the_environment_is_read_in_one_place() -> None:
+    assert [path_of(file) for file, tree in TREES.items() if reads_environment(tree)] == [
+        "parley/environment/variables.py"
+    ]
 
 
 @pytest.mark.parametrize("literal", WIRE_LITERALS)

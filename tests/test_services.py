@@ -270,7 +270,12 @@ def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("environ", "model"), [({}, "gpt-4o-mini"), ({"LLM_MODEL": "big"}, "big"), ({"LLM_API_KEY": "k"}, "gpt-4o-mini")]
+    ("environ", "model"),
+    [
+        ({}, "knowledge-quotes"),
+        ({"LLM_API_KEY": "k", "LLM_MODEL": "big"}, "big"),
+        ({"LLM_API_KEY": "k"}, "gpt-4o-mini"),
+    ],
 )
 def test_there_is_always_a_default_model(environ: dict[str, str], model: str) -> None:
     assert Services(settings(**environ)).default_model == model

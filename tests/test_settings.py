@@ -144,6 +144,7 @@ BAD = [
     ("TOOL_BUDGET", "seconds above 0, at most 300", ["0", "301", "1m"]),
     ("RAG_TOP_K", "a whole number from 1 to 20", ["0", "21", "4.0", "+4", "0x4", "4_0", "four", "٤", "9" * 5000]),
     ("RAG_TIER", "one of auto, lexical", ["semantic", "off"]),
+    ("RAG_FALLBACK", "one of off, quote", ["on", "quotes"]),
     ("RAG_REWRITE_MS", "off, or milliseconds up to 60000", ["0", "60001", "on"]),
     ("RAG_MIN_COVERAGE", "a number from 0 to 1 such as 0.25", ["-0.1", "1.1", "2", ".5", "nan", "0,5"]),
     ("RAG_MIN_EVIDENCE", "a number from 0 to 1 such as 0.25", ["1.01", "1e-1"]),

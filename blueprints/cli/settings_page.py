@@ -187,6 +187,12 @@ GROUPS = (
                 "Set it to about 500 if callers often ask follow-ups that `flask kb search --before` does not find. It "
                 "delays each follow-up by the model's time, and costs tokens.",
             ),
+            "RAG_FALLBACK": Advice(
+                "With `quote`, /rag says the sentences of the passages that answer the question, word for word, "
+                "where the upstream fails before its first word: callers still hear the opening hours.",
+                "Set it to `quote` if a short answer out of your files is better than an error or an apology. Where "
+                "nothing fits, the failure ends as without it.",
+            ),
             "RAG_MIN_COVERAGE": Advice(
                 "Minimum coverage (0 to 1): the share of the question's IDF weight that the best passage must contain; "
                 "below it the search finds nothing. Used where there are no embeddings.",

@@ -9,7 +9,7 @@ The caller sees one answer. As long as nothing has left, a pass goes out byte fo
 words, a filler or a waiting message its chunks are stamped anew: this is the one place where that is done. In the last
 pass, which `TOOL_PASSES` or the time of the tools makes one, the model may call nothing.
 
-Without tools for a request, `stream` and `complete` are the upstream's own.
+Without tools for a request, the answer is the upstream's own.
 """
 
 import contextlib
@@ -25,22 +25,27 @@ from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 
-def stream(
-    chat: ChatRequest, envelope: Envelope, record: TurnRecord, services: Services, wake_after: float | None = None
-) -> Batches:
-    """Return the answer's batches; see `Upstream.stream`. Its chunks are those of `envelope` once that is used."""
-    if tools := offered_tools(chat, services):
-        return StreamedPasses(chat, record, services, tools, envelope, wake_after).batches()
-    answer = services.upstream.stream(chat, envelope, record, wake_after)
-    # Only a waiting message uses the envelope before the upstream's chunks do.
-    return restamped(answer, envelope) if envelope.used or wake_after is not None else answer
+class Model:
+    """The model behind this server, which may call the operator's tools; it answers as an `Upstream` does."""
 
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
-def complete(chat: ChatRequest, record: TurnRecord, services: Services) -> bytes:
-    """Return the whole answer; see `Upstream.complete`."""
-    if tools := offered_tools(chat, services):
-        return WholePasses(chat, record, services, tools).body()
-    return services.upstream.complete(chat, record)
+    def stream(
+        self, chat: ChatRequest, envelope: Envelope, record: TurnRecord, wake_after: float | None = None
+    ) -> Batches:
+        """Return the answer's batches; see `Upstream.stream`. Its chunks are those of `envelope` once that is used."""
+        if tools := offered_tools(chat, self._services):
+            return StreamedPasses(chat, record, self._services, tools, envelope, wake_after).batches()
+        answer = self._services.upstream.stream(chat, envelope, record, wake_after)
+        # Only a waiting message uses the envelope before the upstream's chunks do.
+        return restamped(answer, envelope) if envelope.used or wake_after is not None else answer
+
+    def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
+        """Return the whole answer; see `Upstream.complete`."""
+        if tools := offered_tools(chat, self._services):
+            return WholePasses(chat, record, self._services, tools).body()
+        return self._services.upstream.complete(chat, record)
 
 
 def restamped(batches: Batches, envelope: Envelope) -> Batches:

@@ -49,7 +49,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
 
 def whole(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, its sound converted; without sound it goes on byte for byte."""
-    body = text.complete(in_audio(context.chat), context, services)
+    body = text.complete(in_audio(context.chat), context, services, services.upstream)
     completion: dict[str, Any] = upstream_json.decode(body)
     message = message_of(completion["choices"][0])
     said = audio.spoken(message, checkpoint)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from parley.answers import text
 from parley.answers.playback import Player, message_of, whole_answer
 from parley.concurrency import SILENCE, Silence
-from parley.errors import AnswerCapped, ParleyError, ServerShuttingDown
+from parley.errors import AnswerCapped, LanguageNotSpoken, ParleyError, ServerShuttingDown
 from parley.services import Services
 from parley.speech.speech_stream import SayClause, SpeechStream
 from parley.speech.utterance import AudioPiece
@@ -65,7 +65,13 @@ def whole(context: TurnContext, services: Services) -> bytes:
     calls = {field: message[field] for field in TOOL_FIELDS if message.get(field)}
     words = words_in(message)
     context.record.note_unsaid(words.unsaid)
-    said = _say_whole(join_halves(words.text), services, services.synthesis.say)
+    try:
+        said = _say_whole(join_halves(words.text), services, services.synthesis.say)
+    except LanguageNotSpoken as error:
+        if calls or not (fallback_text := services.settings.fallback_text):
+            raise
+        context.record.outcome, context.record.code = "spoken_fallback", error.code
+        said = _say_whole(fallback_text, services, services.synthesis.say)
     if calls and not said.transcript:
         # Nothing to add: the caller gets every field as it came.
         return body

@@ -116,6 +116,8 @@ class StreamedPasses(ToolTurn):
                 elif leaving:
                     yield leaving
         if self._are_to_be_run(calls):
+            # A filler may be the first that leaves: it names the model that answers.
+            self._adopt(own)
             return calls
         if not is_over:
             yield self._last_batch([], calls, own)

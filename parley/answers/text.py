@@ -1,6 +1,8 @@
 """The answers of /chat and /rag: the upstream's, without or with excerpts from a knowledge base.
 
-    rag:    [waiting message] --> rewrite --> ground --> [waiting message] --> upstream --> annotate
+    rag:    [waiting message] --> rewrite --> ground --> [waiting message] --> answerer --> annotate
+
+The answerer is the model, with the operator's tools (`passes.py`), or the knowledge in its own words (`quoted.py`).
 
 The waiting message is spoken once, at the first of these moments at which it is due. The rewriting of a follow-up
 (RAG_REWRITE_MS, off by default) is not interrupted for it: a message that falls due meanwhile is spoken behind it.
@@ -13,9 +15,9 @@ import time
 from collections.abc import Generator
 from typing import TypeVar
 
-from parley.answers import passes
-from parley.answers.lookup import lookup_of
+from parley.answers.passes import Model
 from parley.answers.query_rewriting import rewrite_query
+from parley.answers.quoted import NOTHING, Answerer, answerer, query_of
 from parley.concurrency import SILENCE
 from parley.errors import UpstreamWordless
 from parley.knowledge import prompt
@@ -33,18 +35,18 @@ Value = TypeVar("Value")
 
 def chat(context: TurnContext, services: Services) -> Batches:
     """Yield the upstream's answer as it comes."""
-    return passes.stream(context.take_chat(), context.envelope, context.record, services)
+    return Model(services).stream(context.take_chat(), context.envelope, context.record)
 
 
 def chat_json(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, byte for byte."""
-    return complete(context.chat, context, services)
+    return complete(context.chat, context, services, Model(services))
 
 
-def complete(chat: ChatRequest, context: TurnContext, services: Services) -> bytes:
-    """Return the upstream's whole answer to `chat`, byte for byte; FALLBACK_TEXT in place of one without a word."""
+def complete(chat: ChatRequest, context: TurnContext, services: Services, answers: Answerer) -> bytes:
+    """Return the whole answer of `answers` to `chat`, byte for byte; FALLBACK_TEXT in place of one without a word."""
     try:
-        return passes.complete(chat, context.record, services)
+        return answers.complete(chat, context.record)
     except UpstreamWordless as error:
         record = context.record
         record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
@@ -59,11 +61,12 @@ def rag(context: TurnContext, services: Services) -> Batches:
     """
     # Before anything is sent: an unknown base is still an HTTP status.
     services.knowledge.require(context.chat.kb)
-    query = lookup_of(context.chat, services.knowledge.settings_of(context.chat.kb)).query
+    query = query_of(context.chat, services)
     if query is None:
         # No waiting message either: nobody waits for a lookup.
         include_citations = context.chat.include_citations
-        answer = passes.stream(_unphrased(context, services), context.envelope, context.record, services)
+        answers, _ = answerer(query, NOTHING, context, services)
+        answer = answers.stream(_unphrased(context, services), context.envelope, context.record)
         yield from _annotate(answer, NOTHING, include_citations) if include_citations else answer
         return
     waiting = WaitingMessage(context, services)
@@ -74,8 +77,9 @@ def rag(context: TurnContext, services: Services) -> Batches:
     )
     found = yield from waiting.during(looking)
     include_citations = context.chat.include_citations
-    answer = passes.stream(
-        _grounded_question(context, found, services), context.envelope, context.record, services, waiting.seconds_left
+    answers, found = answerer(query, found, context, services)
+    answer = answers.stream(
+        _grounded_question(context, found, services), context.envelope, context.record, waiting.seconds_left
     )
     yield from waiting.during(_annotate(answer, found, include_citations))
 
@@ -83,13 +87,15 @@ def rag(context: TurnContext, services: Services) -> Batches:
 def rag_json(context: TurnContext, services: Services) -> bytes:
     """Return the upstream's answer in one piece, with the passages that the model was given as `citations`."""
     services.knowledge.require(context.chat.kb)
-    query = lookup_of(context.chat, services.knowledge.settings_of(context.chat.kb)).query
+    query = query_of(context.chat, services)
     if query is None:
-        completion = complete(_unphrased(context, services), context, services)
+        answers, _ = answerer(query, NOTHING, context, services)
+        completion = complete(_unphrased(context, services), context, services, answers)
         # Empty, not missing: a client reads the field in every answer.
         return chunks.with_field(completion, "citations", ())
     found = services.knowledge.ground(*_lookup(query, context, services), context.record)
-    completion = complete(_grounded_question(context, found, services), context, services)
+    answers, found = answerer(query, found, context, services)
+    completion = complete(_grounded_question(context, found, services), context, services, answers)
     return chunks.with_field(completion, "citations", found.citations)
 
 
@@ -102,14 +108,13 @@ def _lookup(query: Query, context: TurnContext, services: Services) -> tuple[str
 
 
 def _grounded_question(context: TurnContext, found: Grounding, services: Services) -> ChatRequest:
-    """Take the request; return it with the excerpts around its last user message, in the form that suits the model."""
+    """Take the request; return it with the excerpts around its last user message."""
     chat = _unphrased(context, services)
-    if found.degraded or found.is_small_talk:
+    if found.degraded or found.is_small_talk or services.quotes:
         # Nothing is known, not even that there is nothing to be found; or nothing was asked. The model is told nothing.
         return chat
     context.record.passages = len(found.citations)
-    form = prompt.FORMS[services.upstream.prompt_form]
-    framing = form(found.excerpts, services.knowledge.settings_of(chat.kb))
+    framing = prompt.reference(found.excerpts, services.knowledge.settings_of(chat.kb))
     return chat.with_context(framing.before, framing.after)
 
 
@@ -120,10 +125,6 @@ def _unphrased(context: TurnContext, services: Services) -> ChatRequest:
     """
     chat = context.take_chat()
     return chat.without_phrases([ended(phrase) for phrase in services.waiting_messages(chat.kb)])
-
-
-NOTHING = Grounding((), (), ())
-"""The grounding of an answer for which nothing was looked up."""
 
 
 class WaitingMessage:
@@ -190,17 +191,12 @@ def _annotate(answer: Batches, found: Grounding, include_citations: bool) -> Bat
         comment = sse.comment("rag degraded")
     with contextlib.closing(answer):
         for batch in answer:
-            if batch is not SILENCE:
+            # A comment alone is no part of the answer: a tool is waited for, or a quote takes the answer's place.
+            if batch is not SILENCE and not (batch and sse.is_comment(batch[0])):
                 if include_citations:
                     # In place, because the last batch of an answer is marked by its type.
-                    batch[:] = [
-                        payload
-                        if sse.is_comment(payload)
-                        else chunks.with_field_at_the_end(payload, "citations", citations)
-                        for payload in batch
-                    ]
-                # Beside a chunk: the comment of a silent wait for a tool may come before the first.
-                if comment and not sse.is_comment(batch[0]):
+                    batch[:] = [chunks.with_field_at_the_end(payload, "citations", citations) for payload in batch]
+                if comment:
                     batch.insert(0, comment)
                     comment = None
             yield batch

@@ -28,7 +28,7 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
     if services.toolbox is None:
         return {}
     offered, body = services.toolbox.tools(), chat.body
-    if not offered or services.settings.tool_passes < 2 or services.upstream.prompt_form == "extractive":
+    if not offered or services.settings.tool_passes < 2 or services.quotes:
         return {}
     own = body.get("tools") or []
     is_plain = body.get("n") in (None, 1) and body.get("tool_choice") != "none" and not body.get("functions")

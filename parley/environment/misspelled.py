@@ -5,6 +5,7 @@ plural, if it leaves out a word (LLM_URL), or if it adds one such as _FILE or _M
 near: of names that are short, or differ by more, nothing is said.
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -103,6 +104,7 @@ def meant(name: str, settings: Collection[str]) -> str | None:
     return None
 
 
+@functools.cache
 def letters_of(name: str) -> str:
     """Return the name's letters and digits, in capitals."""
     return "".join(mark for mark in unicodedata.normalize("NFKC", name).upper() if mark.isalnum())

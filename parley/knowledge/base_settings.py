@@ -44,7 +44,7 @@ class BaseSettings:
     framing: str = ""
     encoder: str = ""
     min_evidence: float | None = None
-    gated: bool = False
+    gated: bool = True
     small_talk: tuple[str, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ def _phrases(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def _small_talk(name: str, value: Any) -> Mapping[str, Any]:
-    return {"gated": value} if isinstance(value, bool) else {"gated": True, **_phrases(name, value)}
+    return {"gated": value} if isinstance(value, bool) else _phrases(name, value)
 
 
 def _encoder(name: str, value: Any) -> Mapping[str, Any]:

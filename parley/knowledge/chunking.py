@@ -53,7 +53,7 @@ def split_passages(text: str, breathe: Callable[[], None] = lambda: None) -> lis
     passages: list[str] = []
     held: list[str] = []
     size = 0
-    for piece in (piece for block in blocks(text) for piece in _pieces(_GAP.sub(" ", block))):
+    for piece in (piece for block in blocks(text) for piece in sentences(_GAP.sub(" ", block))):
         breathe()
         words = _count_words(piece)
         if held and size + words > PASSAGE_WORDS:
@@ -74,7 +74,7 @@ def windows(text: str, most_words: int) -> list[str]:
     """
     held: list[str] = []
     sizes: list[int] = []
-    for piece in _pieces(text):
+    for piece in sentences(text):
         words = _count_words(piece)
         if held and sizes[-1] + words <= most_words:
             held[-1] += piece
@@ -106,13 +106,13 @@ def join_passages(passages: Sequence[str]) -> str:
     """Return consecutive passages of one text as one, with the sentence that two neighbours share only once."""
     text = passages[0]
     for before, after in pairwise(passages):
-        *_, last = _pieces(before)
-        first = next(_pieces(after))
+        *_, last = sentences(before)
+        first = next(sentences(after))
         text += " " + (after[len(first) :].lstrip() if first.strip() == last.strip() else after)
     return text
 
 
-def _pieces(text: str) -> Iterator[str]:
+def sentences(text: str) -> Iterator[str]:
     """Yield the text in consecutive pieces: sentences, or parts of a sentence that is longer than a passage."""
     for sentence in _slices(text, (end.end() for end in _SENTENCE_END.finditer(text))):
         # The length first: comparing it costs nothing, counting the words of a text without sentences does.

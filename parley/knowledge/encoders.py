@@ -126,7 +126,9 @@ class ApiEncoder(ThreadedEncoder):
 
     batch = 24
     # Of a model that nobody has measured: the thresholds of the English one, and nothing on small talk.
-    calibration = dataclasses.replace(minilm.CALIBRATION, min_small_talk=None)
+    calibration = dataclasses.replace(
+        minilm.CALIBRATION, min_small_talk=None, min_quoted=minilm.CALIBRATION.min_evidence
+    )
 
     def __init__(self, base_url: str, key: str | None, model: str, *, timeout: float, connect_timeout: float) -> None:
         super().__init__()

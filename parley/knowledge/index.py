@@ -84,6 +84,10 @@ class Index(Protocol):
         """Like `search`, but return what decided, too."""
         ...
 
+    def folded(self, query: Query) -> Query:
+        """Return the query in the written forms of these passages."""
+        ...
+
 
 def build(
     passages: Sequence[Passage],

@@ -1,17 +1,16 @@
 """The prompt made of a search: which passages the model gets, how much of each, and the words around the caller's own.
 
-    hits  ->  select_excerpts  ->  excerpts  ->  a form  ->  framing: text before and after the caller's words
+    hits  ->  select_excerpts  ->  excerpts  ->  reference  ->  framing: text before and after the caller's words
 
 Excerpts have a budget: a model reads a short prompt faster, and a caller waits meanwhile. Near duplicates are shown
 once; if there is room left, a passage that was cut out of a longer text is shown with its neighbours.
 
-A form is one function, listed in `FORMS`. It frames the caller's words and never changes them; joining the three is up
-to the code that rewrites the messages.
+The caller's words are framed and never changed; joining the three is up to the code that rewrites the messages.
 """
 
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parley.environment import RUN_KEY
@@ -136,8 +135,6 @@ information about us or our services, say that you do not have it{words}; do not
 The caller says:
 """
 
-_SAY_NOT_FOUND = '\nNothing was found. Answer with the exact words: "{words}"'
-
 
 def reference(excerpts: Sequence[Excerpt], base: BaseSettings = NO_SETTINGS) -> Framing:
     """Return the excerpts as delimited reference data, for any capable model.
@@ -168,24 +165,6 @@ def tag_of(passages: str, key: bytes = RUN_KEY) -> str:
     """
     return f"reference-{hmac.digest(key, passages.encode(errors='surrogatepass'), 'sha256').hex()[:8]}"
 
-
-def extractive(excerpts: Sequence[Excerpt], base: BaseSettings = NO_SETTINGS) -> Framing:
-    """Return the best passage alone, to be quoted, for the embedded demonstration model.
-
-    With its 135 million parameters it quotes well, and follows nothing longer.
-    """
-    if not excerpts:
-        words = base.not_found or base.spoken_language.not_found or ENGLISH.not_found
-        return Framing("A caller asked: ", _SAY_NOT_FOUND.format(words=words))
-    text = _without_template_tokens(" ".join(excerpts[0].hits[0].passage.text.split()))
-    return Framing(f"Text: {text}\nQuestion: ", "\nAnswer with the exact words of the text.")
-
-
-FORMS: dict[str, Callable[[Sequence[Excerpt], BaseSettings], Framing]] = {
-    "reference": reference,
-    "extractive": extractive,
-}
-"""The forms by name; an upstream names the one that suits its model."""
 
 # Anything that may open a tag or a template's token (<|im_start|>, </s>, <<SYS>>, our own delimiter) loses its bracket,
 # full-width forms included: some tokenizers fold them. A model may take a near miss of the delimiter for the real end.

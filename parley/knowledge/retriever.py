@@ -7,19 +7,23 @@ A failure here costs the answer its context, never the answer.
     loaded     the bases are refreshed every `poll` seconds
 """
 
+import contextlib
+import functools
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
-from parley.concurrency import SILENCE, Silence
+from parley.concurrency import SILENCE, Silence, checkpoint
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Bases
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
+from parley.knowledge.quoting import Quote, VectorMemory, quote
+from parley.knowledge.semantic import EncoderFailed, SemanticIndex
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
@@ -78,6 +82,7 @@ class Retriever:
         self._poll = poll
         self._loaded = Event()
         self._is_warmed = False
+        self._sentences = VectorMemory()
 
     def warm(self) -> None:
         """Load the bases in a greenlet of their own, and refresh them from then on."""
@@ -118,6 +123,27 @@ class Retriever:
         limit = most_excerpts * MORE_THAN_WANTED
         result = yield from self.search_telling(kb, query, limit, record, notify_after)
         return Grounding.of(result, most_excerpts)
+
+    def quote(self, kb: str, query: Query, hits: Sequence[Hit]) -> Quote | None:
+        """Return the sentences of a search's hits that answer its query, or None. Never raises."""
+        with gevent.Timeout(self._timeout, False):
+            try:
+                built = self.bases.get(kb).index
+                asked = built.folded(query)
+                find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
+                if isinstance(built, SemanticIndex) and built.ready:
+                    floors = built.encoder.calibration
+                    encode = built.encoder.query
+                    remembered = self._sentences.through(encode, built.encoder.name)
+                    with contextlib.suppress(EncoderFailed):
+                        return find(
+                            encode, encode_sentences=remembered, least=floors.min_quoted, sure=floors.sure_quoted
+                        )
+                return find()
+            except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without a quote
+                log.exception("quote_failed")
+                self._sentences.clear()
+        return None
 
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
         """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""

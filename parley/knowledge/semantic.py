@@ -26,6 +26,7 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.fusion import MEANING_SHARE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
+from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
 from parley.knowledge.vector_cache import VectorCache, content_key
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
@@ -37,6 +38,9 @@ CLUSTER = 16
 
 CANDIDATES = 64
 """Best passages whose windows are compared with the query: more change no collection's figures."""
+
+SMALL_TALK_WORDS = 3
+"""Fewest words of a turn that its meaning may make small talk: "morgen" is as near to a greeting as to tomorrow."""
 
 REFILL_SECONDS = 30.0
 """Shortest time in seconds between two times that all vectors are made anew."""
@@ -60,12 +64,15 @@ class Calibration:
 
     The evidence for an answer is the best passage's cosine plus `coverage_weight` times the coverage of the question;
     below `min_evidence` there is none. From a cosine of `min_small_talk` to an example on, a turn is small talk unless
-    a passage is nearer; None if nobody has measured it.
+    a passage is nearer; None if nobody has measured it. From a cosine of `min_quoted` to the question on a sentence may
+    be quoted, from `sure_quoted` on without a doubt.
     """
 
     coverage_weight: float
     min_evidence: float
     min_small_talk: float | None = None
+    min_quoted: float = MIN_COSINE
+    sure_quoted: float = SURE_COSINE
 
 
 class Encoder(Protocol):
@@ -186,6 +193,10 @@ class SemanticIndex:
                 self._cache.close()
                 self._vectors, self._encoded = vectors, []
 
+    def folded(self, query: Query) -> Query:
+        """Return the query in the written forms of these passages."""
+        return self._lexical.folded(query)
+
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if the evidence is too weak, or if it is small talk."""
         return self.rank(query, limit).hits
@@ -240,7 +251,9 @@ class SemanticIndex:
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
         # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
         evidence = float(cosines.max(initial=0)) + self.encoder.calibration.coverage_weight * words.coverage
-        small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
+        small_talk = None
+        if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
+            small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
         if evidence < self._min_evidence or small_talk is not None:
             return Ranking([], query, "evidence", evidence, self._min_evidence, small_talk)
         meaning = mix_turns(cosines)

@@ -134,21 +134,55 @@ SMALL_TALK_EXAMPLES = (
     "please speak more slowly",
     "you are talking too fast",
     "are you a robot or a human being",
-    "am I talking to a computer",
-    "who am I speaking with",
     "what is your name",
     "hello, this is Peter speaking",
     "hello, is somebody there",
     "sorry, you are breaking up, the line was cut",
     "that is not what I meant",
     "you are not helping me",
-    "how old are you",
     "tell me a joke",
-    "I want to speak to a real person",
-    "transfer me to an agent",
     "sorry, I was talking to somebody else",
     "sorry for the noise, my dog is barking",
     "I will think about it and call back later",
+    "hi, how is it going",
+    "good to hear your voice",
+    "it was nice talking to you",
+    "that was really helpful, thanks",
+    "you have helped me a lot",
+    "that will be everything for today",
+    "I don't need anything else, we are good",
+    "I have to go now, bye",
+    "take care, all the best to you",
+    "that is fantastic, I am happy",
+    "oh that is a pity, too bad",
+    "wow, amazing, really",
+    "don't bother, it doesn't matter any more",
+    "let me grab something to write with",
+    "I am writing it down right now",
+    "just a moment, there is somebody at the door",
+    "sorry, I lost you for a second",
+    "let me ask my husband first",
+    "I need to discuss it with my family",
+    "I need more time to think",
+    "I will ring you again tomorrow",
+    "I didn't hear a word of that",
+    "what was the last thing you said",
+    "could you go over that one more time",
+    "could you explain that again in simple words",
+    "you are not listening to me",
+    "that is not what I said",
+    "you got me wrong",
+    "stop talking and let me finish",
+    "you are stupid and useless",
+    "are you a real woman or a computer voice",
+    "is this a recorded voice",
+    "do you have feelings, do you sleep",
+    "who made you, who programmed you",
+    "you have a nice voice, you are sweet",
+    "can you sing a song for me",
+    "sorry, I sneezed, I have a cold",
+    "bless you",
+    "I don't know what to say",
     "no thanks, not right now",
     "yes, go on",
 )
@@ -172,76 +206,97 @@ ENGLISH = Language(
         """
         [is there/would you like/do you need/can i help you with/] anything else [i can help you with/i can do for
         you/today/for you/you need/you would like to know/you'd like to know/], what else can i [do for you/help you
-        with] [today/], how [can/may] i help [you/] [today/], do you have any [other/more/further/] questions,
-        hello, hello there, hi, hi there, hey, hey there, good morning, good afternoon, good evening, good day, good
-        night, morning, evening, greetings, howdy, how are you [doing/] [today/this morning/this evening/] [then/],
-        how's [it going/everything/your day/your day going/life], how are things, how are you, how are you doing,
-        how are you today, how is it going, how's it going, how do you do, what's up, i am fine, i'm fine, i'm good,
-        i am good, fine, fine thanks, nice to meet you, nice talking to you, pleasure, [thanks/thank you/many
-        thanks] [so much/very much/a lot/again/a bunch/kindly/] [for your help/for the help/for your time/for all
-        your help/for everything/for the info/for the information/for your patience/for helping/for helping me/for
-        letting me know/for telling me/], thanks, thank you, thank you so much, thank you very much, thanks a lot,
-        thanks so much, many thanks, cheers, much appreciated, i appreciate it, i appreciate your help, thanks for
-        your help, thank you for your help, for your help, for the help, for the information, for the info, for your
-        time, you have been very helpful, you've been very helpful, you've been helpful, that helps, that helped,
-        that's helpful, that was helpful, very helpful, [okay/alright/] [bye/goodbye] [now/then/for now/], have a
-        [nice/good/great/lovely/wonderful] [day/one/evening/afternoon/weekend/night/rest of your day/time], bye, bye
-        bye, goodbye, good bye, see you, see you later, see you soon, take care, have a nice day, have a good day,
-        have a good one, have a great day, you too, same to you, talk to you later, until next time, ciao, [i
-        think/i guess/i believe/so/] [that's/that was/that is/this is/that will be/that'll be/that would be]
+        with] [today/], how [can/may] i help [you/] [today/], do you have any [other/more/further/] questions, hello,
+        hello there, hi, hi there, hey, hey there, hiya, heya, [good morning/good afternoon/good evening/good day/good
+        night] [to you/], morning, evening, greetings, howdy, how are you [doing/] [today/this morning/this evening/]
+        [then/], how's [it going/everything/your day/your day going/life], how are things, how are you, how are you
+        doing, how are you today, how is it going, how's it going, how do you do, what's up, i am fine, i'm fine, i'm
+        good, i am good, fine, fine thanks, nice to meet you, nice talking to you, pleasure, [thanks/thank you/many
+        thanks] [so much/very much/a lot/again/a bunch/kindly/] [for your help/for the help/for your time/for all your
+        help/for everything/for the info/for the information/for your patience/for helping/for helping me/for letting
+        me know/for telling me/], thanks, thank you, thank you so much, thank you very much, thanks a lot, thanks so
+        much, many thanks, cheers, ta, very much, hold the line [please/], enjoy your [day/evening/weekend/night], for
+        your help today, [you/you've/you have] answered [my/all my] [question/questions], that [answers/answered]
+        [everything/that/my question/my questions], that [really/] helped [a lot/me/], [hello/] anyone there,
+        [wait/hold on/just/] a [second/moment/minute] i need to [find/get/fetch] a [pen/pencil], give me a
+        [second/moment/minute] to [write this down/write that down/think/think about it], let me [just/] check with my
+        [wife/husband/partner/boss/colleague/family], [could/can] you repeat the last [part/bit/thing/sentence]
+        [please/], [you're/you are] [talking/speaking] [way/] too [fast/quickly/quietly/slowly] [for me/], much
+        appreciated, i appreciate it, i appreciate your help, thanks for your help, thank you for your help, for your
+        help, for the help, for the information, for the info, for your time, you have been very helpful, you've been
+        very helpful, you've been helpful, that helps, that helped, that's helpful, that was helpful, very helpful,
+        [okay/alright/] [bye/goodbye] [now/then/for now/], have a [nice/good/great/lovely/wonderful]
+        [day/one/evening/afternoon/weekend/night/rest of your day/time], bye, bye bye, goodbye, good bye, see you, see
+        you later, see you soon, take care, have a nice day, have a good day, have a good one, have a great day, you
+        too, same to you, [talk/speak] [to you/] [later/soon], catch you later, until next time, ciao, [i think/i
+        guess/i believe/so/] [that's/that was/that is/this is/that will be/that'll be/that would be]
         [all/it/everything] [for now/for today/then/i needed/i wanted/i wanted to know/i needed to know/from
         me/really/thanks/], [i/] [have/have got/got] [everything/all] i [need/needed], no [more/further/other]
-        questions [from me/], i [don't/do not] have any [more/other/further] questions, i have no
-        [more/other/further] questions, i have to [go/run], i need to go, i've got to go, gotta go, i'm going to go,
-        i'll let you go, i'll leave it at that, let's leave it at that that will be all, that'll be all, nothing
-        else, nothing more, no more questions, no further questions, i have no more questions, i am done, i'm done,
-        all good, all set, i'm all set, we're done, that's everything, that is everything, that would be all, for
-        now, for today, never mind, nevermind, forget it, forget about it, it doesn't matter, doesn't matter, no
-        worries, no problem, not a problem, don't worry, you're welcome, you are welcome, no need, not needed, leave
-        it, great, perfect, excellent, wonderful, awesome, amazing, fantastic, lovely, brilliant, super, cool, nice,
-        good, very good, very nice, sounds good, sounds great, that's great, that's good, that's fine, that is fine,
-        that's nice, all right, alright, right, okay, ok, okay then, fair enough, got it, i got it, i see,
-        understood, i understand, makes sense, that makes sense, gotcha, noted, exactly, absolutely, of course,
-        sure, really, oh really, interesting, wow, oh, ah, aha, hm, hmm, mm, mhm, mm hmm, uh huh, um, uh, er, well,
-        so, oops, yeah, yes, yep, yup, correct, that's right, that is right, that's correct, indeed, true, i know, i
-        think so, i guess, you know, [can you/could you/please/just/] [wait/hold on/hang on/give me] [just/] [a/one]
-        [second/sec/minute/moment/moment please/second please/minute please], wait, wait a second, wait a minute,
-        wait a moment, one moment, one second, one sec, just a moment, just a second, just a sec, just a minute, a
-        moment, hold on, hang on, hold on a second, hang on a second, give me a second, give me a moment, give me a
-        minute, a second, let me think, let me see, let me check, i'm thinking, please wait, please hold, i'll be
-        right back, bear with me, one moment please, [can/do] you [still/] hear me [now/okay/alright/], are you
-        [still/] [there/on the line], [hello/] is [anybody/anyone/someone] [still/] there, you [still/] there, still
-        there, [i can't/i cannot/i can't really/i can hardly/i can barely/i can] hear you [very
-        well/well/properly/], you're breaking up, you are breaking up, the line is bad, the connection is bad, the
-        line is [really/very] bad, testing, test, testing one two three, [can/could/would/will] you [please/]
-        [repeat/say/tell me] [that/it/this/] [again/once more/once again/one more time/another time/for me/]
-        [please/], [can/could] i hear [that/it] [again/once more/one more time] [please/], [can/could] you [please/]
-        repeat what you [just/] said, [please/] [repeat/say] [that/it/] [again/once more/one more time/] [please/],
-        come again [please/], [once/one time] [more/again], one more time [please/], again [please/], pardon [me/],
-        excuse me, [i'm/i am/] [so/] sorry, what, sorry what, huh, what did you [just/] say, what was that [again/],
-        what do you mean [by that/], [i/] [did not/didn't/don't/do not/couldn't/could not/can't] [quite/really/]
-        [understand/get/catch/hear/follow] [that/it/you/what you said/a word/the last part/], [i/] missed that, [i/]
-        missed [that/what you said/the last part], you lost me, i'm confused, i am confused, [can/could/would] you
-        [please/] [speak/talk/say that/say it/go] [a bit/a little/a little bit/more/] [up/louder/slower/slowly/more
-        slowly/more clearly/clearer] [please/], [can/could/would] you [please/] slow down [a bit/a little/]
-        [please/], slow down [please/], [please/] [speak/talk] [up/louder/slower/slowly/more slowly/a bit slower/a
-        bit louder] [please/], not so fast [please/], [a bit/a little/] [louder/slower] [please/], more slowly
-        [please/], too fast, that was too fast, you're too fast, too quiet, are you [a/an/] [real/actual/]
-        [robot/human/human being/person/machine/ai/bot/computer/recording/computer voice/voice
-        assistant/real/artificial/automated], [am i/i am/are we] [talking/speaking/chatting] [to/with] [a/an/]
-        [real/actual/live/] [robot/human/human being/person/machine/ai/bot/computer/recording/agent], is
-        [this/that/it] [a/an/] [real/actual/live/] [robot/human/human
-        being/person/machine/ai/bot/computer/recording/automated system/automated], is [this/that/it] [a/an/]
-        [real/] [person/human/robot/machine/bot] i'm [talking/speaking] [to/with], thanks a [million/bunch/ton],
-        [can/could/may] i [talk/speak] to [a/an] [real/actual/] [human/human being/person] [please/], you sound
-        [like a robot/human/very human/nice/real], who are you, who is this, who am i speaking to, who am i talking
-        to, what is your name, what's your name, what are you, what can you do, tell me a joke, i love you, you are
-        funny, you're funny, very funny, stupid, you are stupid, shut up, stop, stop it, stop talking, be quiet,
-        quiet, enough, that's enough, let me speak, let me finish, listen, you're kind, you are very kind, that's
-        very kind, how kind, that is very kind, how nice, that's kind of you, please, anyway, anyways, whatever, i'm
-        just looking, just looking, not now, maybe later, later, no idea, i don't know, let me think about it, i'll
-        think about it, i will think about it, i have to think about it, i'll call back, i will call back, i'll call
-        again, i'll call you back, sir, madam, miss, dear, mate, my friend, there, then, now, too, again
+        questions [from me/], i [don't/do not] have any [more/other/further] questions, i have no [more/other/further]
+        questions, i have to [go/run], i need to go, i've got to go, gotta go, i'm going to go, i'll let you go, i'll
+        leave it at that, let's leave it at that that will be all, that'll be all, nothing else, nothing more, no more
+        questions, no further questions, i have no more questions, i am done, i'm done, all good, all set, i'm all
+        set, we're done, that's everything, that is everything, that would be all, for now, for today, never mind,
+        nevermind, forget it, forget about it, it doesn't matter, doesn't matter, no worries, no problem, not a
+        problem, don't worry, you're welcome, you are welcome, no need, not needed, leave it, great, perfect,
+        excellent, wonderful, awesome, amazing, fantastic, lovely, brilliant, super, cool, nice, good, very good, very
+        nice, sounds good, sounds great, [that's/that is/this is/that was/it's/it is]
+        [really/very/so/too/absolutely/just/all/]
+        [great/good/fine/nice/perfect/brilliant/wonderful/lovely/excellent/fantastic/amazing/awesome/cool/super/kind/helpful/bad/sad/a
+        shame/a pity/annoying/ridiculous/stupid/a waste of time/funny/interesting/right/okay/clear], all right,
+        alright, right, okay, ok, okay then, fair enough, got it, i got it, i see, understood, i understand, makes
+        sense, that makes sense, gotcha, noted, exactly, absolutely, of course, sure, really, oh really, interesting,
+        wow, oh, ah, aha, hm, hmm, mm, mhm, mm hmm, uh huh, um, uh, er, well, so, oops, yeah, yes, yep, yup, correct,
+        that's right, that is right, that's correct, indeed, true, i know, i think so, i guess, you know, [can
+        you/could you/please/just/] [wait/hold on/hang on/give me] [just/] [a/one] [second/sec/minute/moment/moment
+        please/second please/minute please], wait, wait a second, wait a minute, wait a moment, one moment, one
+        second, one sec, just a moment, just a second, just a sec, just a minute, a moment, hold on, hang on, hold on
+        a second, hang on a second, give me a second, give me a moment, give me a minute, a second, let me think, let
+        me see, let me check, i'm thinking, please wait, please hold, i'll be right back, bear with me, one moment
+        please, [can/do] you [still/] hear me [now/okay/alright/], are you [still/] [there/on the line], [hello/] is
+        [anybody/anyone/someone] [still/] there, you [still/] there, still there, [i can't/i cannot/i can't really/i
+        can hardly/i can barely/i can] hear you [very well/well/properly/], you're breaking up, you are breaking up,
+        the connection is bad, the line is [really/very/so/] [bad/terrible/awful/poor], testing, test, testing one two
+        three, [can/could/would/will] you [please/] [repeat/say/tell me] [that/it/this/] [again/once more/once
+        again/one more time/another time/for me/] [please/], [can/could] i hear [that/it] [again/once more/one more
+        time] [please/], [can/could] you [please/] repeat what you [just/] said, [please/] [repeat/say] [that/it/]
+        [again/once more/one more time/] [please/], come again [please/], [once/one time] [more/again], one more time
+        [please/], again [please/], pardon [me/], excuse me, [i'm/i am/] [so/] sorry, what, sorry what, huh, what did
+        you [just/] say, what was that [again/], what do you mean [by that/], [i/] [did not/didn't/don't/do
+        not/couldn't/could not/can't] [quite/really/] [understand/get/catch/hear/follow] [that/it/you/what you said/a
+        word/the last part/], [i/] missed that, [i/] missed [that/what you said/the last part], you lost me, i'm
+        confused, i am confused, [can/could/would] you [please/] [speak/talk/say that/say it/go] [a bit/a little/a
+        little bit/more/] [up/louder/slower/slowly/more slowly/more clearly/clearer] [please/], [can/could/would] you
+        [please/] slow down [a bit/a little/] [please/], slow down [please/], [please/] [speak/talk]
+        [up/louder/slower/slowly/more slowly/a bit slower/a bit louder] [please/], not so fast [please/], [a bit/a
+        little/] [louder/slower] [please/], more slowly [please/], too fast, that was too fast, you're too fast, too
+        quiet, are you [a/an/] [real/actual/] [robot/human/human
+        being/person/machine/ai/bot/computer/recording/computer voice/voice assistant/real/artificial/automated], [am
+        i/i am/are we] [talking/speaking/chatting] [to/with] [a/an/] [real/actual/live/] [robot/human/human
+        being/person/machine/ai/bot/computer/recording/agent], is [this/that/it] [a/an/] [real/actual/live/]
+        [robot/human/human being/person/machine/ai/bot/computer/recording/automated system/automated], is
+        [this/that/it] [a/an/] [real/] [person/human/robot/machine/bot] i'm [talking/speaking] [to/with], thanks a
+        [million/bunch/ton], you sound [like a robot/human/very human/nice/real/funny/strange/weird/sad/tired/bored],
+        who are you, who is this, who am i speaking to, who am i talking to, what is your name, what's your name, what
+        are you, what can you do, tell me a joke, i love you, very funny, stupid, [you're/you are]
+        [so/very/really/just/not/not very/no/the/a/an/]
+        [funny/stupid/useless/helpful/help/worst/best/idiot/dumb/annoying/rude/sweet/nice/kind/great/good/clever/smart/wonderful/star/angel/lifesaver],
+        you're not helping [me/], you are not helping [me/], shut up, stop, stop it, stop talking, be quiet, quiet,
+        enough, that's enough, let me speak, let me finish, listen, you're kind, you are very kind, that's very kind,
+        how kind, that is very kind, how nice, that's kind of you, please, anyway, anyways, whatever, actually, by the
+        way, [i see/i'm confused/okay] now, who am i [speaking/talking] to here, [you're/you are] not making [any/]
+        sense, [that's/that is/that was/that's/that wasn't] not what i [asked/said/meant], that wasn't [my
+        question/what i asked/what i said/what i meant], [please/] stop interrupting [me/], are you [even/] listening
+        [to me/], let me [just/] think for a [second/moment/minute], i'm just looking, just looking, not now, maybe
+        later, later, [i have/] no [idea/clue], [i'm/i am] not [so/really/quite/] sure [about that/yet/], i don't
+        know, how old are you, where [do you live/are you from/do you come from], can you [sing/dance/laugh/sing a
+        song/sing for me], sing a song, let me [get/grab/find/fetch/go get] [a/my/some] [pen/pencil/paper/piece of
+        paper/glasses/notebook], [i'm/i am] [just/] writing [this/that/it] down, let me write [this/that/it] down,
+        [i/i've] wrote that down, i was [just/] [talking/speaking] to [someone/somebody/my]
+        [else/wife/husband/son/daughter/kid/kids/partner/friend/colleague/boss/mother/mum/mom/father/dad/dog], it's
+        [just/only/] me [again/], let me think about it, i'll think about it, i will think about it, i have to think
+        about it, i'll call back, i will call back, i'll call again, i'll call you back, sir, madam, miss, dear, mate,
+        my friend, there, then, too, again
         """
     ),
     assents=phrases(
@@ -281,4 +336,18 @@ ENGLISH = Language(
         "Good question, let me see.",
     ),
     not_found="I am sorry, I have no information about that.",
+    may_help="This may help:",
+    at_your_service="I am here if you have a question.",
+    refers_back=words(
+        """
+        it its it's they their them he his she her this that these those both then otherwise also but
+        and so such after during
+        """
+    ),
+    asks_figure=phrases(
+        """
+        how much, how many, how long, how old, how far, how often, how high, how deep, how big, how
+        late, how soon, when, what time, what number, price, cost, costs, fee
+        """
+    ),
 )

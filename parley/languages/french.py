@@ -108,7 +108,7 @@ FRENCH = Language(
         très bon, d'accord, ok, okay, entendu, ça marche, ça me va, impeccable, chouette, c'est bien, c'est super,
         c'est parfait, oui, oui oui, ouais, exact, exactement, tout à fait, c'est ça, voilà, bien sûr, évidemment,
         certainement, je vois, ah bon, ah, oh, euh, ben, bah, hein, hum, mh, mmm, eh bien, alors, donc, compris,
-        j'ai compris, je comprends, vraiment, c'est vrai, intéressant, maintenant, s'il vous plaît, s'il te plaît,
+        j'ai compris, je comprends, vraiment, c'est vrai, intéressant, s'il vous plaît, s'il te plaît,
         un instant, un moment, une seconde, une minute, un instant s'il vous plaît, attendez, attends, attendez un
         instant, attendez une seconde, ne quittez pas, patientez, laissez-moi réfléchir, je réfléchis, je vais
         réfléchir, voyons, voyons voir, j'arrive, vous m'entendez, tu m'entends, est-ce que vous m'entendez,
@@ -153,4 +153,17 @@ FRENCH = Language(
     },
     waiting_messages=("Un instant, s'il vous plaît.", "Je regarde cela tout de suite.", "Un moment, je vérifie."),
     not_found="Je suis désolé, je n'ai pas d'information à ce sujet.",
+    may_help="Ceci peut vous aider :",
+    at_your_service="Je suis là si vous avez une question.",
+    refers_back=words(
+        """
+        il elle ils elles ce cet cette ces cela ça ceci son sa ses leur leurs aussi mais et ensuite puis
+        alors après sinon celui celle ceux
+        """
+    ),
+    asks_figure=phrases(
+        """
+        combien, quand, à quelle heure, quel âge, quel numéro, coûte, coûtent, prix, tarif
+        """
+    ),
 )

@@ -86,7 +86,7 @@ GERMAN = Language(
         tun/helfen/anbieten/behilflich sein], [haben sie/gibt es] [noch/sonst noch/] [weitere/andere/]
         [fragen/etwas], [sonst/] noch etwas, [sonst/] noch fragen, [wie/womit/was] kann ich [ihnen/] [sonst/]
         [noch/] [helfen/für sie tun], hallo, hallo zusammen, guten tag, guten morgen, guten abend, gute nacht, moin,
-        moin moin, servus, grüß gott, grüezi, hi, hey, tag, morgen, abend, na, wie geht es ihnen, wie geht's, wie
+        moin moin, servus, grüß gott, grüezi, hi, hey, tag, abend, na, wie geht es ihnen, wie geht's, wie
         geht es dir, wie geht es, wie geht es so, mir geht es gut, mir geht's gut,
         [vielen/besten/herzlichen/schönen/tausend/ganz herzlichen/recht herzlichen/] dank [für die hilfe/für ihre
         hilfe/für die auskunft/für alles/für die information/nochmal/noch mal/], danke [ihnen/schön/sehr/nochmal/für
@@ -108,11 +108,11 @@ GERMAN = Language(
         spitze, genial, hervorragend, cool, das ist gut, das ist schön, das ist super, das klingt gut, klingt gut,
         okay, ok, ja, ja ja, jawohl, jo, genau, richtig, stimmt, ach so, achso, aha, ah, oh, hm, hmm, mhm, äh, ähm,
         öh, tja, so, also, na ja, naja, ach, wow, echt, wirklich, verstehe, ich verstehe, verstanden, ich habe
-        verstanden, klar, na klar, natürlich, logisch, sicher, selbstverständlich, interessant, dann, jetzt, doch,
+        verstanden, klar, na klar, natürlich, logisch, sicher, selbstverständlich, interessant, dann, doch,
         nun, gut dann, moment, einen moment, moment bitte, einen moment bitte, moment mal, sekunde, eine sekunde,
         augenblick, einen augenblick, warten sie, warte, warte mal, warten sie mal, warten sie kurz, warten sie
         bitte, kurz, kleinen moment, ich überlege, ich muss überlegen, lassen sie mich überlegen, ich schaue mal,
-        bleiben sie dran, ich bin gleich wieder da, gleich, sofort, hören sie mich, können sie mich hören, hörst du
+        bleiben sie dran, ich bin gleich wieder da, gleich, hören sie mich, können sie mich hören, hörst du
         mich, sind sie da, sind sie noch da, ist da jemand, ist jemand da, noch da, ich höre sie nicht, ich kann sie
         nicht hören, ich höre nichts, test, hallo ist da jemand, [können/könnten/würden] sie [das/es/] [bitte/]
         [noch mal/nochmal/noch einmal/] [wiederholen/sagen] [bitte/], [kannst/könntest] du [das/es/] [bitte/] [noch
@@ -173,4 +173,18 @@ GERMAN = Language(
     },
     waiting_messages=("Einen Moment bitte.", "Ich sehe kurz nach.", "Einen Augenblick, ich schaue nach."),
     not_found="Dazu habe ich leider keine Informationen.",
+    may_help="Vielleicht hilft Ihnen das:",
+    at_your_service="Wenn Sie eine Frage haben, bin ich gern für Sie da.",
+    refers_back=words(
+        """
+        er sie es ihr ihre ihren sein seine diese dieser dieses dies das dabei dafür dazu davon danach
+        dann damit dort beide auch aber und sonst außerdem so solche deshalb
+        """
+    ),
+    asks_figure=phrases(
+        """
+        wie viel, wie viele, wieviel, wieviele, wie lange, wie alt, wie weit, wie oft, wie hoch, wie
+        tief, wie groß, wie spät, wann, um wie viel uhr, was kostet, kostet, kosten, preis, gebühr
+        """
+    ),
 )

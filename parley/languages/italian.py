@@ -84,7 +84,7 @@ ITALIAN = Language(
         fa niente, lasci stare, lascia stare, non si preoccupi, nessun problema, non serve, non c'è bisogno, ottimo,
         perfetto, eccellente, fantastico, meraviglioso, bene, molto bene, bello, va bene, d'accordo, ok, okay,
         certo, certamente, esatto, giusto, sì, sì sì, già, capito, ho capito, capisco, davvero, interessante, ah,
-        oh, eh, ehm, beh, mah, allora, dunque, ecco, ora, adesso, per favore, per piacere, un attimo, un momento, un
+        oh, eh, ehm, beh, mah, allora, dunque, ecco, per favore, per piacere, un attimo, un momento, un
         secondo, un minuto, un attimo per favore, un momento per favore, aspetti, aspetta, attenda, mi faccia
         pensare, fammi pensare, vediamo, non riagganci, mi sente, mi senti, riesce a sentirmi, c'è qualcuno, è
         ancora lì, è lì, ci sei, non la sento, non sento, prova, può ripetere, può ripetere per favore, puoi
@@ -120,4 +120,17 @@ ITALIAN = Language(
     },
     waiting_messages=("Un attimo, per favore.", "Controllo subito.", "Un momento, verifico."),
     not_found="Mi dispiace, non ho informazioni al riguardo.",
+    may_help="Forse questo può esserle utile:",
+    at_your_service="Se ha una domanda, sono a sua disposizione.",
+    refers_back=words(
+        """
+        egli esso essa essi esse lui lei loro questo questa questi queste quello quella ciò suo sua suoi
+        sue anche ma e inoltre poi allora dopo entrambi così altrimenti
+        """
+    ),
+    asks_figure=phrases(
+        """
+        quanto, quanti, quanta, quante, quando, a che ora, che numero, costa, costano, prezzo, tariffa
+        """
+    ),
 )

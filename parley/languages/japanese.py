@@ -1,6 +1,6 @@
 """Japanese."""
 
-from parley.languages.language import Language, phrases
+from parley.languages.language import Language, phrases, words
 
 _HIRAGANA = [chr(code) for code in range(0x3041, 0x3097)]
 # What a word means is mostly written in kanji or katakana; two letters of hiragana are endings and particles. Voiced
@@ -72,4 +72,16 @@ JAPANESE = Language(
     },
     waiting_messages=("少々お待ちください。", "お調べします。", "確認いたします。"),
     not_found="申し訳ありませんが、その情報はございません。",
+    may_help="参考になるかもしれません:",
+    at_your_service="ご質問がございましたら、どうぞお聞かせください。",
+    refers_back=words(
+        """
+        これ それ この その こちら そちら また ただし しかし そして その後 なお さらに
+        """
+    ),
+    asks_figure=phrases(
+        """
+        いくら, 何時, いつ, いくつ, 何人, 何歳, 何日, 何分, どのくらい, どれくらい, 料金, 値段
+        """
+    ),
 )

@@ -17,7 +17,10 @@ class Language:
     `joiners` may stand inside a number or a code ("and", "point", "slash"). `letters` are the names of letters as a
     recogniser writes them. `small_talk`, `assents` and `refusals` are phrases that a turn may consist of; `picks` are
     words that choose one of several offers, by its index, -1 for the last. `sound` returns how a word sounds, for words
-    that a recogniser has misheard; `common_words` are never taken for such.
+    that a recogniser has misheard; `common_words` are never taken for such. `may_help` stands before a quoted
+    sentence that may not be what was asked for, `at_your_service` is the reply to small talk where answers are quoted.
+    A sentence that begins with a word of `refers_back` is not understood without the one before it; a question that
+    holds a phrase of `asks_figure` asks for a number, a price or a time.
     """
 
     code: str
@@ -30,6 +33,10 @@ class Language:
     refusals: tuple[str, ...]
     waiting_messages: tuple[str, ...]
     not_found: str
+    may_help: str = ""
+    at_your_service: str = ""
+    refers_back: frozenset[str] = frozenset()
+    asks_figure: tuple[str, ...] = ()
     picks: Mapping[str, int] = field(default_factory=dict)
     spellings: Callable[[int], Iterable[tuple[str, str]]] | None = None
     thousand: str = ""

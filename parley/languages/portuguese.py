@@ -86,7 +86,7 @@ PORTUGUESE = Language(
         problema, sem problemas, não se preocupe, não precisa, ótimo, perfeito, excelente, maravilhoso, legal, que
         bom, muito bom, beleza, certo, está bem, tá bom, tá, ok, okay, claro, claro que sim, com certeza, exato,
         isso, isso mesmo, sim, sim sim, entendi, entendo, compreendo, sei, já sei, é verdade, sério, interessante,
-        ah, oh, eh, hum, então, bem, bom, pois, pois é, agora, por favor, um momento, um momento por favor, um
+        ah, oh, eh, hum, então, bem, bom, pois, pois é, por favor, um momento, um momento por favor, um
         minuto, um segundo, um instante, só um momento, só um minuto, espere, espera, aguarde, deixa eu pensar,
         deixe-me pensar, deixa eu ver, não desligue, você me ouve, você está me ouvindo, está me ouvindo, consegue
         me ouvir, está aí, você está aí, ainda está aí, tem alguém aí, não estou ouvindo, não ouço, teste, pode
@@ -124,4 +124,17 @@ PORTUGUESE = Language(
     },
     waiting_messages=("Um momento, por favor.", "Deixe-me verificar.", "Só um instante, vou consultar."),
     not_found="Desculpe, não tenho informações sobre isso.",
+    may_help="Talvez isto ajude:",
+    at_your_service="Se tiver alguma pergunta, estou aqui para ajudar.",
+    refers_back=words(
+        """
+        ele ela eles elas este esta estes estas isto isso esse essa esses essas aquilo seu sua seus suas
+        também mas e além depois então ambos ali assim
+        """
+    ),
+    asks_figure=phrases(
+        """
+        quanto, quantos, quanta, quantas, quando, a que horas, que número, custa, custam, preço, tarifa
+        """
+    ),
 )

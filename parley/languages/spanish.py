@@ -108,7 +108,7 @@ SPANISH = Language(
         perfecto, excelente, estupendo, fantástico, maravilloso, bueno, muy bueno, qué bien, qué bueno, súper,
         fenomenal, de acuerdo, vale, ok, okay, está bien, suena bien, claro, claro que sí, por supuesto, exacto,
         correcto, eso es, cierto, sí, sí sí, ya, ya veo, entiendo, entendido, comprendo, de verdad, en serio,
-        interesante, ah, oh, eh, em, este, pues, bueno pues, mmm, mhm, ajá, vaya, ay, entonces, ahora, un momento,
+        interesante, ah, oh, eh, em, este, pues, bueno pues, mmm, mhm, ajá, vaya, ay, entonces, un momento,
         un momento por favor, un segundo, un segundo por favor, un minuto, espere, espera, espere un momento, espera
         un momento, momentito, un momentito, déjeme pensar, déjeme ver, a ver, no cuelgue, ahora vuelvo, permítame,
         por favor, me oye, me oyes, me escucha, me escuchas, puede oírme, puede escucharme, está ahí, sigue ahí, hay
@@ -153,4 +153,18 @@ SPANISH = Language(
     },
     waiting_messages=("Un momento, por favor.", "Déjeme consultarlo.", "Enseguida lo miro."),
     not_found="Lo siento, no tengo información sobre eso.",
+    may_help="Quizás esto le sirva:",
+    at_your_service="Si tiene alguna pregunta, aquí estoy para ayudarle.",
+    refers_back=words(
+        """
+        él ella ellos ellas este esta estos estas esto eso esa ese aquello su sus también pero y además
+        entonces después luego ambos allí así
+        """
+    ),
+    asks_figure=phrases(
+        """
+        cuánto, cuántos, cuánta, cuántas, cuándo, a qué hora, qué número, cuesta, cuestan, precio,
+        tarifa
+        """
+    ),
 )

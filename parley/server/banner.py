@@ -13,6 +13,7 @@ from parley.upstream.embedded import model_process
 
 WANTED = "LLM_API_KEY (and LLM_BASE_URL for any API other than OpenAI's)"
 WANTED_VOICE = "TTS_API_KEY (and TTS_BASE_URL for any API other than OpenAI's)"
+QUOTED = "/rag is quoted from the knowledge"
 UNIX = "unix:"
 BANNER = """\
 Parley listens on {url}
@@ -64,8 +65,9 @@ def describe_model(settings: Settings) -> str:
         # Without its query, which may hold a key.
         return f"{settings.llm_model} at {(settings.llm_base_url or 'OpenAI').partition('?')[0]}"
     if model_process.running:
-        return f"{model_process.MODEL}, a small embedded demonstration model, often wrong; for a real one set {WANTED}"
-    return f"none yet; set {WANTED}"
+        small = f"{model_process.MODEL}, a small embedded demonstration model, often wrong ({QUOTED})"
+        return f"{small}; for a real one set {WANTED}"
+    return f"none yet ({QUOTED}); set {WANTED}"
 
 
 def describe_voice(settings: Settings) -> str:

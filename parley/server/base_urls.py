@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from parley import setting_types as types
-from parley.settings import Settings, environment, given
+from parley.environment.variables import environment
+from parley.settings import Settings, given
 
 API_PATHS = {
     "ai-gateway.vercel.sh": "/v1",

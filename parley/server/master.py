@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from parley import tcp
+from parley.environment.variables import environment, named_proxies, share_metrics
 from parley.server import metric_files, open_files
 from parley.server.once import OncePerServer
-from parley.settings import Settings, SettingsError, environment, ignored, load, named_proxies, share_metrics
+from parley.settings import Settings, SettingsError, ignored, load
 from parley.upstream.embedded import model_process
 
 MAX_PORT = 65_535

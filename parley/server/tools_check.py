@@ -12,7 +12,8 @@ def main() -> None:
 
     # Before anything else is imported, as in a worker, where the operator's files run next.
     monkey.patch_all()
-    from parley.settings import environment, load
+    from parley.environment.variables import environment
+    from parley.settings import load
     from parley.telemetry import logs
     from parley.tools import mcp_client
     from parley.tools.toolbox import Toolbox

@@ -18,9 +18,9 @@ from gevent.lock import BoundedSemaphore
 
 from parley import concurrency
 from parley.concurrency import run_in_thread
-from parley.errors import InternalError
+from parley.errors import InternalError, LanguageNotSpoken
 from parley.languages import LAST_LATIN
-from parley.speech import placeholder, voice_package, word_estimation
+from parley.speech import voice_package, word_estimation
 from parley.speech.foreign_words import foreign_language
 from parley.speech.pcm import Resampler, to_int16
 from parley.speech.speech_text import Clause
@@ -64,19 +64,12 @@ class EmbeddedVoice:
         self._patient_turns = BoundedSemaphore(THREADS - 1)
 
     def say(self, clause: Clause, *, urgent: bool = True) -> Iterator[AudioPiece]:
-        """Yield the clause in one piece, with its words; a text in another language becomes simulated sound.
-
-        Raises InternalError.
-        """
+        """Yield the clause in one piece, with its words. Raises LanguageNotSpoken and InternalError."""
         letters = [letter for letter in clause.spoken if letter.isalpha()]
         # The network drops what is not Latin: a clause in another script would be silence. Another language is noise.
         is_latin = 2 * sum(letter <= LAST_LATIN for letter in letters) > len(letters)
-        if not is_latin or (language := foreign_language(clause.text)):
-            reason = "the embedded voice speaks English only; set TTS_BASE_URL"
-            log.warning("voice_cannot_say", reason=reason, language=language if is_latin else "another script")
-            utterance = placeholder.utterance(clause.text, self.rate)
-            yield AudioPiece(utterance.pcm, clause.text, utterance.words)
-            return
+        if language := foreign_language(clause.text) if is_latin else "another script":
+            raise LanguageNotSpoken(language)
         with contextlib.nullcontext() if urgent else self._patient_turns, self._turns:
             said = run_in_thread(self._pool, self._rendered, clause)
         yield said

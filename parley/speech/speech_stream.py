@@ -10,6 +10,14 @@ travels through the queues behind the sound of everything that came before it. `
 A clause ends where the text goes on behind it. Where the text pauses instead, a timer ends it; where it breaks off, the
 error does; when all sound so far has been taken, a comma or the beginning of a phrase does. Clauses that turn out to be
 thoughts are taken out of the queue, unless they have become sound.
+
+A clause in a language that the voice does not speak is left out while the answer as such is in one that it speaks:
+
+    nothing said yet, a greeting    left out: an English answer may follow
+    nothing said yet, longer        an error
+    the first behind what was said  left out: a quotation
+    another one                     left out, until more has been left out than said: then an error
+    the end of the text             an error if more has been left out than said
 """
 
 import contextlib
@@ -24,17 +32,20 @@ from gevent.lock import Semaphore
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, checkpoint, outcome_of, result_of
-from parley.errors import AnswerCapped, ParleyError
+from parley.errors import AnswerCapped, LanguageNotSpoken, ParleyError
 from parley.speech.pacing import chunk_bytes
 from parley.speech.pronunciation import NO_PRONUNCIATIONS, Pronunciations
 from parley.speech.speech_text import RETRACTION, STEP_CHARACTERS, Clause, ClauseStream, Retraction
 from parley.speech.synthesis import Timeline
 from parley.speech.utterance import AudioPiece
+from parley.telemetry.logs import log
 
 AHEAD = 2
 """Limit on the clauses that are sound or become sound: one is heard, one waits."""
 MAX_SECONDS = 600
 """Limit on the sound of an answer, in seconds; a slow voice reaches it before the limit on the text."""
+GREETING_CHARACTERS = 30
+"""Longest greeting in another language behind which an answer may still be in one that the voice speaks."""
 SETTLE_SECONDS = 0.25
 """Seconds without any text after which what looks like the end of a clause is taken for it."""
 
@@ -88,6 +99,9 @@ class SpeechStream:
         # While a clause is being said it counts as failed, and for good if it raises.
         self.voice_failed = False
         self._is_whole = is_whole
+        # Lengths of the clauses that were said, and of those that the voice does not speak.
+        self._characters_said = 0
+        self._left_out: list[int] = []
         self._has_been_heard = False
         self._settling: gevent.Greenlet | None = None
         self._greenlets = [gevent.spawn(self._read), gevent.spawn(self._speak)]
@@ -194,6 +208,7 @@ class SpeechStream:
         self._said.put(outcome_of(self._speak_to_the_end))
 
     def _speak_to_the_end(self) -> object:
+        language = ""
         while True:
             # Room first: a clause that waits in the queue can still be retracted.
             self._room.acquire()
@@ -201,9 +216,27 @@ class SpeechStream:
             # With all other room free, no clause before this one is still to be heard.
             nothing_to_hear = self._room.counter == AHEAD - 1
             if not isinstance(clause, Clause):
+                if sum(self._left_out) > self._characters_said and clause is _End.TEXT:
+                    raise LanguageNotSpoken(language)
                 return clause
             self.voice_failed = True
-            for piece in self._say(clause, urgent=nothing_to_hear):
-                self._said.put(piece)
+            try:
+                for piece in self._say(clause, urgent=nothing_to_hear):
+                    self._said.put(piece)
+                self._characters_said += len(clause.text)
+            except LanguageNotSpoken as error:
+                # The voice is well: it may say FALLBACK_TEXT.
+                self.voice_failed = False
+                language = error.language
+                if not self._may_leave_out(clause, error):
+                    raise
             self.voice_failed = False
             self._said.put(_End.CLAUSE)
+
+    def _may_leave_out(self, clause: Clause, error: LanguageNotSpoken) -> bool:
+        """Return True if the answer can be heard without this clause; count it, and log the first of an answer."""
+        if not self._left_out:
+            log.warning("voice_cannot_say", reason=error.message, language=error.language)
+        self._left_out.append(len(clause.text))
+        is_quotation = self._characters_said > 0 and len(self._left_out) == 1
+        return is_quotation or sum(self._left_out) <= max(self._characters_said, GREETING_CHARACTERS)

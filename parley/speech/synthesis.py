@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from parley.concurrency import checkpoint
-from parley.errors import AnswerCapped
+from parley.errors import AnswerCapped, LanguageNotSpoken
 from parley.speech import placeholder
 from parley.speech.pacing import duration_ms
 from parley.speech.pronunciation import NO_PRONUNCIATIONS, PronunciationFile, Pronunciations
 from parley.speech.speech_text import Clause, to_clauses
 from parley.speech.utterance import AudioPiece, Utterance
 from parley.speech.word_timing import Word
+from parley.telemetry.logs import log
 
 MAX_CACHE_BYTES = 16 << 20
 """Limit on the sound in the cache, in bytes: eight minutes at 16 kHz."""
@@ -59,7 +60,7 @@ class Synthesiser(Protocol):
         """Yield the clause piece by piece. The first piece has its text; words are timed from the clause's start.
 
         Blocks while the sound is made; a clause that is not urgent may wait for others that are. Raises a ParleyError
-        where the voice fails.
+        where the voice fails; LanguageNotSpoken, before any sound, for a language that it does not speak.
         """
         ...
 
@@ -149,12 +150,19 @@ class CachingSynthesiser:
         self._voice.close()
 
     def rehearse(self) -> None:
-        """Say each recurring phrase once, into the cache. Raises a ParleyError where the voice fails."""
-        # A generator speaks only as far as it is iterated.
+        """Say each recurring phrase once, into the cache; log those in a language that the voice does not speak.
+
+        Raises a ParleyError where the voice fails.
+        """
         for phrase in self._phrases:
-            for clause in self._clauses(phrase):
-                for _ in self.say(clause):
-                    pass
+            try:
+                for clause in self._clauses(phrase):
+                    # A generator speaks only as far as it is iterated.
+                    for _ in self.say(clause):
+                        pass
+            # At the start, so that the operator reads of it before a caller hears of it; the other phrases go on.
+            except LanguageNotSpoken as error:
+                log.warning("voice_cannot_say", reason=error.message, language=error.language, phrase=phrase)
 
     @property
     def pronunciations(self) -> Pronunciations:

@@ -56,8 +56,8 @@ MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 QUOTED_MESSAGES = 4
 """Messages at the end of a conversation whose words are taken out of the log."""
-PromptForm = Literal["reference", "extractive"]
-"""The form in which a model is best given passages; `parley/knowledge/prompt.py` has the forms."""
+PromptForm = Literal["reference", "extractive", "none"]
+"""The use of passages: as reference data of a prompt, or quoted in place of a model that is too small, or of none."""
 
 
 class ChatApi:

@@ -134,6 +134,13 @@ class NoUpstream:
         return False
 
 
+class KnowledgeOnly(NoUpstream):
+    """The upstream of a server without one that quotes its knowledge in place of a model: no prompt is ever made."""
+
+    # Named, so that no answer of a model is mistaken for one, and no model's for a quote.
+    prompt_form: PromptForm = "none"
+
+
 class UpstreamRouter:
     """The upstreams in the order of preference.
 

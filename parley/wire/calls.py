@@ -19,7 +19,7 @@ import msgspec
 
 from parley.wire import assembly, chunks, upstream_json
 from parley.wire.chunks import Choice, ChunkView
-from parley.wire.content import is_thought, words_in
+from parley.wire.content import is_thought, without_halves, words_in
 from parley.wire.endings import is_withheld
 from parley.wire.heard import HeardDetector
 from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field
@@ -115,7 +115,8 @@ class Calls:
     def message(self, taken: set[str]) -> tuple[dict[str, Any], list[CalledTool]]:
         """Return the assistant's message with the calls, and the calls, their ids made distinct from those `taken`."""
         called = [call.called(taken) for call in self.kept]
-        said = {name: value for name, value in assembly.settled(self._said).items() if value}
+        # A character that was written in two chunks becomes one again: halves can't go upstream.
+        said = {name: without_halves(value) for name, value in assembly.settled(self._said).items() if value}
         content = said.pop("content", None)
         message = {"role": "assistant", "content": content, **said, "tool_calls": [call.message for call in called]}
         return message, called

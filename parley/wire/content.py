@@ -126,3 +126,12 @@ def is_whole(text: str) -> bool:
 def join_halves(text: str) -> str:
     """Return a text with the halves of each pair joined, and without halves that stand alone."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+def without_halves(value: Any) -> Any:
+    """Return a JSON value with the halves of pairs joined in all its texts, so that it can be written as UTF-8."""
+    if isinstance(value, str):
+        return value if is_whole(value) else join_halves(value)
+    if isinstance(value, dict):
+        return {without_halves(name): without_halves(each) for name, each in value.items()}
+    return [without_halves(each) for each in value] if isinstance(value, list) else value

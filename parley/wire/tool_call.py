@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from parley.wire import assembly, upstream_json
+from parley.wire.content import without_halves
 from parley.wire.upstream_json import encode
 
 NO_NAME = "unnamed"
@@ -87,10 +88,11 @@ class PartialCall:
         if fault or not written.lstrip().startswith("{"):
             written = encode(arguments or {}).decode()
         gathered = assembly.settled(self._gathered)
-        function = {**(gathered.get("function") or {}), "name": name, "arguments": written}
+        function = gathered.get("function")
+        function = {**(function if isinstance(function, dict) else {}), "name": name, "arguments": written}
         others = {key: value for key, value in gathered.items() if key not in ("id", "type", "function")}
         message = {"id": call_id, "type": "function", "function": function, **others}
-        return CalledTool(call_id, name, arguments, fault, message)
+        return CalledTool(call_id, name, without_halves(arguments), fault, without_halves(message))
 
 
 def begins_another(call: PartialCall, piece: Mapping[str, Any], call_id: str, name: str) -> bool:

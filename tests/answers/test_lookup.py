@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from parley.answers.lookup import lookup_of
-from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.index import Query
 from parley.knowledge.intent import Intent
 from parley.wire.request import ChatRequest, Origin, parse
@@ -23,9 +23,7 @@ def query_of(chat: ChatRequest, base: BaseSettings) -> Query | None:
 
 
 def test_a_question_is_looked_up_with_the_turns_before_it() -> None:
-    query = query_of(
-        chat("how much is premium", "39.", "and smart", "14.", "and for four people"), BaseSettings(gated=True)
-    )
+    query = query_of(chat("how much is premium", "39.", "and smart", "14.", "and for four people"), NO_SETTINGS)
 
     assert query is not None
     assert (query.text, query.before) == ("and for four people", "how much is premium\nand smart")
@@ -34,7 +32,7 @@ def test_a_question_is_looked_up_with_the_turns_before_it() -> None:
 def test_turns_that_ask_nothing_are_passed_over() -> None:
     query = query_of(
         chat("how much is fiber 250", "34.90.", "great thanks", "Anything else?", "and the next bigger one"),
-        BaseSettings(gated=True),
+        NO_SETTINGS,
     )
 
     assert query is not None
@@ -42,9 +40,7 @@ def test_turns_that_ask_nothing_are_passed_over() -> None:
 
 
 def test_an_assent_looks_up_what_was_offered() -> None:
-    query = query_of(
-        chat("we have an evening", "Shall I tell you about the sauna?", "yes please"), BaseSettings(gated=True)
-    )
+    query = query_of(chat("we have an evening", "Shall I tell you about the sauna?", "yes please"), NO_SETTINGS)
 
     assert query is not None
     assert (query.text, query.before) == ("Shall I tell you about the sauna?", "")
@@ -61,7 +57,7 @@ def test_an_assent_looks_up_what_was_offered() -> None:
     ],
 )
 def test_nothing_is_looked_up_where_nothing_is_asked(turns: tuple[str, ...]) -> None:
-    assert query_of(chat(*turns), BaseSettings(gated=True)) is None
+    assert query_of(chat(*turns), NO_SETTINGS) is None
 
 
 def test_without_the_gate_every_turn_is_looked_up() -> None:
@@ -72,9 +68,7 @@ def test_without_the_gate_every_turn_is_looked_up() -> None:
 
 
 def test_the_purpose_of_a_turn_is_told() -> None:
-    intents = [
-        lookup_of(chat(turn), BaseSettings(gated=True)).intent for turn in ("hello", "when do you open", "yes please")
-    ]
+    intents = [lookup_of(chat(turn), NO_SETTINGS).intent for turn in ("hello", "when do you open", "yes please")]
 
     assert intents == [Intent.SMALL_TALK, Intent.ASKS, Intent.ASSENT]
 
@@ -82,7 +76,7 @@ def test_the_purpose_of_a_turn_is_told() -> None:
 def test_a_question_behind_an_assent_asks() -> None:
     query = query_of(
         chat("we need a break", "Shall I tell you about the sauna?", "yes, and what does it cost"),
-        BaseSettings(gated=True),
+        NO_SETTINGS,
     )
 
     assert query is not None
@@ -98,9 +92,7 @@ def test_in_tool_rounds_the_offer_is_the_one_before_the_turn() -> None:
         {"role": "tool", "content": "open", "tool_call_id": "1"},
     ]
 
-    query = query_of(
-        ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), BaseSettings(gated=True)
-    )
+    query = query_of(ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), NO_SETTINGS)
 
     assert query is not None
     assert query.text == "Shall I tell you about the sauna?"
@@ -118,9 +110,7 @@ def test_in_tool_rounds_the_offer_is_the_one_before_the_turn() -> None:
 def test_an_offer_is_found_in_any_content(content: Any) -> None:
     messages = [{"role": "assistant", "content": content}, {"role": "user", "content": ["yes", "please"]}]
 
-    query = query_of(
-        ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), BaseSettings(gated=True)
-    )
+    query = query_of(ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), NO_SETTINGS)
 
     assert query is not None
     assert query.text == "Shall I tell you about the sauna?"
@@ -132,11 +122,11 @@ def test_an_offer_is_found_in_any_content(content: Any) -> None:
     ids=["10-kB", "right-to-left", "mixed", "number"],
 )
 def test_unusual_turns_ask(text: str) -> None:
-    assert lookup_of(chat(text), BaseSettings(gated=True)).intent is Intent.ASKS
+    assert lookup_of(chat(text), NO_SETTINGS).intent is Intent.ASKS
 
 
 def test_phrases_of_the_base_are_small_talk_there() -> None:
-    base = BaseSettings(gated=True, small_talk=("ahoy",))
+    base = BaseSettings(small_talk=("ahoy",))
 
     assert query_of(chat("ahoy, hello"), base) is None
-    assert query_of(chat("ahoy, hello"), BaseSettings(gated=True)) is not None
+    assert query_of(chat("ahoy, hello"), NO_SETTINGS) is not None

@@ -4,7 +4,7 @@ from typing import Any
 
 from scripted_upstream import FINISH, AnswersInTurn, ScriptedUpstream, calling, chunk, context, last, offering, tool
 
-from parley.answers import passes
+from parley.answers.passes import Model
 
 WORD = chunk(role="assistant", content="Hello")
 
@@ -12,7 +12,7 @@ WORD = chunk(role="assistant", content="Hello")
 def test_without_tools_the_answer_is_the_upstreams_own() -> None:
     upstream, asked = ScriptedUpstream([WORD], last()), context()
 
-    answer = passes.stream(asked.chat, asked.envelope, asked.record, offering(upstream))
+    answer = Model(offering(upstream)).stream(asked.chat, asked.envelope, asked.record)
 
     # Not wrapped: nothing is added to the path of a chunk.
     assert getattr(answer, "__name__", "") == "stream" and list(answer) == [[WORD], [FINISH]]
@@ -23,7 +23,7 @@ def test_behind_a_waiting_message_chunks_are_stamped() -> None:
     asked = context()
     asked.envelope.text("One moment. ", first=True)
 
-    answer = passes.stream(asked.chat, asked.envelope, asked.record, offering(ScriptedUpstream([WORD], last())))
+    answer = Model(offering(ScriptedUpstream([WORD], last()))).stream(asked.chat, asked.envelope, asked.record)
 
     (first,), _ = list(answer)  # type: ignore[misc] # no silence among them
     assert b'"id":"ours"' in first and b"role" not in first
@@ -32,15 +32,15 @@ def test_behind_a_waiting_message_chunks_are_stamped() -> None:
 def test_with_tools_there_are_passes() -> None:
     upstream, asked = AnswersInTurn([[calling("look")], last()], [[WORD], last()]), context()
 
-    answer: Any = passes.stream(asked.chat, asked.envelope, asked.record, offering(upstream, tool("look")))
+    answer: Any = Model(offering(upstream, tool("look"))).stream(asked.chat, asked.envelope, asked.record)
 
     assert list(answer) == [[WORD], [FINISH]] and asked.record.passes == 2
 
 
 def test_whole_answers_are_the_upstreams_own_or_passes() -> None:
     asked = context(stream=False)
-    assert b"Hello." in passes.complete(asked.chat, asked.record, offering(ScriptedUpstream()))
+    assert b"Hello." in Model(offering(ScriptedUpstream())).complete(asked.chat, asked.record)
     assert asked.record.passes is None
     message = {"role": "assistant", "content": "Hi."}
-    assert b"Hi." in passes.complete(asked.chat, asked.record, offering(AnswersInTurn(message), tool("look")))
+    assert b"Hi." in Model(offering(AnswersInTurn(message), tool("look"))).complete(asked.chat, asked.record)
     assert asked.record.passes == 1

@@ -25,6 +25,7 @@ class Upstream:
     """An upstream that lists one model and is ready unless it is given a reason."""
 
     model = None
+    prompt_form = "reference"
     unavailable: ParleyError | None = None
 
     def models(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blueprints.origins import is_own
+from blueprints.origins import is_loopback, is_own, is_rebound
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,37 @@ def test_a_page_of_another_origin_is_not(origin: str, host: str) -> None:
 )
 def test_the_operator_names_further_hosts(trusted: str, host: str, own: bool) -> None:
     assert is_own(f"https://{host}", "https", host, (trusted,)) is own
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "rebound"),
+    [
+        (None, "localhost:8000", False),
+        ("http://localhost:3000", "127.0.0.1:8000", False),
+        (None, "evil.example", True),
+        ("http://evil.example", "127.0.0.1", True),
+        ("http://127.0.0.1", "evil.example", True),
+        ("null", "localhost", True),
+        (None, "", True),
+        ("http://own.example", "own.example:8000", False),
+    ],
+)
+def test_a_name_not_bound_to_this_server_may_have_led_here(origin: str | None, host: str, rebound: bool) -> None:
+    assert is_rebound(origin, host, ("own.example",)) is rebound
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        (("127.0.0.1", 8000), True),
+        (("127.8.9.1", 8000), True),
+        (("::1", 8000, 0, 0), True),
+        (("::ffff:127.0.0.1", 8000, 0, 0), True),
+        (("fe80::1%eth0", 8000, 0, 2), False),
+        (("10.0.0.7", 8000), False),
+        ("/run/parley.sock", False),
+        ("", False),
+    ],
+)
+def test_a_loopback_address_is_told_from_others(address: object, loopback: bool) -> None:
+    assert is_loopback(address) is loopback

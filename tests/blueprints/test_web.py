@@ -21,7 +21,7 @@ from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 
 CHAT, V1 = "/chat/completions", "/v1/chat/completions"
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}]}
 KEY = {"authorization": "Bearer key-0123456789"}
 
 

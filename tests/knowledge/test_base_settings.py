@@ -38,7 +38,6 @@ def test_each_field_is_read() -> None:
     )
 
     assert settings == BaseSettings(
-        gated=True,
         language=LANGUAGES["de"],
         waiting_messages=("Moment.", "Gleich bin ich da."),
         not_found="Weiß ich nicht.",
@@ -56,9 +55,10 @@ def test_what_is_left_out_has_its_default() -> None:
     assert NO_SETTINGS.small_talk_phrases is None
 
 
-def test_the_gate_is_switched_on_or_extended_by_one_field() -> None:
-    assert BaseSettings.of({"small_talk": True}).gated
-    assert BaseSettings.of({"small_talk": False}) == NO_SETTINGS
+def test_the_gate_is_switched_off_or_extended_by_one_field() -> None:
+    assert NO_SETTINGS.gated
+    assert BaseSettings.of({"small_talk": True}) == NO_SETTINGS
+    assert not BaseSettings.of({"small_talk": False}).gated
     extended = BaseSettings.of({"small_talk": ["Servus!"]})
     assert intent_of("servus", extended.small_talk_phrases) is Intent.SMALL_TALK
 

@@ -25,6 +25,8 @@ from parley.knowledge.intent import Intent, intent_of, offer_of, small_talk
         "può ripetere per favore",
         "你能再说一遍吗",
         "もう一度お願いします",
+        *("hiya", "ta very much", "that's brilliant, thank you", "you are not helping me", "let me get a pen"),
+        *("sorry, I was talking to my wife", "I have no idea", "talk to you soon", "okay now", "..."),
     ],
 )
 def test_small_talk_asks_nothing(text: str) -> None:
@@ -44,6 +46,42 @@ def test_small_talk_asks_nothing(text: str) -> None:
         "Danke, und wann haben Sie geöffnet?",
         "那下午呢",
         "thank you " * 20,
+        *(
+            "how much",
+            "prices?",
+            "open now",
+            "right now",
+            "and on Saturdays?",
+            "hi, do you have parking",
+            "Doctor Miller",
+        ),
+        *(
+            "this is bullshit, where is my parcel",
+            "can I talk to a human",
+            "stop my subscription",
+            "repeat prescription",
+        ),
+        *(
+            "it's broken",
+            "a minute ago my line went dead",
+            "good morning are you open on monday",
+            "what else",
+            "tomorrow",
+        ),
+        *("morgen", "und am Samstag", "hallo haben Sie heute auf", "jetzt", "Frau Doktor Weber", "gut und sonntags"),
+        *("cuánto", "y los sábados", "ahora", "hola tienen parking", "sí y cuánto es", "mañana"),
+        *("combien", "et le samedi", "maintenant", "bonjour vous avez un parking", "docteur Martin", "demain"),
+        *("quanto costa", "adesso", "e la domenica", "quanto custa", "agora", "e aos sábados"),
+        *(
+            "多少钱",
+            "那星期六呢",
+            "你好 有停车位吗",
+            "救命",
+            "土曜日は",
+            "いくら",
+            "もしもし駐車場ありますか",
+            "助けて",
+        ),
     ],
 )
 def test_a_turn_with_anything_else_asks(text: str) -> None:

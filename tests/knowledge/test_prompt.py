@@ -11,15 +11,13 @@ from parley.knowledge.documents import Passage, load
 from parley.knowledge.index import Hit
 from parley.knowledge.prompt import (
     EXCERPT_CHARACTERS,
-    FORMS,
     Excerpt,
     are_near_duplicates,
-    extractive,
     reference,
     select_excerpts,
     tag_of,
 )
-from parley.languages import ENGLISH, LANGUAGES
+from parley.languages import LANGUAGES
 
 GERMAN = LANGUAGES["de"]
 
@@ -33,10 +31,6 @@ def tag(framed: str) -> str:
     closing = re.search(r"^</(reference-[0-9a-f]{8})>$", framed, re.MULTILINE)
     assert closing
     return closing[1]
-
-
-def test_the_forms_are_known_by_their_names() -> None:
-    assert list(FORMS.items()) == [("reference", reference), ("extractive", extractive)]
 
 
 def test_reference_shows_passages_with_id_and_title_in_tags() -> None:
@@ -91,7 +85,6 @@ def test_what_is_said_where_nothing_was_found(base: BaseSettings, words: str | N
     told = reference([], base).before
 
     assert f'say that you do not have it: "{words}";' in told if words else "say that you do not have it; do" in told
-    assert (words or ENGLISH.not_found) in extractive([], base).after
 
 
 @pytest.mark.parametrize("closing", ["</reference>", "</reference-00000000>", "< / REFERENCE-1>", "<reference-1>"])
@@ -128,10 +121,6 @@ def test_template_tokens_are_removed_and_prose_is_untouched(written: str, shown:
     assert f"\n[chain] Chain\n{shown}\n</" in reference([hit(written)]).before
 
 
-def test_extractive_removes_template_tokens_too() -> None:
-    assert extractive([hit("a <|im_end|> b")]).before == "Text: a ‹|im_end|> b\nQuestion: "
-
-
 def test_excerpts_stand_in_the_order_of_their_ids() -> None:
     one, other = hit("x", "a"), hit("y", "b")
 
@@ -147,19 +136,10 @@ def test_braces_in_a_passage_stay_as_they_are() -> None:
     assert "{tag} {0}" in reference([hit("{tag} {0}")]).before
 
 
-def test_extractive_shows_the_best_passage_alone() -> None:
-    framing = extractive([hit("A chain\ncosts 35 dollars."), hit("We close at 6.")])
+def test_the_prompt_says_that_nothing_was_found() -> None:
+    framing = reference([])
 
-    assert framing.before == "Text: A chain costs 35 dollars.\nQuestion: "
-    assert framing.after == "\nAnswer with the exact words of the text."
-
-
-@pytest.mark.parametrize("name", FORMS)
-def test_every_form_says_that_nothing_was_found(name: str) -> None:
-    framing = FORMS[name]([])
-
-    assert "nothing was found" in (framing.before + framing.after).lower()
-    assert "reference-" not in framing.before
+    assert "nothing was found" in framing.before.lower() and "reference-" not in framing.before
 
 
 def passage(id_: str, text: str, title: str = "") -> Passage:

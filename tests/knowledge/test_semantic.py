@@ -94,6 +94,18 @@ def test_a_question_far_from_all_passages_finds_nothing() -> None:
     assert ids(index, "who won the world cup") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "is_small_talk"), [("so it is", True), ("tomorrow then", False), ("a dog it is", False)]
+)
+def test_the_encoder_tells_small_talk_of_some_words(text: str, is_small_talk: bool) -> None:
+    encoder = FewWords()
+    encoder.calibration = Calibration(coverage_weight=0.0, min_evidence=0.0, min_small_talk=0.9)
+
+    ranking = filled(encoder).rank(Query(text, "", {}), 1)
+
+    assert (ranking.small_talk is not None) is is_small_talk
+
+
 @pytest.mark.parametrize("text", ["", " ", "?!", "\U0001f914", "\ud800"])
 def test_without_a_word_nothing_is_found(text: str) -> None:
     assert ids(filled(FewWords()), text) == []

@@ -3,7 +3,7 @@
 import pytest
 
 from parley.answers.lookup import lookup_of
-from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Query, build
 from parley.knowledge.intent import Intent
@@ -61,9 +61,7 @@ def test_the_gate_knows_french(turn: str, intent: Intent) -> None:
     offer = {"role": "assistant", "content": "Voulez-vous connaître les horaires ?"}
     messages = [offer, {"role": "user", "content": turn}]
 
-    found = lookup_of(
-        ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), BaseSettings(gated=True)
-    )
+    found = lookup_of(ChatRequest({"messages": messages}, stream=True, origin=Origin("test", v1=True)), NO_SETTINGS)
 
     assert found.intent is intent
     assert intent is not Intent.ASSENT or (found.query and found.query.text == offer["content"])

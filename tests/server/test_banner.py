@@ -56,7 +56,7 @@ def test_the_command_bears_a_key_where_one_is_needed() -> None:
     [
         ({"LLM_API_KEY": "k"}, "gpt-4o-mini at OpenAI"),
         ({"LLM_BASE_URL": "http://a/v1", "LLM_MODEL": "m"}, "m at http://a/v1"),
-        ({}, f"none yet; set {banner.WANTED}"),
+        ({}, f"none yet (/rag is quoted from the knowledge); set {banner.WANTED}"),
     ],
 )
 def test_the_model_is_described(environ: dict[str, str], model: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ Servers = Callable[..., RunningServer]
 
 TIMES = 60
 DOOR = "door-one-0123456789"
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 TALKING: list[Step] = [*events(chunks("Hello there")[:3]), *[0.02, event(text_chunk("x", "and "))] * 500]
 SILENT: list[Step] = [HANG]
 PER_KEY = {"MAX_STREAMS_PER_KEY": "1", "API_KEYS": DOOR}

@@ -261,7 +261,7 @@ def small(upstream: FakeUpstream, servers: Servers) -> RunningServer:
 
 
 def with_messages(rest: bytes = b"") -> bytes:
-    return b'{"messages":[{"role":"user","content":"Hello?"}]' + rest + b"}"
+    return b'{"messages":[{"role":"user","content":"Are you open?"}]' + rest + b"}"
 
 
 def test_a_body_above_the_limit_is_refused_however_it_is_framed(small: RunningServer, upstream: FakeUpstream) -> None:

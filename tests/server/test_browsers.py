@@ -13,7 +13,7 @@ from running_server import RunningServer, running_server
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-HELLO = json.dumps({"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"})
+HELLO = json.dumps({"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"})
 GOOD, ALSO = "https://a.example", "http://localhost:3000"
 BAD = (
     "null",
@@ -266,6 +266,61 @@ def test_a_host_name_that_the_operator_trusts_can_ask(upstream: FakeUpstream) ->
         assert rebound(server, "other.example:8443").status_code == 200
         assert rebound(server, "other.example").status_code == 403
         assert rebound(server, "evil.example").status_code == 403
+
+
+ROUTES = ("/", "/ready", "/models", "/rag/models", "/metrics", "/openapi.json")
+NAMES = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "")
+
+
+def fetched(server: RunningServer, path: str, host: str, **headers: str) -> int:
+    """Return the status of a GET for a host: by hand, because a library would not send an empty one."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
+    with server.connect() as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.row("PG-03")
+@pytest.mark.parametrize("name", NAMES, ids=[*NAMES[:-1], "empty"])
+def test_a_rebound_page_reads_no_route(usual: RunningServer, one: RunningServer, name: str) -> None:
+    for server in (usual, one):
+        host = f"{name}:{server.port}" if name else ""
+        for path in ROUTES:
+            assert fetched(server, path, host, **{"Sec-Fetch-Site": "same-origin"}) == 403, path
+            assert fetched(server, path, host, Origin=f"http://{host}") == 403, path
+        assert fetched(server, "/health", host, **{"Sec-Fetch-Site": "none"}) == 200
+        # As of any path that is not there.
+        assert fetched(server, "/nowhere", host, **{"Sec-Fetch-Site": "none"}) == 404
+    assert fetched(one, "/models", f"{name}:{one.port}" if name else "", Origin=GOOD) == 200
+
+
+@pytest.mark.row("PG-03")
+def test_a_foreign_page_reads_no_route_at_the_right_host(usual: RunningServer) -> None:
+    for origin in ("https://evil.example", "http://localhost.evil.example", "null"):
+        assert {fetched(usual, path, f"127.0.0.1:{usual.port}", Origin=origin) for path in ROUTES} == {403}
+
+
+@pytest.mark.row("PG-03")
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_rebound_page_without_an_origin_cannot_ask(usual: RunningServer, upstream: FakeUpstream, path: str) -> None:
+    upstream.calls.clear()
+    headers = {"host": "evil.example", "sec-fetch-site": "same-origin", "content-type": "text/plain"}
+    refused = requests.post(usual.url + path, data=HELLO, headers=headers, timeout=9)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden_origin")
+    assert upstream.calls == []
+
+
+@pytest.mark.row("PG-03")
+def test_browsers_at_loopback_names_and_other_clients_are_served(
+    usual: RunningServer, every: RunningServer, named: RunningServer
+) -> None:
+    for host in ("localhost", "LocalHost:8000", "parley.localhost:1", "127.0.0.1", "[::1]:8000"):
+        assert {fetched(usual, path, host, **{"Sec-Fetch-Site": "none"}) for path in ROUTES} == {200}
+    # A platform behind a proxy on this machine, and a server that any page may call.
+    assert {fetched(usual, path, "voice.example.com") for path in ROUTES} == {200}
+    assert fetched(every, "/models", "voice.example.com", Origin="https://evil.example") == 200
+    # With keys, they decide.
+    assert fetched(named, "/ready", "voice.example.com", **{"Sec-Fetch-Site": "none"}) == 200
 
 
 @pytest.mark.row("BR-05")

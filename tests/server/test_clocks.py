@@ -12,7 +12,7 @@ from running_server import RunningServer, hooked, post, receive_until, running_s
 
 pytestmark = [pytest.mark.server, pytest.mark.row("RF-05")]
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/v1/rag/chat/completions", "/audio/chat/completions")
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True, "waiting": "off"}
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Are you open?"}], "stream": True, "waiting": "off"}
 SHIFTS = {"hour-back": -3600.0, "hour-forward": 3600.0, "year-1970": -1.7e9, "day-forward": 86_400.0}
 
 

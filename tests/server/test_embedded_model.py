@@ -78,10 +78,9 @@ def logged(server: RunningServer, event: str) -> list[dict[str, Any]]:
     ("path", "fields"),
     [
         ("/chat/completions", {}),
-        ("/rag/v1/chat/completions", {}),
         ("/chat/completions", {"stream": False}),
     ],
-    ids=["chat", "rag", "whole"],
+    ids=["chat", "whole"],
 )
 def test_a_call_waits_for_the_process_that_replaces_a_killed_one(
     server: RunningServer, path: str, fields: dict[str, Any]

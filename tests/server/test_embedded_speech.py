@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import requests
 from engine import Engine
-from fake_upstream import HANG, FakeUpstream, answer, events, text_chunk
+from fake_upstream import HANG, FakeUpstream, answer, completion, events, text_chunk
 from running_server import RunningServer
 
 pytestmark = [pytest.mark.server, pytest.mark.embedded]
@@ -63,3 +63,34 @@ def test_it_says_what_it_is(server: RunningServer) -> None:
     assert "demonstration voice" in ready["details"]["voice"]
     (start,) = (line for line in server.lines() if '"listening"' in line)
     assert "demonstration voice" in json.loads(start)["voice"]
+
+
+GERMAN = "Wir haben von neun bis fünf Uhr geöffnet. Kommen Sie gerne vorbei."
+
+
+def test_an_answer_in_another_language_is_replaced(upstream: FakeUpstream, servers: Servers) -> None:
+    server = servers(AUDIO_MODE="speech", FALLBACK_TEXT="Sorry, please call again.")
+    upstream.script = answer(GERMAN)
+
+    heard = asyncio.run(Engine(server.url).ask("Wann haben Sie geöffnet?"))
+
+    assert "".join(heard.transcripts) == "Sorry, please call again. " and heard.finish_reason == "stop"
+    assert heard.pcm and server.output().count("voice_cannot_say") == 1
+    assert '"language":"de"' in server.output().replace(" ", "")
+
+
+def test_an_answer_in_another_language_is_an_error(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = completion(GERMAN)
+    body = {"messages": [{"role": "user", "content": "Wann haben Sie geöffnet?"}], "stream": False}
+
+    sent = requests.post(f"{server.url}/audio/chat/completions", json=body, timeout=20)
+
+    assert (sent.status_code, sent.json()["error"]["code"]) == (501, "language_not_spoken")
+
+
+def test_a_foreign_name_in_an_english_answer_is_heard(server: RunningServer, upstream: FakeUpstream) -> None:
+    upstream.script = answer("Tonight we show La Casa de Papel in our cinema.")
+
+    heard = asyncio.run(Engine(server.url).ask("What is on?"))
+
+    assert "".join(heard.transcripts).strip() == "Tonight we show La Casa de Papel in our cinema."

@@ -276,7 +276,7 @@ def test_a_text_setting_of_several_lines_is_said_in_one(first: FakeUpstream, qui
     running = quick_servers(WAITING_MESSAGES=INJECTION, FALLBACK_TEXT="Désolé,\u00a0un\t instant\u202f!\n")
     first.script = refusal(500, {"message": "no"})
     with Caller(running) as caller:
-        stream = caller.ask(post(RAG, {"messages": [{"role": "user", "content": "Hello?"}]})).body
+        stream = caller.ask(post(RAG, {"messages": [{"role": "user", "content": "Are you open?"}]})).body
     payloads = [frame[6:] for frame in stream.split(b"\n\n") if frame.startswith(b"data: ")]
     said = [json.loads(payload)["choices"][0]["delta"].get("content", "") for payload in payloads[:-1]]
     assert "".join(said).split(" data: ") == ["Wait.", '{"choices":[]}', "[DONE] : x event: y.  Désolé, un instant !"]
@@ -286,7 +286,7 @@ def test_a_text_setting_of_several_lines_is_said_in_one(first: FakeUpstream, qui
 def test_no_text_setting_can_break_the_stream(first: FakeUpstream, quick_servers: Any, tmp_path: Path) -> None:
     (tmp_path / "kb.json").write_text(json.dumps([{"title": INJECTION, "text": f"Hello hello. {INJECTION}"}]))
     running = quick_servers(WAITING_MESSAGES=IN_A_LINE, FALLBACK_TEXT=IN_A_LINE, KB_DIR=str(tmp_path))
-    body = {"messages": [{"role": "user", "content": f"Hello? {INJECTION}"}]}
+    body = {"messages": [{"role": "user", "content": f"Are you open? {INJECTION}"}]}
     streams = []
     for script in (answer(INJECTION), refusal(500, {"message": INJECTION})):
         first.script = script

@@ -14,12 +14,12 @@ from running_server import RunningServer, post
 
 pytestmark = pytest.mark.server
 
-MESSAGES = [{"role": "user", "content": "Hello?"}]
+MESSAGES = [{"role": "user", "content": "Are you open?"}]
 
 
 def hello(rest: bytes) -> bytes:
     """A good body, with more in it."""
-    return b'{"messages":[{"role":"user","content":"Hello?"}],"waiting":"off"' + rest + b"}"
+    return b'{"messages":[{"role":"user","content":"Are you open?"}],"waiting":"off"' + rest + b"}"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def check_served(server: RunningServer, upstream: FakeUpstream, body: Any, **hea
         (b'{"messages":[],}', "line 1, column 16"),
         (b'{"secret": "words', "line 1, column 12"),
         (b"{'messages':[]}", "line 1, column 2"),
-        (hello(b"") + b"secret", "line 1, column 66"),
+        (hello(b"") + b"secret", "line 1, column 73"),
         (b'{"a":1}{"a":1}', "line 1, column 8"),
     ],
 )
@@ -337,7 +337,7 @@ def test_audio_streams_by_default(server: RunningServer) -> None:
 
 
 def with_messages(rest: bytes = b"") -> bytes:
-    return b'{"messages":[{"role":"user","content":"Hello?"}]' + rest + b"}"
+    return b'{"messages":[{"role":"user","content":"Are you open?"}]' + rest + b"}"
 
 
 BAD = {
@@ -359,8 +359,8 @@ BAD = {
     b'{"messages":[]}': ("invalid_value", "messages"),
     b'{"messages":{}}': ("invalid_value", "messages"),
     b'{"messages":["Hello?"]}': ("invalid_value", "messages[0]"),
-    b'{"messages":[{"content":"Hello?"}]}': ("missing_field", "messages[0].role"),
-    b'{"messages":[{"role":"boss","content":"Hello?"}]}': ("invalid_value", "messages[0].role"),
+    b'{"messages":[{"content":"Are you open?"}]}': ("missing_field", "messages[0].role"),
+    b'{"messages":[{"role":"boss","content":"Are you open?"}]}': ("invalid_value", "messages[0].role"),
     b'{"messages":[{"role":"user"}]}': ("missing_field", "messages[0].content"),
     b'{"messages":[{"role":"user","content":7}]}': ("invalid_value", "messages[0].content"),
     with_messages(b',"stream":"yes"'): ("invalid_value", "stream"),

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.server
 Servers = Callable[..., RunningServer]
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 SPEAKING: list[Step] = [*events(chunks("Hello there")[:3]), HANG]
 DONE_EVENT = b"data: [DONE]\n\n"
 SOON = 1.0

@@ -40,7 +40,7 @@ def said(words: str, **fields: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": words}], **fields}
 
 
-HELLO = said("Hello?")
+HELLO = said("Are you open?")
 
 
 def receive_all(connections: Iterable[socket.socket]) -> dict[socket.socket, bytes]:

@@ -20,7 +20,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 JSON = {**HELLO, "stream": False}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from fake_upstream import FakeUpstream, answer
+from fake_upstream import FakeUpstream, answer, completion
 from running_server import RunningServer
 from waiting import wait_until
 
@@ -38,7 +38,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "praxis").mkdir()
     (tmp_path / "hotel.json").write_text(json.dumps(HOTEL))
     (tmp_path / "praxis" / "praxis.json").write_text(json.dumps(PRAXIS))
-    (tmp_path / "base.json").write_text('{"small_talk": true}')
     return tmp_path
 
 
@@ -70,8 +69,21 @@ def test_small_talk_is_left_to_the_model(folder: Path, upstream: FakeUpstream, s
     server = servers(KB_DIR=str(folder))
     upstream.script = answer("You are welcome.")
 
-    assert ask(server, *turns) == "You are welcome."
+    assert ask(server, *turns, include_citations=True) == "You are welcome."
     assert told(upstream) == turns[-1]
+
+
+def test_small_talk_cites_nothing(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+    server = servers(KB_DIR=str(folder))
+    url, body = f"{server.url}/rag/chat/completions", {"messages": [{"role": "user", "content": "thanks"}]}
+    upstream.script = lambda call: answer("Fine.") if call.json["stream"] else completion("Fine.")
+
+    streamed = requests.post(url, json={**body, "stream": True, "include_citations": True}, timeout=20)
+    whole = requests.post(url, json={**body, "stream": False}, timeout=20)
+
+    assert streamed.text.count('"citations":[]') == 1 and ": citations" not in streamed.text
+    assert whole.json()["citations"] == [] and whole.json()["choices"][0]["message"]["content"] == "Fine."
+    assert "parley_rag_lookups_total{" not in requests.get(f"{server.url}/metrics", timeout=5).text
 
 
 def test_an_assent_is_looked_up_by_the_offer(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
@@ -137,6 +149,25 @@ def test_a_base_in_german_is_served_in_german(folder: Path, upstream: FakeUpstre
         "Einen Augenblick, ich schaue nach. ",
     )
     assert "Die Praxis ist montags bis freitags" in told(upstream)
+
+
+def test_a_conversation_in_german(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+    server = servers(KB_DIR=str(folder), RAG_TIER="lexical", WAITING_MESSAGES="Moment.")
+    upstream.script = lambda _: answer("Gut.")
+    said: list[str] = []
+
+    for turn, passage, heard in (
+        ("wann haben Sie geöffnet", "Die Praxis ist montags bis freitags", "Moment. Gut."),
+        ("und am samstag", "Die Praxis ist montags bis freitags", "Moment. Gut."),
+        ("danke", "", "Gut."),
+        ("muss ich vierundzwanzig stunden vorher absagen", "sonst zahlen Sie 30 Euro", "Moment. Gut."),
+    ):
+        assert ask(server, *said, turn, kb="praxis") == heard
+        assert passage in told(upstream) if passage else told(upstream) == turn
+        said += [turn, "Gut."]
+    ask(server, "verkaufen Sie Fahrräder", kb="praxis")
+
+    assert "nothing was found" in told(upstream) and "Dazu habe ich leider keine" in told(upstream)
 
 
 def test_a_base_has_its_own_settings(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
@@ -234,15 +265,15 @@ def test_settings_of_a_base_change_while_it_runs(folder: Path, upstream: FakeUps
     settings = folder / "praxis" / "base.json"
     server = servers(KB_DIR=str(folder), KB_POLL="0.05", WAITING_MESSAGES="Wait.")
     upstream.script = lambda _: answer("Ja.")
-    assert ask(server, "Hallo", kb="praxis") == "Wait. Ja."
+    assert ask(server, "Hallo", kb="praxis") == "Ja."
 
-    settings.write_text(json.dumps({"small_talk": True, "waiting_messages": ["Moment."]}))
-    wait_until(lambda: ask(server, "Hallo", kb="praxis") == "Ja.")
+    settings.write_text(json.dumps({"small_talk": False, "waiting_messages": ["Moment."]}))
+    wait_until(lambda: ask(server, "Hallo", kb="praxis") == "Moment. Ja.")
     # Broken later, the settings stay as they were.
-    settings.write_text('{"small_talk": fal')
+    settings.write_text('{"small_talk": tr')
     wait_until(lambda: "knowledge_kept" in server.output())
 
-    assert ask(server, "Hallo", kb="praxis") == "Ja."
+    assert ask(server, "Hallo", kb="praxis") == "Moment. Ja."
 
 
 def test_small_talk_is_spoken_at_once(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:

@@ -46,21 +46,21 @@ def words(stream: str) -> str:
 
 
 def test_the_chat_example_streams_the_quoted_answer(server: RunningServer) -> None:
-    spoken = words(run(CURL_LINES[0], server))
+    spoken = words(run(CURL_LINES[2], server))
 
     assert spoken in README
     assert "7 days" in spoken
 
 
 def test_the_knowledge_example_answers_rightly_with_its_source(server: RunningServer) -> None:
-    answer = json.loads(run(CURL_LINES[1], server))
+    answer = json.loads(run(CURL_LINES[0], server))
 
     assert answer["choices"][0]["message"]["content"] == "A tune-up costs 65 dollars and takes one day."
     assert answer["citations"][0]["id"] == "tune-up"
 
 
 def test_the_streamed_knowledge_example_says_to_wait_first(server: RunningServer) -> None:
-    stream = run(CURL_LINES[2], server)
+    stream = run(CURL_LINES[1], server)
 
     first = chunks(stream)[0]["choices"][0]["delta"]["content"]
     assert first.endswith((". ", "? ", "! "))
@@ -82,7 +82,9 @@ def test_the_python_example_prints_the_owner(server: RunningServer, capsys: pyte
     exec(PYTHON_EXAMPLE.replace(ADDRESS, server.url), namespace)
     namespace["client"].close()  # type: ignore[attr-defined]
 
-    assert capsys.readouterr().out == "The owner of the shop is Martha Quill.\n"
+    assert (
+        capsys.readouterr().out == "The owner of Harbour Bicycle Works is Martha Quill. She opened the shop in 2009.\n"
+    )
 
 
 def test_the_model_is_labelled_as_what_it_is(server: RunningServer) -> None:
@@ -116,5 +118,6 @@ def test_the_chunks_of_a_stream_share_one_envelope(server: RunningServer, path: 
     body = {"messages": [{"role": "user", "content": "Count from one to thirty."}], "stream": True}
     address = f"{server.url}{path.removeprefix('/chat')}/chat/completions"
     told = chunks(requests.post(address, json=body, timeout=60).text)
-    assert len(told) > 3
+    # On /rag a waiting message, what is said, and the end.
+    assert len(told) >= 3
     assert len({(chunk["id"], chunk["created"], chunk["model"], chunk["object"]) for chunk in told}) == 1

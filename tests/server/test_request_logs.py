@@ -40,7 +40,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.server
 
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 DOOR = {"authorization": "Bearer door"}
 
 

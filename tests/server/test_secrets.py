@@ -19,7 +19,7 @@ PLAIN_KEY = "plainCANARYkey/9876543210"
 DOOR_KEY = "doorCANARYkey0123456789"
 WRONG_KEY = "sk-wrong-CANARY0123456789"
 DOOR = {"authorization": f"Bearer {DOOR_KEY}"}
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 ENCODED = base64.b64encode(f"api:{PLAIN_KEY}".encode()).decode()
 FORMS = {
     "as it is": PLAIN_KEY,

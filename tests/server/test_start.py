@@ -33,7 +33,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.server
 
 UPSTREAM = {"LLM_BASE_URL": "http://127.0.0.1:9/v1"}
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "stream": True}
 PATHS = ("/chat/completions", "/rag/chat/completions")
 DONE_EVENT = b"data: [DONE]\n\n"
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.server
 PLACES = 4
 LONG = "PARLEY_LONG" in os.environ
 PATHS = ("/chat/completions", "/rag/chat/completions")
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 DONE_EVENT = b"data: [DONE]\n\n"
 names = (f"turn-{number}" for number in itertools.count())
 

@@ -15,7 +15,7 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.row("RF-23")]
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/v1/rag/chat/completions", "/audio/chat/completions")
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "stream": False, "waiting": "off"}
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Are you open?"}], "stream": False, "waiting": "off"}
 PLACES = 3
 LARGE = "Hello there. " * 250_000
 

@@ -184,7 +184,8 @@ def test_an_error_is_read_no_further_than_anybody_would(
     fake.script = lambda _call: whole(error, 400)
     assert longest(stretch, server, CHAT) < MAX_SECONDS
 
-    refused = requests.post(server.url + CHAT, json={"messages": [{"role": "user", "content": "Hello?"}]}, timeout=20)
+    body = {"messages": [{"role": "user", "content": "Are you open?"}]}
+    refused = requests.post(server.url + CHAT, json=body, timeout=20)
     assert refused.status_code == 400
     assert refused.json()["detail"] == "no"
 
@@ -193,7 +194,7 @@ def test_a_flood_that_is_no_answer_is_silence(servers: Servers, upstream: FakeUp
     server = servers(TTFT_TIMEOUT="0.5", IDLE_TIMEOUT="0.8")
     upstream.script = endless(b"a: b\r\n", *BEGUN, b"0\r\n", framed=False)
     with server.connect() as connection:
-        connection.sendall(post(CHAT, {"messages": [{"role": "user", "content": "Hello?"}]}, connection="close"))
+        connection.sendall(post(CHAT, {"messages": [{"role": "user", "content": "Are you open?"}]}, connection="close"))
         assert b"upstream_stalled" in receive_until(connection, b"no such bytes")
 
 

@@ -101,6 +101,7 @@ def prepared(worker: Any, worker_class: str, monkeypatch: pytest.MonkeyPatch) ->
     """Prepare a worker of a class, and return its services."""
     within = services(25)
     within.warm = lambda: within.warmed.append(True)
+    within.warm_tools = lambda: None
     worker.app = SimpleNamespace(wsgi=lambda: SimpleNamespace(extensions={"parley": within}))
     worker.cfg = SimpleNamespace(worker_class_str=worker_class, keepalive=95)
     worker.worker_connections = 100

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from parley.errors import InternalError
-from parley.speech import placeholder, voice_package
+from parley.errors import InternalError, LanguageNotSpoken
+from parley.speech import voice_package
 from parley.speech.embedded_voice import EmbeddedVoice, _with_output
 from parley.speech.speech_text import Clause, to_clause
 from parley.speech.utterance import AudioPiece
@@ -123,25 +123,20 @@ def test_another_version_speaks_with_estimated_words(monkeypatch: pytest.MonkeyP
     assert [entry["event"] for entry in logged] == ["voice_times_estimated"]
 
 
-def test_another_script_is_simulated_and_logged(voice: EmbeddedVoice) -> None:
-    with capture_logs() as logged:
-        piece = say(voice, "你好，世界。")
-
-    assert piece.pcm and piece.text == "你好，世界。"
-    assert [entry["event"] for entry in logged] == ["voice_cannot_say"]
-
-
 @pytest.mark.parametrize(
     ("text", "language"),
-    [("Wir haben von neun bis fünf Uhr geöffnet.", "de"), ("Abrimos de lunes a viernes.", "es")],
-    ids=["german", "spanish"],
+    [
+        ("Wir haben von neun bis fünf Uhr geöffnet.", "de"),
+        ("Abrimos de lunes a viernes.", "es"),
+        ("你好，世界。", "another script"),
+    ],
+    ids=["german", "spanish", "chinese"],
 )
-def test_another_language_is_simulated_and_logged(voice: EmbeddedVoice, text: str, language: str) -> None:
-    with capture_logs() as logged:
-        piece = say(voice, text)
+def test_another_language_is_refused(voice: EmbeddedVoice, text: str, language: str) -> None:
+    with pytest.raises(LanguageNotSpoken) as raised:
+        say(voice, text)
 
-    assert piece.pcm == placeholder.utterance(text, RATE).pcm and piece.text == text
-    assert [(entry["event"], entry["language"]) for entry in logged] == [("voice_cannot_say", language)]
+    assert raised.value.language == language and raised.value.speakable
 
 
 def test_a_failure_of_the_network_is_an_internal_error() -> None:

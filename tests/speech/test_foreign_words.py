@@ -29,6 +29,7 @@ def test_another_language_is_told(text: str, language: str) -> None:
     [
         *("Certainly!", "No.", "Yes, we can.", "We saw La Casa de Papel.", "The Rio de la Plata is wide.", "Hi Maria"),
         *("Die hard is on at nine.", "Room service: dial one.", "", "XK7-49QZ", "Los Angeles", "Made in Germany"),
+        *("Also,", "AI,", "c.", "D.C.", "Um, well."),
     ],
 )
 def test_english_stays_english(text: str) -> None:

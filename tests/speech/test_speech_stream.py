@@ -8,9 +8,10 @@ from collections.abc import Generator, Iterator
 import gevent
 import pytest
 from gevent.event import Event
+from structlog.testing import capture_logs
 
 from parley.concurrency import SILENCE, Silence
-from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamError
+from parley.errors import AnswerCapped, LanguageNotSpoken, UpstreamDisconnected, UpstreamError
 from parley.speech import speech_stream as speech_stream_module
 from parley.speech.speech_stream import SpeechStream
 from parley.speech.speech_text import MAX_CHARACTERS, Clause
@@ -39,6 +40,8 @@ class Speaker:
             self.go.wait()
             if "fault" in clause.text:
                 raise UpstreamError("the voice failed")
+            if "wir" in clause.text.casefold():
+                raise LanguageNotSpoken("de")
             yield AudioPiece(SOUND, clause.text, (Word(clause.text, 0, 100),))
         finally:
             self.ended += 1
@@ -293,3 +296,49 @@ def test_a_closed_talk_holds_no_memory(
     del talking
     settle()
     assert closed() is None
+
+
+GERMAN = "Wir haben heute leider bis abends geschlossen. "
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        ("Wir grüßen! We are open today until late.", ["We are open today until late. "]),
+        (
+            f"It says this on the door of the shop: {GERMAN}You may ring the bell.",
+            ["It says", "You may ring the bell."],
+        ),
+        (f"We speak English in each of our forty-two shops. {GERMAN}", ["We speak English in"]),
+    ],
+    ids=["a greeting", "a quotation", "a quotation at the end"],
+)
+def test_a_foreign_clause_in_an_answer_is_left_out(speaker: Speaker, text: str, heard: list[str]) -> None:
+    with capture_logs() as logged:
+        said = [piece.text for piece in speech_stream(Writer(text), speaker).pieces()]
+
+    assert len(said) == len(heard) and all(map(str.startswith, said, heard))
+    assert [(entry["event"], entry["language"]) for entry in logged] == [("voice_cannot_say", "de")]
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        (GERMAN, []),
+        ("Wir!", []),
+        (f"Wir! {GERMAN}{GERMAN}", []),
+        (f"One moment. {GERMAN}", ["One moment. "]),
+        (f"One moment. {GERMAN}{GERMAN}Goodbye.", ["One moment. "]),
+    ],
+    ids=["a sentence", "a greeting", "both", "behind a waiting message", "all but the first"],
+)
+def test_a_foreign_answer_ends_in_one_error(speaker: Speaker, text: str, heard: list[str]) -> None:
+    stream, said = speech_stream(Writer(text), speaker), []
+
+    with capture_logs() as logged, pytest.raises(LanguageNotSpoken) as raised:
+        for piece in stream.pieces():
+            said.append(text_of(piece))
+
+    assert said == heard and raised.value.language == "de"
+    assert not stream.voice_failed, "the voice is well and may say FALLBACK_TEXT"
+    assert [entry["event"] for entry in logged] == ["voice_cannot_say"]

@@ -46,7 +46,7 @@ def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-QUESTION = b'{"messages":[{"role":"user","content":"Hello?"}],"stream":true}'
+QUESTION = b'{"messages":[{"role":"user","content":"Are you open?"}],"stream":true}'
 HEALTH = request("GET", "/health")
 WITHOUT_KEY = request("POST", "/chat/completions", body=QUESTION)
 NOT_FOUND = request("GET", "/nowhere")

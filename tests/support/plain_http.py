@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from running_server import RunningServer
 
-HELLO = {"messages": [{"role": "user", "content": "Hello?"}], "waiting": "off"}
+HELLO = {"messages": [{"role": "user", "content": "Are you open?"}], "waiting": "off"}
 
 
 class _Received:

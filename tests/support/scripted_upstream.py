@@ -14,6 +14,7 @@ from parley.settings import Settings
 from parley.tools.tool import Result, Tool
 from parley.turn import TurnContext
 from parley.turn_record import TurnRecord
+from parley.upstream.chat_api import PromptForm
 from parley.upstream.router import NoUpstream
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
@@ -36,6 +37,8 @@ def last(*payloads: bytes) -> LastBatch:
 
 class ScriptedUpstream(NoUpstream):
     """An upstream that answers with these batches; an exception among them is raised. `questions` are kept."""
+
+    prompt_form: PromptForm = "reference"
 
     def __init__(self, *script: Batch | Exception, completion: Any = None) -> None:
         self.script = script

@@ -138,6 +138,16 @@ def test_calls_that_are_none_pass(value: Any) -> None:
     assert sorted_out([payload])[1] != []
 
 
+def test_a_character_in_two_chunks_goes_back_as_one() -> None:
+    halves = [chunk(content="Hm \ud83d"), chunk(content="\ude00 \ud83d")]
+    call = chunk(tool_calls=[piece(0, "look", '{"x":"\ud83d\ude00"}', more="\ude00")])
+
+    message, (called,) = sorted_out([*halves, call])[0].message(set())
+
+    assert message["content"] == "Hm \U0001f600 " and called.arguments == {"x": "\U0001f600"}
+    assert json.dumps(message, ensure_ascii=False).encode()
+
+
 def test_calls_without_end_are_passed_over() -> None:
     calls, left = sorted_out([chunk(tool_calls=[piece(number, "look", "{}") for number in range(5000)]), FINISH])
 
@@ -150,6 +160,37 @@ def test_a_value_that_is_nested_too_deep_goes_on() -> None:
     )
 
     assert sorted_out([payload])[1] == [payload]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "a", "look", "end", "{}", '{"x":1}', "{"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "name", "arguments"]), inner),
+    max_leaves=6,
+)
+PIECE = st.fixed_dictionaries({}, optional={"index": JSON, "id": JSON, "type": JSON, "function": JSON, "more": JSON})
+DELTA = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": JSON,
+        "content": JSON,
+        "extra_content": JSON,
+        "reasoning_content": JSON,
+        "tool_calls": st.lists(PIECE | JSON, max_size=3) | JSON,
+    },
+)
+CHUNKS = st.lists(st.tuples(DELTA, st.sampled_from([None, "stop", "tool_calls", "length"])), max_size=5)
+
+
+@given(CHUNKS, st.booleans())
+def test_pieces_of_any_form_break_nothing(sent: list[tuple[dict[str, Any], str | None]], has_others: bool) -> None:
+    payloads = [chunk(reason, **delta) for delta, reason in sent]
+
+    calls, left = sorted_out(payloads, has_others=has_others)
+
+    assert all(isinstance(json.loads(payload), dict) for payload in [*left, *calls.end()])
+    message, called = calls.message(set())
+    assert len({each.id for each in called}) == len(called) == len(message["tool_calls"])
+    json.dumps(message)
 
 
 CALLS = st.lists(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=6), max_size=3), max_size=4)

@@ -126,7 +126,6 @@ def shop(tmp_path: Path) -> Path:
         tmp_path / "a.json", [{"id": "tune-up", "title": "Tune-up", "text": "It costs 65 dollars.", "language": "en"}]
     )
     write(tmp_path / "north" / "a.json", {"Tune-up": "It costs 70 dollars."})
-    write(tmp_path / "base.json", {"small_talk": True})
     return tmp_path
 
 
@@ -163,9 +162,7 @@ def parts(tmp_path: Path) -> Path:
     write(tmp_path / "a.json", [{"id": "pump", "title": "Pump", "text": "The MX-204B is a drain pump for $49."}])
     write(tmp_path / "nord" / "a.json", {"Parken": "Das ist hinter dem Haus."})
     write(tmp_path / "offen" / "a.json", {"Hello": "We say hello to all."})
-    write(tmp_path / "base.json", {"small_talk": True})
-    write(tmp_path / "nord" / "base.json", {"small_talk": True})
-    write(tmp_path / "offen" / "base.json", {"encoder": "none"})
+    write(tmp_path / "offen" / "base.json", {"encoder": "none", "small_talk": False})
     return tmp_path
 
 
