@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from planned_mcp import MCP_HOWS
-from planned_tools import GET_HOWS, SCHEMA, SILENT
+from planned_tools import GET_HOWS, SCHEMA, SILENT, UNREACHABLE
 
 FUNCTIONS = '''
 import time
@@ -67,6 +67,8 @@ HOWS = {
     "search": MCP_HOWS,
 }
 """What the model may be told, by tool and behaviour."""
+# A POST is not repeated: on a connection that its server has just closed unsaid, any may be lost.
+HOWS["book"] = {name: f"{told}|{UNREACHABLE}" for name, told in HOWS["book"].items()}
 WELL = frozenset({"well", "chunked", "close said", "mark", "pretty", "many headers", "words", "nothing", "events"})
 SLOW = frozenset({"hang", "hang inside", "drip", "sleep", "hold on", "block", "notices for ever"})
 SLOW_SHARE = 0.15

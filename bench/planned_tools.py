@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 OK = r'^\{"ok":true,"how":"[a-z ]+"\}$'
 FAILED = r'^\{"error":"(the service can\'t be reached|no answer in [\d.]+ s\. .*)"'
+UNREACHABLE = r'^\{"error":"the service can\'t be reached"\}$'
 ANY_ERROR = r'^\{"error":'
 SILENT = r'^\{"error":"no answer in '
 BOMB = gzip.compress(b"x" * (50 << 20))

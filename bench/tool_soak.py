@@ -114,7 +114,8 @@ class ToolSoak:
         while self.faults < self.wanted:
             plan, talker = self.plan(), Talker(self.server.port, first=20, idle=20)
             path = self.chance.choice((CHAT, CHAT, CHAT, RAG))
-            streams = self.chance.random() >= WHOLE
+            # Only a stream has limits on silence: a whole answer may take STREAM_TIMEOUT.
+            streams = plan.fault == "hang" or self.chance.random() >= WHOLE
             leave_in = self.chance.uniform(0, 1.5) if self.chance.random() < LEAVERS else None
             body = {"messages": [{"role": "user", "content": "Go."}], "stream": streams, "waiting": "off"}
             began = time.monotonic()
@@ -157,6 +158,8 @@ class ToolSoak:
                 reload_at.pop(0)
                 folder.mend(self.chance)
                 self.server.signal(signal.SIGHUP)
+                # A reload that meets a faulty file is refused, with a traceback of the worker that could not boot.
+                await asyncio.sleep(5)
             await asyncio.sleep(1)
         folder.mend(self.chance)
 
