@@ -35,6 +35,7 @@ check: $(VENV)/.tested
 # Talkers with barge-in and faults, for ten minutes or MINUTES: what leaks, hangs or lies.
 soak: $(VENV)/.tested
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
+	$(BIN)/python bench/tool_soak.py --faults $(or $(FAULTS),10000)
 
 # What Parley costs and how soon it speaks, beside other relays; writes docs/. For some of it: bench/README.md.
 bench: $(VENV)/.benched $(VENV)/deployment/.served

@@ -5,7 +5,7 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
-from parley.server import master, open_files
+from parley.server import kept_tools, master, open_files
 from parley.upstream.embedded import model_process
 
 settings = master.load_settings()
@@ -38,6 +38,11 @@ def on_starting(server):
 def when_ready(server):
     """Start the embedded model where it is needed, and announce the server."""
     master.announce(server, settings)
+
+
+def on_reload(server):
+    """Read the tools' files anew, for workers that take the place of those that the reload starts."""
+    kept_tools.read(settings.tools_dir)
 
 
 def pre_fork(server, worker):

@@ -65,11 +65,8 @@ class Asker:
         return took
 
 
-def main() -> None:
-    """Measure, and print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=500)
-    turns = parser.parse_args().turns
+def taken(turns: int) -> list[tuple[float, float, float]]:
+    """Return the seconds of so many answers of the upstream alone, plain turns, and turns with a hidden pass."""
     with tempfile.TemporaryDirectory() as folder, FakeUpstream() as upstream:
         (Path(folder) / "look.py").write_text(TOOL)
         upstream.script = script
@@ -78,11 +75,18 @@ def main() -> None:
             for asker, question in ((direct, "direct"), (asked, "plain"), (asked, "call")) * 20:
                 asker.seconds(question)
             # In turn, so that whatever else the machine does meets all three alike.
-            taken = [(direct.seconds("direct"), asked.seconds("plain"), asked.seconds("call")) for _ in range(turns)]
+            return [(direct.seconds("direct"), asked.seconds("plain"), asked.seconds("call")) for _ in range(turns)]
+
+
+def main() -> None:
+    """Measure, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=500)
+    turns = taken(parser.parse_args().turns)
     columns = dict(
-        zip(("upstream alone", "plain turn", "turn with a hidden pass"), zip(*taken, strict=True), strict=True)
+        zip(("upstream alone", "plain turn", "turn with a hidden pass"), zip(*turns, strict=True), strict=True)
     )
-    beyond = [hidden - plain - alone for alone, plain, hidden in taken]
+    beyond = [hidden - plain - alone for alone, plain, hidden in turns]
     for name, seconds in {**columns, "hidden pass beyond tool and upstream": beyond}.items():
         p99 = statistics.quantiles(seconds, n=100)[98]
         print(f"{name:40}{1000 * statistics.median(seconds):7.2f} ms p50 {1000 * p99:7.2f} ms p99")

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 import hostile_rows
+import tool_rows
 from bad_input import sent
 from planned_upstream import House, Plan
 from running_server import Held, RunningServer, held_by, post
@@ -52,6 +53,7 @@ class Sizes:
     bodies: int = 100_000
     heads: int = 5000
     strangers: hostile_rows.Sizes = field(default_factory=hostile_rows.Sizes)
+    tools: tool_rows.Sizes = field(default_factory=tool_rows.Sizes)
 
 
 QUICK = Sizes(
@@ -65,6 +67,7 @@ QUICK = Sizes(
     bodies=2000,
     heads=200,
     strangers=hostile_rows.QUICK,
+    tools=tool_rows.QUICK,
 )
 
 
@@ -231,6 +234,11 @@ def beside_strangers(part: Part) -> Part:
     return lambda table, sizes: part(table, sizes.strangers)
 
 
+def with_tools(part: Part) -> Part:
+    """Return the part with the sizes that are its own."""
+    return lambda table, sizes: part(table, sizes.tools)
+
+
 PARTS: dict[str, Part] = {
     "held-streams": held_streams,
     "leavers": leavers,
@@ -238,6 +246,7 @@ PARTS: dict[str, Part] = {
     "disconnects": disconnects,
     "bad-input": bad_input,
     **{name: beside_strangers(part) for name, part in hostile_rows.PARTS.items()},
+    **{name: with_tools(part) for name, part in tool_rows.PARTS.items()},
 }
 
 

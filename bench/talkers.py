@@ -140,6 +140,8 @@ class Talker:
             answer = json.loads(await self._reader.readexactly(int(headers["content-length"])))
             heard.error = answer.get("error", {}).get("code")
             heard.ended = True
+            for choice in answer.get("choices", ()):
+                heard.text, heard.done = choice["message"]["content"], True
         else:
             await self._listen_to_stream(self._reader, heard, patience)
         if headers.get("connection") == "close":

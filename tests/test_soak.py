@@ -1,4 +1,4 @@
-"""The soak of `make soak`, for a few seconds: that it runs, judges and counts."""
+"""The soaks of `make soak`, for a few seconds: that they run, judge and count."""
 
 import re
 import subprocess
@@ -42,6 +42,18 @@ def test_the_judgement_on_an_answer(
 
     plan = Plan("a", count=2, fault=fault)
     assert talkers.broken_promise(plan, talkers.CHAT, talkers.Heard(0.0, **heard)) == found
+
+
+@pytest.mark.server
+def test_a_short_soak_of_tools_keeps_every_promise() -> None:
+    command = [sys.executable, str(BENCH / "tool_soak.py"), "--faults", "150", "--talkers", "8"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == "" and run.stdout.rstrip().endswith("broken promises: none")
+    counted = re.search(r"(\d+) turns, (\d+) faults of (\d+) kinds", run.stdout)
+    assert counted is not None, run.stdout
+    turns, faults, kinds = map(int, counted.groups())
+    assert turns > 20 and faults >= 150 and kinds > 30
 
 
 MANY_FAULTS = ("--faults", "0.2", "--strangers", "30")

@@ -20,6 +20,20 @@ def shown_names(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith((".", "~", "#"))]
 
 
+def tool_files(folder: Path) -> list[str]:
+    """Return the names of the files that define tools, in order; those that begin with `_` are for others to import.
+
+    Raises OSError.
+    """
+    names = [name for name in shown_names(folder) if not name.startswith("_")]
+    return [name for name in names if name.endswith(".py") or name.lower().endswith(".json")]
+
+
+def contents_of(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Return what these files of a folder hold. Raises OSError."""
+    return {name: (folder / name).read_bytes() for name in names}
+
+
 def fingerprint_of(folder: Path, names: Iterable[str]) -> Fingerprint:
     """Return the fingerprint of these files of a folder."""
     return tuple(status_of(folder, name) for name in names)

@@ -23,6 +23,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from parley.server import kept_tools
 from parley.telemetry.logs import log
 from parley.upstream.embedded.model_process import Watch
 
@@ -176,6 +177,7 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             return False
         self.replaced = None
         if new:
+            kept_tools.keep()
             self.stop_workers(sorted(old & set(self.WORKERS)))
             log.info("reloaded", workers=len(new))
         else:
@@ -237,7 +239,8 @@ def before_fork(worker: Any) -> None:
 
 
 def after_fork(server: Any, worker: Any) -> None:
-    """Close the master's ends of all pipes, in the worker."""
+    """Close the master's ends of all pipes, in the worker, and note there whether it is one of a reload."""
+    worker.is_of_reload = getattr(server, "replaced", None) is not None
     worker.boot_pipe.keep_writing()
     for pipe in getattr(server, "boot_pipes", {}).values():
         pipe.close()

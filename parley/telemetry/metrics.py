@@ -61,6 +61,9 @@ LOOKUP = Histogram("parley_rag_lookup_seconds", "Time of a knowledge search.", b
 KB_PASSAGES = Gauge("parley_kb_passages", "Passages in the knowledge of a worker.", multiprocess_mode="livemax")
 KB_RELOADS = Counter("parley_kb_reloads", "Knowledge bases reloaded after a change, in each worker.")
 TOOL_CALLS = Counter("parley_tool_calls", "Calls of the operator's tools by result.", ["tool", "result"])
+RUNNING_TOOL_CALLS = Gauge(
+    "parley_tool_calls_running", "Calls of tools that are running, detached ones included.", multiprocess_mode="livesum"
+)
 TOOL = Histogram("parley_tool_seconds", "Time of a call of a tool.", ["tool"], buckets=REQUEST_BUCKETS)
 TOOL_PASSES = Histogram(
     "parley_tool_passes", "Answers of the upstream in a turn for which tools are offered.", buckets=PASS_BUCKETS

@@ -107,10 +107,13 @@ class _McpServer(_Extras, frozen=True, kw_only=True):
     prefix: bool = False
 
 
-def read(path: Path, environ: Mapping[str, str]) -> Definitions:
-    """Return what a file of a folder of tools defines. `environ` is what `{{env.NAME}}` is taken from."""
+def read(path: Path, environ: Mapping[str, str], content: bytes | None = None) -> Definitions:
+    """Return what a file of a folder of tools defines. `environ` is what `{{env.NAME}}` is taken from.
+
+    The file is read unless its `content` is given.
+    """
     try:
-        text = read_text(path, path.parent)
+        text = read_text(path, path.parent) if content is None else content.decode("utf-8-sig")
         value, repeated = parse(text, lambda: None)
     except InvalidFile as exc:
         return Definitions(faults=(f"{path.name}{exc.where}: {str(exc).removesuffix(HINT_OF_LINES)}",))

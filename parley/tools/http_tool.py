@@ -12,9 +12,10 @@ import gevent
 import msgspec
 
 from parley.concurrency import run_for_size
-from parley.errors import ParleyError
+from parley.errors import ParleyError, UpstreamBadResponse
 from parley.http_client.pool import ConnectionPool
 from parley.telemetry.redaction import Redactor
+from parley.tools.answer_encoding import decoded, unpacked
 from parley.tools.definitions import HttpTool, listed_parameters
 from parley.tools.templates import BadValue, encode_body, fill_header
 from parley.tools.tool import MAX_ERROR_CHARACTERS, MAX_RESULT_CHARACTERS, UNREACHABLE, Arguments, Call, Result, Tool
@@ -101,16 +102,22 @@ def request_of(definition: HttpTool, arguments: Arguments, call: Call) -> tuple[
 
 def result_of(status: int, headers: Mapping[str, str], received: bytes, redactor: Redactor) -> Result:
     """Return what the model is told of an answer."""
-    if not 200 <= status < 300:
-        body = cleaned(compact(received.decode("utf-8-sig", "replace")), MAX_ERROR_CHARACTERS, redactor)
-        return Result.failed(f"HTTP {status}", status=status, body=body)
-    if len(received) > MAX_ANSWER_BYTES:
-        return Result.failed("the service's answer is too large", status=status)
+    is_success = 200 <= status < 300
     try:
-        text = received.decode("utf-8-sig")
+        body = unpacked(received, headers, MAX_ANSWER_BYTES)
+        if is_success and len(body) > MAX_ANSWER_BYTES:
+            return Result.failed("the service's answer is too large", status=status)
+        text = compact(decoded(body, headers.get("content-type", ""), "strict" if is_success else "replace"))
     except UnicodeDecodeError:
         return Result.failed("the service's answer is not UTF-8", status=status)
-    return Result.of(cleaned(compact(text), MAX_RESULT_CHARACTERS, redactor), status)
+    except UpstreamBadResponse:
+        if is_success:
+            return Result.failed(UNREACHABLE, "unreachable", status)
+        # A refusal counts though its words can't be read.
+        text = ""
+    if not is_success:
+        return Result.failed(f"HTTP {status}", status=status, body=cleaned(text, MAX_ERROR_CHARACTERS, redactor))
+    return Result.of(cleaned(text, MAX_RESULT_CHARACTERS, redactor), status)
 
 
 def compact(text: str) -> str:

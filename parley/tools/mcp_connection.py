@@ -29,6 +29,7 @@ from parley.errors import (
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse
 from parley.tools import mcp_protocol as protocol
+from parley.tools.answer_encoding import unpacked
 from parley.tools.mcp_protocol import Reply, Session
 from parley.tools.tool import MAX_ERROR_CHARACTERS
 from parley.wire.sse import Decoder
@@ -186,9 +187,11 @@ class McpConnection:
             place = urljoin(self._endpoint, response.headers.get("location", ""))
             # Not followed: the headers, which may hold a key, would go to another place.
             raise UpstreamRedirect(f"the endpoint redirects to {place:.200}")
-        if status < 300 and response.media_type == "text/event-stream":
+        # Compressed, which nobody asked for, an event stream is read to its end.
+        is_packed = response.headers.get("content-encoding", "identity") != "identity"
+        if status < 300 and response.media_type == "text/event-stream" and not is_packed:
             return Reply(status, begun, self.streamed_answer(response, session, number, seconds))
-        body = response.read_start(seconds, MAX_ANSWER_BYTES)
+        body = unpacked(response.read_start(seconds, MAX_ANSWER_BYTES), response.headers, MAX_ANSWER_BYTES)
         if len(body) > MAX_ANSWER_BYTES:
             raise UpstreamBadResponse("the server's answer is too large")
         for message in run_for_size(len(body), messages_of_body, body):

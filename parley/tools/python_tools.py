@@ -50,10 +50,13 @@ class BadTool(Exception):
     """A function can't be a tool; the message says why."""
 
 
-def load(path: Path) -> tuple[list[Tool], list[str]]:
-    """Run a file and return its tools in their order, and its faults as `file:line: message`."""
+def load(path: Path, content: bytes | None = None) -> tuple[list[Tool], list[str]]:
+    """Run a file and return its tools in their order, and its faults as `file:line: message`.
+
+    The file is read unless its `content` is given.
+    """
     try:
-        module = run_file(path)
+        module = run_file(path, content)
     # The boundary: whatever the operator's code may raise or do, an exit included.
     except (Exception, SystemExit) as exc:  # noqa: BLE001
         return [], [f"{path.name}:{line_of(exc, path)}: {type(exc).__name__}: {exc}"]
@@ -66,8 +69,11 @@ def load(path: Path) -> tuple[list[Tool], list[str]]:
     return tools, faults
 
 
-def run_file(path: Path) -> ModuleType:
-    """Return the module of a file, which may import its neighbours. Raises what the file raises."""
+def run_file(path: Path, content: bytes | None) -> ModuleType:
+    """Return the module of a file, or of other `content` in its place; it may import its neighbours.
+
+    Raises what the file raises.
+    """
     # Behind everything else: a neighbour must not take the place of a library's module.
     if str(path.parent.resolve()) not in sys.path:
         sys.path.append(str(path.parent.resolve()))
@@ -78,7 +84,10 @@ def run_file(path: Path) -> ModuleType:
     # Dataclasses and hints look their module up there.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        if content is None:
+            spec.loader.exec_module(module)
+        else:
+            exec(compile(content, path, "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -74,6 +74,16 @@ class ToolRunner:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = time.monotonic() + seconds, result
 
+    def add(self, run: "Run") -> None:
+        """Count a call among those that run."""
+        self.running.add(run)
+        metrics.RUNNING_TOOL_CALLS.set(len(self.running))
+
+    def discard(self, run: "Run") -> None:
+        """Count a call no longer; it may have been discarded before."""
+        self.running.discard(run)
+        metrics.RUNNING_TOOL_CALLS.set(len(self.running))
+
     def finish(self, seconds: float) -> None:
         """Wait for the calls that no turn waits for any more, for so many seconds at most."""
         gevent.joinall([run.greenlet for run in self.running], timeout=max(0.0, seconds))
@@ -100,7 +110,7 @@ class Run:
     def start(self, delay: float = 0.0) -> None:
         """Run the call, now or after so many seconds."""
         # Counted from here, so that one message can't begin more than there is room for.
-        self._runner.running.add(self)
+        self._runner.add(self)
         self.greenlet.start_later(delay) if delay else self.greenlet.start()
 
     def give_up(self) -> None:
@@ -116,7 +126,7 @@ class Run:
             return
         if self.tool.cancels or not self._is_sent:
             self._log("cancelled")
-            self._runner.running.discard(self)
+            self._runner.discard(self)
             self.greenlet.kill(block=False)
         else:
             self._is_detached = True
@@ -136,7 +146,7 @@ class Run:
             # Break the cycle greenlet -> exception -> traceback -> this frame -> greenlet.
             return
         finally:
-            self._runner.running.discard(self)
+            self._runner.discard(self)
 
     def _arrive(self, result: Result) -> None:
         """Take the result, unless it comes too late."""

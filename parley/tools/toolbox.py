@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import gevent
 
-from parley.files.folder import Fingerprint, fingerprint_of, shown_names
+from parley.files.folder import Fingerprint, fingerprint_of, tool_files
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.proxies import BadProxy
 from parley.telemetry.logs import log
@@ -103,6 +103,8 @@ class Toolbox:
         self._is_new = True
         self._is_warmed = False
         self._told: set[str] = set()
+        self.checked: Mapping[str, bytes] = {}
+        """The files as the master checked them, for a worker that starts while one of them is being edited."""
         self._keeper: gevent.Greenlet[[], None] | None = None
 
     def tools(self) -> Sequence[Tool]:
@@ -127,7 +129,10 @@ class Toolbox:
         """Load the tools, and keep them in step with the folder and the MCP servers. Raises BadTools."""
         self._is_warmed = True
         if faults := self.load():
-            raise BadTools("\n".join(faults))
+            # A worker takes the place of one that ended: without it the server would end because of a slip of the pen.
+            if not self.checked or self._load(self.checked):
+                raise BadTools("\n".join(faults))
+            self._log_kept(faults)
         if self._fingerprint is not None and self._poll:
             self._keeper = gevent.spawn(self._keep_fresh)
 
@@ -145,7 +150,12 @@ class Toolbox:
         # Python files stay as they were run first, whatever has become of them.
         if not is_first:
             names = sorted([*(name for name in names if not name.endswith(".py")), *self._python])
-        files = [self._read(name) for name in names]
+        return self._load(dict.fromkeys(names))
+
+    def _load(self, contents: Mapping[str, bytes | None]) -> list[str]:
+        """Load these files, whose contents are read unless they are given; see `load`."""
+        self._python = {name: file for name, file in self._python.items() if not file.faults}
+        files = [self._read(name, content) for name, content in contents.items()]
         faults = [fault for file in files for fault in file.faults]
         faults += clashes(files)
         secrets = frozenset().union(*(file.secrets for file in files))
@@ -195,15 +205,15 @@ class Toolbox:
             else:
                 yield from source.tools()
 
-    def _read(self, name: str) -> File:
+    def _read(self, name: str, content: bytes | None) -> File:
         """Return what a file defines; a Python file is run once."""
         path = self._folder / name
         if name.endswith(".py"):
             if name not in self._python:
-                tools, faults = python_tools.load(path)
+                tools, faults = python_tools.load(path, content)
                 self._python[name] = File(name, tools, faults)
             return self._python[name]
-        read = definition_files.read(path, self._environ)
+        read = definition_files.read(path, self._environ, content)
         return File(name, read.tools, read.faults, read.secrets)
 
     def _build(self, entry: Tool | HttpTool | McpServer, redactor: Redactor) -> Tool | ToolSource:
@@ -240,6 +250,9 @@ class Toolbox:
             tools = sum(isinstance(one, Tool) for one in built)
             log.info("tools_loaded", tools=tools, mcp_servers=len(servers))
 
+    def _log_kept(self, faults: Sequence[str]) -> None:
+        log.warning("tools_kept", fault="; ".join(faults), hint="the tools that were loaded last serve on")
+
     def _tell_once(self, event: str, fault: str) -> None:
         if fault not in self._told:
             self._told.add(fault)
@@ -255,7 +268,7 @@ class Toolbox:
                     continue
                 self._warn_of_python(found)
                 if faults := self.load():
-                    log.warning("tools_kept", fault="; ".join(faults), hint="the tools that were loaded last serve on")
+                    self._log_kept(faults)
             except Exception:  # noqa: BLE001 - the boundary: what is loaded serves on
                 log.exception("tools_reload_failed")
 
@@ -278,15 +291,6 @@ def clashes(files: Sequence[File]) -> Iterator[str]:
             if name in owners:
                 yield f"{file.name}: {entry.name} is defined in {owners[name]} already"
             owners.setdefault(name, file.name)
-
-
-def tool_files(folder: Path) -> list[str]:
-    """Return the names of the files that define tools, in order; those that begin with `_` are for others to import.
-
-    Raises OSError.
-    """
-    names = [name for name in shown_names(folder) if not name.startswith("_")]
-    return [name for name in names if name.endswith(".py") or name.lower().endswith(".json")]
 
 
 def look_at(folder: Path) -> Fingerprint:

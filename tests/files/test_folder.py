@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from parley.files.folder import fingerprint_of, shown_names
+from parley.files.folder import contents_of, fingerprint_of, shown_names, tool_files
 
 
 def test_hidden_files_and_leftovers_of_editors_are_not_shown(tmp_path: Path) -> None:
@@ -26,3 +26,10 @@ def test_a_fingerprint_changes_with_contents_and_stays_without(tmp_path: Path) -
 
 def test_a_file_that_is_missing_has_a_fingerprint(tmp_path: Path) -> None:
     assert fingerprint_of(tmp_path, ["gone.json"]) == (("gone.json", 0, 0, 0),)
+
+
+def test_tool_files_are_json_and_python_with_their_contents(tmp_path: Path) -> None:
+    for name in ("b.json", "A.JSON", "a.py", "_help.py", ".b.json", "notes.md"):
+        (tmp_path / name).write_text(name)
+
+    assert contents_of(tmp_path, tool_files(tmp_path)) == {"A.JSON": b"A.JSON", "a.py": b"a.py", "b.json": b"b.json"}

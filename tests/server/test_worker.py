@@ -56,6 +56,7 @@ def services(grace: float, *turns: RunningTurn) -> Any:
     return SimpleNamespace(
         draining=False,
         settings=SimpleNamespace(graceful_timeout=grace),
+        toolbox=None,
         admission=SimpleNamespace(running=list(turns), limit=0),
         upstream=SimpleNamespace(breaker_states=lambda: {"an-upstream": "open"}),
         warmed=[],

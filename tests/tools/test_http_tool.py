@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gzip
 import http.server
 import json
 import socket
@@ -125,8 +126,10 @@ LONG = "x" * 9_000
         ([head(204, {})], '{"ok":true}'),
         (whole(b" \n ", 201), '{"ok":true}'),
         (whole(LONG.encode()), LONG[:8000] + " [cut]"),
+        (whole(gzip.compress(b'{"a": 1}'), headers={**JSON, "Content-Encoding": "gzip"}), '{"a":1}'),
+        (whole(b"caf\xe9", headers={"content-type": "text/plain; charset=ISO-8859-1"}), "café"),
     ],
-    ids=["json", "labelled text", "no json", "text", "empty", "204", "blank", "long"],
+    ids=["json", "labelled text", "no json", "text", "empty", "204", "blank", "long", "gzip", "latin-1"],
 )  # fmt: skip
 def test_a_success_is_told_as_it_is(folder: Path, service: FakeUpstream, script: Sequence[Step], text: str) -> None:
     result = told(folder, service, script)
@@ -145,8 +148,26 @@ def test_a_success_is_told_as_it_is(folder: Path, service: FakeUpstream, script:
         (whole(b"moved", 307, {"location": "/orders/B-2"}), '{"error":"HTTP 307","body":"moved"}'),
         (whole(b"caf\xe9"), '{"error":"the service\'s answer is not UTF-8"}'),
         (whole(b"x" * (2 << 20)), '{"error":"the service\'s answer is too large"}'),
+        (
+            whole(gzip.compress(b"x" * (2 << 20)), headers={"content-encoding": "gzip"}),
+            '{"error":"the service\'s answer is too large"}',
+        ),
+        (whole(gzip.compress(b"gone"), 410, {"content-encoding": "gzip"}), '{"error":"HTTP 410","body":"gone"}'),
+        (whole(b"gone", 410, {"content-encoding": "br"}), '{"error":"HTTP 410"}'),
     ],
-    ids=["404", "500", "503 of bytes", "400 long", "302", "307", "not UTF-8", "2 MiB"],
+    ids=[
+        "404",
+        "500",
+        "503 of bytes",
+        "400 long",
+        "302",
+        "307",
+        "not UTF-8",
+        "2 MiB",
+        "bomb",
+        "410 in gzip",
+        "410 in br",
+    ],
 )
 def test_an_answer_that_is_no_success_is_told(
     folder: Path, service: FakeUpstream, script: Sequence[Step], text: str

@@ -13,6 +13,7 @@ import pytest
 from gevent.event import Event
 from scripted_upstream import tool
 
+from parley.telemetry import metrics
 from parley.tools import running
 from parley.tools.call_facts import CallFacts
 from parley.tools.running import Run, ToolRunner, TurnCalls
@@ -201,6 +202,25 @@ def test_the_end_of_a_turn_cancels_or_detaches(runner: ToolRunner, ends: list[st
     assert ends == ["cancelled"] and len(runner.running) == 1
     runner.finish(5)
     assert (ends, seen) == (["cancelled", "detached"], ["killed"])
+
+
+def test_the_gauge_tells_how_many_calls_run(runner: ToolRunner) -> None:
+    def running_calls() -> float:
+        return metrics.RUNNING_TOOL_CALLS._value.get()  # type: ignore[no-any-return] # what /metrics writes
+
+    go_on = Event()
+    tools = (
+        tool("look", lambda *_: Result(str(go_on.wait(5))), cancels=True),
+        tool("book", lambda *_: Result(str(go_on.wait(5)))),
+    )
+    calls = turn(runner, *tools)
+    calls.begin([called("look"), called("book")])
+    assert not calls.wait(0.01) and running_calls() == 2
+    calls.close()
+    assert running_calls() == 1
+    go_on.set()
+    runner.finish(5)
+    assert running_calls() == 0
 
 
 def test_a_held_call_of_a_turn_that_ends_is_not_sent(runner: ToolRunner, ends: list[str]) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from parley.tools.definitions import McpServer
-from parley.tools.tool import Result, Tool
+from parley.tools.tool import Call, Result, Tool
 from parley.tools.toolbox import MOST_OFFERED, BadTools, Toolbox
 
 FUNCTION = '''
@@ -150,6 +150,23 @@ def test_a_changed_python_file_asks_for_a_restart(folder: Path, boxes: Any) -> N
         (folder / "c.py").write_text("raise SystemExit(1)")
         wait_until(lambda: gevent.sleep(0.01) or any(line["event"] == "tools_need_restart" for line in lines))
     assert names(box) == ["opening"]
+
+
+def test_files_that_were_good_stand_in_for_faulty_ones(folder: Path, boxes: Any) -> None:
+    write(folder, "a.json", http_tool("a"))
+    (folder / "b.py").write_text(FUNCTION.format(name="b"))
+    checked = {name: (folder / name).read_bytes() for name in ("a.json", "b.py")}
+    (folder / "a.json").write_text("{")
+    (folder / "b.py").write_text("def b(:")
+    with pytest.raises(BadTools):
+        boxes(folder).warm()
+    box = boxes(folder)
+    box.checked = checked
+    box.warm()
+    assert names(box) == ["a", "b"] and box.tools()[1].run({"day": "Monday"}, Call("", "")).text == "at nine on Monday"
+    # The files are whole again.
+    write(folder, "a.json", http_tool("c"))
+    assert box.load() == [] and names(box) == ["c", "b"]
 
 
 def test_a_folder_that_vanishes_changes_nothing(folder: Path, boxes: Any) -> None:
