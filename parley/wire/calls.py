@@ -22,7 +22,7 @@ from parley.wire.chunks import Choice, ChunkView
 from parley.wire.content import is_thought, without_halves, words_in
 from parley.wire.endings import is_withheld
 from parley.wire.heard import HeardDetector
-from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field
+from parley.wire.tool_call import CalledTool, PartialCall, begins_another, text_field, usual
 from parley.wire.usage import usage_of
 
 MAX_CALLS = 128
@@ -127,7 +127,7 @@ class Calls:
         for piece in entries(message)[:MAX_CALLS]:
             # Each entry is a call, whatever its id and index.
             call = PartialCall()
-            call.add(piece)
+            call.add(usual(piece))
             call.is_ours = self._is_ours(call.name)
             self._calls.append(call)
             if not call.is_ours:
@@ -162,6 +162,7 @@ class Calls:
 
     def _take_piece(self, piece: dict[str, Any]) -> PartialCall:
         """Return the call that a piece belongs to, with the piece added."""
+        piece = usual(piece)
         call = self._call_of(piece)
         call.add(piece)
         if call.is_ours is None and call.name:

@@ -3,10 +3,13 @@
 Whatever else a piece holds (a signature that the upstream wants back) is kept in the call.
 """
 
+import contextlib
 import dataclasses
+import json
 import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -16,6 +19,10 @@ from parley.wire.upstream_json import encode
 
 NO_NAME = "unnamed"
 """Stands for the name of a call that has none, in what goes back to the model."""
+_NAME = re.compile(r"\s*(?:(?:functions|default_api|tools)[.:])?([\w-]+?)(?::\d+)?\s*")
+"""Matches a tool's name with the name space and the number that some models put around it."""
+_FENCED = re.compile(r"\s*```\w*\s(.*?)(?:```\s*)?", re.DOTALL)
+"""Matches arguments that a model wrote as a block of code."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +70,12 @@ class PartialCall:
         return str(function.get("arguments") or "") if isinstance(function, dict) else ""
 
     def add(self, piece: Mapping[str, Any]) -> None:
-        """Add a piece; arguments that are no text become JSON."""
-        piece = assembly.without_number(piece)
-        if isinstance(function := piece.get("function"), dict):
-            function = dict(function)
-            if not isinstance(arguments := function.get("arguments"), str | None):
-                function["arguments"] = encode(arguments).decode()
-            piece = {**piece, "function": function}
+        """Add a piece in its usual form. A whole call that comes once more is the same one."""
+        brought = text_field(piece.get("function"), "arguments").strip()
+        if brought and brought == self.written.strip() and decoded(brought)[0] is not None:
+            return
         # A first name or id that is empty must not stand in the way of the true one.
-        assembly.merge(self._gathered, piece)
+        assembly.merge(self._gathered, assembly.without_number(piece))
 
     def called(self, taken: set[str]) -> CalledTool:
         """Return the whole call under an id that is not among `taken`, which it joins."""
@@ -85,7 +89,7 @@ class PartialCall:
         taken.add(call_id)
         name = self.name or NO_NAME
         # Strict servers refuse a conversation with arguments that are no JSON object.
-        if fault or not written.lstrip().startswith("{"):
+        if fault or not isinstance(strictly(written), dict):
             written = encode(arguments or {}).decode()
         gathered = assembly.settled(self._gathered)
         function = gathered.get("function")
@@ -120,13 +124,61 @@ def text_field(value: Any, name: str) -> str:
 def decoded(written: str) -> tuple[dict[str, Any] | None, str]:
     """Return arguments as an object, or None and the reason why they are none. Nothing at all is an empty object."""
     value: Any = written
-    try:
-        # Twice: some gateways write the object as a text.
-        for _ in range(2):
-            if isinstance(value, str):
-                value = upstream_json.decode(value.encode("utf-8", "surrogatepass")) if value.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        return None, str(fault) if isinstance(fault, msgspec.DecodeError) else "they are no JSON"
+    # Twice: some gateways write the object as a text.
+    for _ in range(2):
+        if isinstance(value, str):
+            value = readable(value) if value.strip() else {}
+    if isinstance(value, list) and len(value) == 1:
+        # Some models put the object into a list, as they do the call.
+        value = value[0]
+    if isinstance(value, Exception):
+        return None, str(value) if isinstance(value, msgspec.DecodeError) else "they are no JSON"
     if value is None:
         return {}, ""
     return (value, "") if isinstance(value, dict) else (None, "expected an object")
+
+
+def strictly(written: str) -> Any:
+    """Return the JSON value of a text, or the error that it is none."""
+    try:
+        return upstream_json.decode(written.encode("utf-8", "surrogatepass"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        return fault
+
+
+def readable(written: str) -> Any:
+    """Return the JSON value of a text, also of one in a block of code or with raw line breaks; or the error."""
+    value = strictly(written)
+    if isinstance(value, Exception):
+        fenced = _FENCED.fullmatch(written)
+        # Not numbers that are none: a tool would be asked for something else than the model meant.
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(fenced[1] if fenced else written, strict=False, parse_constant=refuse_constant)
+    return value
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Raise ValueError: NaN and infinities are no JSON."""
+    raise ValueError(name)
+
+
+def usual(piece: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a piece of a call in OpenAI's form: a plain name and arguments as text, in `function`, by a whole index.
+
+    Gemini, Kimi, Ollama and the gateways before them write other forms.
+    """
+    piece, function = dict(piece), piece.get("function")
+    if function is None and isinstance(piece.get("name"), str):
+        function = {name: piece.pop(name) for name in ("name", "arguments", "parameters") if name in piece}
+    if isinstance(function, dict):
+        function = dict(function)
+        if "arguments" not in function and "parameters" in function:
+            function["arguments"] = function.pop("parameters")
+        if not isinstance(arguments := function.get("arguments"), str | None):
+            function["arguments"] = encode(arguments).decode()
+        if found := _NAME.fullmatch(text_field(function, "name")):
+            function["name"] = found[1]
+        piece["function"] = function
+    if isinstance(index := piece.get("index"), float) and index.is_integer():
+        piece["index"] = int(index)
+    return piece

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from parley.wire.tool_call import PartialCall, begins_another, decoded
+from parley.wire.tool_call import PartialCall, begins_another, decoded, usual
 
 
 def call_of(*pieces: dict[str, Any]) -> PartialCall:
     call = PartialCall()
     for piece in pieces:
-        call.add(piece)
+        call.add(usual(piece))
     return call
 
 
@@ -27,6 +27,9 @@ def function(arguments: Any, name: str = "") -> dict[str, Any]:
         ("null", {}),
         ('"{\\"a\\":1}"', {"a": 1}),
         ('{"a":"\\ud83d"}', {"a": "\ud83d"}),
+        ('{"a":"one\ntwo"}', {"a": "one\ntwo"}),
+        ('```json\n{"a":1}\n```', {"a": 1}),
+        ('[{"a":1}]', {"a": 1}),
     ],
 )
 def test_arguments_are_an_object(written: str, arguments: dict[str, Any]) -> None:
@@ -85,3 +88,31 @@ def test_a_second_name_or_a_second_object_begins_another_call() -> None:
     assert begins(whole, function('{"x":2}', "look")) and begins(whole, function({"x": 2}, "look"))
     assert not begins(half, function(":1}", "look")) and not begins(whole, function("", "look"))
     assert not begins(half, {"id": "b", **function(":1}")})
+
+
+@pytest.mark.row("TL-07")
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"function": {"name": "functions.look:0", "arguments": '{"a":1}'}},
+        {"function": {"name": "default_api.look", "arguments": {"a": 1}}},
+        {"function": {"name": " look\n", "parameters": {"a": 1}}},
+        {"name": "look", "arguments": {"a": 1}},
+        {"index": 0.0, "name": "look", "parameters": '{"a":1}'},
+        {"function": {"name": "look", "arguments": '```\n{"a":1}```'}},
+    ],
+    ids=["Kimi", "Gemini", "blanks", "without function", "a whole float", "a block of code"],
+)
+def test_unusual_calls_are_understood(piece: dict[str, Any]) -> None:
+    called = call_of(piece).called(set())
+
+    assert (called.name, called.arguments, called.fault) == ("look", {"a": 1}, "")
+    assert called.message["function"] == {"name": "look", "arguments": '{"a":1}'}
+
+
+@pytest.mark.row("TL-07")
+@pytest.mark.parametrize("name", ["look", ""])
+def test_a_whole_call_that_comes_again_is_one(name: str) -> None:
+    called = call_of(function('{"a"', "look"), function(":1}"), function('{"a":1}', name)).called(set())
+
+    assert called.arguments == {"a": 1}
