@@ -94,7 +94,7 @@ $(VENV)/.served: $(VENV)/bin/pip requirements.txt requirements-local.txt require
 
 # The recogniser and the MCP servers only where they install: without them the tests that need them are skipped.
 $(VENV)/.tested: $(VENV)/.served requirements-dev.txt requirements-import.txt requirements-align.txt requirements-mcp-1.txt requirements-mcp-2.txt
-	@echo "Installing what the tests need, about a minute, 490 MB in $(VENV)"
+	@echo "Installing what the tests need, about a minute, 630 MB in $(VENV)"
 	$(PIP_INSTALL) -r requirements-dev.txt -r requirements-import.txt
 	-$(PIP_INSTALL) --only-binary :all: -r requirements-align.txt
 	-$(MAKE) $(VENV)/mcp-1/.installed $(VENV)/mcp-2/.installed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 hypothesis.settings.register_profile("quick", max_examples=10)
 QUICK_CASES = 3
@@ -28,6 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import the black-box tests with `--quick`."""
     return True if config.getoption("--quick") and collection_path == BLACK_BOX else None
+
+
+@pytest.fixture(autouse=True)
+def _same_logs() -> Iterator[None]:
+    """Logs are written after a test as before it: a command, run in the tests' process, chooses a level of its own."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

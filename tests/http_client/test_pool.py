@@ -65,9 +65,9 @@ def asked(pool: ConnectionPool, **more: object) -> HttpResponse:
     return pool.request("POST", "/chat/completions", **wanted)  # type: ignore[arg-type]
 
 
-def ask(pool: ConnectionPool) -> bytes:
+def ask(pool: ConnectionPool, **more: object) -> bytes:
     """Return the body of one exchange."""
-    with contextlib.closing(asked(pool)) as answer:
+    with contextlib.closing(asked(pool, **more)) as answer:
         return answer.read(TIMEOUT)
 
 
@@ -287,11 +287,11 @@ def test_an_old_connection_serves_no_request_with_an_effect(
     pool: ConnectionPool, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(pool)
-    asked(pool, again=False).close()
+    ask(pool, again=False)
     assert numbers(upstream) == [1, 1]
     ask(pool)
     monkeypatch.setattr(pool_module, "SURE_IDLE_SECONDS", 0.0)
-    asked(pool, again=False).close()
+    ask(pool, again=False)
     assert numbers(upstream) == [1, 1, 1, 2]
 
 

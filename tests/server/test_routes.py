@@ -43,7 +43,7 @@ def locked(upstream: FakeUpstream, servers: Servers) -> RunningServer:
 @pytest.mark.parametrize("prefix", BARE)
 def test_bare_routes_stream_with_and_without_a_slash(small: RunningServer, prefix: str, slash: str) -> None:
     with requests.post(f"{small.url}{prefix}/chat/completions{slash}", json=HELLO, stream=True, timeout=20) as response:
-        first = next(line for line in response.iter_lines() if not line.startswith(b":"))
+        first = next(line for line in response.iter_lines() if line.startswith(b"data: "))
         assert response.status_code == 200 and first.startswith(b'data: {"id":')
     small.wait_for_end(response.headers["x-request-id"])
 
