@@ -82,18 +82,29 @@ def test_what_is_not_understood_exits_with_two(upstream: FakeUpstream, args: tup
     assert chat(upstream, "", *args).exit_code == 2
 
 
-def read_until(terminal: int, wanted: bytes) -> bytes:
-    """Return what a terminal shows up to these bytes; fail if they do not come."""
-    shown, deadline = b"", time.monotonic() + 20
-    while wanted not in shown:
-        assert time.monotonic() < deadline, shown
-        if select.select([terminal], [], [], 0.1)[0]:
-            shown += os.read(terminal, 4096)
-    return shown
+class Terminal:
+    """A terminal's outer end, whose output is read once, up to words that are waited for."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+        self._shown = b""
+
+    def wait_for(self, wanted: bytes) -> None:
+        """Read up to these bytes; fail if they do not come."""
+        deadline = time.monotonic() + 20
+        while wanted not in self._shown:
+            assert time.monotonic() < deadline, self._shown
+            if select.select([self._end], [], [], 0.1)[0]:
+                self._shown += os.read(self._end, 4096)
+        self._shown = self._shown.partition(wanted)[2]
+
+    def type(self, keys: bytes) -> None:
+        """Type something."""
+        os.write(self._end, keys)
 
 
 @pytest.mark.slow
-def test_a_terminal_asks_and_leaves(upstream: FakeUpstream) -> None:
+def test_a_terminal_interrupts_and_leaves(upstream: FakeUpstream) -> None:
     go_on = threading.Event()
     upstream.enqueue([*events(chunks("one two three")[:3]), go_on, event(DONE), END])
     command = [sys.executable, "-m", "flask", "--app", "app", "chat", "--endpoint", "chat"]
@@ -113,15 +124,18 @@ def test_a_terminal_asks_and_leaves(upstream: FakeUpstream) -> None:
     ) as process:
         os.close(inner)
         try:
-            read_until(terminal, b"chat > ")
-            os.write(terminal, b"Count.\n")
-            read_until(terminal, b"two")
-            go_on.set()
-            read_until(terminal, b"first ")
-            os.write(terminal, b"Again.\n")
-            read_until(terminal, b"we are.")
-            read_until(terminal, b"chat > ")
-            os.write(terminal, b"\x04")
+            screen = Terminal(terminal)
+            screen.wait_for(b"chat > ")
+            screen.type(b"Count.\n")
+            screen.wait_for(b"two")
+            process.send_signal(signal.SIGINT)  # what Ctrl-C sends
+            screen.wait_for(b"first ")
+            screen.wait_for(b"interrupted")
+            screen.wait_for(b"chat > ")
+            screen.type(b"Again.\n")
+            screen.wait_for(b"we are.")
+            screen.wait_for(b"chat > ")
+            screen.type(b"\x04")
             assert process.wait(20) == 0
         finally:
             process.kill()
