@@ -13,7 +13,8 @@ from typing import Any
 from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.index import EARLIER_TURNS, Query
 from parley.knowledge.intent import Intent, intent_of, offer_of
-from parley.wire.request import ChatRequest, text_of
+from parley.wire.content import text_of
+from parley.wire.request import ChatRequest
 
 MAX_TURNS = 8
 """Earlier turns of the user among which those that ask something are sought."""

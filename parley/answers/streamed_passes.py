@@ -170,7 +170,7 @@ class StreamedPasses(ToolTurn):
         return [self._envelope.restamp(payload) for payload in payloads] if self._envelope.used else payloads
 
     def _adopt(self, own: Envelope) -> None:
-        """Go on as a pass that begins the answer."""
+        """Go on as a pass that begins the answer; not as `Envelope.follow`: a hidden call is none of this envelope."""
         if not self._envelope.used:
             self._envelope.id, self._envelope.created, self._envelope.model = own.id, own.created, own.model
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from parley.wire.request import text_of
+from parley.wire.content import text_of
 
 MAX_TURNS = 40
 """Most turns that are kept of a session."""

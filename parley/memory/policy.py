@@ -25,7 +25,7 @@ from parley.memory.conversation import (
     history_of,
     kept_exchange,
 )
-from parley.wire.request import text_of
+from parley.wire.content import text_of
 
 Mode = Literal["tools", "full"]
 """`tools` keeps turns in which tools were called, `full` all turns."""

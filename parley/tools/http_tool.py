@@ -18,10 +18,18 @@ from parley.telemetry.redaction import Redactor
 from parley.tools.answer_encoding import decoded, unpacked
 from parley.tools.definitions import HttpTool, listed_parameters
 from parley.tools.templates import BadValue, encode_body, fill_header
-from parley.tools.tool import MAX_ERROR_CHARACTERS, MAX_RESULT_CHARACTERS, UNREACHABLE, Arguments, Call, Result, Tool
+from parley.tools.tool import (
+    INVALID_ARGUMENTS,
+    MAX_ANSWER_BYTES,
+    MAX_ERROR_CHARACTERS,
+    MAX_RESULT_CHARACTERS,
+    UNREACHABLE,
+    Arguments,
+    Call,
+    Result,
+    Tool,
+)
 
-MAX_ANSWER_BYTES = 1 << 20
-"""Limit on a service's answer, in bytes."""
 MARGIN = 4_000
 """Characters behind the limit of a result that are searched for secrets: one that stands across the limit must go."""
 DEFAULT_HEADERS = {"accept": "application/json, text/plain;q=0.9, */*;q=0.5"}
@@ -53,7 +61,7 @@ def run(definition: HttpTool, pool: ConnectionPool, redactor: Redactor, argument
     try:
         path, headers, body = request_of(definition, arguments, call)
     except BadValue as exc:
-        return Result.failed(f"the arguments are not valid: {exc}")
+        return Result.failed(f"{INVALID_ARGUMENTS}{exc}")
     limit = gevent.Timeout(call.seconds)
     try:
         # Around all of it: a service that sends a byte now and then would outlast any limit on silence. The pool's own

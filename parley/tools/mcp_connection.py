@@ -31,18 +31,14 @@ from parley.http_client.response import HttpResponse
 from parley.tools import mcp_protocol as protocol
 from parley.tools.answer_encoding import unpacked
 from parley.tools.mcp_protocol import Reply, Session
-from parley.tools.tool import MAX_ERROR_CHARACTERS
+from parley.tools.tool import MAX_ANSWER_BYTES, MAX_ERROR_CHARACTERS, MAX_IDLE
 from parley.wire.sse import Decoder
 
-MAX_IDLE = 16
-"""Idle connections that are kept to a server."""
 CONNECT_SECONDS = 3.0
 DISCOVER_SECONDS = 3.0
 """Seconds for which the stateless form is tried: older servers may not answer what they don't know."""
 NOTICE_SECONDS = 5.0
 """Seconds that a message which nobody waits for may take."""
-MAX_ANSWER_BYTES = 1 << 20
-"""Limit on an answer, in bytes, with all messages before it."""
 MAX_HEEDED = 100
 """Messages before an answer that are acted on."""
 ACCEPT = {"content-type": "application/json", "accept": "application/json, text/event-stream"}

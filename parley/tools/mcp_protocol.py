@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from parley.tools.tool import UNREACHABLE, Arguments, Result
+from parley.tools.tool import FAILED, UNREACHABLE, Arguments, Result
 from parley.wire import upstream_json
 
 STATELESS_VERSION = "2026-07-28"
@@ -26,8 +26,6 @@ CLIENT = {"name": "parley", "version": "1.0"}
 HEADER_MISMATCH, UNSUPPORTED_VERSION, METHOD_NOT_FOUND = -32020, -32022, -32601
 UNKNOWN_SESSION_CODES = (-32000, -32001, -32600, UNSUPPORTED_VERSION)
 """Codes with which servers turn away a request whose session, or form, they don't know, beside status 400."""
-FAILED = "the tool failed"
-"""The error of a tool that says nothing."""
 HINTS = {
     401: ": look at `headers`",
     403: ": look at `headers`",

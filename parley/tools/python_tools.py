@@ -37,7 +37,7 @@ from parley.concurrency import run_in_thread, thread_pool
 from parley.telemetry.logs import log
 from parley.tools.decorator import MARK, Options, ToolError
 from parley.tools.definitions import NAME
-from parley.tools.tool import Arguments, Call, Result, Tool
+from parley.tools.tool import FAILED, INVALID_ARGUMENTS, Arguments, Call, Result, Tool
 
 THREADS = 16
 """Threads for tools with `thread=True`, at most."""
@@ -234,7 +234,7 @@ def run(
     try:
         values = msgspec.convert(arguments, wanted, strict=False)
     except msgspec.ValidationError as exc:
-        return Result.failed(f"the arguments are not valid: {exc}")
+        return Result.failed(f"{INVALID_ARGUMENTS}{exc}")
     given = {name: getattr(values, name) for name in wanted.__struct_fields__}
     work = functools.partial(function, **given, **({"call": call} if takes_call else {}))
     limit, due = gevent.Timeout(call.seconds), time.monotonic() + call.seconds - CLOSE_SECONDS
@@ -284,4 +284,4 @@ def failed(function: Any, error: BaseException) -> Result:
         frames = traceback.extract_tb(error.__traceback__)
         place = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         log.error("tool_failed", tool=function.__name__, error=type(error).__name__, traceback=" > ".join(place[-10:]))
-    return Result.failed("the tool failed")
+    return Result.failed(FAILED)

@@ -24,11 +24,11 @@ from parley.concurrency import Failure, outcome_of
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.tools.call_facts import CallFacts
-from parley.tools.tool import Arguments, Call, FirstChunk, Result, Tool, too_late
+from parley.tools.tool import FAILED, INVALID_ARGUMENTS, Arguments, Call, FirstChunk, Result, Tool, too_late
 from parley.turn_record import TurnRecord
 from parley.wire.tool_call import CalledTool
 
-MAX_CALLS = 8
+MAX_CALLS_AT_ONCE = 8
 """Most calls of one message that are run."""
 MAX_RUNNING = 256
 """Most calls that run at once in a worker, those that were detached included."""
@@ -246,10 +246,10 @@ class TurnCalls:
             self.names.append(tool.name)
         if tool is None:
             return self._refused(None, f"there is no tool {called.name[:64]}")
-        if number >= MAX_CALLS or len(self._runner.running) >= MAX_RUNNING:
+        if number >= MAX_CALLS_AT_ONCE or len(self._runner.running) >= MAX_RUNNING:
             return self._refused(tool, "too many calls at once")
         if called.arguments is None:
-            return self._refused(tool, f"the arguments are not valid: {called.fault[:MAX_FAULT_CHARACTERS]}")
+            return self._refused(tool, INVALID_ARGUMENTS + called.fault[:MAX_FAULT_CHARACTERS])
         canonical = json.dumps(called.arguments, sort_keys=True, separators=(",", ":"))
         equal = (tool.name, canonical)
         session = (self._record.holder or "", self._facts.session)
@@ -298,7 +298,7 @@ def result_of_run(tool: Tool, arguments: Arguments, call: Call) -> Result:
     if isinstance(result, Failure):
         # Its words may quote the arguments.
         log.error("tool_failed", name=tool.name, fault=type(result.error).__name__)
-        return Result.failed("the tool failed")
+        return Result.failed(FAILED)
     return result
 
 

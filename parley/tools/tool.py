@@ -12,6 +12,13 @@ Arguments = dict[str, Any]
 """Arguments of one call, as the model sent them: a decoded JSON object."""
 MAX_RESULT_CHARACTERS = 8_000
 """Limit on a result, in characters; what is cut away is marked by `CUT`."""
+MAX_ANSWER_BYTES = 1 << 20
+"""Limit on the answer of a service or an MCP server, in bytes, with all messages before it."""
+MAX_IDLE = 16
+"""Most idle connections to one origin of services, or to one MCP server."""
+FAILED = "the tool failed"
+"""The error of a tool that gives no reason."""
+INVALID_ARGUMENTS = "the arguments are not valid: "
 MAX_ERROR_CHARACTERS = 1_000
 """Limit on the words of a failure, in characters."""
 CUT = " [cut]"

@@ -24,12 +24,10 @@ from parley.telemetry.redaction import Redactor
 from parley.tools import definition_files, python_tools
 from parley.tools.definitions import HttpTool, McpServer
 from parley.tools.http_tool import tool_of
-from parley.tools.tool import Tool
+from parley.tools.tool import MAX_IDLE, Tool
 
 MOST_OFFERED = 32
 """Most tools that are offered: Agora's limit, and models choose worse among more."""
-MAX_IDLE = 16
-"""Most idle connections to one origin of HTTP tools."""
 
 
 class ToolSource(Protocol):

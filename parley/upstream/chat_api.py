@@ -38,9 +38,10 @@ from parley.wire import body_form, chunks, error_forms, heard, repairs
 from parley.wire.assembly import CompletionBuilder
 from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
+from parley.wire.content import text_of
 from parley.wire.interruptions import is_interrupted
 from parley.wire.platforms import PRIVATE_FIELDS
-from parley.wire.request import OUR_FIELDS, ChatRequest, Origin, text_of
+from parley.wire.request import OUR_FIELDS, ChatRequest, Origin
 
 MODELS_TIMEOUT = 2.0
 """Seconds for which the list of models is waited for."""

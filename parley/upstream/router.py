@@ -21,7 +21,8 @@ from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts
 from parley.wire import sse
 from parley.wire.chunks import Envelope
-from parley.wire.request import ChatRequest, text_of
+from parley.wire.content import text_of
+from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
 MODELS_KEPT_SECONDS = 60.0

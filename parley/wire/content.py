@@ -1,4 +1,4 @@
-r"""The words in an upstream's content, whatever JSON type it has.
+r"""The words in a content: in an upstream's whatever JSON type it has, in a caller's message by `text_of`.
 
     "text"                                             most
     [{"type": "text", "text": "..."}, ...]             Mistral, and servers that pass parts on
@@ -93,6 +93,15 @@ def words_in(message: Mapping[str, Any]) -> Words:
     found = [words_of(message.get(name)) for name in SAID_FIELDS]
     others = tuple(name for name in UNSAID_FIELDS if message.get(name))
     return Words("".join(each.text for each in found), (*found[0].unsaid, *found[1].unsaid, *others))
+
+
+def text_of(content: Any) -> str:
+    """Return the words of a message's content: of a string, or of the text parts of a list; other parts have none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    return " ".join(text for text in texts if isinstance(text, str))
 
 
 class PairJoiner:

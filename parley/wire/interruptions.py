@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from parley.wire.content import text_of
+
 DASH = "—"
 """Ends what was heard; stands alone where nothing was, because several upstreams refuse an empty text."""
 NOTE_BEGINNING = "[You were interrupted"
@@ -25,7 +27,7 @@ def with_interruptions(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
     notes = ""
     for message in messages:
         if message["role"] == "assistant" and is_interrupted(message):
-            heard, original = words_in(message.get("content")), message["metadata"].get("original")
+            heard, original = text_of(message.get("content")), message["metadata"].get("original")
             unheard = unheard_of(heard, original) if isinstance(original, str) else None
             if unheard != "":
                 notes += f'{NOTE_BEGINNING}; not heard: "{unheard}"]\n' if unheard else f"{NOTE_BEGINNING} here.]\n"
@@ -40,17 +42,6 @@ def is_interrupted(message: Mapping[str, Any]) -> bool:
     """Return True if the platform marked a message as cut off."""
     metadata = message.get("metadata")
     return isinstance(metadata, dict) and metadata.get("interrupted") is True
-
-
-def words_in(content: Any) -> str:
-    """Return the words of a content, of all text parts of a list."""
-    return " ".join(map(text_of_part, content)) if isinstance(content, list) else str(content or "")
-
-
-def text_of_part(part: Any) -> str:
-    """Return the text of a part of a content; empty if it has none."""
-    text = part.get("text") if isinstance(part, dict) else part
-    return text if isinstance(text, str) else ""
 
 
 def unheard_of(heard: str, original: str) -> str | None:
@@ -80,11 +71,11 @@ def with_dash(message: Mapping[str, Any], heard: str) -> Mapping[str, Any]:
     if not isinstance(content, list):
         return {**message, "content": f"{heard.rstrip()} {DASH}".lstrip()}
     # Behind the last words, which need not be in the last part.
-    last = max((at for at, part in enumerate(content) if text_of_part(part).strip()), default=None)
+    last = max((at for at, part in enumerate(content) if text_of([part]).strip()), default=None)
     if last is None:
         return {**message, "content": [*content, {"type": "text", "text": DASH}]}
     part = content[last]
-    text = f"{text_of_part(part).rstrip()} {DASH}"
+    text = f"{text_of([part]).rstrip()} {DASH}"
     ended = {**part, "text": text} if isinstance(part, dict) else text
     return {**message, "content": [*content[:last], ended, *content[last + 1 :]]}
 
@@ -92,7 +83,7 @@ def with_dash(message: Mapping[str, Any], heard: str) -> Mapping[str, Any]:
 def with_note(message: Mapping[str, Any], notes: str) -> Mapping[str, Any]:
     """Return a user's message with notes in front of its text; as it is if it begins as a note does."""
     content = message.get("content")
-    if words_in(content).startswith(NOTE_BEGINNING):
+    if text_of(content).startswith(NOTE_BEGINNING):
         return message
     if isinstance(content, list):
         return {**message, "content": [{"type": "text", "text": notes}, *content]}

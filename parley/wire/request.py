@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
+from parley.wire.content import text_of
 from parley.wire.interruptions import with_interruptions
 from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
 
@@ -300,15 +301,6 @@ def _goes_upstream(name: str, forward: frozenset[str]) -> bool:
     if name in OUR_FIELDS:
         return False
     return name in UPSTREAM_FIELDS or name in forward or ("*" in forward and name not in PRIVATE_FIELDS)
-
-
-def text_of(content: Any) -> str:
-    """Return the words of a message's content: of a string, or of the text parts of a list; other parts have none."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    return " ".join(text for text in texts if isinstance(text, str))
 
 
 def _without_phrase(message: Mapping[str, Any], phrases: Sequence[str]) -> dict[str, Any]:

@@ -72,7 +72,9 @@ class PartialCall:
     def add(self, piece: Mapping[str, Any]) -> None:
         """Add a piece in its usual form. A whole call that comes once more is the same one."""
         brought = text_field(piece.get("function"), "arguments").strip()
-        if brought and brought == self.written.strip() and decoded(brought)[0] is not None:
+        # Only what may be a whole object is compared: joining what has come for every piece would take its square.
+        may_be_whole = brought.startswith("{") and brought.endswith("}")
+        if may_be_whole and brought == self.written.strip() and decoded(brought)[0] is not None:
             return
         # A first name or id that is empty must not stand in the way of the true one.
         assembly.merge(self._gathered, assembly.without_number(piece))
@@ -111,8 +113,8 @@ def begins_another(call: PartialCall, piece: Mapping[str, Any], call_id: str, na
     if is_other_id or call.announced_id or name != call.name:
         return True
     # The name in every piece, or a second call of one tool: only behind whole arguments.
-    brings = text_field(piece.get("function"), "arguments") or isinstance(piece["function"].get("arguments"), dict)
-    return bool(brings) and call.written.strip() != "" and not decoded(call.written)[1]
+    begins_object = text_field(usual(piece)["function"], "arguments").lstrip().startswith(("{", '"', "["))
+    return begins_object and call.written.strip() != "" and not decoded(call.written)[1]
 
 
 def text_field(value: Any, name: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from engine import REQUEST
 
 from parley.errors import InvalidRequest
-from parley.wire.request import OPENAI_FIELDS, UPSTREAM_FIELDS, ChatRequest, Origin, parse, text_of
+from parley.wire.content import text_of
+from parley.wire.request import OPENAI_FIELDS, UPSTREAM_FIELDS, ChatRequest, Origin, parse
 
 USER = {"role": "user", "content": "Hi"}
 NOTHING: frozenset[str] = frozenset()
