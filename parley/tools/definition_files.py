@@ -256,9 +256,8 @@ class _Reader:
             url.origin + url.fill({}, Call("", ""), {}),
             {name: "".join(map(str, template.parts)) for name, template in headers.items()},
             allowed,
-            server.timeout_ms,
             server.prefix,
-            **extras_of(server),
+            Behaviour(server.timeout_ms, **extras_of(server)),
         )
 
     def template(self, path: JsonPath, make: Callable[[], Parsed]) -> Parsed | None:

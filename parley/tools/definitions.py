@@ -25,6 +25,19 @@ class Behaviour:
     after: bool = False
     cancel: bool | None = None
 
+    def of_tool(self, *, read_only: bool) -> dict[str, Any]:
+        """Return the fields of a `Tool` that these keys decide; one that only reads is cancelled unless they forbid."""
+        return {
+            "timeout": self.timeout_ms / 1000 if self.timeout_ms else None,
+            "waiting": self.waiting,
+            "interruptable": self.interruptable,
+            "reuse_seconds": self.reuse_seconds,
+            "hold_ms": self.hold_ms,
+            "after": self.after,
+            "cancels": read_only if self.cancel is None else self.cancel,
+            "read_only": read_only,
+        }
+
 
 @dataclass(frozen=True)
 class HttpTool:
@@ -46,21 +59,14 @@ class McpServer:
     """An entry of `mcp_servers`; header values are resolved, and secret.
 
     `allowed_tools` is None where all tools of the server are allowed. With `prefix` a tool is named `NAME__tool`.
-    `cancel` is None where each tool's own annotation decides.
     """
 
     name: str
     endpoint: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     allowed_tools: tuple[str, ...] | None = None
-    timeout_ms: int | None = None
     prefix: bool = False
-    waiting: tuple[str, ...] = ()
-    interruptable: bool | None = None
-    reuse_seconds: float = 0
-    hold_ms: int = 0
-    after: bool = False
-    cancel: bool | None = None
+    behaviour: Behaviour = Behaviour()
 
 
 def undeclared(variables: Iterable[Variable], parameters: Mapping[str, Any]) -> list[str]:

@@ -37,21 +37,13 @@ DEFAULT_HEADERS = {"accept": "application/json, text/plain;q=0.9, */*;q=0.5"}
 
 def tool_of(definition: HttpTool, pool: ConnectionPool, redactor: Redactor) -> Tool:
     """Return the tool of a definition. `pool` leads to its origin, `redactor` knows the secrets of all files."""
-    behaviour, is_get = definition.behaviour, definition.method == "GET"
     return Tool(
         definition.name,
         definition.description,
         definition.parameters,
         "http",
         functools.partial(run, definition, pool, redactor),
-        timeout=behaviour.timeout_ms / 1000 if behaviour.timeout_ms else None,
-        waiting=behaviour.waiting,
-        interruptable=behaviour.interruptable,
-        reuse_seconds=behaviour.reuse_seconds,
-        hold_ms=behaviour.hold_ms,
-        after=behaviour.after,
-        cancels=is_get if behaviour.cancel is None else behaviour.cancel,
-        read_only=is_get,
+        **definition.behaviour.of_tool(read_only=definition.method == "GET"),
         strict=definition.strict,
     )
 

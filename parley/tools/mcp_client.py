@@ -161,21 +161,13 @@ class Server:
 
     def as_tool(self, name: str, listed: ListedTool) -> Tool:
         """Return a listed tool, under the name that models are told."""
-        definition = self._definition
         return Tool(
             name,
             listed.description,
             listed.parameters,
             "mcp",
             functools.partial(self.run, listed.name),
-            timeout=definition.timeout_ms / 1000 if definition.timeout_ms else None,
-            waiting=definition.waiting,
-            interruptable=definition.interruptable,
-            reuse_seconds=definition.reuse_seconds,
-            hold_ms=definition.hold_ms,
-            after=definition.after,
-            cancels=listed.read_only if definition.cancel is None else definition.cancel,
-            read_only=listed.read_only,
+            **self._definition.behaviour.of_tool(read_only=listed.read_only),
         )
 
     def log_once(self, event: str, fault: str) -> None:

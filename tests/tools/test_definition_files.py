@@ -69,7 +69,7 @@ def test_the_form_of_agora_is_read_with_our_keys(file: Path) -> None:
     assert (kept.timeout_ms, kept.waiting, kept.reuse_seconds) == (5000, ("Let me look up your order.",), 30)
     assert (kept.hold_ms, kept.interruptable, kept.after, kept.cancel) == (250, False, False, False)
     assert shop.headers == {"authorization": "Bearer t0ken-of-the-shop"} and shop.allowed_tools == ("search", "stock")
-    assert (shop.endpoint, shop.timeout_ms, shop.prefix) == ("https://mcp.example.com/mcp", 8000, True)
+    assert (shop.endpoint, shop.behaviour.timeout_ms, shop.prefix) == ("https://mcp.example.com/mcp", 8000, True)
     assert not any(secret in repr(read_file) for secret in ENVIRON.values())
 
 

@@ -14,7 +14,7 @@ from fake_mcp import Asked, FakeMcp, answer, error, sent, streamed, text, tool
 from fake_upstream import HANG, Script, close, encode, head, http_chunk, whole
 
 from parley.tools import mcp_client
-from parley.tools.definitions import McpServer
+from parley.tools.definitions import Behaviour, McpServer
 from parley.tools.mcp_client import Server
 from parley.tools.tool import Call, Result, Tool
 from parley.tools.toolbox import Toolbox
@@ -73,8 +73,14 @@ def test_a_server_that_was_not_asked_offers_nothing(fake: FakeMcp, made: Made) -
 
 def test_tools_are_offered_as_the_file_says(fake: FakeMcp, made: Made) -> None:
     fake.tools = [tool("stock", annotations={"readOnlyHint": True}), tool("order")]
-    options = {"waiting": ("One moment.",), "interruptable": False, "reuse_seconds": 30, "hold_ms": 200, "after": True}
-    order, stock = listed(made(fake.url, timeout_ms=8_000, **options))
+    options: dict[str, Any] = {
+        "waiting": ("One moment.",),
+        "interruptable": False,
+        "reuse_seconds": 30,
+        "hold_ms": 200,
+        "after": True,
+    }
+    order, stock = listed(made(fake.url, behaviour=Behaviour(8_000, **options)))
 
     assert (order.name, order.description, order.source) == ("order", "About order.", "mcp")
     assert order.parameters == {"type": "object", "properties": {}}
@@ -87,7 +93,7 @@ def test_tools_are_offered_as_the_file_says(fake: FakeMcp, made: Made) -> None:
 def test_the_file_decides_about_cancelling(fake: FakeMcp, made: Made, cancel: bool) -> None:
     fake.tools = [tool("stock", annotations={"readOnlyHint": True}), tool("order")]
 
-    assert [one.cancels for one in listed(made(fake.url, cancel=cancel))] == [cancel, cancel]
+    assert [one.cancels for one in listed(made(fake.url, behaviour=Behaviour(cancel=cancel)))] == [cancel, cancel]
 
 
 def test_tools_of_a_server_without_a_limit_have_the_general_one(fake: FakeMcp, made: Made) -> None:
