@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import structlog
 
+from parley.telemetry import logs
+
 hypothesis.settings.register_profile("quick", max_examples=10)
 QUICK_CASES = 3
 """Cases of one parametrized test that `--quick` runs."""
@@ -34,9 +36,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(autouse=True)
 def _same_logs() -> Iterator[None]:
     """Logs are written after a test as before it: a command, run in the tests' process, chooses a level of its own."""
-    before = structlog.get_config()
+    before, arguments = structlog.get_config(), logs._configured
     yield
-    structlog.configure(**before)
+    if logs._configured is not arguments:
+        logs._configured = arguments
+        structlog.configure(**before)
+        # structlog keeps the logger of the other configuration.
+        vars(logs.log).pop("bind", None)
 
 
 @pytest.fixture
