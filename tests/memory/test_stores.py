@@ -161,8 +161,9 @@ def test_what_is_gone_is_gone_from_the_disk(file: Path, clock: Clock, end: str) 
     store.close()
 
 
-def test_four_workers_share_a_file(file: Path) -> None:
-    stores = [SqliteStore(file) for _ in range(4)]
+def test_four_workers_share_a_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "BUSY_SECONDS", 15)
+    workers = [SqliteStore(file) for _ in range(4)]
     done: list[bool] = []
 
     def add(store: SqliteStore, text: str) -> None:
@@ -173,11 +174,11 @@ def test_four_workers_share_a_file(file: Path) -> None:
                 done.append(True)
                 return
 
-    gevent.joinall([gevent.spawn(add, store, text) for store in stores for text in "abcdef"], raise_error=True)
+    gevent.joinall([gevent.spawn(add, store, text) for store in workers for text in "abcdef"], raise_error=True)
 
-    entry = stores[0].get("a")
+    entry = workers[0].get("a")
     assert entry and sorted(entry.data.decode()) == sorted("abcdef" * 4) and len(done) == 24
-    for store in stores:
+    for store in workers:
         store.close()
 
 
