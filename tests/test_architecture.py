@@ -29,7 +29,15 @@ LAYERS = (
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
-    {"parley.environment", "parley.errors", "parley.files", "parley.languages", "parley.tcp", "parley.turn_record"},
+    {
+        "parley.environment",
+        "parley.errors",
+        "parley.files",
+        "parley.languages",
+        "parley.setting_rows",
+        "parley.tcp",
+        "parley.turn_record",
+    },
 )
 UNITS = set().union(*LAYERS)
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.checking", "parley.server"}
@@ -81,7 +89,7 @@ GEVENT = {
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
 }
-SHARED_BY_BLUEPRINTS = ("web", "cli", "cli.settings_page", "origins", "other_routes")
+SHARED_BY_BLUEPRINTS = {"web", "cli", "cli.settings_page", "cli.settings_advice", "origins", "other_routes"}
 WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAX_FILE_LINES = 400
@@ -152,9 +160,12 @@ def may_import(importer: str, imported: str) -> bool:
     if imported == "parley.settings":
         return unit_of(importer) in MAY_IMPORT_SETTINGS
     if importer == "parley.settings":
-        return imported == "parley.setting_types" or unit_of(imported) == "parley.environment"
+        return imported == "parley.setting_types" or unit_of(imported) in ("parley.environment", "parley.setting_rows")
+    if unit_of(importer) == "parley.setting_rows":
+        return imported == "parley.setting_types" or unit_of(imported) == "parley.setting_rows"
     if unit_of(importer) == unit_of(imported) == "blueprints":
-        return imported in {f"blueprints.{name}" for name in SHARED_BY_BLUEPRINTS}
+        names = (imported.removeprefix("blueprints."), imported.removeprefix("blueprints.").rpartition(".")[0])
+        return not SHARED_BY_BLUEPRINTS.isdisjoint(names)
     return unit_of(importer) == unit_of(imported) or level_of(importer) < level_of(imported)
 
 

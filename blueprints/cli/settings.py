@@ -13,7 +13,7 @@ from parley.settings import Settings
 HEADER = """\
 # Settings
 
-<!-- Made by `make settings` from parley/settings.py and blueprints/cli/settings_page.py. -->
+<!-- Made by `make settings` from parley/setting_rows/ and blueprints/cli/settings_advice/. -->
 
 Parley reads each setting from the environment, and from the file `.env` in the working folder where the environment
 does not set it. An empty value counts as unset. A bad value stops the start with one line that names the variable and
