@@ -45,7 +45,10 @@ BUFFERING = {
         "in the nginx next to the server  proxy_pass_header X-Accel-Buffering;\nor in each nginx  proxy_buffering off;"
     ),
     "cloudflare": "Cloudflare streams answers to POST; look for a proxy behind it, and turn off what rewrites answers",
-    "caddy": "in reverse_proxy  flush_interval -1",
+    "caddy": (
+        "take  encode  out of the site, and  response_buffers  out of reverse_proxy\n"
+        "flush_interval -1  is no remedy: it hides that a caller has left"
+    ),
     "haproxy": "option http-no-delay",
     "apache": "in mod_proxy  flushpackets=on, and no mod_deflate for text/event-stream",
     "envoy": "turn off the buffer and the compressor filter for these routes",

@@ -195,7 +195,7 @@ def raw(server: RunningServer, request: bytes) -> bytes:
     return b""
 
 
-PLATFORM = re.compile(r"^\| (\w[\w ]+?) \| (\d+) s.* \| `?(\d+)`?", re.MULTILINE)
+PLATFORM = re.compile(r"^\| (\w[\w ]+?) \| [^|]+ \| (\d+) s.* \| `(\d+)`", re.MULTILINE)
 
 
 @pytest.mark.row("SD-04")
