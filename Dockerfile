@@ -42,6 +42,11 @@ RUN ["/venv/bin/pip", "install", "--no-cache-dir", "--disable-pip-version-check"
 RUN ["/venv/bin/pip", "uninstall", "-y", "pip", "setuptools"]
 
 FROM server AS demo
+USER 0:0
+# What the embedded model's engine computes with, and no Python image has.
+RUN ["apt-get", "update"]
+RUN ["apt-get", "install", "-y", "--no-install-recommends", "libgomp1"]
+USER 10001:10001
 COPY --from=demo-packages /venv /venv
 ENV AUDIO_MODE=speech
 

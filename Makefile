@@ -9,7 +9,7 @@ export LOG_FORMAT ?= text
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
 
-.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
+.PHONY: run test quick check image soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
 
 # The embedded voice is installed: a first question to /audio is answered in speech. A choice in .env or in the environment wins.
 ifeq (,$(shell grep -sE '^[[:space:]]*(export[[:space:]]+)?AUDIO_MODE[[:space:]]*=' .env))
@@ -31,6 +31,10 @@ check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
+
+# The image of the Dockerfile, built without a registry, run and stopped: a minute. As root, with buildah and mmdebstrap.
+image: $(VENV)/.tested
+	$(BIN)/python -m pytest -q --image tests/image
 
 # Talkers with barge-in and faults, for ten minutes or MINUTES: what leaks, hangs or lies.
 soak: $(VENV)/.tested

@@ -1,4 +1,4 @@
-"""For all tests, and the option `--quick` of `make quick`."""
+"""For all tests, and the options `--quick` of `make quick` and `--image` of `make image`."""
 
 import gc
 from collections import Counter
@@ -15,11 +15,16 @@ hypothesis.settings.register_profile("quick", max_examples=10)
 QUICK_CASES = 3
 """Cases of one parametrized test that `--quick` runs."""
 BLACK_BOX = Path(__file__).parent / "server"
+IMAGE = Path(__file__).parent / "image"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--quick`: no server, no process, no model, few examples, and a few cases of each parametrized test."""
+    """Add `--quick`: no server, no process, no model, few examples, and a few cases of each parametrized test.
+
+    And `--image`: also the tests that build the image.
+    """
     parser.addoption("--quick", action="store_true", help="the tests to run while one writes: see make quick")
+    parser.addoption("--image", action="store_true", help="also build the image, and run it: see make image")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,8 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import the black-box tests with `--quick`."""
-    return True if config.getoption("--quick") and collection_path == BLACK_BOX else None
+    """Do not even import the black-box tests with `--quick`, and those of the image without `--image`."""
+    left_out = {BLACK_BOX if config.getoption("--quick") else None, None if config.getoption("--image") else IMAGE}
+    return True if collection_path in left_out else None
 
 
 @pytest.fixture(autouse=True)
