@@ -100,13 +100,14 @@ def ready() -> Response:
             "kb": within.knowledge.bases.state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **(within.toolbox.details() if within.toolbox else {}),
+            **(within.agents.details() if within.agents else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 
 
 def list_models(**_: str) -> Response:
-    """List the default model first, then those of the upstream. Raises InvalidApiKey."""
+    """List the agents first, then the default model, then those of the upstream. Raises InvalidApiKey."""
     check_key()
     # OpenAI's clients require `created` and `owned_by`; the true values are not known here.
     own = {"id": services().default_model, "object": "model", "created": 0, "owned_by": "upstream"}
@@ -116,7 +117,15 @@ def list_models(**_: str) -> Response:
     is_rag = request.url_rule is not None and "rag" in request.url_rule.rule.split("/")
     if services().quotes and (is_rag or not services().has_model):
         models = {name: {**model, "owned_by": f"parley ({QUOTED})"} for name, model in models.items()}
+    if agents := services().agents:
+        named = {agent.name: agent_model(agent.name) for agent in agents.profiles}
+        models = {**named, **{name: model for name, model in models.items() if name not in named}}
     return json_response({"object": "list", "data": list(models.values())})
+
+
+def agent_model(name: str) -> dict[str, Any]:
+    """Return an agent as an entry of the list of models: a request for it is answered by the agent."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "parley"}
 
 
 # Platforms look for /models beside the completions URL that they were given, bare or under /v1.

@@ -29,6 +29,11 @@ def tool_files(folder: Path) -> list[str]:
     return [name for name in names if name.endswith(".py") or name.lower().endswith(".json")]
 
 
+def json_files(folder: Path) -> list[str]:
+    """Return the names of the JSON files, in order. Raises OSError."""
+    return [name for name in shown_names(folder) if name.lower().endswith(".json")]
+
+
 def contents_of(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Return what these files of a folder hold. Raises OSError."""
     return {name: (folder / name).read_bytes() for name in names}

@@ -14,7 +14,7 @@ from typing import Any
 
 from parley import tcp
 from parley.environment.variables import environment, named_proxies, share_metrics
-from parley.server import kept_tools, metric_files, open_files
+from parley.server import kept_files, metric_files, open_files
 from parley.server.once import OncePerServer
 from parley.settings import Settings, SettingsError, ignored, load
 from parley.upstream.embedded import model_process
@@ -48,7 +48,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     """
     if fault := config_fault(server.cfg) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
-    check_tools(settings)
+    check_files(settings)
     if fault := class_fault(server.cfg.worker_class_str):
         server.log.warning("%s", fault)
     for fault in ignored():
@@ -115,18 +115,18 @@ def proxy_fault(settings: Settings) -> str | None:
     return None
 
 
-def check_tools(settings: Settings) -> None:
-    """Exit if a file of TOOLS_DIR has a fault; all of them are printed. An agent without its tool would lie."""
-    if not settings.tools_dir.is_dir():
+def check_files(settings: Settings) -> None:
+    """Exit if a file of TOOLS_DIR or AGENTS_DIR has a fault; all are printed. An agent without its tool would lie."""
+    if not (settings.tools_dir.is_dir() or settings.agents_dir.is_dir()):
         return
     # Before the check: what is written meanwhile has not been checked.
-    kept_tools.read(settings.tools_dir)
+    kept_files.read(settings.tools_dir, settings.agents_dir)
     # In a process of its own: Python files run what they like, and the master must stay small and unpatched.
     root = str(Path(__file__).parents[2])
     environ = {**environment(), "PYTHONPATH": os.pathsep.join([root, *sys.path])}
-    if subprocess.run([sys.executable, "-m", "parley.server.tools_check"], env=environ).returncode:
+    if subprocess.run([sys.executable, "-m", "parley.server.files_check"], env=environ).returncode:
         sys.exit(1)
-    kept_tools.keep()
+    kept_files.keep()
 
 
 def share_metrics_folder(server: Any) -> None:

@@ -5,15 +5,17 @@ from typing import Any
 
 import gevent
 import pytest
-from scripted_upstream import FINISH, AnswersInTurn, calling, chunk, context, deltas, last, offering, tool
+from scripted_upstream import FINISH, AnswersInTurn, as_served, calling, chunk, context, deltas, last, offering, tool
 
-from parley.answers import chat
+from parley import answers
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamRefused
 from parley.tools.tool import Arguments, Call, Result
 from parley.turn import TurnContext
 from parley.wire.sse import LastBatch
 from parley.wire.upstream_json import encode
+
+chat = as_served(answers.chat)
 
 ROLE = chunk(role="assistant", content=None)
 FRIDAY = chunk(role="assistant", content="On Friday.")

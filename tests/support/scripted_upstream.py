@@ -4,9 +4,10 @@ upstream = ScriptedUpstream([WORD], SILENCE, LAST)
 batches = list(answers.chat(context("Hello?"), services(upstream)))
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from parley.concurrency import Silence
 from parley.services import Services
@@ -19,6 +20,8 @@ from parley.upstream.router import NoUpstream
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
 from parley.wire.sse import Batch, LastBatch
+
+Answered = TypeVar("Answered")
 
 
 def chunk(finish_reason: str | None = None, **delta: Any) -> bytes:
@@ -69,6 +72,16 @@ def context(question: str = "Where do you ship?", *, v1: bool = False, **fields:
     body = {"messages": [{"role": "user", "content": question}], **fields}
     chat = parse(json.dumps(body).encode(), Origin("turn", v1))
     return TurnContext(chat, Envelope("ours", 1, "m"), TurnRecord("test", "turn"))
+
+
+def as_served(answer: Callable[[TurnContext, Services], Answered]) -> Callable[[TurnContext, Services], Answered]:
+    """Return an answer to requests with the options of the settings, which the server gives to each."""
+
+    def served(turn: TurnContext, within: Services) -> Answered:
+        turn.chat = dataclasses.replace(turn.chat, options=within.options)
+        return answer(turn, within)
+
+    return served
 
 
 def broadcast(text: str, **fields: Any) -> TurnContext:

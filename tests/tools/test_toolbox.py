@@ -11,9 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 from waiting import wait_until
 
+from parley.files.live_folder import FaultyFiles
 from parley.tools.definitions import McpServer
 from parley.tools.tool import Call, Result, Tool
-from parley.tools.toolbox import MOST_OFFERED, BadTools, Toolbox
+from parley.tools.toolbox import MOST_OFFERED, Toolbox
 
 FUNCTION = '''
 from parley.tools import tool
@@ -108,7 +109,7 @@ def test_all_faults_of_all_files_are_told_at_once(folder: Path, boxes: Any) -> N
     (folder / "c.py").write_text("import nothing_of_this_name\n")
     (folder / "d.json").write_text('{"tools": [\n  {]}')
     box = boxes(folder)
-    with pytest.raises(BadTools) as raised:
+    with pytest.raises(FaultyFiles) as raised:
         box.warm()
     told = str(raised.value).splitlines()
     assert [line.partition(" ")[0] for line in told] == [
@@ -158,7 +159,7 @@ def test_files_that_were_good_stand_in_for_faulty_ones(folder: Path, boxes: Any)
     checked = {name: (folder / name).read_bytes() for name in ("a.json", "b.py")}
     (folder / "a.json").write_text("{")
     (folder / "b.py").write_text("def b(:")
-    with pytest.raises(BadTools):
+    with pytest.raises(FaultyFiles):
         boxes(folder).warm()
     box = boxes(folder)
     box.checked = checked
