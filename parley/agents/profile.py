@@ -38,6 +38,7 @@ class Profile:
 
     def options(self, of_settings: TurnOptions) -> TurnOptions:
         """Return the options of this agent's turns: its own, and the settings' where it has none."""
+        # Fields that the operator wrote here are meant for the upstream, whatever LLM_FORWARD_FIELDS says of callers.
         forwarded = frozenset({*self.params, *self.force})
         return dataclasses.replace(of_settings, agent=self.name, forwarded=forwarded, **self.overrides)
 
@@ -54,6 +55,7 @@ def with_profile(
     `names` are those of all agents, which no upstream knows as models. `tell_unknown` is called with the agent and each
     variable of its prompt that has no value.
     """
+    # A copy: the body as it came is still the caller's.
     body = dict(chat.body)
     if profile.params:
         body = filled(body, profile.params)
@@ -61,6 +63,7 @@ def with_profile(
         body = forced(body, profile.force)
     if profile.model:
         body["model"] = profile.model
+    # Chosen by that name, or sent beside the agent's: no upstream knows it.
     elif body.get("model") in names:
         del body["model"]
     if profile.system is not None:

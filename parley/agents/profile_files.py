@@ -88,6 +88,7 @@ def read(path: Path, content: bytes | None = None) -> ReadProfile:
     if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         return ReadProfile(None, (f"{path.name}: the name of an agent has 1 to {MAX_NAME_CHARACTERS} characters",))
     try:
+        # Before it is read: the limit of all JSON files is one for knowledge.
         if content is None and path.is_file() and path.stat().st_size > MAX_PROFILE_BYTES:
             raise InvalidFile(f"{path.name}: is larger than {MAX_PROFILE_BYTES >> 20} MiB")
         document = JsonDocument.read(path, content, FORMS)
@@ -110,6 +111,7 @@ def _profile(name: str, shaped: _Profile, document: JsonDocument) -> Profile:
         _check_fields(key, fields, document)
     if shaped.first_chunk is not None and (fault := first_chunk.fault_of(shaped.first_chunk)):
         document.fault(("first_chunk",), f"first_chunk {fault}")
+    # Not by a type of its own: the table of platforms grows.
     platforms = [platform.name for platform in PLATFORMS]
     if shaped.platform is not None and shaped.platform not in platforms:
         document.fault(("platform",), f"is none of the platforms {', '.join(platforms)}")
@@ -130,6 +132,7 @@ def _profile(name: str, shaped: _Profile, document: JsonDocument) -> Profile:
 def _overrides(shaped: _Profile) -> dict[str, Any]:
     """Return the options that a profile sets, by their names in TurnOptions."""
     overrides = {name: value for name in AS_THEY_ARE if (value := getattr(shaped, name)) is not None}
+    # In a request None is "never"; in a profile a key that is missing is None.
     for name in ("waiting", "tool_waiting"):
         if (waiting := getattr(shaped, name)) is not None:
             overrides[name] = WAITING_MS.get(waiting, waiting)
@@ -145,6 +148,7 @@ def _overrides(shaped: _Profile) -> dict[str, Any]:
 def _check_fields(key: str, fields: Mapping[str, Any], document: JsonDocument) -> None:
     """Note each field of `params` or `force` that can't be set there, and a value that no request could have."""
     for name in fields:
+        # Values of these would be taken for the caller's, or never go upstream.
         if name in RESERVED | OUR_FIELDS | PRIVATE_FIELDS:
             known = {field.name for field in dataclasses.fields(TurnOptions)} | {"model"}
             hint = f'; "{name}" is a key of the profile itself' if name in known else ""

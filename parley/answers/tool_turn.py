@@ -5,7 +5,6 @@ the conversation; nothing of them is kept beyond the turn.
 """
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from parley.services import Services
@@ -29,10 +28,7 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
     """
     if services.toolbox is None:
         return {}
-    patterns, body = chat.options.tools, chat.body
-    offered = services.toolbox.tools()
-    if patterns is not None:
-        offered = [tool for tool in offered if any(fnmatchcase(tool.name, pattern) for pattern in patterns)]
+    offered, body = services.toolbox.tools(chat.options.tools), chat.body
     if not offered or services.settings.tool_passes < 2 or services.quotes:
         return {}
     own = body.get("tools") or []

@@ -108,6 +108,7 @@ def read(path: Path, environ: Mapping[str, str], content: bytes | None = None) -
         document = JsonDocument.read(path, content, FORMS)
     except InvalidFile as exc:
         return Definitions(faults=(str(exc),))
+    # What is taken from the environment is a secret, which results and log lines must not show.
     reader = _Reader(document, _Watched(environ))
     tools = tuple(reader.definitions(document.value))
     return Definitions(tools, tuple(document.faults), frozenset(reader.environ.used))

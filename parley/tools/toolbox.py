@@ -7,6 +7,7 @@ The order is that of the files' names, and inside of a file its own: a model's p
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -87,13 +88,19 @@ class Toolbox(LiveFolder):
         self._is_warmed = False
         self._told: set[str] = set()
 
-    def tools(self) -> Sequence[Tool]:
-        """Return the tools that may be offered now, in their order; of two that have one name the first."""
+    def tools(self, patterns: Sequence[str] | None = None) -> Sequence[Tool]:
+        """Return the tools that may be offered now, in their order; of two that have one name the first.
+
+        With `patterns` only those whose names match one of them.
+        """
         self.load_once()
-        if not self._servers:
-            return self._sources  # type: ignore[return-value] # no source among them
+        if not self._servers and patterns is None:
+            return self._sources[:MOST_OFFERED]  # type: ignore[return-value] # no source among them
         named: dict[str, Tool] = {}
         for tool in self.listed():
+            # Before they are counted: an agent may be offered what stands behind the first ones.
+            if patterns is not None and not any(fnmatchcase(tool.name, pattern) for pattern in patterns):
+                continue
             if tool.name in named:
                 self._tell_once("tool_left_out", f"there is another tool {tool.name}")
             elif len(named) == MOST_OFFERED:
@@ -104,6 +111,7 @@ class Toolbox(LiveFolder):
 
     def warm(self) -> None:
         """Load the tools, and keep them in step with the folder and the MCP servers. Raises FaultyFiles."""
+        # Before the files are loaded: their MCP servers are asked in the background from then on.
         self._is_warmed = True
         super().warm()
 
@@ -117,6 +125,7 @@ class Toolbox(LiveFolder):
 
     def take(self, contents: Mapping[str, bytes | None]) -> list[str]:
         """Load these files; see `LiveFolder.take`."""
+        # A Python file with a fault is run again, the others were run once and for all.
         self._python = {name: file for name, file in self._python.items() if not file.faults}
         files = [self._read(name, content) for name, content in contents.items()]
         faults = [fault for file in files for fault in file.faults]
@@ -200,7 +209,7 @@ class Toolbox(LiveFolder):
         # Kept apart, so that a server that is defined as before is not closed.
         before = [source for _, source in self._servers.values()]
         self._servers = {one.name: (one, source) for one, source in zip(servers, sources, strict=True)}
-        self._sources = built if servers else built[:MOST_OFFERED]
+        self._sources = built
         for source in before:
             if source not in sources:
                 source.close()

@@ -1,4 +1,4 @@
-"""Who is on the call, told to the model in front of the users' words: their state (`presence`), their names.
+"""The users of a call, told to the model in front of their words: their state (`presence`), their names.
 
     presence    [State of the callers: {"1002":{"selection":"Plan B"}}]     in front of the last user message
     speakers    [1002] What does it cost?                                   each user text, if two users spoke

@@ -114,7 +114,9 @@ def test_every_other_answer_is_as_described(server: RunningServer, path: str) ->
     described = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
 
     for accepted in described:
-        answered = requests.get(server.url + path.replace("{kb}", KB).replace("{agent}", AGENT), headers={"accept": accepted}, timeout=9)
+        answered = requests.get(
+            server.url + path.replace("{kb}", KB).replace("{agent}", AGENT), headers={"accept": accepted}, timeout=9
+        )
 
         kind = answered.headers["content-type"].partition(";")[0]
         assert (answered.status_code, kind) == (200, accepted)

@@ -7,6 +7,7 @@ batches = list(answers.chat(context("Hello?"), services(upstream)))
 import dataclasses
 import json
 from collections.abc import Callable, Generator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from parley.concurrency import Silence
@@ -131,8 +132,10 @@ class FixedTools:
     def __init__(self, *tools: Tool) -> None:
         self._tools = tools
 
-    def tools(self) -> Sequence[Tool]:
-        return self._tools
+    def tools(self, patterns: Sequence[str] | None = None) -> Sequence[Tool]:
+        if patterns is None:
+            return self._tools
+        return [tool for tool in self._tools if any(fnmatchcase(tool.name, pattern) for pattern in patterns)]
 
 
 def tool(name: str, run: Callable[..., Result] | str = "done", **more: Any) -> Tool:
