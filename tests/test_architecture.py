@@ -74,7 +74,7 @@ GEVENT = {
     "parley/knowledge/vector_cache.py",
     "parley/memory/stores.py",
     "parley/server/connections.py",
-    "parley/server/files_check.py",
+    "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
     "parley/speech/api_voice.py",

@@ -15,6 +15,7 @@ import msgspec
 from parley.agents.profile import Profile
 from parley.agents.variables import SystemPrompt
 from parley.errors import InvalidRequest
+from parley.files.folder import json_files
 from parley.files.json_document import Closed, JsonDocument
 from parley.files.json_file import InvalidFile
 from parley.wire import first_chunk, validation
@@ -103,6 +104,37 @@ def read(path: Path, content: bytes | None = None) -> ReadProfile:
         if not document.faults:
             return ReadProfile(profile)
     return ReadProfile(None, tuple(document.faults))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadFolder:
+    """The profiles of a folder by their names, in the order of its files, and the faults of all files."""
+
+    named: Mapping[str, Profile]
+    faults: tuple[str, ...]
+
+
+def read_folder(folder: Path, contents: Mapping[str, bytes | None] | None = None) -> ReadFolder:
+    """Return the profiles of a folder's files, which are read unless their `contents` are given by name."""
+    if contents is None:
+        try:
+            contents = dict.fromkeys(json_files(folder))
+        except OSError as exc:
+            return ReadFolder({}, (f"can't be read: {exc.strerror}",))
+    faults: list[str] = []
+    files: dict[str, str] = {}
+    named: dict[str, Profile] = {}
+    for file, content in contents.items():
+        one = read(folder / file, content)
+        faults += one.faults
+        name = name_of(file)
+        # A file system that tells cases or accents apart may hold both.
+        if name in files:
+            faults.append(f"{file}: the agent {name} is defined in {files[name]} already")
+        files[name] = file
+        if one.profile:
+            named[name] = one.profile
+    return ReadFolder(named, tuple(faults))
 
 
 def _profile(name: str, shaped: _Profile, document: JsonDocument) -> Profile:

@@ -87,24 +87,13 @@ class Profiles(LiveFolder):
 
     def take(self, contents: Mapping[str, bytes | None]) -> list[str]:
         """Load these files; see `LiveFolder.take`."""
-        faults: list[str] = []
-        files: dict[str, str] = {}
-        named: dict[str, tuple[Profile, TurnOptions]] = {}
-        for file, content in contents.items():
-            read = profile_files.read(self._folder / file, content)
-            faults += read.faults
-            name = profile_files.name_of(file)
-            if name in files:
-                faults.append(f"{file}: the agent {name} is defined in {files[name]} already")
-            files[name] = file
-            if read.profile:
-                named[name] = read.profile, read.profile.options(self._options)
+        found = profile_files.read_folder(self._folder, contents)
         # All or nothing: a profile may be half of a change of two.
-        if not faults:
-            self._named = named
-            if named:
-                log.info("agents_loaded", agents=len(named))
-        return faults
+        if not found.faults:
+            self._named = {name: (one, one.options(self._options)) for name, one in found.named.items()}
+            if self._named:
+                log.info("agents_loaded", agents=len(self._named))
+        return list(found.faults)
 
     def tell_faults(self, faults: Sequence[str]) -> None:
         """Log the faults."""

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def checked(folder: Path) -> subprocess.CompletedProcess[str]:
     env = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    command = [sys.executable, "-m", "parley.server.files_check"]
+    command = [sys.executable, "-m", "parley.server.tools_check"]
     return subprocess.run(
         command, cwd=ROOT, env={**env, "TOOLS_DIR": str(folder)}, capture_output=True, text=True, timeout=60
     )
