@@ -55,6 +55,11 @@ class Profiles(LiveFolder):
         self.load_once()
         return [options for _, options in self._named.values()]
 
+    def has(self, name: str) -> bool:
+        """Return True if there is an agent of this name."""
+        self.load_once()
+        return composed(name) in self._named
+
     def details(self) -> dict[str, int]:
         """Return the number of agents, for /ready."""
         return {"agents": len(self.profiles)}

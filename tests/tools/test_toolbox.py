@@ -189,6 +189,13 @@ def test_only_so_many_tools_are_offered(folder: Path, boxes: Any) -> None:
     assert "only the first 32 of 35" in lines[0]["fault"]
 
 
+def test_patterns_reach_the_tools_behind_the_first_ones(folder: Path, boxes: Any) -> None:
+    write(folder, "a.json", *(http_tool(f"tool{number}") for number in range(MOST_OFFERED + 3)))
+    box = boxes(folder)
+    assert [tool.name for tool in box.tools(["tool33", "tool1", "none", "*34"])] == ["tool1", "tool33", "tool34"]
+    assert box.tools([]) == () and len(box.tools(["*"])) == MOST_OFFERED
+
+
 def test_values_of_the_environment_are_hidden_in_the_log(folder: Path, boxes: Any) -> None:
     hidden: list[str] = []
     write(folder, "a.json", http_tool("one", headers={"authorization": "Bearer {{env.TOKEN}}"}))

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parley.wire.system_messages import with_system
 
@@ -41,6 +43,25 @@ def test_one_system_message_is_the_first(mode: Any, given: str) -> None:
         assert first["content"] == PARTS
     else:
         assert first["content"] == "\n\n".join(expected[mode])
+
+
+ANY = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
+            "content": st.none() | st.text(max_size=3) | st.lists(st.just({"type": "text", "text": "x"}), max_size=2),
+        }
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.row("AG-02")
+@given(ANY, st.sampled_from(["prepend", "replace", "fallback"]))
+def test_whatever_came_one_is_left_and_no_other_is_lost(messages: list[dict[str, Any]], mode: Any) -> None:
+    first, *others = with_system(messages, "Mia", mode)
+    assert first["role"] == "system" and first["content"]
+    assert others == [message for message in messages if message["role"] not in ("system", "developer")]
 
 
 def test_what_came_is_not_changed() -> None:
