@@ -5,7 +5,7 @@ WEB_CONCURRENCY. Nothing heavy may be imported here: no ssl, no openai, no numpy
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
-from parley.server import kept_tools, master, open_files
+from parley.server import kept_files, master, open_files
 from parley.upstream.embedded import model_process
 
 settings = master.load_settings()
@@ -41,8 +41,8 @@ def when_ready(server):
 
 
 def on_reload(server):
-    """Read the tools' files anew, for workers that take the place of those that the reload starts."""
-    kept_tools.read(settings.tools_dir)
+    """Read the files of tools and agents anew, for workers that take the place of those that the reload starts."""
+    kept_files.read(settings.tools_dir, settings.agents_dir)
 
 
 def pre_fork(server, worker):

@@ -9,8 +9,8 @@ bp = Blueprint("basic", __name__)
 ENDPOINT = Endpoint("chat", answers.chat, answers.chat_json)
 
 
-def complete() -> Response:
-    """Relay a request to the upstream."""
+def complete(**_: str) -> Response:
+    """Relay a request to the upstream. `serve` reads the arguments of the route itself."""
     return serve(ENDPOINT)
 
 

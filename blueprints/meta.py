@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from blueprints.web import check_key, json_response, may_see_details, prefixes, services
+from parley.errors import UnknownAgent
 from parley.telemetry import metrics
 
 bp = Blueprint("meta", __name__)
@@ -100,14 +101,19 @@ def ready() -> Response:
             "kb": within.knowledge.bases.state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **(within.toolbox.details() if within.toolbox else {}),
+            **(within.agents.details() if within.agents else {}),
             **({"voice": within.synthesis.description} if within.has_voice else {}),
         }
     return json_response(answer, 503 if reason else 200)
 
 
-def list_models(**_: str) -> Response:
-    """List the default model first, then those of the upstream. Raises InvalidApiKey."""
+def list_models(agent: str = "", **_: str) -> Response:
+    """List the agents first, then the default model, then those of the upstream. Raises InvalidApiKey, UnknownAgent."""
     check_key()
+    agents = services().agents
+    if agent and (agents is None or not agents.has(agent)):
+        # A client that tries its base URL learns here that a name in it is wrong.
+        raise UnknownAgent("there is no agent of this name; GET /models lists them first", param="agent")
     # OpenAI's clients require `created` and `owned_by`; the true values are not known here.
     own = {"id": services().default_model, "object": "model", "created": 0, "owned_by": "upstream"}
     listed = {model["id"]: model for model in services().upstream.models()}
@@ -116,7 +122,15 @@ def list_models(**_: str) -> Response:
     is_rag = request.url_rule is not None and "rag" in request.url_rule.rule.split("/")
     if services().quotes and (is_rag or not services().has_model):
         models = {name: {**model, "owned_by": f"parley ({QUOTED})"} for name, model in models.items()}
+    if agents:
+        named = {agent.name: agent_model(agent.name) for agent in agents.profiles}
+        models = {**named, **{name: model for name, model in models.items() if name not in named}}
     return json_response({"object": "list", "data": list(models.values())})
+
+
+def agent_model(name: str) -> dict[str, Any]:
+    """Return an agent as an entry of the list of models: a request for it is answered by the agent."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "parley"}
 
 
 # Platforms look for /models beside the completions URL that they were given, bare or under /v1.

@@ -17,6 +17,11 @@ ADVICE: tuple[tuple[str, str], ...] = (
         r"kb/([^/]+)(/v\d\w*)?(/chat(/completions)?)?|kb/([^/]+)/rag(/v\d\w*)?(/chat)?",
         "a base URL with a knowledge base ends in /rag (or in /rag/v1), behind the name of the base",
     ),
+    (
+        r"agents(/[^/]+)?(/(rag|audio))?(/v\d\w*)?(/chat(/completions)?)?|agents/([^/]+)(/v\d\w*)?/(rag|audio)(/chat)?",
+        "the base URL of an agent is /agents/NAME (or /agents/NAME/v1, /agents/NAME/rag, ...): a client appends "
+        "/chat/completions or /models to it",
+    ),
     (r"(.*/)?(rag|audio)(/v1)?/chat/completions", "ask POST /{2}/chat/completions (or /{2}/v1/...) instead"),
     (r"(.*/)?chat/completions(/.*)?", "ask POST /chat/completions (or /v1/chat/completions) instead"),
     (r"v\d\w*|api|openai", "this is a base URL: a client appends /chat/completions or /models to it"),

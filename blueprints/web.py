@@ -40,6 +40,8 @@ CLIENT_CLOSED_REQUEST = 499
 
 BASE = "/kb/<kb>"
 """Prefix of the routes that name their knowledge base: some platforms append to a base URL and set nothing else."""
+AGENT = "/agents/<agent>"
+"""Prefix of the routes that name their agent."""
 UNGUARDED = ("/health", "/healthz")
 """Routes that tell every page the same: that the process is alive."""
 FAILED_TURN = "parley.failed_turn"
@@ -71,10 +73,12 @@ def prefixes(name: str) -> list[str]:
     """Return what stands before `/chat/completions` or `/models` in the routes of an endpoint.
 
     Some platforms take a full URL, some append to a base that ends in /v1, wherever that stands. An endpoint that
-    answers from the knowledge also has the routes that name a knowledge base.
+    answers from the knowledge also has the routes that name a knowledge base. Each has those that name an agent.
     """
     plain = [name, f"{name}/v1", f"/v1{name}"] if name else ["", "/v1"]
-    return plain + ([f"{BASE}{prefix}" for prefix in plain] + [f"/v1{BASE}{name}"] if name else [])
+    of_agents = [f"{AGENT}{prefix}" for prefix in plain] + [f"/v1{AGENT}{name}"]
+    of_bases = [f"{BASE}{prefix}" for prefix in plain] + [f"/v1{BASE}{name}"] if name else []
+    return plain + of_agents + of_bases
 
 
 def services() -> Services:
@@ -244,12 +248,13 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     traceparent = request.headers.get("traceparent", "")
     origin = Origin(
         turn.record.id,
-        # By the rule, not by the path: a knowledge base may be called "v1", too.
+        # By the rule, not by the path: a knowledge base or an agent may be called "v1", too.
         request.url_rule is not None and "v1" in request.url_rule.rule.split("/"),
         request.args,
         _bearer_token(request),
         traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         (request.view_args or {}).get("kb", ""),
+        (request.view_args or {}).get("agent", ""),
     )
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -264,9 +269,8 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     if client:
         turn.watch(client)
     with turn.interruptible():
-        tells = within.settings.interruptions == "note"
-        chat = run_for_size(len(raw), parse, raw, origin, request.headers, tells_interruptions=tells)
-        return turn.context(chat, within.default_model)
+        chat = run_for_size(len(raw), parse, raw, origin, request.headers, within.options)
+        return turn.context(within.for_agent(chat), within.default_model)
 
 
 def install(app: Flask) -> None:

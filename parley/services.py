@@ -7,8 +7,7 @@ import contextlib
 import functools
 import random
 import time
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from gevent.threadpool import ThreadPool
 from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
-from parley.errors import ParleyError
+from parley.errors import ParleyError, UnknownAgent
 from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
@@ -43,8 +42,12 @@ from parley.upstream.retries import retry_after
 from parley.upstream.router import KnowledgeOnly, Upstream, UpstreamRouter
 from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
+from parley.wire.phrases import ended, leaving
+from parley.wire.request import ChatRequest
+from parley.wire.turn_options import TurnOptions
 
 if TYPE_CHECKING:
+    from parley.agents.profiles import Profiles
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -56,8 +59,8 @@ NO_HOOKS = (
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
 
-DEFAULT_TOOLS_DIR = "tools"
-"""Folder of the tools that nobody misses where it is not there."""
+DEFAULT_FOLDERS = (Path("tools"), Path("agents"))
+"""Folders of tools and agents that nobody misses where they are not there."""
 Look = TypeVar("Look")
 
 
@@ -77,8 +80,17 @@ class Services:
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
-        # None where there is no folder of tools: nothing of them is asked for then.
+        # What a turn may do differently for the agent that it is for.
+        self.options = TurnOptions(
+            waiting=settings.waiting,
+            tool_waiting=settings.tool_waiting,
+            fallback_text=settings.fallback_text,
+            speech_cleanup=settings.speech_cleanup,
+            interruptions=settings.interruptions,
+        )
+        # None where there is no folder of tools, or of agents: nothing of them is asked for then.
         self.toolbox = self._toolbox()
+        self.agents = self._agents()
         self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         # PLAYGROUND, by which nobody is served the page where strangers alone could come for it.
         self.playground = "off" if settings.playground == "auto" and is_hosted() else settings.playground
@@ -137,16 +149,18 @@ class Services:
     @functools.cached_property
     def synthesis(self) -> CachingSynthesiser:
         """The voice, with the sound of the phrases that recur kept in memory."""
-        phrases = [*map(ended, self.waiting_messages("")), self.settings.fallback_text or ""]
+        options = [self.options, *(self.agents.all_options if self.agents else ())]
+        waiting = [*self.waiting_messages(""), *(phrase for one in options for phrase in one.waiting_messages)]
+        phrases = [*map(ended, waiting), *(one.fallback_text or "" for one in options)]
         pronunciation_file = PronunciationFile(self.settings.audio_dir)
         return CachingSynthesiser(voice_of(self.settings), phrases, pronunciation_file=pronunciation_file)
 
     def warm(self) -> None:
         """Load everything that the first caller would otherwise wait for, and connect to the upstream meanwhile.
 
-        Raises BadTools.
+        Raises FaultyFiles.
         """
-        self.warm_tools()
+        self.warm_files()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -175,11 +189,48 @@ class Services:
             hide=logs.hide,
         )
 
-    def warm_tools(self) -> None:
-        """Load the tools, and warn if strangers could have one called that changes something. Raises BadTools."""
+    def _agents(self) -> "Profiles | None":
+        """Return the agents of `AGENTS_DIR`, whose profiles nothing has read yet; None without the folder."""
+        settings = self.settings
+        if not settings.agents_dir.is_dir():
+            return None
+        from parley.agents.profiles import Profiles
+
+        poll, look = settings.kb_poll, self._look_in_thread
+        return Profiles(settings.agents_dir, self.options, poll=poll, look=look, models=self._models)
+
+    def for_agent(self, chat: ChatRequest) -> ChatRequest:
+        """Return a request as it is for the agent that it names, or for the default one. Raises UnknownAgent."""
+        if self.agents is not None:
+            return self.agents.applied(chat)
+        if chat.agent:
+            raise UnknownAgent(f"there are no agents on this server ({self.settings.agents_dir})", param="agent")
+        return chat
+
+    def _models(self) -> set[str]:
+        """Return the names of the models that requests can ask for."""
+        own = [self.settings.llm_model, *(fallback.model for fallback in self.settings.llm_fallbacks)]
+        return {*filter(None, own), *(str(model["id"]) for model in self.upstream.models())}
+
+    def use_checked(self, tools: Mapping[str, bytes], agents: Mapping[str, bytes]) -> None:
+        """Take the files as the master checked them, in place of those in which a worker finds a fault."""
+        if self.toolbox:
+            self.toolbox.checked = tools
+        if self.agents:
+            self.agents.checked = agents
+
+    def warm_files(self) -> None:
+        """Load agents and tools, and warn if strangers could have one called that changes something.
+
+        Raises FaultyFiles.
+        """
+        folders = ((self.toolbox, self.settings.tools_dir), (self.agents, self.settings.agents_dir))
+        for (loaded, folder), name in zip(folders, ("tools", "agents"), strict=True):
+            if loaded is None and folder not in DEFAULT_FOLDERS:
+                log.warning(f"{name}_missing", fault=f"there is no folder {folder} ({name.upper()}_DIR)")
+        if self.agents is not None:
+            self.agents.warm()
         if self.toolbox is None:
-            if self.settings.tools_dir != Path(DEFAULT_TOOLS_DIR):
-                log.warning("tools_missing", fault=f"there is no folder {self.settings.tools_dir} (TOOLS_DIR)")
             return
         self.toolbox.warm()
         if self.settings.api_keys is None and (writing := self.toolbox.writing):
@@ -191,30 +242,22 @@ class Services:
         with contextlib.suppress(ParleyError):
             self.synthesis.rehearse()
 
-    def waiting_message(self, kb: str = "", own: Sequence[str] = ()) -> str:
+    def waiting_message(self, kb: str = "", own: Sequence[str] = (), platform: str = "") -> str:
         """Return a phrase for the time of a lookup in a base, or of a tool, never the same twice running.
 
-        A tool's `own` phrases stand in place of the base's. It ends with a mark and a space, so that speech starts at
-        once and the answer does not stick to it.
+        A tool's or an agent's `own` phrases stand in place of the base's. It ends with a mark and a space, as the
+        `platform` wants them, so that speech starts at once and the answer does not stick to it.
         """
         phrases = tuple(own) or self.waiting_messages(kb)
         # A single phrase has no others, and is repeated.
         others = [phrase for phrase in phrases if phrase != self._last_phrase] or phrases
         self._last_phrase = random.choice(others)
-        return f"{ended(self._last_phrase)} "
+        return leaving(self._last_phrase, platform)
 
     def waiting_messages(self, kb: str) -> tuple[str, ...]:
         """Return the waiting messages of a base: its own, else the operator's, else those of its language."""
         base = self.knowledge.settings_of(kb)
         return base.waiting_messages or self.settings.waiting_messages or base.spoken_language.waiting_messages
-
-
-def ended(phrase: str) -> str:
-    """Return the phrase with a full stop if it ends with a letter or a digit; behind markup or a mark as it is."""
-    # Combining marks belong to the letter before them.
-    if unicodedata.category(phrase[-1:] or ".")[0] not in "LMN" or phrase.endswith("\ufe0f"):
-        return phrase
-    return f"{phrase}。" if "\u2e80" <= phrase[-1] <= "\u9fff" else f"{phrase}."
 
 
 def index_factory_of(settings: Settings) -> IndexFactory:

@@ -112,6 +112,9 @@ class Turn:
         self.record.turn_id = chat.turn_id
         self.record.session = masked(chat.caller.session) or None
         self.record.platform = chat.caller.platform or None
+        self.record.agent = chat.options.agent or None
+        # That of the agent, or of the settings.
+        self._fallback_text = chat.options.fallback_text
         return TurnContext(chat, envelope, self.record)
 
     def interrupt(self, reason: BaseException) -> None:

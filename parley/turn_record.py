@@ -22,7 +22,8 @@ class TurnRecord:
     the names of those that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said
     meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is
     "some" or "all" where a part or all of an answer's text was taken out for a voice. `session` and
-    `platform` are the platform's names of the call and of itself; of a phone number two digits are left.
+    `platform` are the platform's names of the call and of itself; of a phone number two digits are left. `agent` is the
+    name of the profile that answers.
     """
 
     endpoint: str
@@ -31,6 +32,7 @@ class TurnRecord:
     turn_id: int | None = None
     session: str | None = None
     platform: str | None = None
+    agent: str | None = None
     client: str | None = None
     client_by: str = "peer"
     outcome: str | None = None

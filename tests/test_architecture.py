@@ -25,7 +25,7 @@ LAYERS = (
     {"parley.checking"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
-    {"parley.upstream", "parley.knowledge", "parley.memory", "parley.speech", "parley.tools"},
+    {"parley.agents", "parley.upstream", "parley.knowledge", "parley.memory", "parley.speech", "parley.tools"},
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
@@ -57,9 +57,11 @@ OWNERS = {
 }
 GEVENT = {
     "parley/admission.py",
+    "parley/agents/profiles.py",
     "parley/answers/query_rewriting.py",
     "parley/client_connection.py",
     "parley/concurrency.py",
+    "parley/files/live_folder.py",
     "parley/http_client/connect.py",
     "parley/http_client/dns.py",
     "parley/http_client/pool.py",
@@ -83,7 +85,6 @@ GEVENT = {
     "parley/tools/mcp_client.py",
     "parley/tools/mcp_connection.py",
     "parley/tools/python_tools.py",
-    "parley/tools/toolbox.py",
     "parley/tools/running.py",
     "parley/turn.py",
     "parley/upstream/attempts.py",

@@ -34,7 +34,7 @@ OWNED = {
     *(f"RD-{number:02}" for number in range(1, 6)),
     *(f"RE-{number:02}" for number in range(1, 12)),
     *(f"TL-{number:02}" for number in range(1, 26)),
-    *("IT-01", "IT-02", "IT-03", "FC-01", "FC-02", "PF-06"),
+    *("IT-01", "IT-02", "IT-03", "FC-01", "FC-02", "AG-01", "AG-02", "PF-06"),
     *(f"SP-{number:02}" for number in range(1, 6)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
     *(f"MC-{number:02}" for number in range(1, 5)),

@@ -346,7 +346,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "tools_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "agents_dir", "tools_dir", "llm_forward_fields"}
 
     told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
     assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}

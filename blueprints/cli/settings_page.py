@@ -8,6 +8,7 @@ from blueprints.cli.settings_advice import answers, operation
 GROUPS = (
     answers.MODEL,
     operation.CALLERS,
+    answers.AGENTS,
     answers.TOOLS,
     answers.KNOWLEDGE,
     answers.AUDIO,

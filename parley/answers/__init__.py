@@ -4,12 +4,23 @@ Upstream, knowledge and speech meet here and nowhere else. Each answer is a func
 How an answer ends on the wire, and when it is cut short, is the business of the turn (`parley/turn.py`).
 """
 
+from parley.answers import audio as sound
 from parley.answers import text
-from parley.answers.audio import audio, audio_json
-from parley.answers.cleanup import clean_stream, clean_whole
+from parley.answers.cleanup import Stream, Whole, clean_stream, clean_whole
+from parley.answers.fingerprint import stream_with_fingerprint, whole_with_fingerprint
 from parley.answers.opening import with_metadata
 
-chat, rag = with_metadata(clean_stream(text.chat)), with_metadata(clean_stream(text.rag))
-chat_json, rag_json = clean_whole(text.chat_json), clean_whole(text.rag_json)
+
+def _written(answer: Stream) -> Stream:
+    return with_metadata(stream_with_fingerprint(clean_stream(answer)))
+
+
+def _written_whole(answer: Whole) -> Whole:
+    return whole_with_fingerprint(clean_whole(answer))
+
+
+chat, rag, audio = _written(text.chat), _written(text.rag), stream_with_fingerprint(sound.audio)
+chat_json, rag_json = _written_whole(text.chat_json), _written_whole(text.rag_json)
+audio_json = whole_with_fingerprint(sound.audio_json)
 
 __all__ = ["audio", "audio_json", "chat", "chat_json", "rag", "rag_json"]

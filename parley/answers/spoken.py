@@ -9,6 +9,7 @@ that of /chat. Failures end as on the other endpoints, and FALLBACK_TEXT is said
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Generator, Iterable, Iterator
@@ -36,6 +37,7 @@ def stream(context: TurnContext, services: Services) -> Batches:
     """Yield each clause's transcript and words, then its sound; tool calls and comments as they come."""
     player, envelope = Player(context, services), context.envelope
     ask = text.rag if context.chat.wants_knowledge else text.chat
+    fallback_text = context.chat.options.fallback_text
     reader = _AnswerReader(ask(_in_text(context, context.take_chat()), services), context)
     speech = _speech_stream(reader.text(), services, services.synthesis.say)
     try:
@@ -45,7 +47,8 @@ def stream(context: TurnContext, services: Services) -> Batches:
                 yield batch if not others else others if batch is SILENCE else others + batch
         yield [*reader.take_others(), envelope.finish(reader.finish_reason), *reader.usage]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
+        failed = speech.voice_failed
+        if not (yield from _say_fallback(error, fallback_text, envelope, player, services, voice_failed=failed)):
             raise
         raise FallbackSpoken(error) from None
 
@@ -68,7 +71,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
     try:
         said = _say_whole(join_halves(words.text), services, services.synthesis.say)
     except LanguageNotSpoken as error:
-        if calls or not (fallback_text := services.settings.fallback_text):
+        if calls or not (fallback_text := context.chat.options.fallback_text):
             raise
         context.record.outcome, context.record.code = "spoken_fallback", error.code
         said = _say_whole(fallback_text, services, services.synthesis.say)
@@ -90,6 +93,7 @@ def whole(context: TurnContext, services: Services) -> bytes:
 def stream_broadcast(context: TurnContext, services: Services) -> Batches:
     """Yield a broadcast: its whole text at once, because the platform compares it with its own, then its sound."""
     player, envelope = Player(context, services), context.envelope
+    fallback_text = context.chat.options.fallback_text
     broadcast = context.take_chat().broadcast or ""
     # A broadcast is sent to many callers, so its sound is kept.
     say = functools.partial(services.synthesis.say, recurs=True)
@@ -99,7 +103,8 @@ def stream_broadcast(context: TurnContext, services: Services) -> Batches:
             yield from player.play_to_the_end(_transcribed(broadcast, speech.pieces()))
         yield [envelope.finish("stop")]
     except ParleyError as error:
-        if not (yield from _say_fallback(error, envelope, player, services, voice_failed=speech.voice_failed)):
+        failed = speech.voice_failed
+        if not (yield from _say_fallback(error, fallback_text, envelope, player, services, voice_failed=failed)):
             raise
         raise FallbackSpoken(error) from None
 
@@ -141,7 +146,9 @@ def _say_whole(said: str, services: Services, say: SayClause) -> WholeSpeech:
 
 def _in_text(context: TurnContext, chat: ChatRequest) -> TurnContext:
     """Return the context of the answer in text, whose chunks have an envelope of their own."""
-    return TurnContext(chat.for_text(), Envelope.new(context.envelope.model), context.record)
+    # Marks for a platform's voice would be read aloud by ours.
+    chat = dataclasses.replace(chat.for_text(), options=dataclasses.replace(chat.options, platform=""))
+    return TurnContext(chat, Envelope.new(context.envelope.model), context.record)
 
 
 def _transcribed(transcript: str, pieces: Iterable[AudioPiece | Silence]) -> Iterator[AudioPiece | Silence]:
@@ -156,13 +163,18 @@ def _transcribed(transcript: str, pieces: Iterable[AudioPiece | Silence]) -> Ite
 
 
 def _say_fallback(
-    error: ParleyError, envelope: Envelope, player: Player, services: Services, *, voice_failed: bool
+    error: ParleyError,
+    fallback_text: str | None,
+    envelope: Envelope,
+    player: Player,
+    services: Services,
+    *,
+    voice_failed: bool,
 ) -> Generator[Batch, None, bool]:
-    """Yield FALLBACK_TEXT in the error's place, to its finish chunk; return False if it may not be said, or can't.
+    """Yield the fallback text in the error's place, to its finish chunk; return False if it may not, or can't, be said.
 
     What can't be said the turn sends as text.
     """
-    fallback_text = services.settings.fallback_text
     if not fallback_text or not error.speakable or envelope.calls_tool:
         return False
     # What is left of the grace of a shutdown may be too short to say it.

@@ -28,6 +28,7 @@ from parley.wire.calls import Calls
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
+from parley.wire.turn_options import AGORA
 from parley.wire.usage import added, usage_of
 
 MAX_FILLERS = 2
@@ -182,9 +183,11 @@ class StreamedPasses(ToolTurn):
     def _filler(self) -> Batch:
         """Return a phrase for the wait, in a chunk of its own."""
         tools = self._calls.waited_for
-        phrase = self._services.waiting_message(self._kb, tools[0].waiting)
+        options = self._chat.options
+        own = tools[0].waiting or options.waiting_messages
+        phrase = self._services.waiting_message(self._kb, own, options.platform)
         wishes = [tool.interruptable for tool in tools if tool.interruptable is not None]
-        if wishes and self._envelope.first_chunk and self._chat.caller.platform == "agora":
+        if wishes and self._envelope.first_chunk and AGORA in (self._chat.caller.platform, options.platform):
             # Behind the first chunk it is too late: it can't be undone in the middle of an answer.
             self._envelope.first_chunk.add({"interruptable": all(wishes)})
         self._filler_at = time.monotonic()
@@ -196,7 +199,7 @@ class StreamedPasses(ToolTurn):
 
     def _filler_due(self) -> float:
         """Return the time of the next filler: never close behind other words, and twice in a turn at most."""
-        waiting_ms = self._services.settings.tool_waiting
+        waiting_ms = self._chat.options.tool_waiting
         if waiting_ms is None or (self._record.fillers or 0) >= MAX_FILLERS:
             return math.inf
         spoken_at = self._envelope.spoken_at

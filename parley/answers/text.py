@@ -23,10 +23,11 @@ from parley.errors import UpstreamWordless
 from parley.knowledge import prompt
 from parley.knowledge.index import Query
 from parley.knowledge.retriever import Grounding
-from parley.services import Services, ended
+from parley.services import Services
 from parley.turn import Batches, TurnContext
 from parley.wire import chunks, sse
 from parley.wire.heard import HeardDetector
+from parley.wire.phrases import in_history
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
 
@@ -50,7 +51,7 @@ def complete(chat: ChatRequest, context: TurnContext, services: Services, answer
     except UpstreamWordless as error:
         record = context.record
         record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
-        message = {"role": "assistant", "content": services.settings.fallback_text}
+        message = {"role": "assistant", "content": chat.options.fallback_text}
         return json.dumps(context.envelope.completion(message)).encode()
 
 
@@ -124,7 +125,9 @@ def _unphrased(context: TurnContext, services: Services) -> ChatRequest:
     The platform's history holds all that was heard: a model that reads them would begin to speak like them.
     """
     chat = context.take_chat()
-    return chat.without_phrases([ended(phrase) for phrase in services.waiting_messages(chat.kb)])
+    options = chat.options
+    phrases = options.waiting_messages or services.waiting_messages(chat.kb)
+    return chat.without_phrases(in_history(phrases, options.platform))
 
 
 class WaitingMessage:
@@ -137,8 +140,9 @@ class WaitingMessage:
         self._envelope = context.envelope
         self._services = services
         self._kb = context.chat.kb
+        self._options = options = context.chat.options
         # After a tool result or a broadcast nobody waits for an answer to a question.
-        delay_ms = context.chat.waiting_ms(services.settings.waiting) if context.chat.awaits_answer else None
+        delay_ms = context.chat.waiting_ms(options.waiting) if context.chat.awaits_answer else None
         self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
         self._is_first = True
         self._heard = HeardDetector()
@@ -152,7 +156,9 @@ class WaitingMessage:
         """Yield the message if its time has come."""
         if time.monotonic() >= self._due:
             self._due = math.inf
-            yield [self._envelope.text(self._services.waiting_message(self._kb), first=self._is_first)]
+            own, platform = self._options.waiting_messages, self._options.platform
+            phrase = self._services.waiting_message(self._kb, own, platform)
+            yield [self._envelope.text(phrase, first=self._is_first)]
 
     def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:
         """Yield all batches, the message behind the first silence or thought after its time; return their value."""

@@ -7,13 +7,14 @@ the conversation; nothing of them is kept beyond the turn.
 from collections.abc import Sequence
 from typing import Any
 
-from parley.services import Services, ended
+from parley.services import Services
 from parley.telemetry.logs import log
 from parley.tools.call_facts import call_facts
 from parley.tools.running import TurnCalls
 from parley.tools.tool import FirstChunk, Tool, too_late
 from parley.turn_record import TurnRecord
 from parley.wire.calls import Calls
+from parley.wire.phrases import in_history
 from parley.wire.request import ChatRequest
 from parley.wire.tool_call import CalledTool, text_field
 from parley.wire.usage import added
@@ -27,7 +28,7 @@ def offered_tools(chat: ChatRequest, services: Services) -> dict[str, Tool]:
     """
     if services.toolbox is None:
         return {}
-    offered, body = services.toolbox.tools(), chat.body
+    offered, body = services.toolbox.tools(chat.options.tools), chat.body
     if not offered or services.settings.tool_passes < 2 or services.quotes:
         return {}
     own = body.get("tools") or []
@@ -59,8 +60,9 @@ class ToolTurn:
         self._record = record
         self._tools = tools
         # As behind a lookup: a model that reads our phrases would begin to speak like them.
-        phrases = [*services.waiting_messages(chat.kb), *(phrase for tool in tools.values() for phrase in tool.waiting)]
-        self._chat = chat.without_phrases([ended(phrase) for phrase in phrases])
+        of_turn = chat.options.waiting_messages or services.waiting_messages(chat.kb)
+        phrases = [*of_turn, *(phrase for tool in tools.values() for phrase in tool.waiting)]
+        self._chat = chat.without_phrases(in_history(phrases, chat.options.platform))
         self._has_others = bool(chat.body.get("tools"))
         self._choice: str | None = None
         self._exchange: list[dict[str, Any]] = []

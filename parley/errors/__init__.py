@@ -8,6 +8,7 @@ written in `parley/wire/chunks.py`.
     ParleyError
     ├── InvalidRequest              400   the caller's mistake; `param` names the field
     │   ├── NotFound                404
+    │   │   └── UnknownAgent        404
     │   ├── MethodNotAllowed        405
     │   ├── RequestTimeout          408
     │   ├── RequestTooLarge         413
@@ -58,6 +59,7 @@ from parley.errors.refusals import (
     RequestTooLarge,
     ServerOverloaded,
     ServerShuttingDown,
+    UnknownAgent,
     UnsupportedEncoding,
     WarmingUp,
 )
@@ -98,6 +100,7 @@ __all__ = [
     "RequestTooLarge",
     "ServerOverloaded",
     "ServerShuttingDown",
+    "UnknownAgent",
     "UnsupportedEncoding",
     "UpstreamAuthFailed",
     "UpstreamBadResponse",

@@ -21,6 +21,12 @@ class NotFound(InvalidRequest):
     code = "not_found"
 
 
+class UnknownAgent(NotFound):
+    """The request names an agent that `AGENTS_DIR` does not have."""
+
+    code = "unknown_agent"
+
+
 class MethodNotAllowed(InvalidRequest):
     """The route exists, but not for this method."""
 

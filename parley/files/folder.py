@@ -3,9 +3,13 @@
 Everything here asks the file system about each file, so a server does it in a thread.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+from parley.files.json_file import MAX_FILE_BYTES
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Name, inode, size and time of change of each file: differs wherever the contents may differ."""
@@ -29,9 +33,21 @@ def tool_files(folder: Path) -> list[str]:
     return [name for name in names if name.endswith(".py") or name.lower().endswith(".json")]
 
 
+def json_files(folder: Path) -> list[str]:
+    """Return the names of the JSON files, in order. Raises OSError."""
+    return [name for name in shown_names(folder) if name.lower().endswith(".json")]
+
+
 def contents_of(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Return what these files of a folder hold. Raises OSError."""
-    return {name: (folder / name).read_bytes() for name in names}
+    """Return what these files of a folder hold. Raises OSError, also for what no file of an operator's is."""
+    contents = {}
+    for name in names:
+        status = os.stat(folder / name)
+        # Opening a named pipe would block, and a file that is too large is refused unread.
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+            raise OSError(errno.EINVAL, "is no file, or too large", name)
+        contents[name] = (folder / name).read_bytes()
+    return contents
 
 
 def fingerprint_of(folder: Path, names: Iterable[str]) -> Fingerprint:

@@ -23,7 +23,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from parley.server import kept_tools
+from parley.server import kept_files
 from parley.telemetry.logs import log
 from parley.upstream.embedded.model_process import Watch
 
@@ -177,7 +177,7 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
             return False
         self.replaced = None
         if new:
-            kept_tools.keep()
+            kept_files.keep()
             self.stop_workers(sorted(old & set(self.WORKERS)))
             log.info("reloaded", workers=len(new))
         else:

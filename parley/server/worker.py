@@ -20,7 +20,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from parley import client_connection
 from parley.concurrency import checkpoint
 from parley.errors import ParleyError, ServerShuttingDown
-from parley.server import kept_tools, master
+from parley.server import kept_files, master
 from parley.server.connections import ConnectionTable
 from parley.server.once import OncePerServer
 from parley.services import Services
@@ -87,8 +87,8 @@ def prepare(worker: Any, streams: int) -> None:
     logs.write_in_thread()
     services = worker.app.wsgi().extensions["parley"]
     services.admission.limit = streams
-    if services.toolbox and not worker.is_of_reload:
-        services.toolbox.checked = kept_tools.contents
+    if not worker.is_of_reload:
+        services.use_checked(kept_files.tools.contents, kept_files.agents.contents)
     services.start_fault, services.start_fault_is_logged = master.class_fault(worker.cfg.worker_class_str), True
     # Workers of other classes have no event loop beside their callers: their first caller waits for what is loaded.
     if worker.cfg.worker_class_str == "gevent":
@@ -97,7 +97,7 @@ def prepare(worker: Any, streams: int) -> None:
         if master.model_load:
             gevent.spawn(load_model, master.model_load, services)
     else:
-        services.warm_tools()
+        services.warm_files()
     # Full collections stop all streams, 0.1 s each with 1 000 of them, and find nothing: turns leave no cycles. What
     # has been loaded by now stays for the worker's life, so it is frozen out of them.
     gc.collect()

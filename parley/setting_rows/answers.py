@@ -70,6 +70,15 @@ class ModelRows:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AgentRows:
+    """Settings of the agents."""
+
+    agents_dir: Path = row(
+        types.FOLDER, "agents", "Folder of the agents, one profile in each `NAME.json`. Without it: none."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ToolRows:
     """Settings of the tools that the model may call."""
 

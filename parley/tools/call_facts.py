@@ -6,10 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from parley.wire.platforms import clean
-from parley.wire.request import OPENAI_FIELDS, ChatRequest
-
-MAX_CHARACTERS = 4096
-"""Longest value of a private field that tools may use."""
+from parley.wire.request import ChatRequest
+from parley.wire.request_variables import private_values, template_variables
 
 
 @dataclass(frozen=True)
@@ -28,18 +26,10 @@ class CallFacts:
 
 def call_facts(chat: ChatRequest) -> CallFacts:
     """Return the facts of a request."""
-    body, query = chat.body, chat.origin.query
-    private = {name: value for name, value in body.items() if name not in OPENAI_FIELDS and is_scalar(value)}
-    variables = body.get("template_variables")
     return CallFacts(
         chat.caller.session,
-        clean(body.get("turn_id")),
+        clean(chat.body.get("turn_id")),
         chat.caller.user,
-        MappingProxyType({**{name: value for name, value in query.items() if is_scalar(value)}, **private}),
-        MappingProxyType(variables if isinstance(variables, dict) else {}),
+        MappingProxyType(private_values(chat)),
+        MappingProxyType(template_variables(chat)),
     )
-
-
-def is_scalar(value: Any) -> bool:
-    """Return true for a number, a truth value or a text that is not too long."""
-    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= MAX_CHARACTERS)

@@ -6,16 +6,16 @@ The forms are those of Agora's `llm.tools` and `llm.mcp_servers`, with keys of P
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from parley.files.json_file import HINT_OF_LINES, InvalidFile, parse, read_text
+from parley.files.json_document import Closed, JsonDocument
+from parley.files.json_file import InvalidFile
 from parley.files.location import Path as JsonPath
-from parley.files.location import location
 from parley.tools import templates
 from parley.tools.definitions import NAME, Behaviour, HttpTool, McpServer, undeclared
 from parley.tools.templates import BadTemplate, Template
@@ -27,11 +27,7 @@ RESERVED_HEADERS = frozenset(
 )
 """Headers that frame a message, which Parley alone can write."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
-"""Matches a step of the path in a message of msgspec's; `[...]` stands for any member."""
 
-Shape = TypeVar("Shape", bound=msgspec.Struct)
 Parsed = TypeVar("Parsed")
 
 
@@ -54,33 +50,29 @@ FORMS = {
 """Forms of texts, for the faults of those that have another one."""
 
 
-class _Closed(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """An object in which a key that is not known is a fault."""
-
-
-class _Function(_Closed, frozen=True, kw_only=True):
+class _Function(Closed, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern=f"^{NAME}$")]
     description: Annotated[str, msgspec.Meta(min_length=1)]
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     strict: bool = False
 
 
-class _Server(_Closed, frozen=True, kw_only=True):
+class _Server(Closed, frozen=True, kw_only=True):
     url: str
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: Any = None
     timeout_ms: Annotated[int, msgspec.Meta(ge=1000, le=100_000)] | None = None
 
 
-class _Execution(_Closed, frozen=True, kw_only=True):
+class _Execution(Closed, frozen=True, kw_only=True):
     mode: Literal["sync"] = "sync"
 
 
 Phrase = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$", max_length=500)]
 
 
-class _Extras(_Closed, frozen=True, kw_only=True):
+class _Extras(Closed, frozen=True, kw_only=True):
     waiting: tuple[Phrase, ...] = ()
     interruptable: bool | None = None
     reuse_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0
@@ -101,7 +93,7 @@ class _McpServer(_Extras, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]{0,47}$")]
     endpoint: str
     transport: str = "streamable_http"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     allowed_tools: tuple[str, ...] | None = None
     timeout_ms: Annotated[int, msgspec.Meta(ge=1000, le=100_000)] | None = None
     prefix: bool = False
@@ -113,16 +105,13 @@ def read(path: Path, environ: Mapping[str, str], content: bytes | None = None) -
     The file is read unless its `content` is given.
     """
     try:
-        text = read_text(path, path.parent) if content is None else content.decode("utf-8-sig")
-        value, repeated = parse(text, lambda: None)
+        document = JsonDocument.read(path, content, FORMS)
     except InvalidFile as exc:
-        return Definitions(faults=(f"{path.name}{exc.where}: {str(exc).removesuffix(HINT_OF_LINES)}",))
-    reader = _Reader(path.name, text, _Watched(environ))
-    # Of two keys of one name the decoder keeps the last one, which may not be the one that the operator looks at.
-    if repeated:
-        reader.fault((), f'an object has the key "{repeated[0][:64]}" twice')
-    tools = tuple(reader.definitions(value))
-    return Definitions(tools, tuple(reader.faults), frozenset(reader.environ.used))
+        return Definitions(faults=(str(exc),))
+    # What is taken from the environment is a secret, which results and log lines must not show.
+    reader = _Reader(document, _Watched(environ))
+    tools = tuple(reader.definitions(document.value))
+    return Definitions(tools, tuple(document.faults), frozenset(reader.environ.used))
 
 
 class _Watched(dict[str, str]):
@@ -141,16 +130,11 @@ class _Watched(dict[str, str]):
 class _Reader:
     """The definitions of one file; what can't be used becomes a fault with its line and column."""
 
-    def __init__(self, name: str, text: str, environ: _Watched) -> None:
+    def __init__(self, document: JsonDocument, environ: _Watched) -> None:
         self.environ = environ
-        self.faults: list[str] = []
-        self._name = name
-        self._text = text
-
-    def fault(self, path: JsonPath, message: str) -> None:
-        """Note a fault of the value at a path."""
-        line, column = location(self._text, path)
-        self.faults.append(f"{self._name}:{line}:{column}: {message}")
+        self.faults = document.faults
+        self.fault = document.fault
+        self.shaped = document.shaped
 
     def definitions(self, value: Any) -> Iterator[HttpTool | McpServer]:
         """Yield the tools and servers of a file's value, a list of tools or an object."""
@@ -176,22 +160,6 @@ class _Reader:
             read_entry = self.mcp_server if path == ("mcp_servers",) else self.http_tool
             if definition := read_entry(entry, at):
                 yield definition
-
-    def shaped(self, value: Any, shape: type[Shape], path: JsonPath) -> Shape | None:
-        """Return a value in its shape; a value of another shape is a fault, and None."""
-        try:
-            return msgspec.convert(value, shape)
-        except msgspec.ValidationError as exc:
-            message, _, inside = str(exc).partition(" - at `$")
-            steps = [name or int(number) for name, number in _STEP.findall(inside.rstrip("`"))]
-            # The path leads to the object; its unknown key is what the operator has to look at.
-            if unknown := _UNKNOWN_FIELD.fullmatch(message):
-                steps.append(unknown[1])
-                message = f'"{unknown[1][:64]}" is not known; known are {", ".join(known_keys(shape, steps[:-1]))}'
-            elif "matching regex" in message:
-                message = FORMS.get(str(steps[-1]), FORMS["waiting"])
-            self.fault((*path, *steps), message[0].lower() + message[1:])
-            return None
 
     def http_tool(self, entry: Any, path: JsonPath) -> HttpTool | None:
         """Return the tool of an entry; None if it has faults."""
@@ -280,13 +248,6 @@ class _Reader:
             elif template := self.template(at, functools.partial(templates.parse_header, text, self.environ)):
                 parsed[name.lower()] = template
         return parsed
-
-
-def known_keys(shape: Any, steps: Sequence[str | int]) -> list[str]:
-    """Return the keys of the object at a path inside of a shape."""
-    for step in steps:
-        shape = {one.name: one.type for one in msgspec.structs.fields(shape)}[str(step)]
-    return [one.name for one in msgspec.structs.fields(shape)]
 
 
 def extras_of(entry: _Extras) -> dict[str, Any]:

@@ -1,22 +1,18 @@
 """The tools of a folder: loaded at the start, kept in step with its JSON files, offered in one order.
 
-    new        nothing is read before `warm`, or before the tools are asked for
-    absent     there is no such folder: no tools, and nothing looks for it again
-    loaded     no file has a fault; the Python files stay as they are
-    kept       a JSON file has changed and is faulty: what was loaded last serves on, until the files are whole again
+How a folder is kept: `parley/files/live_folder.py`. Python files stay as they were loaded first.
 
 The order is that of the files' names, and inside of a file its own: a model's provider caches what it has been told.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
-import gevent
-
-from parley.files.folder import Fingerprint, fingerprint_of, tool_files
+from parley.files.folder import Fingerprint, tool_files
+from parley.files.live_folder import LiveFolder
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.proxies import BadProxy
 from parley.telemetry.logs import log
@@ -52,10 +48,6 @@ class ToolSource(Protocol):
         ...
 
 
-class BadTools(Exception):
-    """The files of a folder of tools have faults, one in each line of the message."""
-
-
 @dataclass(frozen=True)
 class File:
     """Tools and servers of one file, its faults, and the values that it took from the environment."""
@@ -66,12 +58,11 @@ class File:
     secrets: frozenset[str] = frozenset()
 
 
-class Toolbox:
-    """The tools of a folder.
+class Toolbox(LiveFolder):
+    """The tools of a folder; `poll` and `look` are those of LiveFolder.
 
-    `environ` is what `{{env.NAME}}` is taken from, `connect_mcp` makes a source of an MCP server's definition. The
-    folder is looked at every `poll` seconds (0: never) by `look`, which runs a look in a thread. `hide` is called with
-    the values that the log must not show.
+    `environ` is what `{{env.NAME}}` is taken from, `connect_mcp` makes a source of an MCP server's definition. `hide`
+    is called with the values that the log must not show.
     """
 
     def __init__(
@@ -85,36 +76,31 @@ class Toolbox:
         connect_mcp: Callable[[McpServer], ToolSource],
         hide: Callable[[Iterable[str]], None] = lambda secrets: None,
     ) -> None:
-        self._folder = folder
+        super().__init__(folder, poll=poll, look=look)
         self._environ = environ
         self._connect_timeout = connect_timeout
-        self._poll = poll
-        self._look = look
         self._connect_mcp = connect_mcp
         self._hide = hide
         self._sources: tuple[Tool | ToolSource, ...] = ()
         self._servers: dict[str, tuple[McpServer, ToolSource]] = {}
         self._pools: dict[str, ConnectionPool] = {}
         self._python: dict[str, File] = {}
-        # None before the first load, and without the folder.
-        self._fingerprint: Fingerprint | None = None
-        self._is_new = True
         self._is_warmed = False
         self._told: set[str] = set()
-        self.checked: Mapping[str, bytes] = {}
-        """The files as the master checked them, for a worker that starts while one of them is being edited."""
-        self._keeper: gevent.Greenlet[[], None] | None = None
 
-    def tools(self) -> Sequence[Tool]:
-        """Return the tools that may be offered now, in their order; of two that have one name the first."""
-        if self._is_new:
-            # Not warmed: a command, a test, or a server without gunicorn's hooks.
-            for fault in self.load():
-                log.error("tool_fault", fault=fault)
-        if not self._servers:
-            return self._sources  # type: ignore[return-value] # no source among them
+    def tools(self, patterns: Sequence[str] | None = None) -> Sequence[Tool]:
+        """Return the tools that may be offered now, in their order; of two that have one name the first.
+
+        With `patterns` only those whose names match one of them.
+        """
+        self.load_once()
+        if not self._servers and patterns is None:
+            return self._sources[:MOST_OFFERED]  # type: ignore[return-value] # no source among them
         named: dict[str, Tool] = {}
         for tool in self.listed():
+            # Before they are counted: an agent may be offered what stands behind the first ones.
+            if patterns is not None and not any(fnmatchcase(tool.name, pattern) for pattern in patterns):
+                continue
             if tool.name in named:
                 self._tell_once("tool_left_out", f"there is another tool {tool.name}")
             elif len(named) == MOST_OFFERED:
@@ -124,34 +110,22 @@ class Toolbox:
         return tuple(named.values())
 
     def warm(self) -> None:
-        """Load the tools, and keep them in step with the folder and the MCP servers. Raises BadTools."""
+        """Load the tools, and keep them in step with the folder and the MCP servers. Raises FaultyFiles."""
+        # Before the files are loaded: their MCP servers are asked in the background from then on.
         self._is_warmed = True
-        if faults := self.load():
-            # A worker takes the place of one that ended: without it the server would end because of a slip of the pen.
-            if not self.checked or self._load(self.checked):
-                raise BadTools("\n".join(faults))
-            self._log_kept(faults)
-        if self._fingerprint is not None and self._poll:
-            self._keeper = gevent.spawn(self._keep_fresh)
+        super().warm()
 
-    def load(self) -> list[str]:
-        """Load all files. Return their faults, in which case nothing has changed."""
-        is_first, self._is_new = self._is_new, False
-        if is_first and not self._folder.is_dir():
-            return []
-        try:
-            names = tool_files(self._folder)
-        except OSError as exc:
-            return [f"{self._folder}: can't be read: {exc.strerror}"]
-        # Before they are read: a change while that is done shows the next time.
-        self._fingerprint = fingerprint_of(self._folder, names)
-        # Python files stay as they were run first, whatever has become of them.
-        if not is_first:
-            names = sorted([*(name for name in names if not name.endswith(".py")), *self._python])
-        return self._load(dict.fromkeys(names))
+    def names(self) -> list[str]:
+        """Return the names of the files that define tools; see `LiveFolder.names`."""
+        return tool_files(self._folder)
 
-    def _load(self, contents: Mapping[str, bytes | None]) -> list[str]:
-        """Load these files, whose contents are read unless they are given; see `load`."""
+    def names_again(self) -> list[str]:
+        """Return the names of the JSON files of now, and of the Python files that were run, which stay as they are."""
+        return sorted([*(name for name in self.names() if not name.endswith(".py")), *self._python])
+
+    def take(self, contents: Mapping[str, bytes | None]) -> list[str]:
+        """Load these files; see `LiveFolder.take`."""
+        # A Python file with a fault is run again, the others were run once and for all.
         self._python = {name: file for name, file in self._python.items() if not file.faults}
         files = [self._read(name, content) for name, content in contents.items()]
         faults = [fault for file in files for fault in file.faults]
@@ -166,7 +140,7 @@ class Toolbox:
         # All or nothing: half of a folder could be the half without the tool that a prompt speaks of.
         if not faults:
             self._hide(secrets)
-            self._take(tuple(built), [entry for entry in entries if isinstance(entry, McpServer)])
+            self._replace(tuple(built), [entry for entry in entries if isinstance(entry, McpServer)])
         return faults
 
     def refresh_servers(self) -> list[str]:
@@ -175,8 +149,7 @@ class Toolbox:
 
     def close(self) -> None:
         """End the work in the background, and close idle connections."""
-        if self._keeper is not None:
-            self._keeper.kill(block=False)
+        super().close()
         for _, source in self._servers.values():
             source.close()
         for pool in self._pools.values():
@@ -230,13 +203,13 @@ class Toolbox:
             return source
         return self._connect_mcp(entry)
 
-    def _take(self, built: tuple[Tool | ToolSource, ...], servers: Sequence[McpServer]) -> None:
+    def _replace(self, built: tuple[Tool | ToolSource, ...], servers: Sequence[McpServer]) -> None:
         """Replace what is offered, by one assignment, and close the servers that are no longer defined."""
         sources = [one for one in built if not isinstance(one, Tool)]
         # Kept apart, so that a server that is defined as before is not closed.
         before = [source for _, source in self._servers.values()]
         self._servers = {one.name: (one, source) for one, source in zip(servers, sources, strict=True)}
-        self._sources = built if servers else built[:MOST_OFFERED]
+        self._sources = built
         for source in before:
             if source not in sources:
                 source.close()
@@ -248,29 +221,25 @@ class Toolbox:
             tools = sum(isinstance(one, Tool) for one in built)
             log.info("tools_loaded", tools=tools, mcp_servers=len(servers))
 
-    def _log_kept(self, faults: Sequence[str]) -> None:
+    def tell_faults(self, faults: Sequence[str]) -> None:
+        """Log the faults."""
+        for fault in faults:
+            log.error("tool_fault", fault=fault)
+
+    def tell_kept(self, faults: Sequence[str]) -> None:
+        """Log that the tools that were loaded last serve on."""
         log.warning("tools_kept", fault="; ".join(faults), hint="the tools that were loaded last serve on")
+
+    def tell_failed(self) -> None:
+        """Log the exception because of which a reload failed."""
+        log.exception("tools_reload_failed")
 
     def _tell_once(self, event: str, fault: str) -> None:
         if fault not in self._told:
             self._told.add(fault)
             log.warning(event, fault=fault)
 
-    def _keep_fresh(self) -> None:
-        """Load the JSON files again whenever one of them has changed, for ever."""
-        while True:
-            gevent.sleep(self._poll)
-            try:
-                found = self._look(functools.partial(look_at, self._folder))
-                if found == self._fingerprint:
-                    continue
-                self._warn_of_python(found)
-                if faults := self.load():
-                    self._log_kept(faults)
-            except Exception:  # noqa: BLE001 - the boundary: what is loaded serves on
-                log.exception("tools_reload_failed")
-
-    def _warn_of_python(self, found: Fingerprint) -> None:
+    def before_reload(self, found: Fingerprint) -> None:
         """Log the Python files that have changed, which only a restart reads again."""
         changed = sorted(
             {status[0] for status in set(found) ^ set(self._fingerprint or ()) if status[0].endswith(".py")}
@@ -289,11 +258,3 @@ def clashes(files: Sequence[File]) -> Iterator[str]:
             if name in owners:
                 yield f"{file.name}: {entry.name} is defined in {owners[name]} already"
             owners.setdefault(name, file.name)
-
-
-def look_at(folder: Path) -> Fingerprint:
-    """Return the fingerprint of a folder's tool files; that of a folder that can't be read differs from all others."""
-    try:
-        return fingerprint_of(folder, tool_files(folder))
-    except OSError:
-        return (("", 0, 0, 0),)

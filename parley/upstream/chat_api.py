@@ -40,6 +40,7 @@ from parley.wire.body_form import Form
 from parley.wire.chunks import Envelope
 from parley.wire.content import text_of
 from parley.wire.interruptions import is_interrupted
+from parley.wire.params import filled
 from parley.wire.platforms import PRIVATE_FIELDS
 from parley.wire.request import OUR_FIELDS, ChatRequest, Origin
 
@@ -53,8 +54,6 @@ STREAM_LABELS = ("text/event-stream", "")
 """Media types under which a body that shows no form by its first bytes counts as an event stream."""
 ERROR_SECONDS = 1.0
 """Seconds of silence after which the body of an error is given up; its status counts all the same."""
-ONE_OF = (frozenset({"max_tokens", "max_completion_tokens"}),)
-"""Fields of a request that exclude each other."""
 MAX_LOGGED_FIELDS = 100
 """Most names of fields that are logged as held back, in a worker's life: callers choose the names."""
 QUOTED_MESSAGES = 4
@@ -328,11 +327,10 @@ class ChatApi:
         fields = chat.for_upstream(self.model, self._forward_fields)
         if self._fixed_model:
             fields["model"] = self._fixed_model
-        for name, value in self._params.items():
-            # OpenAI refuses both of a pair, and `stream_options` without a stream.
-            is_given = name in fields or any(name in pair and pair & fields.keys() for pair in ONE_OF)
-            if not is_given and (chat.stream or name != "stream_options"):
-                fields[name] = value
+        fields = filled(fields, self._params)
+        if not chat.stream:
+            # OpenAI refuses it without a stream.
+            fields.pop("stream_options", None)
         return msgspec.json.encode(fields)
 
     def _redactor(self, chat: ChatRequest) -> Redactor:

@@ -181,6 +181,7 @@ class UpstreamRouter:
         cause = cause_of(chat, record)
         winner, stream, is_second = yield from self._open_stream(chat, envelope, record, wake_after, cause)
         # Nothing is attempted again: do not hold the request's body for as long as the answer lasts.
+        speaks = bool(chat.options.fallback_text)
         del chat
         with contextlib.closing(stream):
             record.upstream_request_id = stream.request_id
@@ -188,7 +189,7 @@ class UpstreamRouter:
             if stream.is_heard:
                 record.ttft_ms = record.elapsed_ms
             elif stream.is_wordless:
-                self._pass_wordless(record)
+                self._pass_wordless(record, speaks=speaks)
             rest = stream.rest(envelope)
             held = _in_steps(stream.held)
             try:
@@ -224,7 +225,7 @@ class UpstreamRouter:
                 completion: Completion = stop.value[1]
         record.upstream_request_id = completion.request_id
         if completion.is_wordless:
-            self._pass_wordless(record)
+            self._pass_wordless(record, speaks=bool(chat.options.fallback_text))
         return completion.body
 
     def warm(self, paused: Callable[[], bool]) -> None:
@@ -305,9 +306,12 @@ class UpstreamRouter:
                 # The thoughts that were sent, and the answer in their place, are one answer.
                 envelope.used = is_second = True
 
-    def _pass_wordless(self, record: TurnRecord) -> None:
-        """Note in the record that the answer holds no word. Raises UpstreamWordless unless it is passed on."""
-        if not self._passes_wordless:
+    def _pass_wordless(self, record: TurnRecord, *, speaks: bool) -> None:
+        """Note in the record that the answer holds no word. Raises UpstreamWordless unless it is passed on.
+
+        `speaks` tells that the turn has a text to say in its place.
+        """
+        if speaks or not self._passes_wordless:
             raise UpstreamWordless("the upstream's answer holds no word")
         record.outcome, record.code = "empty", UpstreamWordless.code
 

@@ -28,7 +28,8 @@ class Envelope:
     `used` is true once a chunk of ours has been made under it, `calls_tool` once a tool call has begun, which no words
     of ours may complete. `takes_text` is false once the answer's failure must not be hidden behind a text of ours.
     `spoken_at` is the time by `time.monotonic` of the latest words that left, 0 before any. `first_chunk` takes the
-    metadata for the platform; it is None where nobody may give any.
+    metadata for the platform; it is None where nobody may give any. `fingerprint` is a text that the platform finds in
+    each chunk, as `system_fingerprint`; None for none.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Envelope:
     takes_text: bool = True
     spoken_at: float = 0.0
     first_chunk: FirstChunkMetadata | None = None
+    fingerprint: str | None = None
 
     @classmethod
     def new(cls, model: str) -> "Envelope":
@@ -99,6 +101,8 @@ class Envelope:
 
     def _with(self, kind: str, choice: Mapping[str, Any]) -> dict[str, Any]:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        if self.fingerprint is not None:
+            head["system_fingerprint"] = self.fingerprint
         return {**head, "choices": [choice]}
 
 

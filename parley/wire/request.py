@@ -13,9 +13,11 @@ from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
+from parley.wire.callers import presence_of, with_callers
 from parley.wire.content import text_of
 from parley.wire.interruptions import with_interruptions
 from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
+from parley.wire.turn_options import DEFAULTS, TurnOptions
 
 OPENAI_FIELDS = frozenset(
     """
@@ -45,6 +47,7 @@ EXTENSION_FIELDS = frozenset(
 UPSTREAM_FIELDS = OPENAI_FIELDS | EXTENSION_FIELDS
 OUR_FIELDS = frozenset(
     {
+        "agent",
         "asset",
         "filters",
         "first_chunk",
@@ -93,8 +96,8 @@ class Origin:
     """The parts of a request beside its body.
 
     `v1` tells that the path was below /v1. `token` is the caller's own bearer token, for the mode that passes it on.
-    `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` is the knowledge base that the
-    path names, if it names one.
+    `traceparent` is the caller's W3C trace context, if it sent a well-formed one. `kb` and `agent` are the knowledge
+    base and the agent that the path names, if it names any.
     """
 
     request_id: str
@@ -103,20 +106,21 @@ class Origin:
     token: str | None = dataclasses.field(default=None, repr=False)
     traceparent: str | None = None
     kb: str = ""
+    agent: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class ChatRequest:
     """A checked request. `size` is that of its body in bytes, as it came.
 
-    With `tells_interruptions` the model is told where the caller interrupted it.
+    `options` hold what the request says nothing of: values of the settings, or of the agent that it is for.
     """
 
     body: Mapping[str, Any] = dataclasses.field(repr=False)
     stream: bool
     origin: Origin
     size: int = 0
-    tells_interruptions: bool = True
+    options: TurnOptions = DEFAULTS
     caller: Caller = NOBODY
 
     @property
@@ -137,8 +141,13 @@ class ChatRequest:
 
     @property
     def kb(self) -> str:
-        """The name of a knowledge base, in the path, the body or else the query; empty for the one that has no name."""
-        return self.origin.kb or self.body.get("kb") or self.origin.query.get("kb", "")
+        """The name of a knowledge base, in the path, the body, the query, or the agent's; empty for the unnamed one."""
+        return self.origin.kb or self.body.get("kb") or self.origin.query.get("kb") or self.options.kb
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that is asked, in the path, the body or else the query; empty if none is named."""
+        return self.origin.agent or self.body.get("agent") or self.origin.query.get("agent", "")
 
     @property
     def filters(self) -> dict[str, str | int | bool]:
@@ -197,7 +206,9 @@ class ChatRequest:
     @property
     def wants_knowledge(self) -> bool:
         """True if a spoken answer is to be grounded in the knowledge base."""
-        return bool(self.body.get("rag") or self.body.get("kb") or self.origin.kb)
+        if self.body.get("rag") or self.body.get("kb") or self.origin.kb:
+            return True
+        return bool(self.options.kb) and self.body.get("rag") is not False
 
     def for_text(self) -> "ChatRequest":
         """Return the request for a model that answers in text and knows no sound.
@@ -230,8 +241,20 @@ class ChatRequest:
         ]
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
+    def with_callers(self) -> "ChatRequest":
+        """Return the request with the callers' state and names in front of their words, where the options want them."""
+        options = self.options
+        if not (options.presence or options.speakers):
+            return self
+        presence = presence_of(self.body) if options.presence else ""
+        messages = with_callers(self.messages, presence, speakers=options.speakers)
+        # Once: what is put around the words next must not come between them and the names.
+        options = dataclasses.replace(options, presence=False, speakers=False)
+        return dataclasses.replace(self, body={**self.body, "messages": messages}, options=options)
+
     def with_context(self, before: str, after: str) -> "ChatRequest":
         """Return the request with reference text around the last user message, whose own content stays unaltered."""
+        self = self.with_callers()
         messages = list(self.messages)
         for index in reversed(range(len(messages))):
             if messages[index]["role"] == "user":
@@ -265,10 +288,11 @@ class ChatRequest:
 
     def held_back(self, forward: frozenset[str]) -> set[str]:
         """Return the names of the fields that do not go upstream."""
-        return {name for name in self.body if not _goes_upstream(name, forward)}
+        return {name for name in self.body if not _goes_upstream(name, forward | self.options.forwarded)}
 
     def for_upstream(self, model: str, forward: frozenset[str]) -> dict[str, Any]:
         """Return the body that goes upstream: the values as they came, without those that no upstream should see."""
+        forward = forward | self.options.forwarded
         kept = {name: value for name, value in self.body.items() if _goes_upstream(name, forward)}
         empty = [name for name, needed in NEEDED_FIELDS.items() if name in kept and kept.get(needed) in EMPTY]
         for name in empty:
@@ -276,14 +300,13 @@ class ChatRequest:
         if not self.stream:
             # OpenAI refuses it without a stream.
             kept.pop("stream_options", None)
-        messages = with_interruptions(self.messages) if self.tells_interruptions else self.messages
+        messages: Sequence[Any] = self.with_callers().messages
+        messages = with_interruptions(messages) if self.options.interruptions == "note" else messages
         messages = [_clean_message(message, forwards_all="*" in forward) for message in messages]
         return {**kept, "model": self.model or model, "messages": messages, "stream": self.stream}
 
 
-def parse(
-    raw: bytes, origin: Origin, headers: Headers = NO_HEADERS, *, tells_interruptions: bool = True
-) -> ChatRequest:
+def parse(raw: bytes, origin: Origin, headers: Headers = NO_HEADERS, options: TurnOptions = DEFAULTS) -> ChatRequest:
     """Return the checked request; its headers tell who calls. Raises InvalidRequest whose `param` names the field."""
     body = strict_json.parse(raw)
     if not isinstance(body, dict):
@@ -294,7 +317,7 @@ def parse(
         # Agora's default on the bare paths, OpenAI's under /v1.
         stream = not origin.v1
     caller = caller_of(body, origin.query, headers)
-    return ChatRequest(body, stream, origin, len(raw), tells_interruptions, caller)
+    return ChatRequest(body, stream, origin, len(raw), options, caller)
 
 
 def _goes_upstream(name: str, forward: frozenset[str]) -> bool:

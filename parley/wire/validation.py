@@ -24,6 +24,7 @@ _FORMS: Mapping[str, tuple[type, str]] = {
     "stream": (bool, "true or false"),
     "stream_options": (dict, "an object"),
     "audio": (dict, "an object"),
+    "agent": (str, "a string"),
     "asset": (str, "a string"),
     "kb": (str, "a string"),
     "include_citations": (bool, "true or false"),

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_upstream import ScriptedUpstream, chunk, context, deltas, last, services
+from scripted_upstream import ScriptedUpstream, as_served, chunk, context, deltas, last, services
 
-from parley.answers import rag, rag_json
+from parley import answers
 from parley.answers.passes import Model
 from parley.answers.quoted import NOTHING, QuoteBehind, Text, answerer, query_of
 from parley.errors import NotConfigured, UpstreamDisconnected, UpstreamError, UpstreamRefused
@@ -18,6 +18,8 @@ from parley.turn import TurnContext
 from parley.upstream.chat_api import PromptForm
 from parley.upstream.router import KnowledgeOnly
 from parley.wire.sse import LastBatch, comment
+
+rag, rag_json = as_served(answers.rag), as_served(answers.rag_json)
 
 DOWN = UpstreamDisconnected("gone")
 

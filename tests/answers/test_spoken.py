@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scripted_upstream import ScriptedUpstream, broadcast, chunk, context, deltas, last, services
+from scripted_upstream import ScriptedUpstream, as_served, broadcast, chunk, context, deltas, last, services
 
 from parley.answers import spoken
 from parley.concurrency import SILENCE
@@ -80,7 +80,7 @@ def failing(error: Exception, fallback: str = "Sorry.", *before: bytes) -> tuple
     upstream = ScriptedUpstream(*([[*before]] if before else []), error)
     asked, batches = context(), []
     with pytest.raises((ParleyError, FallbackSpoken)) as raised:
-        for batch in spoken.stream(asked, within(upstream, FALLBACK_TEXT=fallback)):
+        for batch in as_served(spoken.stream)(asked, within(upstream, FALLBACK_TEXT=fallback)):
             batches.append(batch)
     return batches, raised.value
 
@@ -114,7 +114,7 @@ def test_where_the_voice_fails_the_turn_sends_the_text(monkeypatch: pytest.Monke
     monkeypatch.setattr(made.synthesis, "say", fail)
 
     with pytest.raises(UpstreamDisconnected) as raised:
-        list(spoken.stream(asked, made))
+        list(as_served(spoken.stream)(asked, made))
 
     assert raised.value.speakable and asked.envelope.takes_text and calls == ["Hello."]
 
@@ -128,7 +128,7 @@ def test_a_fallback_that_was_begun_is_not_sent_as_text(monkeypatch: pytest.Monke
     monkeypatch.setattr(made.synthesis, "say", fail)
 
     with pytest.raises(UpstreamDisconnected):
-        list(spoken.stream(asked, made))
+        list(as_served(spoken.stream)(asked, made))
 
     assert not asked.envelope.takes_text
 

@@ -1,19 +1,35 @@
 """A streamed answer in several passes: what leaves, under which envelope, and what is said while tools run."""
 
+import dataclasses
 import json
 from typing import Any
 
 import gevent
 import pytest
-from scripted_upstream import FINISH, AnswersInTurn, calling, chunk, context, deltas, last, offering, tool
+from scripted_upstream import (
+    FINISH,
+    AnswersInTurn,
+    ScriptedUpstream,
+    as_served,
+    calling,
+    chunk,
+    context,
+    deltas,
+    last,
+    offering,
+    tool,
+)
 
-from parley.answers import chat
+from parley import answers
 from parley.concurrency import SILENCE
 from parley.errors import AnswerCapped, UpstreamDisconnected, UpstreamRefused
 from parley.tools.tool import Arguments, Call, Result
 from parley.turn import TurnContext
 from parley.wire.sse import LastBatch
+from parley.wire.turn_options import TurnOptions
 from parley.wire.upstream_json import encode
+
+chat = as_served(answers.chat)
 
 ROLE = chunk(role="assistant", content=None)
 FRIDAY = chunk(role="assistant", content="On Friday.")
@@ -204,6 +220,35 @@ def test_a_tools_wish_is_in_front_of_its_filler(fields: Any, wishes: list[Any], 
 
     assert json.loads(encode(given)) == metadata
     assert rest == "On Friday." and not asked.envelope.first_chunk.take()
+
+
+@pytest.mark.row("FC-01")
+@pytest.mark.parametrize(("platform", "metadata"), [("agora", FALSE), ("", {})])
+def test_an_agent_of_agoras_needs_no_marks(platform: str, metadata: dict[str, Any]) -> None:
+    options = TurnOptions(platform=platform, tool_waiting=20, waiting_messages=("Mine.",))
+    asked = context()
+    asked.chat = dataclasses.replace(asked.chat, options=options)
+    upstream = AnswersInTurn([[calling("nap")], last()], [[FRIDAY], last()])
+    slow = tool("nap", lambda *_: gevent.sleep(0.1) or Result("slept"), cancels=True, interruptable=False)
+    answer = answers.chat(asked, offering(upstream, slow))
+
+    given = next(asked.envelope.first_chunk.take() for batch in answer if batch is not SILENCE)
+
+    assert json.loads(encode(given)) == metadata
+
+
+def test_an_agents_tools_alone_are_offered() -> None:
+    upstream = ScriptedUpstream([FRIDAY], last())
+    for patterns, names in (
+        (("l*",), ["look", "listen"]),
+        ((), []),
+        (("nap", "x"), ["nap"]),
+        (None, ["look", "listen", "nap"]),
+    ):
+        asked = context()
+        asked.chat = dataclasses.replace(asked.chat, options=TurnOptions(tools=patterns))
+        list(answers.chat(asked, offering(upstream, LOOK, tool("listen"), nap(0))))
+        assert [each["function"]["name"] for each in upstream.questions[-1].body.get("tools", ())] == names
 
 
 @pytest.mark.row("FC-01")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_upstream import FINISH, ScriptedUpstream, chunk, context, deltas, last, services
+from scripted_upstream import FINISH, ScriptedUpstream, as_served, chunk, context, deltas, last, services
 
-from parley.answers import chat, chat_json, rag, rag_json
+from parley import answers
 from parley.answers.text import WaitingMessage
 from parley.concurrency import SILENCE
 from parley.errors import NotFound, UpstreamWordless
@@ -15,6 +15,8 @@ from parley.services import Services
 from parley.turn_record import TurnRecord
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Comment, LastBatch
+
+chat_json, rag, rag_json = as_served(answers.chat_json), as_served(answers.rag), as_served(answers.rag_json)
 
 WORD = chunk(role="assistant", content="By mail.")
 PASSAGE = {"id": "shipping", "title": "Shipping", "text": "We ship by mail to every country."}
@@ -34,7 +36,7 @@ def test_chat_relays_the_upstreams_batches(upstream: ScriptedUpstream) -> None:
     asked = context()
     question = asked.chat
 
-    assert list(chat(asked, services(upstream))) == [[WORD], [FINISH]]
+    assert list(answers.chat(asked, services(upstream))) == [[WORD], [FINISH]]
     assert upstream.questions == [question]
 
 

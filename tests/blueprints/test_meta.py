@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -52,7 +53,7 @@ def _log_as_before() -> Iterator[None]:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     upstream: Any = Upstream()
-    made = Services(Settings(llm_model="named", api_keys=(KEY,)), upstream)
+    made = Services(Settings(llm_model="named", api_keys=(KEY,), agents_dir=Path("/nowhere/agents")), upstream)
     monkeypatch.setattr(type(made.knowledge), "loading", False)
     made.start_fault, made.start_fault_is_logged = "", True
     return made

@@ -6,6 +6,7 @@ from typing import Any
 
 import openai
 import pytest
+from exchange import SAMPLE_AGENTS
 from fake_upstream import (
     DONE,
     END,
@@ -90,7 +91,7 @@ def test_the_stream_helper_puts_tool_calls_together(client: Clients, upstream: F
 @pytest.mark.parametrize("path", ["/v1", "/rag/v1", "/audio/v1", "/v1/rag", "/v1/audio", "", "/rag", "/audio"])
 def test_models_are_listed(client: Clients, upstream: FakeUpstream, path: str) -> None:
     upstream.models_script = models(["fake-model"])
-    assert [model.id for model in client(path).models.list()] == ["gpt-4o-mini", "fake-model"]
+    assert [model.id for model in client(path).models.list()] == [*SAMPLE_AGENTS, "gpt-4o-mini", "fake-model"]
 
 
 def test_rag_answers_with_an_object_and_citations(client: Clients, upstream: FakeUpstream) -> None:

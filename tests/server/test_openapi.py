@@ -22,7 +22,7 @@ OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for 
 ASKED = [path for method, path in OPERATIONS if method == "post"]
 UNDOCUMENTED = {"HEAD", "OPTIONS"}
 SECONDS = 20
-KB = DOCUMENT["components"]["parameters"]["Kb"]["example"]
+KB, AGENT = (DOCUMENT["components"]["parameters"][name]["example"] for name in ("Kb", "Agent"))
 
 
 def well(call: Call) -> list[Step]:
@@ -46,7 +46,7 @@ def test_every_route_is_in_the_document_and_nothing_else_is() -> None:
     rules = list(create_app(Settings()).url_map.iter_rules())
 
     routes = {
-        (method.lower(), rule.rule.replace("<kb>", "{kb}"))
+        (method.lower(), rule.rule.replace("<kb>", "{kb}").replace("<agent>", "{agent}"))
         for rule in rules
         for method in (rule.methods or set()) - UNDOCUMENTED
     }
@@ -96,7 +96,7 @@ def test_the_example_of_every_question_is_answered_as_described(server: RunningS
     jsonschema_rs.validate(resolved(content["schema"]), content["example"])
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
 
-    url = server.url + path.replace("{kb}", KB)
+    url = server.url + path.replace("{kb}", KB).replace("{agent}", AGENT)
     streamed = requests.post(url, json={**content["example"], "stream": True}, timeout=20)
     whole = requests.post(url, json={**content["example"], "stream": False}, timeout=20)
 
@@ -114,7 +114,9 @@ def test_every_other_answer_is_as_described(server: RunningServer, path: str) ->
     described = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
 
     for accepted in described:
-        answered = requests.get(server.url + path.replace("{kb}", KB), headers={"accept": accepted}, timeout=9)
+        answered = requests.get(
+            server.url + path.replace("{kb}", KB).replace("{agent}", AGENT), headers={"accept": accepted}, timeout=9
+        )
 
         kind = answered.headers["content-type"].partition(";")[0]
         assert (answered.status_code, kind) == (200, accepted)

@@ -155,7 +155,7 @@ def test_the_server_says_that_it_quotes(bare: RunningServer) -> None:
     ready = requests.get(f"{bare.url}/ready", timeout=9).json()
     assert ready["details"]["rag"] == "quoted from the knowledge" and "no model is configured" in ready["warning"]
     for path in ("/models", "/rag/models"):
-        (model,) = requests.get(bare.url + path, timeout=9).json()["data"]
+        *_agents, model = requests.get(bare.url + path, timeout=9).json()["data"]
         assert (model["id"], model["owned_by"]) == ("knowledge-quotes", "parley (quoted from the knowledge)")
     assert any("/rag is quoted from the knowledge" in line for line in bare.lines() if '"listening"' in line)
 
@@ -204,9 +204,9 @@ def test_beside_the_embedded_model_rag_quotes(demo: RunningServer) -> None:
     assert "there" in said(post(demo, path="/chat/completions"))
     listed = requests.get(f"{demo.url}/rag/models", timeout=9).json()["data"]
     assert [(model["id"], model["owned_by"]) for model in listed] == [
-        ("local-demo", "parley (quoted from the knowledge)")
+        ("local-demo", "parley (quoted from the knowledge)"),
     ]
-    assert "demonstration" in requests.get(f"{demo.url}/models", timeout=9).json()["data"][0]["owned_by"]
+    assert "demonstration" in requests.get(f"{demo.url}/models", timeout=9).json()["data"][-1]["owned_by"]
 
 
 def test_the_embedded_model_is_not_asked_for_small_talk(demo: RunningServer) -> None:

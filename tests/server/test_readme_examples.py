@@ -76,6 +76,13 @@ def test_the_audio_example_gives_the_recording_bit_for_bit(server: RunningServer
     assert pcm == sound_file.read(ROOT / "audio_assets" / "welcome.wav", 16_000).pcm
 
 
+def test_each_sample_agent_answers_with_its_own_phrase(server: RunningServer) -> None:
+    receptionist, workshop = (words(run(line, server)) for line in CURL_LINES[4].splitlines())
+
+    assert receptionist.startswith("One moment, I am looking that up. ") and "by card" in receptionist
+    assert workshop.startswith("Let me check the price list. ") and "35 dollars" in workshop
+
+
 def test_the_python_example_prints_the_owner(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {}
 
@@ -88,7 +95,9 @@ def test_the_python_example_prints_the_owner(server: RunningServer, capsys: pyte
 
 
 def test_the_model_is_labelled_as_what_it_is(server: RunningServer) -> None:
-    (model,) = requests.get(f"{server.url}/models", timeout=5).json()["data"]
+    *agents, model = requests.get(f"{server.url}/models", timeout=5).json()["data"]
+
+    assert [agent["id"] for agent in agents] == ["receptionist", "workshop"]
 
     assert model["id"] == "local-demo"
     assert "demonstration" in model["owned_by"]

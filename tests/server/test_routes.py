@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from exchange import CLOSED, ENDPOINTS, ROUTES, Caller, ask_once, check_error
+from exchange import CLOSED, ENDPOINTS, ROUTES, SAMPLE_AGENTS, Caller, ask_once, check_error
 from fake_upstream import FakeUpstream, completion, whole
 from heard import says
 from plain_http import HELLO, check_refusal, send
@@ -63,14 +63,14 @@ def test_models_answer_on_every_route(server: RunningServer, path: str) -> None:
     response = requests.get(f"{server.url}{path}", timeout=20)
     listed = response.json()
     assert (response.status_code, listed["object"]) == (200, "list")
-    assert [model["id"] for model in listed["data"]] == ["gpt-4o-mini", "fake-model"]
+    assert [model["id"] for model in listed["data"]] == [*SAMPLE_AGENTS, "gpt-4o-mini", "fake-model"]
     assert all(model["object"] == "model" for model in listed["data"])
 
 
 def test_models_answer_also_where_the_upstream_lists_none(upstream: FakeUpstream, servers: Servers) -> None:
     upstream.models_script = whole(b"<html>", 500)
     listed = requests.get(f"{servers(LLM_MODEL='own').url}/v1/models", timeout=20).json()["data"]
-    assert [model["id"] for model in listed] == ["own"]
+    assert [model["id"] for model in listed] == [*SAMPLE_AGENTS, "own"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/healthz", "/ready", "/readyz", "/health/", "/ready/"])
@@ -82,7 +82,7 @@ def test_health_and_readiness_are_open_to_all(locked: RunningServer, path: str) 
 def test_readiness_shows_details_to_those_with_a_key(locked: RunningServer, server: RunningServer) -> None:
     told = requests.get(f"{locked.url}/ready", headers={"x-api-key": "door-2"}, timeout=20).json()
     details = {"model": "gpt-4o-mini", "auth": "on", "streams": 0, "upstreams": {"primary": "closed"}, "kb": "ok"}
-    assert told == {"status": "ready", "details": details}
+    assert told == {"status": "ready", "details": {**details, "agents": len(SAMPLE_AGENTS)}}
     assert requests.get(f"{server.url}/ready", timeout=20).json()["details"]["auth"] == "off"
 
 

@@ -57,6 +57,7 @@ def services(grace: float, *turns: RunningTurn) -> Any:
         draining=False,
         settings=SimpleNamespace(graceful_timeout=grace),
         toolbox=None,
+        use_checked=lambda tools, agents: None,
         admission=SimpleNamespace(running=list(turns), limit=0),
         upstream=SimpleNamespace(breaker_states=lambda: {"an-upstream": "open"}),
         warmed=[],
@@ -102,7 +103,8 @@ def prepared(worker: Any, worker_class: str, monkeypatch: pytest.MonkeyPatch) ->
     """Prepare a worker of a class, and return its services."""
     within = services(25)
     within.warm = lambda: within.warmed.append(True)
-    within.warm_tools = lambda: None
+    worker.is_of_reload = False
+    within.warm_files = lambda: None
     worker.app = SimpleNamespace(wsgi=lambda: SimpleNamespace(extensions={"parley": within}))
     worker.cfg = SimpleNamespace(worker_class_str=worker_class, keepalive=95)
     worker.worker_connections = 100

@@ -14,6 +14,9 @@ from typing import Any, Self
 
 from running_server import RunningServer
 
+SAMPLE_AGENTS = ("receptionist", "workshop")
+"""The agents of `agents/`, which `/models` lists first."""
+
 CHAT, RAG, AUDIO = ENDPOINTS = ("/chat/completions", "/rag/chat/completions", "/audio/chat/completions")
 ROUTES = (*ENDPOINTS, "/v1/chat/completions", "/rag/v1/chat/completions", "/v1/audio/chat/completions")
 """The three endpoints, each also under /v1, where an answer is one piece of JSON."""

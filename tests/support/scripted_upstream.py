@@ -4,9 +4,11 @@ upstream = ScriptedUpstream([WORD], SILENCE, LAST)
 batches = list(answers.chat(context("Hello?"), services(upstream)))
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 from parley.concurrency import Silence
 from parley.services import Services
@@ -19,6 +21,8 @@ from parley.upstream.router import NoUpstream
 from parley.wire.chunks import Envelope
 from parley.wire.request import ChatRequest, Origin, parse
 from parley.wire.sse import Batch, LastBatch
+
+Answered = TypeVar("Answered")
 
 
 def chunk(finish_reason: str | None = None, **delta: Any) -> bytes:
@@ -71,6 +75,16 @@ def context(question: str = "Where do you ship?", *, v1: bool = False, **fields:
     return TurnContext(chat, Envelope("ours", 1, "m"), TurnRecord("test", "turn"))
 
 
+def as_served(answer: Callable[[TurnContext, Services], Answered]) -> Callable[[TurnContext, Services], Answered]:
+    """Return an answer to requests with the options of the settings, which the server gives to each."""
+
+    def served(turn: TurnContext, within: Services) -> Answered:
+        turn.chat = dataclasses.replace(turn.chat, options=within.options)
+        return answer(turn, within)
+
+    return served
+
+
 def broadcast(text: str, **fields: Any) -> TurnContext:
     """Return the context of a turn whose text is to be said as it is."""
     return context(messages=[{"role": "assistant", "content": text}], **fields)
@@ -118,8 +132,10 @@ class FixedTools:
     def __init__(self, *tools: Tool) -> None:
         self._tools = tools
 
-    def tools(self) -> Sequence[Tool]:
-        return self._tools
+    def tools(self, patterns: Sequence[str] | None = None) -> Sequence[Tool]:
+        if patterns is None:
+            return self._tools
+        return [tool for tool in self._tools if any(fnmatchcase(tool.name, pattern) for pattern in patterns)]
 
 
 def tool(name: str, run: Callable[..., Result] | str = "done", **more: Any) -> Tool:

@@ -11,9 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 from waiting import wait_until
 
+from parley.files.live_folder import FaultyFiles
 from parley.tools.definitions import McpServer
 from parley.tools.tool import Call, Result, Tool
-from parley.tools.toolbox import MOST_OFFERED, BadTools, Toolbox
+from parley.tools.toolbox import MOST_OFFERED, Toolbox
 
 FUNCTION = '''
 from parley.tools import tool
@@ -108,7 +109,7 @@ def test_all_faults_of_all_files_are_told_at_once(folder: Path, boxes: Any) -> N
     (folder / "c.py").write_text("import nothing_of_this_name\n")
     (folder / "d.json").write_text('{"tools": [\n  {]}')
     box = boxes(folder)
-    with pytest.raises(BadTools) as raised:
+    with pytest.raises(FaultyFiles) as raised:
         box.warm()
     told = str(raised.value).splitlines()
     assert [line.partition(" ")[0] for line in told] == [
@@ -158,7 +159,7 @@ def test_files_that_were_good_stand_in_for_faulty_ones(folder: Path, boxes: Any)
     checked = {name: (folder / name).read_bytes() for name in ("a.json", "b.py")}
     (folder / "a.json").write_text("{")
     (folder / "b.py").write_text("def b(:")
-    with pytest.raises(BadTools):
+    with pytest.raises(FaultyFiles):
         boxes(folder).warm()
     box = boxes(folder)
     box.checked = checked
@@ -186,6 +187,13 @@ def test_only_so_many_tools_are_offered(folder: Path, boxes: Any) -> None:
         assert box.load() == []
     assert names(box) == [f"tool{number}" for number in range(MOST_OFFERED)]
     assert "only the first 32 of 35" in lines[0]["fault"]
+
+
+def test_patterns_reach_the_tools_behind_the_first_ones(folder: Path, boxes: Any) -> None:
+    write(folder, "a.json", *(http_tool(f"tool{number}") for number in range(MOST_OFFERED + 3)))
+    box = boxes(folder)
+    assert [tool.name for tool in box.tools(["tool33", "tool1", "none", "*34"])] == ["tool1", "tool33", "tool34"]
+    assert box.tools([]) == () and len(box.tools(["*"])) == MOST_OFFERED
 
 
 def test_values_of_the_environment_are_hidden_in_the_log(folder: Path, boxes: Any) -> None:

@@ -12,6 +12,7 @@ from engine import REQUEST
 from parley.errors import InvalidRequest
 from parley.wire.content import text_of
 from parley.wire.request import OPENAI_FIELDS, UPSTREAM_FIELDS, ChatRequest, Origin, parse
+from parley.wire.turn_options import TurnOptions
 
 USER = {"role": "user", "content": "Hi"}
 NOTHING: frozenset[str] = frozenset()
@@ -349,7 +350,7 @@ def test_what_upstreams_demand_back_goes_up_untouched() -> None:
 
 @pytest.mark.row("IT-03")
 def test_interruptions_are_told_only_where_they_shall_be() -> None:
-    request = parse(REQUEST.encode(), Origin("r", v1=False), tells_interruptions=False)
+    request = parse(REQUEST.encode(), Origin("r", v1=False), options=TurnOptions(interruptions="off"))
 
     sent = request.for_upstream("default", NOTHING)["messages"]
 

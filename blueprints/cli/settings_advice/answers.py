@@ -76,6 +76,18 @@ MODEL = Group(
     },
 )
 
+AGENTS = Group(
+    "Agents",
+    "Several agents behind one server: [agents.md](agents.md).",
+    {
+        "AGENTS_DIR": Advice(
+            "Folder of the agents' profiles: `NAME.json` is the agent NAME, `default.json` the one of requests that "
+            "name none. None there: every request is answered as the settings say.",
+            "Set it if your profiles lie outside the repository.",
+        ),
+    },
+)
+
 TOOLS = Group(
     "Tools",
     "What the model may call while it answers: [tools.md](tools.md).",

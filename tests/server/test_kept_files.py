@@ -11,7 +11,8 @@ from fake_upstream import FakeUpstream, answer
 from running_server import RunningServer, running_server
 from waiting import wait_until
 
-from parley.server import kept_tools
+from parley.files.folder import json_files
+from parley.server.kept_files import KeptFiles
 
 HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 
@@ -53,15 +54,15 @@ def test_a_worker_starts_beside_half_edited_files(tmp_path: Path) -> None:
             assert "doze" in offered(server, upstream)
 
 
-def test_what_is_read_is_kept_once_it_has_proven_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_tools, "contents", {})
+def test_what_is_read_is_kept_once_it_has_proven_good(tmp_path: Path) -> None:
+    kept = KeptFiles(json_files)
     (tmp_path / "a.json").write_text("[]")
-    kept_tools.read(tmp_path)
-    assert kept_tools.contents == {}
-    kept_tools.keep()
+    kept.read(tmp_path)
+    assert kept.contents == {}
+    kept.keep()
     (tmp_path / "a.json").write_text("[")
-    kept_tools.read(tmp_path)
-    assert kept_tools.contents == {"a.json": b"[]"}
-    kept_tools.read(tmp_path / "gone")
-    kept_tools.keep()
-    assert kept_tools.contents == {}
+    kept.read(tmp_path)
+    assert kept.contents == {"a.json": b"[]"}
+    kept.read(tmp_path / "gone")
+    kept.keep()
+    assert kept.contents == {}
