@@ -45,6 +45,7 @@ from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
 if TYPE_CHECKING:
+    from parley.memory.sessions import Sessions
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -56,6 +57,8 @@ NO_HOOKS = (
 )
 """Fault of a start without the hooks of gunicorn.conf.py, until they have run."""
 
+LAST_WRITES_SECONDS = 1.0
+"""Longest time that a stopping worker waits for the memory of its last turns to be written."""
 DEFAULT_TOOLS_DIR = "tools"
 """Folder of the tools that nobody misses where it is not there."""
 Look = TypeVar("Look")
@@ -84,6 +87,7 @@ class Services:
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
         self.start_fault_is_logged = False
+        self.logged_no_session = False
         self._last_phrase = ""
 
     @property
@@ -127,6 +131,28 @@ class Services:
         return library
 
     @property
+    def remembers(self) -> bool:
+        """True if sessions are remembered."""
+        return self.settings.memory != "off"
+
+    @functools.cached_property
+    def sessions(self) -> "Sessions":
+        """The memory of conversations; nothing of it is loaded before it is first used."""
+        from parley.memory.sessions import Sessions
+        from parley.memory.stores import SqliteStore, WorkerStore
+
+        kept_in = self.settings.memory_store
+        store = SqliteStore(kept_in.path) if kept_in.kind == "sqlite" else WorkerStore()
+        return Sessions(store, ttl=self.settings.memory_ttl)
+
+    def finish(self, seconds: float) -> None:
+        """Let what goes on behind the answers end, for so many seconds at most: the worker stops."""
+        self.tool_runner.finish(seconds)
+        if "sessions" in self.__dict__:
+            # Behind the tools, whose late results are remembered.
+            self.sessions.finish(LAST_WRITES_SECONDS)
+
+    @property
     def has_voice(self) -> bool:
         """True if texts are to be said: the operator has set `AUDIO_MODE`, or named the voice of an API."""
         settings = self.settings
@@ -145,6 +171,8 @@ class Services:
         Raises BadTools.
         """
         self.warm_tools()
+        if self.remembers:
+            self.sessions.check()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings

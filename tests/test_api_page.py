@@ -60,7 +60,7 @@ def test_the_routes_are_those_of_the_app() -> None:
     documented = {(method, path) for method, paths, _ in table("method") for path in codes(paths)}
 
     assert documented == {
-        (method, rule.rule.replace("<kb>", "{kb}"))
+        (method, rule.rule.replace("<kb>", "{kb}").replace("<text:session>", "{session}"))
         for rule in rules
         for method in (rule.methods or set()) - NOT_DOCUMENTED
     }

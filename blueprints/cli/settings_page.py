@@ -9,6 +9,7 @@ GROUPS = (
     answers.MODEL,
     operation.CALLERS,
     answers.TOOLS,
+    answers.MEMORY,
     answers.KNOWLEDGE,
     answers.AUDIO,
     operation.TIMEOUTS,

@@ -183,6 +183,8 @@ class StreamedPasses(ToolTurn):
         """Return a phrase for the wait, in a chunk of its own."""
         tools = self._calls.waited_for
         phrase = self._services.waiting_message(self._kb, tools[0].waiting)
+        if self._record.notes:
+            self._record.notes.phrase(phrase)
         wishes = [tool.interruptable for tool in tools if tool.interruptable is not None]
         if wishes and self._envelope.first_chunk and self._chat.caller.platform == "agora":
             # Behind the first chunk it is too late: it can't be undone in the middle of an answer.

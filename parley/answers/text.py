@@ -50,6 +50,8 @@ def complete(chat: ChatRequest, context: TurnContext, services: Services, answer
     except UpstreamWordless as error:
         record = context.record
         record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
+        if record.notes:
+            record.notes.replaced()
         message = {"role": "assistant", "content": services.settings.fallback_text}
         return json.dumps(context.envelope.completion(message)).encode()
 
@@ -135,6 +137,7 @@ class WaitingMessage:
 
     def __init__(self, context: TurnContext, services: Services) -> None:
         self._envelope = context.envelope
+        self._notes = context.record.notes
         self._services = services
         self._kb = context.chat.kb
         # After a tool result or a broadcast nobody waits for an answer to a question.
@@ -152,7 +155,10 @@ class WaitingMessage:
         """Yield the message if its time has come."""
         if time.monotonic() >= self._due:
             self._due = math.inf
-            yield [self._envelope.text(self._services.waiting_message(self._kb), first=self._is_first)]
+            phrase = self._services.waiting_message(self._kb)
+            if self._notes:
+                self._notes.phrase(phrase)
+            yield [self._envelope.text(phrase, first=self._is_first)]
 
     def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:
         """Yield all batches, the message behind the first silence or thought after its time; return their value."""

@@ -5,6 +5,7 @@ worker can patch the standard library before it is used: no ssl, no numpy, no op
 is in `worker.py`.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -36,6 +37,16 @@ def load_settings() -> Settings:
         sys.exit(f"parley: {error}")
 
 
+def memory_fault(settings: Settings, workers: int) -> str | None:
+    """Return the reason why so many workers can't remember conversations, or None."""
+    if workers < 2 or settings.memory == "off" or settings.memory_store.kind != "memory":
+        return None
+    return (
+        "MEMORY_STORE=memory: remembers in each worker for itself, but the turns of a call come to any of the "
+        f"{workers} workers: set MEMORY_STORE=sqlite:/dev/shm/parley.db, or start one worker (WEB_CONCURRENCY, -w)"
+    )
+
+
 def memory_folder() -> str | None:
     """Return a folder in memory for gunicorn's own files, or None if the system has none that can be written."""
     return MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK) else None
@@ -46,7 +57,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
 
     Exits with one line if the server can't work.
     """
-    if fault := config_fault(server.cfg) or proxy_fault(settings):
+    if fault := config_fault(server.cfg) or memory_fault(settings, server.cfg.workers) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
     check_tools(settings)
     if fault := class_fault(server.cfg.worker_class_str):
@@ -148,7 +159,7 @@ def announce(server: Any, settings: Settings) -> None:
     from parley.server import arbiter, banner
     from parley.telemetry import logs
 
-    arbiter.take_over(server, config_fault)
+    arbiter.take_over(server, config_fault, functools.partial(memory_fault, settings))
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)

@@ -89,6 +89,25 @@ class ToolRows:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryRows:
+    """Settings of the memory of conversations."""
+
+    memory: str = row(
+        types.choice("off", "tools", "full"),
+        "off",
+        "What is remembered of a session: nothing, calls of `tools` with their results, or the `full` conversation.",
+    )
+    memory_ttl: float = row(
+        types.seconds(86_400), "1800", "Seconds after its last turn for which a session is remembered."
+    )
+    memory_store: types.StoreSetting = row(
+        types.STORE,
+        "memory:",
+        "Where sessions are kept: `memory:` (one worker only), or `sqlite:PATH`, a file that all workers share.",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class KnowledgeRows:
     """Settings of the knowledge and of the search in it."""
 

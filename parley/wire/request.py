@@ -230,6 +230,10 @@ class ChatRequest:
         ]
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
+    def with_messages(self, messages: list[dict[str, Any]]) -> "ChatRequest":
+        """Return the request with another conversation."""
+        return dataclasses.replace(self, body={**self.body, "messages": messages})
+
     def with_context(self, before: str, after: str) -> "ChatRequest":
         """Return the request with reference text around the last user message, whose own content stays unaltered."""
         messages = list(self.messages)
