@@ -292,7 +292,7 @@ def parse_key(value: str) -> str:
 def parse_store(value: str) -> StoreSetting:
     """Return the place of a store. Raises ValueError for SQLite's own `:memory:`, which each worker has for itself."""
     kind, _, place = value.partition(":")
-    if kind == "memory" and not place:
+    if value == "memory:":
         return StoreSetting("memory")
     if kind != "sqlite" or not place.strip("/") or place.startswith(":") or place.endswith("/"):
         raise ValueError

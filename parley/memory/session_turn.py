@@ -153,14 +153,22 @@ def without_phrases(sent: str, phrases: Sequence[str]) -> str:
     """
     kept, position = "", 0
     for phrase in phrases:
-        words = re.findall(r"\w+", phrase)
-        found = re.search(r"\W*?".join(map(re.escape, words)) + r"[^\w\s]*\s*", sent[position:]) if words else None
+        rest, words = sent[position:], re.findall(r"\w+", phrase)
+        # Of several clauses of a phrase the caller may have heard the first; one word of it may be anybody's.
+        beginnings = ((words[:size], r"\W*$") for size in range(len(words) - 1, 1, -1))
+        patterns = [(words, r"[^\w\s]*\s*"), *beginnings] if words else []
+        found = next(filter(None, (re.search(_written(said) + end, rest) for said, end in patterns)), None)
         if found:
-            kept += sent[position : position + found.start()]
+            kept += rest[: found.start()]
             position += found.end()
-        elif (rest := fold(sent[position:])) and fold(phrase).startswith(rest):
+        elif fold(rest) and fold(phrase).startswith(fold(rest)):
             position = len(sent)
     return (kept + sent[position:]).strip()
+
+
+def _written(words: Sequence[str]) -> str:
+    """Return a pattern for these words, whatever stands between them."""
+    return r"\b" + r"\W+?".join(map(re.escape, words)) + r"\b"
 
 
 def without_leading_thoughts(said: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
 import gevent
+from gevent import monkey
 
 from parley.memory import policy
 from parley.memory.conversation import History, StoredTurn, decode, encode
@@ -93,6 +94,9 @@ class Sessions:
         greenlet = gevent.spawn(write, *args, **kwargs)
         self._writing[greenlet] = key
         greenlet.rawlink(self._writing.pop)
+        if not monkey.is_module_patched("socket"):
+            # A worker of another class than gevent's has no event loop that goes on behind its answers.
+            greenlet.join()
 
     def finish(self, seconds: float) -> None:
         """Wait for what is being written, for so many seconds at most, and close the store."""

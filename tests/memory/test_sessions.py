@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from parley.memory import stores
-from parley.memory.conversation import history_of, stored_turn
+from parley.memory.conversation import decode, history_of, stored_turn
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Entry, SqliteStore, StoreFailed, WorkerStore
 
@@ -150,3 +150,38 @@ def test_a_session_ends_with_its_time() -> None:
 
 def test_the_waits_of_a_store_fit_together() -> None:
     assert BUSY_SECONDS < WAIT_SECONDS <= 0.05
+
+
+def test_a_worker_without_a_loop_writes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gevent.monkey.is_module_patched", lambda name: False)
+    written: list[str] = []
+
+    Sessions(WorkerStore(), ttl=60).spawn("key", written.append, "turn")
+
+    assert written == ["turn"]
+
+
+def test_a_write_that_fails_once_is_made_again() -> None:
+    store = BrokenStore()
+    sessions, history = Sessions(store, ttl=60), history_of(ask("now"))
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    writing = gevent.spawn(sessions.remember, "key", history, turn, mode="full")
+    gevent.sleep(0)
+    store.fails = False
+
+    assert writing.get(timeout=20)
+    entry = store.get("key")
+    assert entry and decode(entry.data) == (turn,)
+
+
+def test_a_write_that_had_been_made_is_not_made_twice() -> None:
+    sessions, history = Sessions(WorkerStore(), ttl=60), history_of(ask("now"))
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    assert all(sessions.remember("key", history, turn, mode="full") for _ in range(2))
+
+    found = sessions.recall("key", ask("later"), "", mode="full", with_tools=True)
+    assert found and [each["content"] for each in found.messages[1:]] == ["now", "a", "later"]
