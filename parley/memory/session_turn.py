@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from parley.errors import UpstreamBadResponse
 from parley.memory.conversation import MAX_TEXT_CHARACTERS, History, StoredTurn, fold, history_of, stored_turn
 from parley.memory.policy import Mode
 from parley.memory.sessions import Sessions
 from parley.telemetry import metrics
 from parley.turn_record import TurnRecord
 from parley.wire import chunks, sse
+from parley.wire.chunks import Choice
 from parley.wire.content import PairJoiner, is_thought, join_halves, words_in
 from parley.wire.heard import is_open, without_thoughts
 
@@ -66,14 +68,14 @@ class SessionTurn:
                 return
             # perf: saves reading each chunk of sound, whose transcript came before it.
             if not isinstance(payload, sse.Comment) and any(name in payload for name in SAID):
-                for choice in chunks.look(payload).choices or ():
+                for choice in choices_of(payload):
                     self._hear(choice.key, choice.fields)
 
     def hear_whole(self, body: bytes) -> None:
         """Take an answer in one piece that is about to be sent."""
         if self._is_replaced:
             return
-        for choice in chunks.look(body).choices or ():
+        for choice in choices_of(body):
             self._hear(choice.key, choice.message if isinstance(choice.message, dict) else {})
 
     def phrase(self, text: str) -> None:
@@ -134,6 +136,14 @@ class SessionTurn:
         return stored_turn(
             history.user, said, sent, closed=is_closed, turn=self._name, started=self._started, exchange=exchange
         )
+
+
+def choices_of(payload: bytes) -> list[Choice]:
+    """Return the choices of a chunk or a whole answer; none of one that can't be read, which goes on as it is."""
+    try:
+        return chunks.look(payload).choices or []
+    except UpstreamBadResponse:
+        return []
 
 
 def exchange_to_keep(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -50,8 +50,7 @@ class Sessions:
     ) -> Recollection | None:
         """Return a request's messages with what is remembered; None if the store fails."""
         # A caller may ask again in the moment in which the last answer ends.
-        if before := [greenlet for greenlet, of in self._writing.items() if of == key]:
-            gevent.joinall(before, timeout=WAIT_SECONDS)
+        self._wait_for_writes(key)
         try:
             entry = self._store.get(key)
         except StoreFailed as failure:
@@ -71,6 +70,7 @@ class Sessions:
 
     def forget(self, key: str) -> bool:
         """Delete a session, if there is one; return false if the store fails."""
+        self._wait_for_writes(key)
         try:
             self._store.delete(key)
         except StoreFailed as failure:
@@ -102,6 +102,11 @@ class Sessions:
         """Wait for what is being written, for so many seconds at most, and close the store."""
         gevent.joinall(list(self._writing), timeout=seconds)
         self._store.close()
+
+    def _wait_for_writes(self, key: str) -> None:
+        """Wait for what is being written of this session, for as long as a store may take."""
+        if before := [greenlet for greenlet, of in self._writing.items() if of == key]:
+            gevent.joinall(before, timeout=WAIT_SECONDS)
 
     def _changed(self, key: str, change: Callable[[tuple[StoredTurn, ...]], tuple[StoredTurn, ...]]) -> bool:
         for tries_left in reversed(range(MAX_TRIES)):

@@ -1,6 +1,8 @@
 """One turn of a session: which words of an answer are kept, in which of its two texts, and when they are written."""
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import gevent
@@ -197,3 +199,27 @@ def test_a_turn_that_was_never_recalled_leaves_nothing() -> None:
 )
 def test_phrases_are_taken_out_where_they_stand(sent: str, phrases: list[str], said: str) -> None:
     assert without_phrases(sent, phrases) == said
+
+
+def test_a_chunk_that_can_not_be_read_goes_on_unheard() -> None:
+    turn, record = begun(store := KeptStore())
+    turn.hear([text("Ten"), b'{"choices":[{"delta":{"content":"x"', b'"content"', text(" dollars.")])
+    turn.hear_whole(b"not JSON")
+    ended(turn, record)
+
+    assert kept(store).said == "Ten dollars."
+
+
+def test_nothing_of_a_turn_stays_behind() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        turn, record = begun(KeptStore())
+        turn.hear([text("Ten.")])
+        ended(turn, record)
+        left = weakref.ref(turn)
+        del turn, record
+
+        assert left() is None
+    finally:
+        gc.enable()
