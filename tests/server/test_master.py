@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from parley.server import master, open_files
+from parley.setting_types import StoreSetting
 from parley.settings import Settings
 
 
@@ -88,6 +89,22 @@ def test_gunicorn_needs_a_folder_that_can_be_written(monkeypatch: pytest.MonkeyP
 
     assert "set TMPDIR" in (master.config_fault(server().cfg) or "")
     assert master.config_fault(server(worker_tmp_dir=str(tmp_path)).cfg) is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "kind", "workers", "works"),
+    [
+        ("full", "memory", 2, False),
+        ("tools", "memory", 3, False),
+        ("full", "memory", 1, True),
+        ("full", "sqlite", 4, True),
+        ("off", "memory", 4, True),
+    ],
+)
+def test_several_workers_do_not_remember_each_for_itself(memory: str, kind: str, workers: int, works: bool) -> None:
+    fault = master.memory_fault(Settings(memory=memory, memory_store=StoreSetting(kind)), workers)
+
+    assert (fault is None) == works
 
 
 def test_a_proxy_is_checked_only_for_upstreams_that_need_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, tool_server: FakeUpstream, upstream_url: str) -> Iterator[RunningServer]:
-    """Three workers that share a file."""
+    """Two workers that share a file."""
     tool_folder.write(folder / "tools", tool_server.base_url)
     for base in (folder / "kb", folder / "kb" / "shop"):
         base.mkdir()
@@ -84,7 +84,7 @@ def server(folder: Path, tool_server: FakeUpstream, upstream_url: str) -> Iterat
         "CORS_ORIGINS": "https://app.example.com",
         "EMBEDDINGS_CACHE": str(folder / "cache"),
     }
-    with running_server(env, argv=("-w", "3", *hooked(folder, PATIENT))) as running:
+    with running_server(env, argv=("-w", "2", *hooked(folder, PATIENT))) as running:
         yield running
 
 
