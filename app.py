@@ -4,7 +4,7 @@ import sys
 
 from flask import Flask
 
-from blueprints import audio, basic, meta, rag, web
+from blueprints import audio, basic, meta, rag, sessions, web
 from blueprints.cli import agents as agents_cli
 from blueprints.cli import audio as audio_cli
 from blueprints.cli import chat as chat_cli
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.merge_slashes = False
     web.install(app)
     commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, agents_cli.bp, *WITHOUT_SETTINGS)
-    for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, *commands):
+    for blueprint in (basic.bp, rag.bp, audio.bp, sessions.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     if services.playground != "off":
         # Here, because it reads the page's files.

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from parley.answers.lookup import lookup_of
+from parley.factories.knowledge import index_factory_of
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import make_ready
 from parley.knowledge.retriever import Retriever
 from parley.languages import ENGLISH
-from parley.services import index_factory_of
 from parley.settings import Settings
 from parley.telemetry import logs
 from parley.turn_record import TurnRecord

@@ -64,12 +64,12 @@ def main() -> None:
         stores: dict[str, Store] = {"worker": WorkerStore(), "sqlite": SqliteStore(Path(folder) / "sessions.db")}
         for name, store in stores.items():
             store.put("key", encode(stored), 1800, 0)
-            sessions = Sessions(store, mode="full", ttl=1800)
+            sessions = Sessions(store, ttl=1800)
             for turns in (IN_WINDOW, 0):
                 messages = request(turns)
-                found = sessions.recall("key", messages, "", with_tools=True)
+                found = sessions.recall("key", messages, "", mode="full", with_tools=True)
                 assert found and len(found.messages) == 2 * TURNS + 2
-                median, worst = timed(lambda: sessions.recall("key", messages, "", with_tools=True))  # noqa: B023
+                median, worst = timed(lambda: sessions.recall("key", messages, "", mode="full", with_tools=True))  # noqa: B023
                 print(f"{name:8} {turns:2} turns in the request: {median:6.1f} µs p50, {worst:7.1f} µs p99")
 
 

@@ -62,6 +62,14 @@ class Keyring:
         ]
         return ANYBODY if self.is_open else next(iter(matching), None)
 
+    def digest(self, holder: str | None) -> str:
+        """Return the digest of a holder's key, which stays what it is while keys are added and removed.
+
+        Empty for everybody while no key is set.
+        """
+        digest = self._digests.get(holder or "")
+        return digest.hex() if digest else ""
+
     def check(self, presented: Iterable[str]) -> str:
         """Return the name of the key that was presented. Raises InvalidApiKey unless it is one of ours."""
         holder = self.holder(presented)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -19,35 +18,26 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
-from parley.knowledge import minilm, multilingual
+from parley.factories.knowledge import index_factory_of
+from parley.factories.model import upstream_of
+from parley.factories.voice import voice_of
 from parley.knowledge.bases import Bases
-from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
-from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings
-from parley.speech import voice_package as embedded_speech
-from parley.speech.api_voice import Api, ApiVoice
-from parley.speech.embedded_voice import EmbeddedVoice
+from parley.settings import Settings
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
-from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice, Synthesiser
+from parley.speech.synthesis import CachingSynthesiser
 from parley.telemetry import logs
 from parley.telemetry.logs import log
-from parley.telemetry.redaction import Redactor
 from parley.tools.running import ToolRunner
-from parley.upstream.chat_api import ChatApi
-from parley.upstream.embedded import model_process
-from parley.upstream.embedded.client import EmbeddedUpstream
-from parley.upstream.retries import retry_after
-from parley.upstream.router import KnowledgeOnly, Upstream, UpstreamRouter
-from parley.upstream.status_errors import error_for_status
-from parley.upstream.timeouts import Timeouts
+from parley.upstream.router import Upstream
 from parley.wire.phrases import ended, leaving
 from parley.wire.request import ChatRequest
 from parley.wire.turn_options import TurnOptions
 
 if TYPE_CHECKING:
     from parley.agents.profiles import Profiles
+    from parley.memory.sessions import Sessions
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -61,6 +51,8 @@ NO_HOOKS = (
 
 DEFAULT_FOLDERS = (Path("tools"), Path("agents"))
 """Folders of tools and agents that nobody misses where they are not there."""
+LAST_WRITES_SECONDS = 1.0
+"""Longest time that a stopping worker waits for the memory of its last turns to be written."""
 Look = TypeVar("Look")
 
 
@@ -87,6 +79,7 @@ class Services:
             fallback_text=settings.fallback_text,
             speech_cleanup=settings.speech_cleanup,
             interruptions=settings.interruptions,
+            memory=settings.memory,
         )
         # None where there is no folder of tools, or of agents: nothing of them is asked for then.
         self.toolbox = self._toolbox()
@@ -98,6 +91,7 @@ class Services:
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
         self.start_fault_is_logged = False
+        self.logged_no_session = False
         self._last_phrase = ""
 
     @property
@@ -141,6 +135,29 @@ class Services:
         return library
 
     @property
+    def remembers(self) -> bool:
+        """True if sessions are remembered, of all agents or of some."""
+        options = [self.options, *(self.agents.all_options if self.agents else ())]
+        return any(one.memory != "off" for one in options)
+
+    @functools.cached_property
+    def sessions(self) -> "Sessions":
+        """The memory of conversations; nothing of it is loaded before it is first used."""
+        from parley.memory.sessions import Sessions
+        from parley.memory.stores import SqliteStore, WorkerStore
+
+        kept_in = self.settings.memory_store
+        store = SqliteStore(kept_in.path) if kept_in.kind == "sqlite" else WorkerStore()
+        return Sessions(store, ttl=self.settings.memory_ttl)
+
+    def finish(self, seconds: float) -> None:
+        """Let what goes on behind the answers end, for so many seconds at most: the worker stops."""
+        self.tool_runner.finish(seconds)
+        if "sessions" in self.__dict__:
+            # Behind the tools, whose late results are remembered.
+            self.sessions.finish(LAST_WRITES_SECONDS)
+
+    @property
     def has_voice(self) -> bool:
         """True if texts are to be said: the operator has set `AUDIO_MODE`, or named the voice of an API."""
         settings = self.settings
@@ -161,6 +178,8 @@ class Services:
         Raises FaultyFiles.
         """
         self.warm_files()
+        if self.remembers:
+            self.sessions.check()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -258,142 +277,6 @@ class Services:
         """Return the waiting messages of a base: its own, else the operator's, else those of its language."""
         base = self.knowledge.settings_of(kb)
         return base.waiting_messages or self.settings.waiting_messages or base.spoken_language.waiting_messages
-
-
-def index_factory_of(settings: Settings) -> IndexFactory:
-    """Return the factory of the knowledge bases' indexes, with the settings' encoders, cache and thresholds."""
-    return IndexFactory(
-        encoders_of(settings),
-        vector_cache_of(settings),
-        min_coverage=settings.rag_min_coverage,
-        min_evidence=settings.rag_min_evidence,
-    )
-
-
-def encoders_of(settings: Settings) -> Encoders:
-    """Return the encoder that the settings name, for all languages, else the embedded ones that are installed."""
-    if settings.rag_tier == "lexical":
-        return Encoders()
-    if settings.embeddings_base_url:
-        encoder = ApiEncoder(
-            settings.embeddings_base_url,
-            settings.embeddings_api_key,
-            settings.embeddings_model,
-            timeout=settings.embeddings_timeout,
-            connect_timeout=settings.connect_timeout,
-        )
-        return Encoders(encoder, encoder)
-    timeout = settings.embeddings_timeout
-    return Encoders(
-        EmbeddedEncoder.for_english(timeout) if minilm.installed() else None,
-        EmbeddedEncoder.for_other_languages(timeout) if multilingual.installed() else None,
-    )
-
-
-def vector_cache_of(settings: Settings) -> VectorCache:
-    """Return the cache of vectors in the folder that the settings name."""
-    return VectorCache(settings.embeddings_cache / CACHE_FILE)
-
-
-def voice_of(settings: Settings) -> Synthesiser:
-    """Return the voice that the settings name: an API's, else the embedded one if it is installed, else soft tones."""
-    rate = settings.audio_sample_rate
-    if settings.tts_base_url or settings.tts_api_key:
-        return ApiVoice(speech_api_of(settings), rate)
-    return EmbeddedVoice(rate) if embedded_speech.installed() else PlaceholderVoice(rate)
-
-
-def speech_api_of(settings: Settings) -> Api:
-    """Return the speech API that the settings name, with the model's limits in time and its meaning of refusals."""
-    url = settings.tts_base_url or OPENAI_BASE_URL
-    redactor = Redactor([url, urlsplit(url).netloc, *settings.secrets])
-    return Api(
-        url,
-        settings.tts_api_key,
-        settings.tts_model,
-        settings.tts_voice,
-        settings.tts_language,
-        connect=settings.connect_timeout,
-        first_sound=settings.ttft_timeout,
-        precommit=settings.precommit_timeout,
-        silence=settings.idle_timeout,
-        total=settings.stream_timeout,
-        max_idle=settings.max_streams,
-        # With or without a key, what this API refuses is for the operator to mend.
-        error_for_status=functools.partial(error_for_status, redactor=redactor, own_key=True),
-        retry_after=retry_after,
-    )
-
-
-def upstream_of(settings: Settings) -> Upstream:
-    """Return the upstream that the settings name: an API and its fallbacks, else the embedded model, else none."""
-    timeouts = Timeouts(
-        connect=settings.connect_timeout,
-        first_content=settings.ttft_timeout,
-        precommit=settings.precommit_timeout,
-        idle=settings.idle_timeout,
-        total=settings.stream_timeout,
-    )
-    upstreams = [*_first_upstream(settings, timeouts), *_fallbacks(settings, timeouts)]
-    if not upstreams:
-        return KnowledgeOnly()
-    return UpstreamRouter(
-        upstreams,
-        timeouts,
-        tick=settings.heartbeat or settings.idle_timeout,
-        hedge_after=settings.hedge_after / 1000 if settings.hedge_after else None,
-        # FALLBACK_TEXT is spoken in place of an answer without a word.
-        passes_wordless=not settings.fallback_text,
-    )
-
-
-def _first_upstream(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
-    if settings.model_url:
-        return [
-            ChatApi(
-                "primary",
-                settings.model_url,
-                settings.llm_api_key,
-                settings.llm_model,
-                timeouts,
-                # Each turn may need a connection, and each that it leaves behind saves the next one a handshake.
-                max_idle=settings.max_streams,
-                forward_fields=settings.llm_forward_fields,
-                spare=settings.spare_connections,
-                headers=settings.llm_headers,
-                params=settings.llm_params,
-                # A key of ours is never sent upstream: tokens are forwarded only while the server is open.
-                forward_token=not settings.authenticates and not settings.api_keys,
-                secrets=settings.secrets,
-            )
-        ]
-    # For `flask` commands there is no master that could have started it.
-    if model_process.running:
-        return [
-            EmbeddedUpstream(model_process.running, timeouts, max_idle=settings.max_streams, params=settings.llm_params)
-        ]
-    return []
-
-
-def _fallbacks(settings: Settings, timeouts: Timeouts) -> list[ChatApi]:
-    return [
-        ChatApi(
-            f"fallback-{number}",
-            fallback.base_url,
-            fallback.key,
-            fallback.model or settings.llm_model,
-            timeouts,
-            max_idle=settings.max_streams,
-            forward_fields=settings.llm_forward_fields,
-            fixed_model=fallback.model,
-            # Its own alone: LLM_HEADERS may hold a key of the first upstream, and LLM_PARAMS what only that one knows.
-            headers=fallback.headers,
-            params=fallback.params,
-            spare=settings.spare_connections,
-            secrets=settings.secrets,
-        )
-        for number, fallback in enumerate(settings.llm_fallbacks, start=1)
-    ]
 
 
 def _ms_since(started: float) -> float:

@@ -75,6 +75,13 @@ class UpstreamSetting:
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+class StoreSetting(NamedTuple):
+    """The place in which sessions are kept: of the kind `memory`, or `sqlite` with the path of a file."""
+
+    kind: str
+    path: Path = Path()
+
+
 def unquoted(value: str) -> str:
     """Return a value without the white space and the one pair of quotes around it, which `docker --env-file` keeps."""
     value = value.strip()
@@ -282,6 +289,16 @@ def parse_key(value: str) -> str:
     return value
 
 
+def parse_store(value: str) -> StoreSetting:
+    """Return the place of a store. Raises ValueError for SQLite's own `:memory:`, which each worker has for itself."""
+    kind, _, place = value.partition(":")
+    if value == "memory:":
+        return StoreSetting("memory")
+    if kind != "sqlite" or not place.strip("/") or place.startswith(":") or place.endswith("/"):
+        raise ValueError
+    return StoreSetting("sqlite", Path(parse_text(place)))
+
+
 def parse_origin(value: str) -> str:
     """Return an origin as browsers and apps send it: that of a web page, of an app, or `*` for any.
 
@@ -341,6 +358,7 @@ PARAMS = SettingType(
 )
 SWITCH = matching("on|off", "on or off", lambda value: value == "on")
 FOLDER = SettingType(Path, "a path")
+STORE = SettingType(parse_store, "memory: for each worker's own memory, or sqlite: and the path of a file")
 SPOKEN_TEXT = SettingType(parse_spoken, "text without control characters")
 PHRASES = SettingType(parse_phrases, "phrases separated by |, without control characters")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)

@@ -13,7 +13,7 @@ from typing import Any
 
 from parley import setting_types as types
 from parley.environment import env_file, misspelled, variables
-from parley.setting_rows.answers import AgentRows, AudioRows, KnowledgeRows, ModelRows, ToolRows
+from parley.setting_rows.answers import AgentRows, AudioRows, KnowledgeRows, MemoryRows, ModelRows, ToolRows
 from parley.setting_rows.operation import CallerRows, LimitRows, OperationRows, TimeoutRows
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -28,7 +28,16 @@ class SettingsError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(
-    OperationRows, LimitRows, TimeoutRows, CallerRows, AudioRows, KnowledgeRows, ToolRows, AgentRows, ModelRows
+    OperationRows,
+    LimitRows,
+    TimeoutRows,
+    CallerRows,
+    AudioRows,
+    KnowledgeRows,
+    MemoryRows,
+    ToolRows,
+    AgentRows,
+    ModelRows,
 ):
     """All settings, from the group named last to the first. Durations are seconds unless a name says otherwise."""
 

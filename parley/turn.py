@@ -303,4 +303,11 @@ class Turn:
             metrics.CANCEL.observe(time.monotonic() - self._interrupted_at)
         # Break the cycle exception -> traceback -> turn, which would otherwise live until the next full collection.
         self._interruption = None
-        metrics.request_ended(self.record)
+        record = self.record
+        # Before the line is written, which is later where the turn is remembered.
+        record.ms = record.elapsed_ms
+        notes, record.notes = record.notes, None
+        if notes is None:
+            metrics.request_ended(record)
+        else:
+            notes.end(record, functools.partial(metrics.request_ended, record))

@@ -5,9 +5,28 @@ record once, at the end.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class TurnNotes(Protocol):
+    """The memory's notes of a turn that is remembered."""
+
+    def phrase(self, text: str) -> None:
+        """Note a waiting message or a filler, which the caller hears and no model shall read."""
+
+    def replaced(self) -> None:
+        """Note that from here on other words stand in the place of the model's answer."""
+
+    def follow(self, exchange: list[dict[str, Any]]) -> None:
+        """Note the list that holds the turn's calls of tools and their results; it still grows."""
+
+    def late_result(self, result: Mapping[str, Any]) -> None:
+        """Note the result of a call that the turn has not waited for."""
+
+    def end(self, record: "TurnRecord", report: Callable[[], object]) -> None:
+        """Remember the turn, which has ended, without delay for the caller of this; then call `report`."""
 
 
 @dataclass
@@ -23,7 +42,8 @@ class TurnRecord:
     meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is
     "some" or "all" where a part or all of an answer's text was taken out for a voice. `session` and
     `platform` are the platform's names of the call and of itself; of a phone number two digits are left. `agent` is the
-    name of the profile that answers.
+    name of the profile that answers; `memory` the number of messages that the memory added and the number that it held,
+    as "2/14", or "failed".
     """
 
     endpoint: str
@@ -51,6 +71,7 @@ class TurnRecord:
     fillers: int | None = None
     unsaid: str | None = None
     cleaned: str | None = None
+    memory: str | None = None
     chunks: int = 0
     ms: float = 0.0
 
@@ -61,8 +82,10 @@ class TurnRecord:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        # No field of the log line: the name of the caller's key, None where keys tell no callers apart.
+        # No fields of the log line: the name of the caller's key, None where keys tell no callers apart; and the notes
+        # for the memory, None where nothing is remembered.
         self.holder: str | None = None
+        self.notes: TurnNotes | None = None
 
     def note_unsaid(self, names: Iterable[str]) -> None:
         """Add the names of output that could not be said, each once."""

@@ -60,7 +60,7 @@ def test_the_routes_are_those_of_the_app() -> None:
     documented = {(method, path) for method, paths, _ in table("method") for path in codes(paths)}
 
     assert documented == {
-        (method, rule.rule.replace("<kb>", "{kb}").replace("<agent>", "{agent}"))
+        (method, rule.rule.replace("<text:session>", "<session>").replace("<", "{").replace(">", "}"))
         for rule in rules
         for method in (rule.methods or set()) - NOT_DOCUMENTED
     }

@@ -26,7 +26,7 @@ OWNED = {
     *(f"HC-{number:02}" for number in range(1, 10)),
     *(f"KB-{number:02}" for number in range(1, 11)),
     *(f"PI-{number:02}" for number in range(1, 7)),
-    *(f"MM-{number:02}" for number in range(1, 6)),
+    *(f"MM-{number:02}" for number in range(1, 7)),
     *(f"PF-{number:02}" for number in range(1, 6)),
     *(f"RA-{number:02}" for number in range(1, 15)),
     *(f"RB-{number:02}" for number in range(1, 6)),

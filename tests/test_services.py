@@ -21,7 +21,7 @@ from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
 from parley.speech.utterance import AudioPiece
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
-from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter
+from parley.upstream.router import NoUpstream, Upstream
 from parley.wire.request import ChatRequest, Origin, parse
 
 NOT_KEPT = {"connection": "close"}
@@ -195,80 +195,6 @@ def test_a_given_upstream_is_used() -> None:
     assert Services(settings(LLM_API_KEY="k"), upstream).upstream is upstream
 
 
-def test_a_key_alone_means_openai() -> None:
-    upstream = upstream_of(settings(LLM_API_KEY="k"))
-
-    assert isinstance(upstream, UpstreamRouter)
-    # Nothing but a call to OpenAI would show it from outside.
-    assert upstream.candidates[0].upstream._secrets[0] == "https://api.openai.com/v1"
-
-
-def test_key_and_base_url_go_together(fake: FakeUpstream) -> None:
-    call = call_of(upstream_of(settings(LLM_API_KEY="ours", LLM_BASE_URL=fake.base_url)), fake)
-
-    assert (call.method, call.path) == ("POST", "/v1/chat/completions")
-    assert call.headers["authorization"] == "Bearer ours"
-    assert call.headers["x-request-id"] == "request-7"
-
-
-def test_a_base_url_alone_passes_the_callers_token_on(fake: FakeUpstream) -> None:
-    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url)), fake)
-
-    assert call.headers["authorization"] == "Bearer callers-own"
-
-
-def test_without_a_token_nothing_is_passed_on(fake: FakeUpstream) -> None:
-    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url)), fake, token=None)
-
-    assert "authorization" not in call.headers
-
-
-@pytest.mark.parametrize(
-    ("environ", "sent"),
-    [
-        ({"API_KEYS": "callers-own"}, None),
-        ({"API_KEYS": "other"}, None),
-        ({"API_KEYS": "callers-own", "LLM_API_KEY": "ours"}, "Bearer ours"),
-        ({"LLM_API_KEY": "ours"}, "Bearer ours"),
-    ],
-)
-def test_the_callers_token_goes_nowhere_where_a_key_is_set(
-    fake: FakeUpstream, environ: dict[str, str], sent: str | None
-) -> None:
-    call = call_of(upstream_of(settings(LLM_BASE_URL=fake.base_url, **environ)), fake)
-
-    assert call.headers.get("authorization") == sent
-    assert "callers-own" not in str(call.headers)
-
-
-def test_models_are_never_listed_with_a_callers_token(fake: FakeUpstream) -> None:
-    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url))
-
-    assert upstream.models() == []
-    assert fake.calls == []
-
-
-def test_the_settings_choose_model_and_fields_that_go_upstream(fake: FakeUpstream) -> None:
-    chosen = settings(LLM_BASE_URL=fake.base_url, LLM_MODEL="big", LLM_FORWARD_FIELDS="tenant")
-
-    call = call_of(upstream_of(chosen), fake)
-
-    assert call.json == {
-        "messages": [{"role": "user", "content": "Hi"}],
-        "tenant": "acme",
-        "model": "big",
-        "stream": False,
-    }
-
-
-@pytest.mark.parametrize("environ", [{}, {"API_KEYS": "one"}, {"LLM_MODEL": "big"}])
-def test_without_key_and_base_url_there_is_no_upstream(environ: dict[str, str]) -> None:
-    upstream = upstream_of(settings(**environ))
-
-    assert isinstance(upstream, NoUpstream)
-    assert upstream.models() == []
-
-
 @pytest.mark.parametrize(
     ("environ", "model"),
     [
@@ -288,32 +214,9 @@ def test_an_upstream_with_a_model_of_its_own_answers_with_it() -> None:
     assert Services(settings(LLM_MODEL="big"), Demo()).default_model == "local-demo"
 
 
-@pytest.mark.parametrize(
-    ("environ", "description"),
-    [
-        ({"TTS_BASE_URL": "http://tts/v1"}, "alloy of gpt-4o-mini-tts at http://tts/v1"),
-        ({"TTS_API_KEY": "k", "TTS_VOICE": "nova"}, "nova of gpt-4o-mini-tts at https://api.openai.com/v1"),
-    ],
-)
-def test_the_voice_is_the_apis_that_the_settings_name(environ: dict[str, str], description: str) -> None:
-    services = Services(settings(**environ))
-
-    assert (services.synthesis.name, services.synthesis.description) == ("api", description)
-    assert services.has_voice and "k" not in services.synthesis.__dict__.values()
-
-
 @pytest.mark.parametrize(("mode", "has_voice"), [("assets", False), ("speech", True), ("relay", False)])
 def test_without_an_apis_voice_only_speech_has_one(mode: str, has_voice: bool) -> None:
     assert Services(settings(AUDIO_MODE=mode)).has_voice == has_voice
-
-
-def test_the_voices_rate_is_that_of_the_audio() -> None:
-    assert Services(settings(TTS_API_KEY="k", AUDIO_SAMPLE_RATE="8000")).synthesis.rate == 8000
-
-
-@pytest.mark.parametrize(("language", "english"), [("en", True), ("EN", True), ("de", False)])
-def test_readings_are_english_where_the_language_is(language: str, english: bool) -> None:
-    assert Services(settings(TTS_API_KEY="k", TTS_LANGUAGE=language)).synthesis.english == english
 
 
 @pytest.mark.row("RF-07")

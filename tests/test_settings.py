@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis.strategies import text
 
 from parley.server.base_urls import cut_routes
-from parley.setting_types import BadCharacter, UpstreamSetting, parse_spoken
+from parley.setting_types import BadCharacter, StoreSetting, UpstreamSetting, parse_spoken
 from parley.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,12 @@ def run(code: str, cwd: Path) -> str:
         ("TRUSTED_PROXIES", "1", 1),
         ("AUDIO_MODE", "Relay", "relay"),
         ("PLAYGROUND", "On", "on"),
+        ("MEMORY", "Full", "full"),
+        ("MEMORY_TTL", "60", 60.0),
+        ("MEMORY_STORE", "memory:", StoreSetting("memory")),
+        ("MEMORY_STORE", "sqlite:/dev/shm/a b.db", StoreSetting("sqlite", Path("/dev/shm/a b.db"))),
+        ("MEMORY_STORE", "sqlite:///dev/shm/a.db", StoreSetting("sqlite", Path("/dev/shm/a.db"))),
+        ("MEMORY_STORE", "sqlite:sessions.db", StoreSetting("sqlite", Path("sessions.db"))),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
     ],
@@ -240,6 +246,13 @@ BAD = [
         ["*", "https://a.example", "a.example/x", "a b", "a:port", "a:123456", "[::1]"],
     ),
     ("TRUSTED_PROXIES", "a whole number from 0 to 10", ["-1", "11"]),
+    ("MEMORY", "one of off, tools, full", ["on", "all"]),
+    ("MEMORY_TTL", "seconds above 0, at most 86400", ["0", "86401", "30m"]),
+    (
+        "MEMORY_STORE",
+        "memory: for each worker's own memory, or sqlite: and the path of a file",
+        ["memory", "memory:x", "sqlite:", "sqlite:/", "sqlite:/tmp/", "sqlite::memory:", "redis://a", "/a.db", "s:\n"],
+    ),
     ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
     ("PLAYGROUND", "one of auto, on, off", ["yes", "1", "true"]),
     ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),

@@ -18,6 +18,7 @@ from flask import Blueprint
 from blueprints.web import services
 from parley.answers.lookup import Lookup, lookup_of
 from parley.errors import NotFound
+from parley.factories.knowledge import encoders_of, vector_cache_of
 from parley.knowledge import encoders, prompt
 from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.folder_scan import is_base_name
@@ -26,7 +27,6 @@ from parley.knowledge.prompt import MORE_THAN_WANTED, Framing, select_excerpts
 from parley.knowledge.semantic import EncoderFailed, SemanticIndex
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.operators.kb_tables import Columns
-from parley.services import encoders_of, vector_cache_of
 from parley.telemetry import logs
 from parley.wire.request import ChatRequest, Origin
 

@@ -10,6 +10,7 @@ GROUPS = (
     operation.CALLERS,
     answers.AGENTS,
     answers.TOOLS,
+    answers.MEMORY,
     answers.KNOWLEDGE,
     answers.AUDIO,
     operation.TIMEOUTS,

@@ -9,18 +9,22 @@ from parley.answers import text
 from parley.answers.cleanup import Stream, Whole, clean_stream, clean_whole
 from parley.answers.fingerprint import stream_with_fingerprint, whole_with_fingerprint
 from parley.answers.opening import with_metadata
+from parley.answers.remembering import with_memory, with_memory_whole
 
 
+# From the inside: the answer, its text cleaned for a voice, the conversation that it continues, the session in each
+# chunk, the first chunk.
 def _written(answer: Stream) -> Stream:
-    return with_metadata(stream_with_fingerprint(clean_stream(answer)))
+    return with_metadata(stream_with_fingerprint(with_memory(clean_stream(answer))))
 
 
 def _written_whole(answer: Whole) -> Whole:
-    return whole_with_fingerprint(clean_whole(answer))
+    return whole_with_fingerprint(with_memory_whole(clean_whole(answer)))
 
 
-chat, rag, audio = _written(text.chat), _written(text.rag), stream_with_fingerprint(sound.audio)
+chat, rag = _written(text.chat), _written(text.rag)
+audio = stream_with_fingerprint(with_memory(sound.audio, sound.runs_tools))
 chat_json, rag_json = _written_whole(text.chat_json), _written_whole(text.rag_json)
-audio_json = whole_with_fingerprint(sound.audio_json)
+audio_json = whole_with_fingerprint(with_memory_whole(sound.audio_json, sound.runs_tools))
 
 __all__ = ["audio", "audio_json", "chat", "chat_json", "rag", "rag_json"]

@@ -42,6 +42,11 @@ def audio_json(context: TurnContext, services: Services) -> bytes:
     return speaker_of(context.chat, services).whole(context, services)
 
 
+def runs_tools(chat: ChatRequest, services: Services) -> bool:
+    """Return true if a text is spoken whose model may call tools."""
+    return speaker_of(chat, services) is SPEAKERS["speech"]
+
+
 def speaker_of(chat: ChatRequest, services: Services) -> Speaker:
     """Return who answers a request."""
     if chat.broadcast is not None:

@@ -85,6 +85,8 @@ def answerer(
             return model, found
         return QuoteBehind(model, functools.partial(_quoted, chat.kb, query, found, services)), found
     record.upstream = KNOWLEDGE
+    if record.notes:
+        record.notes.replaced()
     base = services.knowledge.settings_of(chat.kb)
     quote = services.knowledge.quote(chat.kb, query, found.hits) if query and found.hits else None
     is_sure = quote is not None and quote.is_sure
@@ -193,6 +195,8 @@ class QuoteBehind:
         # The failure is the upstream's or the operator's, not that of the request itself.
         words = self._find() if error.speakable or error.may_fail_over else None
         if words is not None:
+            if record.notes:
+                record.notes.replaced()
             record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
         return words
 

@@ -47,6 +47,8 @@ def stream(context: TurnContext, services: Services) -> Batches:
                 yield batch if not others else others if batch is SILENCE else others + batch
         yield [*reader.take_others(), envelope.finish(reader.finish_reason), *reader.usage]
     except ParleyError as error:
+        if context.record.notes:
+            context.record.notes.replaced()
         failed = speech.voice_failed
         if not (yield from _say_fallback(error, fallback_text, envelope, player, services, voice_failed=failed)):
             raise
@@ -74,6 +76,8 @@ def whole(context: TurnContext, services: Services) -> bytes:
         if calls or not (fallback_text := context.chat.options.fallback_text):
             raise
         context.record.outcome, context.record.code = "spoken_fallback", error.code
+        if context.record.notes:
+            context.record.notes.replaced()
         said = _say_whole(fallback_text, services, services.synthesis.say)
     if calls and not said.transcript:
         # Nothing to add: the caller gets every field as it came.

@@ -186,6 +186,8 @@ class StreamedPasses(ToolTurn):
         options = self._chat.options
         own = tools[0].waiting or options.waiting_messages
         phrase = self._services.waiting_message(self._kb, own, options.platform)
+        if self._record.notes:
+            self._record.notes.phrase(phrase)
         wishes = [tool.interruptable for tool in tools if tool.interruptable is not None]
         if wishes and self._envelope.first_chunk and AGORA in (self._chat.caller.platform, options.platform):
             # Behind the first chunk it is too late: it can't be undone in the middle of an answer.

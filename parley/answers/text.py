@@ -51,6 +51,8 @@ def complete(chat: ChatRequest, context: TurnContext, services: Services, answer
     except UpstreamWordless as error:
         record = context.record
         record.outcome, record.code, record.reason = "spoken_fallback", error.code, error.reason
+        if record.notes:
+            record.notes.replaced()
         message = {"role": "assistant", "content": chat.options.fallback_text}
         return json.dumps(context.envelope.completion(message)).encode()
 
@@ -138,6 +140,7 @@ class WaitingMessage:
 
     def __init__(self, context: TurnContext, services: Services) -> None:
         self._envelope = context.envelope
+        self._notes = context.record.notes
         self._services = services
         self._kb = context.chat.kb
         self._options = options = context.chat.options
@@ -158,6 +161,8 @@ class WaitingMessage:
             self._due = math.inf
             own, platform = self._options.waiting_messages, self._options.platform
             phrase = self._services.waiting_message(self._kb, own, platform)
+            if self._notes:
+                self._notes.phrase(phrase)
             yield [self._envelope.text(phrase, first=self._is_first)]
 
     def during(self, batches: Generator[Batch, None, Value]) -> Generator[Batch, None, Value]:

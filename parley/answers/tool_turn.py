@@ -66,6 +66,8 @@ class ToolTurn:
         self._has_others = bool(chat.body.get("tools"))
         self._choice: str | None = None
         self._exchange: list[dict[str, Any]] = []
+        if record.notes:
+            record.notes.follow(self._exchange)
         self._ids: set[str] = set()
         self._usage: Any = None
         self._tick = services.settings.heartbeat or services.settings.idle_timeout

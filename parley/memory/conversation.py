@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from parley.wire.content import text_of
+from parley.wire.content import is_whole, join_halves, text_of, without_halves
 
 MAX_TURNS = 40
 """Most turns that are kept of a session."""
@@ -101,6 +101,12 @@ def fold(text: str) -> str:
     return "".join(text[:MAX_TEXT_CHARACTERS].casefold().split())
 
 
+def kept_text(text: str) -> str:
+    """Return a text as it is kept and compared: cut to its limit, without halves of characters."""
+    text = text[:MAX_TEXT_CHARACTERS]
+    return text if is_whole(text) else join_halves(text)
+
+
 def history_of(messages: Sequence[Message]) -> History | None:
     """Return the history of a request; None where no user message waits for an answer."""
     if not messages or messages[-1]["role"] == "assistant":
@@ -114,9 +120,9 @@ def history_of(messages: Sequence[Message]) -> History | None:
         position -= 1
         role, content = messages[position]["role"], messages[position].get("content")
         if role == "user":
-            found.append(PlatformTurn(position, text_of(content)[:MAX_TEXT_CHARACTERS], tuple(reversed(replies))))
+            found.append(PlatformTurn(position, kept_text(text_of(content)), tuple(reversed(replies))))
             replies = []
-        elif role == "assistant" and (text := text_of(content)[:MAX_TEXT_CHARACTERS]):
+        elif role == "assistant" and (text := kept_text(text_of(content))):
             replies.append(text)
         elif role in ("tool", "function") and not found:
             # Behind the last user message: of a call that the platform ran.
@@ -144,7 +150,7 @@ def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
         limit = MAX_TEXT_CHARACTERS if message["role"] == "assistant" else MAX_RESULT_CHARACTERS
         if each.get("content") is not None:
             each["content"] = content if len(content) <= limit else f"{content[: limit - 1]}…"
-        kept.append(each)
+        kept.append(without_halves(each))
     # Arguments that are cut would be broken.
     calls = sum(len(str(each["tool_calls"])) for each in kept if "tool_calls" in each)
     return tuple(kept) if calls <= MAX_CHARACTERS // 3 else ()
@@ -154,7 +160,7 @@ def stored_turn(
     user: str, said: str, sent: str, *, closed: bool, turn: str, started: float, exchange: Sequence[Message] = ()
 ) -> StoredTurn:
     """Return a turn as it is stored, its texts cut to the limits. Arguments: see `StoredTurn`."""
-    user, said, sent = (text[:MAX_TEXT_CHARACTERS] for text in (user, said, sent))
+    user, said, sent = map(kept_text, (user, said, sent))
     return StoredTurn(
         user=user,
         said=said,

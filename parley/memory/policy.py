@@ -85,6 +85,9 @@ def recall(
 
 def remember(stored: Sequence[StoredTurn], history: History, turn: StoredTurn, *, mode: Mode) -> tuple[StoredTurn, ...]:
     """Return the stored turns with this one, which has ended, and with what its request told of those before it."""
+    if turn in stored:
+        # A write that seemed to fail had been made.
+        return tuple(stored)
     # A turn that began later may have ended before this one, on another worker.
     newer = [each for each in stored if each.started > turn.started]
     older = stored[: len(stored) - len(newer)]
@@ -195,7 +198,29 @@ def _learned(turn: PlatformTurn) -> StoredTurn:
 def _as_heard(turn: StoredTurn, replies: Sequence[str]) -> StoredTurn:
     """Return a stored turn with the part of its answer that the platform's history shows."""
     heard = next((reply for reply in replies if is_cut(reply, turn.returned)), None)
-    return msgspec.structs.replace(turn, heard=heard) if heard is not None else turn
+    return msgspec.structs.replace(turn, heard=heard_of_said(turn, heard)) if heard is not None else turn
+
+
+def heard_of_said(turn: StoredTurn, heard: str) -> str:
+    """Return what was heard of an answer without the fillers in it, by the part that was heard of all that was sent."""
+    if not turn.sent:
+        return heard
+    size, position, sent, said = len(fold(heard)), 0, turn.sent, turn.said
+    while size > 0 and position < len(sent):
+        size -= len(fold(sent[position]))
+        position += 1
+    # Between the words that both texts begin and end with, there are the fillers.
+    begin = equal_characters(sent, said)
+    end = min(equal_characters(sent[::-1], said[::-1]), len(said) - begin)
+    if position <= len(sent) - end:
+        return said[: min(position, begin)].rstrip()
+    return said[: len(said) - (len(sent) - position)]
+
+
+def equal_characters(one: str, other: str) -> int:
+    """Return the number of characters with which both texts begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
 
 
 def is_cut(heard: str, sent: str) -> bool:
@@ -227,7 +252,7 @@ def _rendered(turn: StoredTurn, *, with_exchange: bool = True, with_reply: bool 
     if with_reply and turn.reply.strip():
         messages.append({"role": "assistant", "content": turn.reply})
         if turn.closed or turn.heard is not None:
-            messages[-1]["metadata"] = _marks(turn.returned if turn.heard is not None else None)
+            messages[-1]["metadata"] = _marks(turn.said if turn.heard is not None else None)
     return messages
 
 

@@ -78,6 +78,7 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
 
     model_watch: Watch
     config_fault: Callable[[Any], str | None]
+    number_fault: Callable[[int], str | None]
     boot_pipes: dict[int, BootPipe]
     replaced: "set[int] | None"
     leaving: set[int]
@@ -106,6 +107,13 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
         self.boot_pipes[pid].keep_reading()
         return pid
 
+    def handle_ttin(self) -> None:
+        """Add a worker (SIGTTIN), unless there may be no further one."""
+        if wrong := self.number_fault(self.num_workers + 1):
+            log.error("worker_refused", fault=wrong)
+        else:
+            super().handle_ttin()
+
     def reload(self) -> None:
         """Read the configuration, and start new workers beside the old ones. A faulty configuration is refused."""
         self._stats["reloads"] += 1
@@ -113,7 +121,7 @@ class ParleyArbiter(Arbiter):  # type: ignore[misc] # it carries no types
         try:
             self.app.reload()
             self.setup(self.app)
-            if wrong := hooks_fault(self.cfg) or self.config_fault(self.cfg):
+            if wrong := hooks_fault(self.cfg) or self.config_fault(self.cfg) or self.number_fault(self.cfg.workers):
                 raise ValueError(wrong)
             self.log.reopen_files()
             self.cfg.on_reload(self)
@@ -219,13 +227,16 @@ def hooks_fault(cfg: Any) -> str | None:
     return "Parley's gunicorn.conf.py was not read" if is_missing else None
 
 
-def take_over(server: Any, config_fault: Callable[[Any], str | None]) -> None:
+def take_over(
+    server: Any, config_fault: Callable[[Any], str | None], number_fault: Callable[[int], str | None]
+) -> None:
     """Turn gunicorn's arbiter, which has started, into a ParleyArbiter.
 
-    `config_fault` returns the reason why a configuration can't work, or None.
+    `config_fault` returns the reason why a configuration can't work, or None; `number_fault` does so for a number of
+    workers.
     """
     server.__class__ = ParleyArbiter
-    server.config_fault = config_fault
+    server.config_fault, server.number_fault = config_fault, number_fault
     server.model_watch = Watch()
     server.boot_pipes, server.leaving = {}, set()
     server.replaced = None

@@ -5,6 +5,7 @@ import shlex
 from urllib.parse import urlsplit
 
 from parley.server import base_urls
+from parley.server.memory_check import remembers
 from parley.settings import Settings
 from parley.speech import voice_package as embedded_speech
 from parley.telemetry import logs
@@ -54,9 +55,17 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         log.error("open_to_everybody", fault=f"API_KEYS is not set: anybody on the network can spend {spent}")
     else:
         log.warning("open_to_everybody", fault="API_KEYS is not set: anybody who reaches the port can call")
+    warn_of_strangers(settings)
+
+
+def warn_of_strangers(settings: Settings) -> None:
+    """Warn of what strangers could use of a server without keys, beside its model."""
     if "*" in (settings.cors_origins or ()):
         fault = "CORS_ORIGINS is * and API_KEYS is not set: web pages of any site can call and read the answers"
         log.warning("open_to_every_page", fault=fault)
+    if remembers(settings):
+        fault = "sessions are remembered and API_KEYS is not set: who knows a session's name can have its past told"
+        log.warning("open_memory", fault=fault)
 
 
 def describe_model(settings: Settings) -> str:

@@ -5,6 +5,7 @@ worker can patch the standard library before it is used: no ssl, no numpy, no op
 is in `worker.py`.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from parley import tcp
 from parley.environment.variables import environment, named_proxies, share_metrics
 from parley.server import kept_files, metric_files, open_files
+from parley.server.memory_check import memory_fault
 from parley.server.once import OncePerServer
 from parley.settings import Settings, SettingsError, ignored, load
 from parley.upstream.embedded import model_process
@@ -46,7 +48,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
 
     Exits with one line if the server can't work.
     """
-    if fault := config_fault(server.cfg) or proxy_fault(settings):
+    if fault := config_fault(server.cfg) or memory_fault(settings, server.cfg.workers) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
     check_files(settings)
     if fault := class_fault(server.cfg.worker_class_str):
@@ -166,7 +168,7 @@ def announce(server: Any, settings: Settings) -> None:
     from parley.server import arbiter, banner
     from parley.telemetry import logs
 
-    arbiter.take_over(server, config_fault)
+    arbiter.take_over(server, config_fault, functools.partial(memory_fault, settings))
     for listener in server.LISTENERS:
         tcp.tune(listener.sock, tcp.CLIENT_SECONDS)
     logs.configure(settings.log_level, settings.log_format, settings.secrets)

@@ -48,9 +48,9 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
     """Time until which the stop waits for turns; by `time.monotonic`."""
 
     def run(self) -> None:
-        """Serve until the stop; then let the calls of tools end for which no turn waits any more."""
+        """Serve until the stop; then let what goes on behind the answers end, such as calls of tools."""
         super().run()
-        self.services.tool_runner.finish(self.last_call - time.monotonic())
+        self.services.finish(self.last_call - time.monotonic())
         if self.services.toolbox:
             self.services.toolbox.close()
 

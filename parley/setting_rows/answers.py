@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from parley import setting_types as types
 from parley.setting_rows.row import row
@@ -95,6 +95,25 @@ class ToolRows:
     )
     tool_timeout: float = row(types.seconds(100), "10", "Maximum seconds of a tool's call, unless the tool names them.")
     tool_budget: float = row(types.seconds(300), "25", "Maximum seconds of all calls of tools in a turn together.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryRows:
+    """Settings of the memory of conversations."""
+
+    memory: Literal["off", "tools", "full"] = row(
+        types.choice("off", "tools", "full"),
+        "off",
+        "What is remembered of a session: nothing, calls of `tools` with their results, or the `full` conversation.",
+    )
+    memory_ttl: float = row(
+        types.seconds(86_400), "1800", "Seconds after its last turn for which a session is remembered."
+    )
+    memory_store: types.StoreSetting = row(
+        types.STORE,
+        "memory:",
+        "Where sessions are kept: `memory:` (one worker only), or `sqlite:PATH`, a file that all workers share.",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,7 @@ TOOL = Histogram("parley_tool_seconds", "Time of a call of a tool.", ["tool"], b
 TOOL_PASSES = Histogram(
     "parley_tool_passes", "Answers of the upstream in a turn for which tools are offered.", buckets=PASS_BUCKETS
 )
+MEMORY_LOOKUPS = Counter("parley_memory_lookups", "Looks into the memory before an answer, by result.", ["result"])
 KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; the old knowledge stays in use.")
 
 
@@ -93,7 +94,7 @@ def tool_ended(name: str, result: str, seconds: float) -> None:
 
 def request_ended(record: TurnRecord) -> None:
     """Write the request's log line, at level error for a failure, and count the request."""
-    record.ms = record.elapsed_ms
+    record.ms = record.ms or record.elapsed_ms
     record.outcome = record.outcome or "client_closed"
     series(REQUESTS, record.endpoint, record.outcome, record.code or "").inc()
     if record.outcome == "refused":

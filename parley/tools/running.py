@@ -12,10 +12,11 @@ A call that is equal to an earlier one of the turn is not run again, and one tha
 metric holds anything of its arguments or its result.
 """
 
+import functools
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import gevent
@@ -25,7 +26,7 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.tools.call_facts import CallFacts
 from parley.tools.tool import FAILED, INVALID_ARGUMENTS, Arguments, Call, FirstChunk, Result, Tool, too_late
-from parley.turn_record import TurnRecord
+from parley.turn_record import TurnNotes, TurnRecord
 from parley.wire.tool_call import CalledTool
 
 MAX_CALLS_AT_ONCE = 8
@@ -101,6 +102,8 @@ class Run:
         self._call = call
         self._request_id = request_id
         self._is_sent = self._is_detached = self._is_logged = False
+        # Called with the text of a result that no model has waited for.
+        self.tell_late: list[Callable[[str], None]] = []
         self._started = time.monotonic()
         hold = 0.0 if tool.after else tool.hold_ms / 1000
         # A little later than the tool's own end: its timer says what happened.
@@ -123,6 +126,8 @@ class Run:
     def leave(self) -> None:
         """Let the call go, because its turn has ended."""
         if self.result is not None:
+            # It has come, but the model has not been asked again.
+            self._tell_late(self.result)
             return
         if self.tool.cancels or not self._is_sent:
             self._log("cancelled")
@@ -150,11 +155,17 @@ class Run:
 
     def _arrive(self, result: Result) -> None:
         """Take the result, unless it comes too late."""
+        if self._is_detached or self.result is not None:
+            self._tell_late(result)
         if self.result is None:
             self._log("detached" if self._is_detached else result.outcome, result.status)
             self.result = result
             if self.kept_as and result.outcome == "ok":
                 self._runner.keep_result(self.kept_as, result, self.tool.reuse_seconds)
+
+    def _tell_late(self, result: Result) -> None:
+        for tell in self.tell_late:
+            tell(told(result))
 
     def _log(self, ended: Ended, status: int | None = None) -> None:
         if not self._is_logged:
@@ -202,6 +213,10 @@ class TurnCalls:
         """Begin the calls of one message, all at once."""
         self._began = time.monotonic()
         self._now = [self._one(call, number) for number, call in enumerate(calls)]
+        if notes := self._record.notes:
+            for call, run in zip(calls, self._now, strict=True):
+                if isinstance(run, Run):
+                    run.tell_late.append(functools.partial(tell_late, notes, call.id))
 
     def wait(self, seconds: float) -> bool:
         """Wait for the results, for so many seconds at most; return true if all are there."""
@@ -221,9 +236,7 @@ class TurnCalls:
         self.seconds += time.monotonic() - self._began
         results = [one.result if isinstance(one, Run) else one for one in self._now]
         self._now = []
-        # Half a character, which JSON may hold as an escape, can't go upstream.
-        texts = [result.text.encode("utf-8", "replace").decode() for result in results if result is not None]
-        return [Result.of(text).text for text in texts]
+        return [told(result) for result in results if result is not None]
 
     def end(self, characters: int) -> None:
         """Run what was to run after the answer, of which so many characters are spoken."""
@@ -290,6 +303,17 @@ class TurnCalls:
     def _refused(self, tool: Tool | None, reason: str) -> Result:
         log_end(self._record.id, tool, "refused", None, 0.0)
         return Result.failed(reason)
+
+
+def told(result: Result) -> str:
+    """Return the text of a result as the model reads it."""
+    # Half a character, which JSON may hold as an escape, can't go upstream.
+    return Result.of(result.text.encode("utf-8", "replace").decode()).text
+
+
+def tell_late(notes: TurnNotes, call_id: str, text: str) -> None:
+    """Note the result of a call whose turn has not waited for it."""
+    notes.late_result({"role": "tool", "tool_call_id": call_id, "content": text})
 
 
 def result_of_run(tool: Tool, arguments: Arguments, call: Call) -> Result:

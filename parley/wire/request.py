@@ -252,6 +252,10 @@ class ChatRequest:
         options = dataclasses.replace(options, presence=False, speakers=False)
         return dataclasses.replace(self, body={**self.body, "messages": messages}, options=options)
 
+    def with_messages(self, messages: list[dict[str, Any]]) -> "ChatRequest":
+        """Return the request with another conversation."""
+        return dataclasses.replace(self, body={**self.body, "messages": messages})
+
     def with_context(self, before: str, after: str) -> "ChatRequest":
         """Return the request with reference text around the last user message, whose own content stays unaltered."""
         self = self.with_callers()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 AGORA = "agora"
 """The platform that obeys metadata in front of the first chunk."""
@@ -15,7 +15,7 @@ class TurnOptions:
 
     `waiting` and `tool_waiting` are milliseconds, None for never. `waiting_messages` are the agent's own; where there
     are none, those of the knowledge base are spoken. `tools` are patterns of the names that may be offered, None for
-    all. `memory` is what of a conversation is kept, None for what the server keeps. `platform` is the one that the
+    all. `memory` is what of a conversation is kept. `platform` is the one that the
     operator names; what differs in the answer depends on it alone, not on the platform that a request shows.
     `forwarded` are fields of the request's body that go upstream whatever the settings say of them, because the
     operator wrote them.
@@ -30,7 +30,7 @@ class TurnOptions:
     fallback_text: str | None = None
     speech_cleanup: str = "off"
     interruptions: str = "note"
-    memory: str | None = None
+    memory: Literal["off", "tools", "full"] = "off"
     first_chunk: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     presence: bool = False
     speakers: bool = False

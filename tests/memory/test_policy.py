@@ -10,7 +10,7 @@ from simulated_calls import PLATFORMS, Platform, SharedStore, SimulatedCall
 
 from parley.memory import policy
 from parley.memory.conversation import StoredTurn, history_of, stored_turn
-from parley.memory.policy import Mode, Recollection
+from parley.memory.policy import Mode, Recollection, heard_of_said
 from parley.wire.request import ChatRequest, Origin
 
 Message = dict[str, Any]
@@ -379,3 +379,20 @@ def test_a_conversation_is_learned_from_the_platform() -> None:
         *[SYSTEM, *conversation(3), user("now"), reply("Right.")],
         user("later"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard", "told"),
+    [
+        ("One moment. It costs ten dollars.", "One moment. It costs", "It costs"),
+        ("One moment. It costs ten dollars.", "one  moment.", ""),
+        ("It costs Just a second. ten dollars.", "It costs Just a", "It costs"),
+        ("It costs Just a second. ten dollars.", "It costs Just a second. ten", "It costs ten"),
+        ("Wait. It costs Just a second. ten dollars.", "Wait. It costs Just a second. ten", "It costs ten"),
+        ("", "It costs", "It costs"),
+    ],
+)
+def test_what_was_heard_is_told_without_fillers(sent: str, heard: str, told: str) -> None:
+    turn = StoredTurn(user="?", said="It costs ten dollars.", sent=sent)
+
+    assert heard_of_said(turn, heard) == told

@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from parley.memory import stores
-from parley.memory.conversation import history_of, stored_turn
+from parley.memory.conversation import decode, history_of, stored_turn
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Entry, SqliteStore, StoreFailed, WorkerStore
 
@@ -44,16 +44,16 @@ def ask(text: str) -> list[dict[str, Any]]:
 
 def take_turn(sessions: Sessions, key: str, text: str, said: str, started: float) -> list[str]:
     """Ask a question and remember its answer; return the texts that the model reads, the instruction apart."""
-    found = sessions.recall(key, ask(text), "", with_tools=True)
+    found = sessions.recall(key, ask(text), "", mode="full", with_tools=True)
     assert found and found.history
     turn = stored_turn(text, said, said, closed=False, turn="", started=started)
-    assert sessions.remember(key, found.history, turn)
+    assert sessions.remember(key, found.history, turn, mode="full")
     return [each["content"] for each in found.messages[1:]]
 
 
 @pytest.mark.row("MM-02")
 def test_a_session_on_four_workers_is_one_conversation(tmp_path: Path) -> None:
-    workers = [Sessions(SqliteStore(tmp_path / "s.db"), mode="full", ttl=60) for _ in range(4)]
+    workers = [Sessions(SqliteStore(tmp_path / "s.db"), ttl=60) for _ in range(4)]
     read: list[str] = []
 
     for number in range(12):
@@ -61,31 +61,31 @@ def test_a_session_on_four_workers_is_one_conversation(tmp_path: Path) -> None:
 
     assert read == [*(text for n in range(11) for text in (f"question {n}", f"answer {n}")), "question 11"]
     for worker in workers:
-        worker.close()
+        worker.finish(1)
 
 
 def test_turns_that_end_at_once_are_all_kept(tmp_path: Path) -> None:
-    workers = [Sessions(SqliteStore(tmp_path / "s.db"), mode="full", ttl=60) for _ in range(4)]
+    workers = [Sessions(SqliteStore(tmp_path / "s.db"), ttl=60) for _ in range(4)]
     history = history_of(ask("now"))
     assert history
 
     def end(number: int) -> bool:
         turn = stored_turn(f"q{number}", f"a{number}", f"a{number}", closed=False, turn="", started=number + 1.0)
-        return workers[number].remember("key", history, turn)
+        return workers[number].remember("key", history, turn, mode="full")
 
     ended = [gevent.spawn(end, number) for number in range(4)]
     gevent.joinall(ended, raise_error=True)
 
-    found = workers[0].recall("key", ask("later"), "", with_tools=True)
+    found = workers[0].recall("key", ask("later"), "", mode="full", with_tools=True)
     assert all(each.value for each in ended) and found
     assert [each["content"] for each in found.messages[1::2]] == ["q0", "q1", "q2", "q3", "later"]
     for worker in workers:
-        worker.close()
+        worker.finish(1)
 
 
 @pytest.mark.row("MM-05")
 def test_a_session_is_its_holders_alone() -> None:
-    sessions = Sessions(WorkerStore(), mode="full", ttl=60)
+    sessions = Sessions(WorkerStore(), ttl=60)
     mine, other = session_key("key-1", "room"), session_key("key-2", "room")
     take_turn(sessions, mine, "a secret", "noted", 1.0)
 
@@ -96,7 +96,7 @@ def test_a_session_is_its_holders_alone() -> None:
 
 @pytest.mark.row("MM-05")
 def test_a_session_that_is_deleted_is_forgotten() -> None:
-    sessions = Sessions(WorkerStore(), mode="full", ttl=60)
+    sessions = Sessions(WorkerStore(), ttl=60)
     take_turn(sessions, "key", "a secret", "noted", 1.0)
 
     assert sessions.forget("key") and sessions.forget("unknown")
@@ -104,17 +104,17 @@ def test_a_session_that_is_deleted_is_forgotten() -> None:
 
 
 def test_a_late_result_is_remembered() -> None:
-    sessions = Sessions(WorkerStore(), mode="full", ttl=60)
+    sessions = Sessions(WorkerStore(), ttl=60)
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
     history = history_of(ask("book it"))
     assert history
     exchange = [call, {"role": "tool", "tool_call_id": "c", "content": "under way"}]
     turn = stored_turn("book it", "", "", closed=True, turn="", started=1.0, exchange=exchange)
 
-    assert sessions.remember("key", history, turn)
+    assert sessions.remember("key", history, turn, mode="full")
     assert sessions.add_result("key", {"role": "tool", "tool_call_id": "c", "content": "booked"})
 
-    found = sessions.recall("key", ask("and?"), "", with_tools=True)
+    found = sessions.recall("key", ask("and?"), "", mode="full", with_tools=True)
     assert found and found.messages[3]["content"] == "booked"
 
 
@@ -124,23 +124,23 @@ def test_a_store_that_fails_costs_the_memory_alone(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("parley.memory.sessions.log.warning", lambda event, **_: logged.append(event))
     monkeypatch.setattr("parley.memory.sessions.log.info", lambda event, **_: logged.append(event))
     store = BrokenStore()
-    sessions = Sessions(store, mode="full", ttl=60)
+    sessions = Sessions(store, ttl=60)
     history = history_of(ask("now"))
     assert history
     turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
 
-    assert sessions.recall("key", ask("now"), "", with_tools=True) is None
-    assert not sessions.remember("key", history, turn) and not sessions.forget("key")
+    assert sessions.recall("key", ask("now"), "", mode="full", with_tools=True) is None
+    assert not sessions.remember("key", history, turn, mode="full") and not sessions.forget("key")
     assert logged == ["memory_failed"]
     store.fails = False
-    assert sessions.remember("key", history, turn)
+    assert sessions.remember("key", history, turn, mode="full")
     assert logged == ["memory_failed", "memory_works_again"]
 
 
 @pytest.mark.row("MM-05")
 def test_a_session_ends_with_its_time() -> None:
     now = [0.0]
-    sessions = Sessions(WorkerStore(clock=lambda: now[0]), mode="full", ttl=1800)
+    sessions = Sessions(WorkerStore(clock=lambda: now[0]), ttl=1800)
     take_turn(sessions, "key", "a", "A", 1.0)
     now[0] += 1799
     assert take_turn(sessions, "key", "b", "B", 2.0) == ["a", "A", "b"]
@@ -150,3 +150,38 @@ def test_a_session_ends_with_its_time() -> None:
 
 def test_the_waits_of_a_store_fit_together() -> None:
     assert BUSY_SECONDS < WAIT_SECONDS <= 0.05
+
+
+def test_a_worker_without_a_loop_writes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gevent.monkey.is_module_patched", lambda name: False)
+    written: list[str] = []
+
+    Sessions(WorkerStore(), ttl=60).spawn("key", written.append, "turn")
+
+    assert written == ["turn"]
+
+
+def test_a_write_that_fails_once_is_made_again() -> None:
+    store = BrokenStore()
+    sessions, history = Sessions(store, ttl=60), history_of(ask("now"))
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    writing = gevent.spawn(sessions.remember, "key", history, turn, mode="full")
+    gevent.sleep(0)
+    store.fails = False
+
+    assert writing.get(timeout=20)
+    entry = store.get("key")
+    assert entry and decode(entry.data) == (turn,)
+
+
+def test_a_write_that_had_been_made_is_not_made_twice() -> None:
+    sessions, history = Sessions(WorkerStore(), ttl=60), history_of(ask("now"))
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    assert all(sessions.remember("key", history, turn, mode="full") for _ in range(2))
+
+    found = sessions.recall("key", ask("later"), "", mode="full", with_tools=True)
+    assert found and [each["content"] for each in found.messages[1:]] == ["now", "a", "later"]

@@ -45,7 +45,7 @@ def test_an_arbiter_that_is_taken_over_waits_for_no_reload() -> None:
     # Python lets an object change to a class of the same layout, as gunicorn's and ours have.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arbiter, "ParleyArbiter", type("Taken", (Started,), {}))
-        arbiter.take_over(server, lambda _cfg: None)
+        arbiter.take_over(server, lambda _cfg: None, lambda _workers: None)
     assert (server.replaced, server.leaving, server.boot_pipes) == (None, set(), {})  # type: ignore[attr-defined]
     assert issubclass(ParleyArbiter, arbiter.Arbiter)
 

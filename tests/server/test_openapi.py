@@ -46,7 +46,7 @@ def test_every_route_is_in_the_document_and_nothing_else_is() -> None:
     rules = list(create_app(Settings()).url_map.iter_rules())
 
     routes = {
-        (method.lower(), rule.rule.replace("<kb>", "{kb}").replace("<agent>", "{agent}"))
+        (method.lower(), rule.rule.replace("<text:session>", "<session>").replace("<", "{").replace(">", "}"))
         for rule in rules
         for method in (rule.methods or set()) - UNDOCUMENTED
     }

@@ -119,6 +119,29 @@ TOOLS = Group(
     },
 )
 
+MEMORY = Group(
+    "Memory",
+    "What is remembered of a call where its platform sends less than the whole conversation: [memory.md](memory.md).",
+    {
+        "MEMORY": Advice(
+            "With `tools`, calls of the server's tools and their results are put back into the following requests of "
+            "a session; with `full`, also the turns that the platform does not send. Requests without a session are "
+            "answered as with `off`.",
+            'Set it to `tools` if you have tools and callers say "book the second one", to `full` if your platform '
+            "sends only the last turns.",
+        ),
+        "MEMORY_TTL": Advice(
+            "Seconds after a session's last turn for which it is remembered.",
+            "Set it to the longest pause within a call of yours; shorter keeps less of what was said.",
+        ),
+        "MEMORY_STORE": Advice(
+            "`memory:` keeps sessions in the worker, of which there can then be only one; `sqlite:PATH` keeps them in "
+            "a file that the workers of one machine share, and that only the server's user can read.",
+            "Set it to `sqlite:/dev/shm/parley.db`, which is no disk, if you run several workers.",
+        ),
+    },
+)
+
 KNOWLEDGE = Group(
     "Knowledge",
     "What `/rag` searches and how: [knowledge.md](knowledge.md), [retrieval.md](retrieval.md).",

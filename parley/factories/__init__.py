@@ -1,0 +1,1 @@
+"""Objects made of the settings: upstream, encoders and index, voice."""
