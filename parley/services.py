@@ -68,7 +68,7 @@ class Services:
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
+            Bases(settings.kb_dir, self.index_factory.build, in_background, self.look_in_thread),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -118,7 +118,7 @@ class Services:
     def _folder_thread(self) -> ThreadPool:
         return thread_pool(1)
 
-    def _look_in_thread(self, look: Callable[[], Look]) -> Look:
+    def look_in_thread(self, look: Callable[[], Look]) -> Look:
         """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
 
@@ -203,7 +203,7 @@ class Services:
             environment(),
             connect_timeout=settings.connect_timeout,
             poll=settings.kb_poll,
-            look=self._look_in_thread,
+            look=self.look_in_thread,
             connect_mcp=mcp_client.Server,
             hide=logs.hide,
         )
@@ -215,7 +215,7 @@ class Services:
             return None
         from parley.agents.profiles import Profiles
 
-        poll, look = settings.kb_poll, self._look_in_thread
+        poll, look = settings.kb_poll, self.look_in_thread
         return Profiles(settings.agents_dir, self.options, poll=poll, look=look, models=self._models)
 
     def for_agent(self, chat: ChatRequest) -> ChatRequest:

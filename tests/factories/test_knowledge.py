@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from parley.factories.knowledge import encoders_of, vector_cache_of
-from parley.knowledge.encoders import ApiEncoder, Encoders
+from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
 from parley.settings import Settings
 
 
@@ -23,6 +25,6 @@ def test_an_api_encodes_all_languages() -> None:
 def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
     cache = vector_cache_of(Settings.from_environ({"EMBEDDINGS_CACHE": str(tmp_path)}))
 
-    cache.put({b"key": b"row"})
+    cache.put({b"key": np.zeros(4, np.float32)})
 
     assert [file.name for file in tmp_path.iterdir() if file.name == CACHE_FILE] == [CACHE_FILE]
