@@ -36,6 +36,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, *WITHOUT_SETTINGS)
     for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
+    if services.playground != "off":
+        # Here, because it reads the page's files.
+        from blueprints import playground
+
+        app.register_blueprint(playground.bp)
     return app
 
 

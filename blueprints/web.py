@@ -21,7 +21,7 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from blueprints import origins, other_routes
+from blueprints import origins, other_routes, page_access
 from parley import client_connection, errors
 from parley.concurrency import LARGE_BYTES, run_for_size
 from parley.errors import ClientGone, InvalidRequest, ParleyError
@@ -183,7 +183,10 @@ def _refuse_rebound_pages() -> None:
     if "HTTP_ORIGIN" not in environ and "HTTP_SEC_FETCH_SITE" not in environ:
         return
     rule, within = _request().url_rule, services()
-    if rule is None or rule.rule in UNGUARDED or rule.rule.endswith("/chat/completions") or not within.keyring.is_open:
+    # The playground has a stricter rule of its own.
+    if rule is None or rule.rule in UNGUARDED or rule.rule.startswith(page_access.ROUTE):
+        return
+    if rule.rule.endswith("/chat/completions") or not within.keyring.is_open:
         return
     client = environ.get("gunicorn.socket")
     if client is not None and origins.is_loopback(client.getsockname()):

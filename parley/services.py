@@ -18,7 +18,7 @@ from gevent.threadpool import ThreadPool
 
 from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
-from parley.environment.variables import environment
+from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError
 from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases
@@ -80,6 +80,8 @@ class Services:
         # None where there is no folder of tools: nothing of them is asked for then.
         self.toolbox = self._toolbox()
         self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
+        # PLAYGROUND, by which nobody is served the page where strangers alone could come for it.
+        self.playground = "off" if settings.playground == "auto" and is_hosted() else settings.playground
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS

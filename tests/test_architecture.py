@@ -89,7 +89,10 @@ GEVENT = {
     "parley/upstream/attempts.py",
     "parley/upstream/chat_api.py",
 }
-SHARED_BY_BLUEPRINTS = {"web", "cli", "cli.settings_page", "cli.settings_advice", "origins", "other_routes"}
+SHARED_BY_BLUEPRINTS = {
+    *("web", "cli", "cli.settings_page", "cli.settings_advice", "origins", "other_routes"),
+    *("page_access", "page_files"),
+}
 WIRE_LITERALS = ("data: ", "[DONE]", "chat.completion.chunk")
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 MAX_FILE_LINES = 400

@@ -118,6 +118,7 @@ def run(code: str, cwd: Path) -> str:
         ("TRUSTED_HOSTS", "Voice.example.com, box:8000,", frozenset({"voice.example.com", "box:8000"})),
         ("TRUSTED_PROXIES", "1", 1),
         ("AUDIO_MODE", "Relay", "relay"),
+        ("PLAYGROUND", "On", "on"),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
     ],
@@ -240,6 +241,7 @@ BAD = [
     ),
     ("TRUSTED_PROXIES", "a whole number from 0 to 10", ["-1", "11"]),
     ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
+    ("PLAYGROUND", "one of auto, on, off", ["yes", "1", "true"]),
     ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),
     ("LOG_FORMAT", "one of text, json", ["xml"]),
     (

@@ -26,6 +26,11 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def is_hosted() -> bool:
+    """Return whether a hosting platform runs the server: it has chosen the port."""
+    return bool(os.environ.get("PORT"))
+
+
 def named_proxies() -> dict[str, str]:
     """Return the environment's proxies for outgoing connections by the name of their variable."""
     return {name: value for name, value in os.environ.items() if name.lower() in PROXY_VARIABLES and value}

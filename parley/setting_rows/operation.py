@@ -93,7 +93,14 @@ class LimitRows:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OperationRows:
-    """Settings of the log."""
+    """Settings of the playground and of the log."""
+
+    playground: str = row(
+        types.choice("auto", "on", "off"),
+        "auto",
+        "Who is served the page at `/playground`: nobody (`off`), everybody (`on`), or browsers of the machine itself "
+        "that come through no proxy (`auto`; where `PORT` is set, nobody). Its data need a key if `API_KEYS` is set.",
+    )
 
     log_level: str = row(
         types.choice("debug", "info", "warning", "error"), "info", "Lowest level of log lines that are written."

@@ -1,4 +1,4 @@
-"""Advice on the settings of the operation: callers, timeouts, limits and the log."""
+"""Advice on the settings of the operation: callers, timeouts, limits, the playground and the log."""
 
 from blueprints.cli.settings_advice.form import Advice, Group
 
@@ -103,8 +103,16 @@ LIMITS = Group(
 
 OPERATION = Group(
     "Operation",
-    "The log.",
+    "The playground and the log.",
     {
+        "PLAYGROUND": Advice(
+            "Who is served the page at `/playground`, on which the server can be tried and watched. `auto`: browsers "
+            "of the machine itself that come through no proxy, and nobody where `PORT` is set, as hosting platforms "
+            "do; `on`: everybody; `off`: nobody. Everybody else gets the 404 of a path that does not exist. What the "
+            "page shows needs one of `API_KEYS`; if none is set, it is shown on the machine itself only.",
+            "Set it to `on`, together with `API_KEYS`, to see the page of a deployed server: "
+            "[playground.md](playground.md).",
+        ),
         "LOG_LEVEL": Advice(
             "Lowest level of the lines that are written.",
             "Set it to `warning` to lose the line of each request, or to `debug` for more detail. No level logs "
