@@ -1,0 +1,56 @@
+/** The view Knowledge: the bases and their state, the search tester, the passages. */
+
+import { element } from "./element.js";
+import { Passages } from "./passages.js";
+import { SearchTester } from "./search.js";
+
+/**
+ * @param {HTMLElement} panel
+ * @param {any} page
+ */
+export function mount(panel, page) {
+  const tester = new SearchTester(page);
+  const passages = new Passages(page);
+  const notice = element("div", { class: "notice" });
+  const body = element("tbody");
+  const heads = ["Base", "Passages", "State", ""].map((name) => element("th", { scope: "col" }, name));
+  const bases = element("table", {}, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
+  panel.replaceChildren(element("h2", {}, "Knowledge"), notice, bases, tester.section, passages.section);
+
+  async function show() {
+    try {
+      const { kb } = await page.api.get("status");
+      notice.replaceChildren();
+      body.replaceChildren(...kb.bases.map(rowOf));
+      tester.offer(kb.bases.map((/** @type {any} */ base) => base.name));
+      bases.hidden = tester.section.hidden = !kb.bases.length;
+      if (!kb.bases.length) notice.replaceChildren(emptyNotice(kb.state));
+    } catch (error) {
+      notice.replaceChildren(page.explain(error));
+    }
+  }
+
+  /** @param {{name: string, passages: number, state: string}} base */
+  function rowOf(base) {
+    const name = base.name || "(default)";
+    const open = element("button", { type: "button", "aria-label": `Show the passages of ${name}` }, "Passages");
+    open.addEventListener("click", () => passages.open(base.name));
+    const kind = base.state === "ok" ? "good" : "bad";
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, name),
+      element("td", {}, String(base.passages)),
+      element("td", { class: kind }, base.state),
+      element("td", {}, open),
+    );
+  }
+
+  return { show, hide: () => undefined };
+}
+
+/** @param {string} state */
+function emptyNotice(state) {
+  const text = `There is no knowledge (${state}). Put *.json files into the folder that KB_DIR names, or convert documents: `;
+  return element("p", { class: "empty" }, text, element("code", {}, "flask kb import FILES"));
+}
