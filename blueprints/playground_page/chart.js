@@ -114,7 +114,7 @@ export class Chart {
       legend: { show: false },
       cursor: { show: false },
       scales: { x: { time, range: rangeOf(stacked) }, y: { range: fromZero } },
-      axes: [axis, { ...axis, size: 56 }],
+      axes: [{ ...axis, ...(time ? { values: stacked ? minutes : clocks, space: 70 } : {}) }, { ...axis, size: 56 }],
       series: [{}, ...(stacked ? drawn.reverse() : drawn)],
     };
     return new uPlot(options, this.drawn(), this.canvas);
@@ -152,6 +152,23 @@ function rangeOf(bars) {
     const room = bars ? 30 : least === most ? 1 : 0;
     return [least - room, most + room];
   };
+}
+
+/**
+ * @param {unknown} _plot
+ * @param {number[]} values
+ */
+function minutes(_plot, values) {
+  return values.map((value) => new Date(value * 1000).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" }));
+}
+
+/**
+ * Return times of day as the browser's user writes them.
+ * @param {unknown} _plot
+ * @param {number[]} values
+ */
+function clocks(_plot, values) {
+  return values.map((value) => new Date(value * 1000).toLocaleTimeString());
 }
 
 /**

@@ -73,7 +73,7 @@ class ConnectView {
     const told = this.told.platforms?.[this.platform.value];
     if (!told) return;
     const warnings = told.warnings.map((/** @type {string} */ text) => element("li", {}, text));
-    const notes = told.notes.map((/** @type {string} */ text) => element("li", {}, text));
+    const notes = told.notes.map((/** @type {string} */ text) => element("li", {}, ...codes(text)));
     this.result.replaceChildren(
       ...(warnings.length ? [element("ul", { class: "warnings", "aria-label": "Warnings" }, ...warnings)] : []),
       element("h3", {}, told.url_form === "full" ? "Full URL to enter" : "Base URL to enter"),
@@ -99,4 +99,12 @@ class ConnectView {
     const attributes = { class: "code", role: "region", tabindex: "0", "aria-label": name, "data-copied": name };
     return element("div", { class: "copied" }, element("pre", attributes, text), button);
   }
+}
+
+/**
+ * Return a text whose parts between backquotes are elements of code.
+ * @param {string} text
+ */
+function codes(text) {
+  return text.split("`").map((part, number) => (number % 2 ? element("code", {}, part) : part));
 }

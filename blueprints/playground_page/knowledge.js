@@ -33,7 +33,7 @@ export function mount(panel, page) {
   /** @param {{name: string, passages: number, state: string}} base */
   function rowOf(base) {
     const name = base.name || "(default)";
-    const open = element("button", { type: "button", "aria-label": `Show the passages of ${name}` }, "Passages");
+    const open = element("button", { type: "button", "aria-label": `Show the passages of ${name}` }, "Open");
     open.addEventListener("click", () => passages.open(base.name));
     const kind = base.state === "ok" ? "good" : "bad";
     return element(

@@ -47,9 +47,9 @@ class LiveView {
       title: "First content",
       axis: "turn",
       series: [
-        { label: "95 of 100 turns", unit: "ms", colour: 2, dash: [8, 4] },
-        { label: "half of the turns", unit: "ms", colour: 1 },
-        { label: "ours, half of the turns", unit: "ms", colour: 3, dash: [2, 3] },
+        { label: "p95", unit: "ms", colour: 2, dash: [8, 4] },
+        { label: "p50", unit: "ms", colour: 1 },
+        { label: "ours, p50", unit: "ms", colour: 3, dash: [2, 3] },
       ],
     });
     this.outcomes = new Chart({
@@ -135,7 +135,7 @@ class LiveView {
     const tiles = [
       ["Open streams", "open", String(now.open)],
       ["Requests", "requests", String(all)],
-      ["Loop delay, 99 of 100", "lag", lag === null ? "–" : lag === Infinity ? "> 1 s" : `≤ ${ms(lag * 1000)}`],
+      ["Loop delay, p99", "lag", lag === null ? "–" : lag === Infinity ? "> 1 s" : `≤ ${ms(lag * 1000)}`],
       ["Passages", "passages", String(now.passages)],
       ["Searches", "searches", String(searches)],
     ];

@@ -146,7 +146,7 @@ class TurnsView {
     const cells = COLUMNS.map(([name, value]) => element("td", { role: "cell", "data-label": name }, value(turn)));
     const row = element(
       "tr",
-      { role: "row", class: `turn ${outcomeOf(turn.outcome)[2]}` },
+      { role: "row", class: "turn" },
       element("th", { role: "rowheader", scope: "row" }, opener),
       element("td", { role: "cell", "data-label": "Outcome" }, outcomeMark(turn)),
       ...cells,

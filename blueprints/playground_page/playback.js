@@ -1,0 +1,18 @@
+/** Playback of one recording at a time, through a real request to /audio. */
+import { element } from "./element.js";
+
+export class Playback {
+  /** @param {any} page */
+  constructor(page) {
+    this.page = page;
+    this.said = element("p", { class: "said", role: "status" });
+  }
+
+  /**
+   * @param {string} _name
+   * @param {HTMLElement} _button
+   */
+  toggle(_name, _button) {}
+
+  stop() {}
+}
