@@ -13,7 +13,7 @@ export function mount(panel, page) {
   const passages = new Passages(page);
   const notice = element("div", { class: "notice" });
   const body = element("tbody");
-  const heads = ["Base", "Passages", "State", ""].map((name) => element("th", { scope: "col" }, name));
+  const heads = ["Base", "Passages", "State", "Texts"].map((name) => element("th", { scope: "col" }, name));
   const bases = element("table", {}, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
   panel.replaceChildren(element("h2", {}, "Knowledge"), notice, bases, tester.section, passages.section);
 
@@ -27,13 +27,14 @@ export function mount(panel, page) {
       if (!kb.bases.length) notice.replaceChildren(emptyNotice(kb.state));
     } catch (error) {
       notice.replaceChildren(page.explain(error));
+      bases.hidden = tester.section.hidden = true;
     }
   }
 
   /** @param {{name: string, passages: number, state: string}} base */
   function rowOf(base) {
     const name = base.name || "(default)";
-    const open = element("button", { type: "button", "aria-label": `Show the passages of ${name}` }, "Open");
+    const open = element("button", { type: "button", "aria-label": `Open the passages of ${name}` }, "Open");
     open.addEventListener("click", () => passages.open(base.name));
     const kind = base.state === "ok" ? "good" : "bad";
     return element(

@@ -1,4 +1,4 @@
-"""JavaScript packages that check the playground's page, installed from npm as their lock file says; tests alone need them."""
+"""JavaScript packages that check the playground's page, installed from npm as their lock file says; for tests alone."""
 
 import functools
 import json
