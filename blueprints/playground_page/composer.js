@@ -38,7 +38,7 @@ export class Composer extends EventTarget {
     this.grounded = element("input", { type: "checkbox" });
     this.system = element("textarea", { rows: 2, placeholder: "none", spellcheck: "false" });
     this.words = element("textarea", { id: "words", rows: 2, placeholder: "Your words", "aria-label": "Your words", "aria-keyshortcuts": "/" });
-    this.edit = button("Edit request", () => this.tell("edit"), { id: "edit", class: "toggle", "aria-expanded": "false" });
+    this.edit = button("Edit request", () => this.tell("edit"), { id: "edit", class: "toggle small", "aria-expanded": "false" });
     this.stop = button("Interrupt", () => this.tell("interrupt"), { id: "interrupt", disabled: true, "aria-keyshortcuts": "Escape" });
     this.speak = button("Speak", () => this.tell("speak"), { id: "speak", hidden: !("SpeechRecognition" in globalThis || "webkitSpeechRecognition" in globalThis) });
     this.say = button("Say exactly this", () => this.tell("broadcast"), { id: "broadcast", title: "A broadcast: no model is asked" });
@@ -46,7 +46,7 @@ export class Composer extends EventTarget {
     this.samples = element("p", { class: "samples" });
     this.sampled = "";
     this.radios = element("fieldset", { class: "endpoints" }, element("legend", { class: "unseen" }, "Endpoint"), ...ENDPOINTS.map((one) => this.radio(one)));
-    this.head = element("div", { class: "try-head" }, this.radios, this.inline("as", this.platform, "platform"), this.edit);
+    this.head = element("div", { class: "try-head" }, this.radios, this.inline("as", this.platform, "platform"));
     this.options = element("details", { class: "options" }, element("summary", {}, "Fields and instructions"), element("div", { class: "option-grid" },
       this.only("rag audio", field("Knowledge base", this.kb, "kb")), this.only("rag audio", field("Waiting message", this.waiting, "waiting")),
       this.only("rag audio", field("Filters, as JSON", this.filters, "filters")), this.only("rag", this.inline("include_citations", this.citations, "include-citations")),
@@ -54,7 +54,7 @@ export class Composer extends EventTarget {
     this.audioLine = this.only("audio", element("div", { class: "audio-line" }, this.inline("What is heard", this.asset, "asset"), this.hint));
     const send = element("button", { type: "submit", class: "primary", id: "send", "aria-keyshortcuts": "Enter" }, "Send");
     this.form = element("form", { class: "ask" }, this.words, element("div", { class: "ask-buttons" }, send, this.stop, this.speak, this.only("audio", this.say),
-      button("New", () => this.tell("new"), { id: "new", title: "Forget this conversation" }), element("span", { class: "aside keys" }, "Enter sends · Esc interrupts · / to the words")), this.samples);
+      button("New", () => this.tell("new"), { id: "new", title: "Forget this conversation" }), element("span", { class: "aside keys" }, "Enter sends, Esc interrupts")), this.samples);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.tell("send");

@@ -42,7 +42,7 @@ export function figuresOf(turn, row) {
     ["Rate", rateOf(turn), turn.tokens === null ? "chunks: no usage is told" : "tokens, by the usage"],
     ["Total", ms(marks.end), `${turn.chunks} ${turn.chunks === 1 ? "chunk" : "chunks"} of words`],
     ["Ours", ms(row?.asked_ms), row?.lookup_ms ? `look-up ${ms(row.lookup_ms)}` : "before the model is asked"],
-    ["Model", ms(modelMs(row)), row?.upstream ? `${row.upstream}, ${row.attempts} ${row.attempts === 1 ? "attempt" : "attempts"}` : "no model was asked"],
+    ["Model", ms(modelMs(row)), row ? modelNote(row) : "until its first word"],
     ["Network", ms(networkMs(turn, row)), "and proxies, both ways"],
   ];
   return rows
@@ -54,6 +54,12 @@ export function figuresOf(turn, row) {
 function modelMs(row) {
   if (!row || row.ttft_ms === null || row.asked_ms === null) return null;
   return Math.max(row.ttft_ms - row.asked_ms, 0);
+}
+
+/** @param {Row} row */
+function modelNote(row) {
+  if (!row.upstream) return "no model was asked";
+  return `${row.upstream}, ${row.attempts} ${row.attempts === 1 ? "attempt" : "attempts"}`;
 }
 
 /**

@@ -12,6 +12,7 @@ import { figuresOf, figureTable, ms, waterfall } from "./figures.js";
 /** Times that the server's row is looked for, and milliseconds between them: it is written when the turn has ended there. */
 const ROW_TRIES = 6;
 const ROW_WAIT_MS = 250;
+const TICK_MS = 100;
 
 export class Inspector {
   /** @param {import("./main.js").Page} page */
@@ -56,6 +57,8 @@ export class Inspector {
     this.empty.hidden = true;
     this.content.hidden = false;
     turn.addEventListener("change", () => this.soon());
+    // The clock goes on where nothing comes.
+    const clock = setInterval(() => (turn.isRunning && turn === this.turn ? this.soon() : clearInterval(clock)), TICK_MS);
     this.soon();
   }
 

@@ -15,7 +15,7 @@ const STATES = {
   filled: ["…", "Waiting message heard, the answer is being made", "quiet"],
   speaking: ["▸", "Speaking", "quiet"],
   complete: ["✓", "Complete", "good"],
-  interrupted: ["⏹", "Interrupted", "odd"],
+  interrupted: ["■", "Interrupted", "odd"],
   failed: ["✕", "Failed in mid answer, the words stay", "bad"],
   incomplete: ["▲", "Ended without DONE: incomplete", "bad"],
   refused: ["⊘", "Refused", "bad"],

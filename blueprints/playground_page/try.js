@@ -50,7 +50,7 @@ class TryView {
     const copies = KINDS.map((kind) => button(kind, (pressed) => this.copyAs(kind, pressed), { class: "small" }));
     const left = element("div", { class: "card talk" }, element("h2", { class: "unseen" }, "Conversation"), this.composer.head, this.composer.audioLine, this.composer.options,
       this.transcript.element, this.editorBox, this.notice, this.composer.form,
-      element("div", { class: "copies" }, element("span", { class: "aside" }, "Copy as"), ...copies));
+      element("div", { class: "copies" }, this.composer.edit, element("span", { class: "aside" }, "Copy as"), ...copies));
     panel.replaceChildren(element("div", { class: "try" }, left, this.inspector.element));
     this.listen();
   }
