@@ -198,6 +198,7 @@ class TryView {
     const wasAnswered = turn.state !== "refused" && turn.state !== "unreachable";
     if (wasAnswered) this.conversation.remember(next, turn.said, heard);
     if (turn.failure && heard === null) answer.fail(turn.failure, again, this.page.status);
+    if (turn.failure) this.page.status.refresh();
     this.transcript.follow(true);
     this.inspector.soon();
     if (wasAnswered) this.inspector.join(turn);

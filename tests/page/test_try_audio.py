@@ -22,7 +22,7 @@ NOW = """() => {
   return [Number(document.querySelector(".sound").dataset.heard), at];
 }"""
 NEAR_MS = 60
-"""Milliseconds between a word's time and its highlight: of the player's own clock, whatever the machine is busy with."""
+"""Milliseconds between a word's time and its highlight, both by the player's clock."""
 
 
 @pytest.fixture
