@@ -2,22 +2,25 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 const ENDPOINTS = /** @type {const} */ (["chat", "rag", "audio"]);
 const WAIT_MS = 300;
 
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const view = new ConnectView(panel, page);
-  return { show: () => view.ask(), hide: () => undefined };
+  page.key.onChange(() => panel.hidden || view.ask());
+  return { show: () => view.ask(), hide() {} };
 }
 
 class ConnectView {
   /**
    * @param {HTMLElement} panel
-   * @param {any} page
+   * @param {Page} page
    */
   constructor(panel, page) {
     this.page = page;

@@ -4,9 +4,11 @@ import { element } from "./element.js";
 import { Passages } from "./passages.js";
 import { SearchTester } from "./search.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const tester = new SearchTester(page);
@@ -47,7 +49,8 @@ export function mount(panel, page) {
     );
   }
 
-  return { show, hide: () => undefined };
+  page.key.onChange(() => panel.hidden || show());
+  return { show, hide() {} };
 }
 
 /** @param {string} state */

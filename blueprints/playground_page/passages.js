@@ -2,6 +2,8 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /**
  * @typedef {{id: string, title: string, text: string, file: string, metadata: Record<string, unknown>}} Passage
  * @typedef {{file: string, line: number | null, where: string, message: string, lost: string}} Fault
@@ -18,7 +20,7 @@ import { element } from "./element.js";
 const PAGE = 100;
 
 export class Passages {
-  /** @param {any} page */
+  /** @param {Page} page */
   constructor(page) {
     this.page = page;
     this.kb = "";

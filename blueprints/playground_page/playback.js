@@ -1,8 +1,10 @@
 /** Playback of one recording at a time, through a real request to /audio. */
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 export class Playback {
-  /** @param {any} page */
+  /** @param {Page} page */
   constructor(page) {
     this.page = page;
     this.said = element("p", { class: "said", role: "status" });

@@ -14,8 +14,10 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 export class SearchTester {
-  /** @param {any} page */
+  /** @param {Page} page */
   constructor(page) {
     this.page = page;
     this.question = element("input", { id: "search-question", autocomplete: "off" });
