@@ -16,8 +16,9 @@ export function mount(panel, page) {
   const notice = element("div", { class: "notice" });
   const body = element("tbody");
   const heads = ["Base", "Passages", "State", "Texts"].map((name) => element("th", { scope: "col" }, name));
-  const bases = element("table", {}, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
-  panel.replaceChildren(element("h2", {}, "Knowledge"), notice, bases, tester.section, passages.section);
+  const bases = element("table", { class: "bases" }, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
+  const part = element("section", { class: "card panel-part" }, bases);
+  panel.replaceChildren(element("h2", {}, "Knowledge"), notice, part, tester.section, passages.section);
 
   async function show() {
     try {
@@ -25,11 +26,11 @@ export function mount(panel, page) {
       notice.replaceChildren();
       body.replaceChildren(...kb.bases.map(rowOf));
       tester.offer(kb.bases.map((/** @type {any} */ base) => base.name));
-      bases.hidden = tester.section.hidden = !kb.bases.length;
+      part.hidden = tester.section.hidden = !kb.bases.length;
       if (!kb.bases.length) notice.replaceChildren(emptyNotice(kb.state));
     } catch (error) {
       notice.replaceChildren(page.explain(error));
-      bases.hidden = tester.section.hidden = true;
+      part.hidden = tester.section.hidden = true;
     }
   }
 

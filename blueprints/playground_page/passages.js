@@ -35,9 +35,7 @@ export class Passages {
     this.back.addEventListener("click", () => this.turn(-PAGE));
     this.next.addEventListener("click", () => this.turn(PAGE));
     this.file.addEventListener("change", () => this.turn(-this.from));
-    this.section = element(
-      "section",
-      {},
+    this.section = element("section", { class: "card panel-part" },
       this.title,
       this.faults,
       element("div", { class: "controls" }, element("label", { for: "passages-file" }, "File"), this.file, this.back, this.next, this.where),

@@ -40,7 +40,7 @@ export class SearchTester {
       event.preventDefault();
       this.search();
     });
-    this.section = element("section", {}, element("h3", {}, "What does a question find?"), form, this.result);
+    this.section = element("section", { class: "card panel-part" }, element("h3", {}, "What does a question find?"), form, this.result);
   }
 
   /**

@@ -16,7 +16,9 @@ HOSTILE = "<img src=x onerror=alert(1)></script><b>javascript:alert(1)</b> \u202
 def folder(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> tuple[Path, RunningServer]:
     """Return a folder of knowledge with faults and a long file, and the server that reads it."""
     folder = tmp_path_factory.mktemp("kb")
-    entries = [{"title": f"Part {number}", "text": f"Part number {number} costs {number} dollars."} for number in range(230)]
+    entries = [
+        {"title": f"Part {number}", "text": f"Part number {number} costs {number} dollars."} for number in range(230)
+    ]
     (folder / "parts.json").write_text(json.dumps(entries))
     (folder / "faq.json").write_text('[\n  {"question": "Open?", "answer": "Always."},\n  {"question": "Lost?"}\n]\n')
     (folder / "odd.json").write_text(json.dumps([{"title": HOSTILE, "text": f"Zebras sell here. {HOSTILE}"}]))
@@ -55,7 +57,9 @@ def test_a_search_without_a_result_shows_the_nearest(page: Page, patient: Runnin
     page.goto(f"{patient.url}/playground#knowledge")
     search(page, "Is there a cheap dentist in Lisbon?")
 
-    expect(page.locator("#panel-knowledge .result")).to_contain_text("Nothing was found: the best passage reaches coverage")
+    expect(page.locator("#panel-knowledge .result")).to_contain_text(
+        "Nothing was found: the best passage reaches coverage"
+    )
     expect(page.locator("#panel-knowledge .result")).to_contain_text("is needed")
     expect(page.locator(".hits.greyed .hit").first).to_contain_text("not sent")
 

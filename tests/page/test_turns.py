@@ -1,6 +1,5 @@
 """The view Turns: every caller's turns, of all workers, whoever made them."""
 
-
 import pytest
 import requests
 from fake_upstream import FakeUpstream, answer
@@ -119,5 +118,3 @@ def test_a_view_that_nobody_sees_asks_for_nothing(page: Page, turning: RunningSe
     page.wait_for_timeout(2600)
 
     assert [url for url in asked if "/api/turns" in url] == []
-
-
