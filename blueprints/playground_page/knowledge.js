@@ -15,7 +15,7 @@ export function mount(panel, page) {
   const passages = new Passages(page);
   const notice = element("div", { class: "notice" });
   const body = element("tbody");
-  const heads = ["Base", "Passages", "State", "Texts"].map((name) => element("th", { scope: "col" }, name));
+  const heads = ["Base", "Passages", "State"].map((name) => element("th", { scope: "col" }, name));
   const bases = element("table", { class: "bases" }, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
   const part = element("section", { class: "card panel-part" }, bases);
   panel.replaceChildren(element("h2", {}, "Knowledge"), notice, part, tester.section, passages.section);
@@ -37,16 +37,15 @@ export function mount(panel, page) {
   /** @param {{name: string, passages: number, state: string}} base */
   function rowOf(base) {
     const name = base.name || "(default)";
-    const open = element("button", { type: "button", "aria-label": `Open the passages of ${name}` }, "Open");
+    const open = element("button", { type: "button", class: "link", "aria-label": `Open the passages of ${name}` }, name);
     open.addEventListener("click", () => passages.open(base.name));
     const kind = base.state === "ok" ? "good" : "bad";
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, name),
+      element("th", { scope: "row" }, open),
       element("td", {}, String(base.passages)),
       element("td", { class: kind }, base.state),
-      element("td", {}, open),
     );
   }
 

@@ -90,11 +90,14 @@ def test_what_is_copied_is_what_is_shown(connect: Page) -> None:
     assert connect.evaluate("navigator.clipboard.readText()") == shown["url"]
 
 
-@pytest.mark.parametrize(
-    ("address", "warning"),
-    [("http://localhost:8000", "can't reach localhost"), ("http://voice.example.com", "over http"), ("https://voice.example.com", "")],
-    ids=["localhost", "http", "https"],
-)  # fmt: skip
+WARNINGS = {
+    "http://localhost:8000": "can't reach localhost",
+    "http://voice.example.com": "over http",
+    "https://voice.example.com": "",
+}
+
+
+@pytest.mark.parametrize(("address", "warning"), WARNINGS.items(), ids=["localhost", "http", "https"])
 def test_an_address_that_does_not_serve_is_warned_of(connect: Page, address: str, warning: str) -> None:
     connect.locator("#connect-url").fill(address)
 
