@@ -33,7 +33,7 @@ export function mount(panel, page) {
       const told = await page.api.get("recordings");
       const faults = told.problems.map((/** @type {string} */ text) => element("p", { class: "bad" }, text));
       notice.replaceChildren(...faults, ...(told.recordings.length ? [] : [emptyNotice()]));
-      list.replaceChildren(...told.recordings.map((/** @type {Recording} */ one) => cardOf(one, page, playback)));
+      list.replaceChildren(...told.recordings.map((/** @type {Recording} */ one) => cardOf(one, told.sample_rate, page, playback)));
     } catch (error) {
       notice.replaceChildren(page.explain(error));
       list.replaceChildren();
@@ -46,12 +46,13 @@ export function mount(panel, page) {
 
 /**
  * @param {Recording} recording
+ * @param {number} rate samples a second
  * @param {Page} page
  * @param {Playback} playback
  */
-function cardOf(recording, page, playback) {
+function cardOf(recording, rate, page, playback) {
   const play = element("button", { type: "button", class: "play", "aria-label": `Play ${recording.name}` }, "▶ Play");
-  play.addEventListener("click", () => playback.toggle(recording.name, play));
+  play.addEventListener("click", () => playback.toggle(recording.name, rate, play));
   const facts = [
     recording.seconds === null ? "no sound" : `${recording.seconds} s`,
     recording.words === "none" ? "no timed words" : `${recording.word_count} words, ${recording.words}`,

@@ -2,23 +2,22 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import page_kits
 import pytest
 import requests
 from fake_upstream import FakeUpstream, answer
 from playwright.sync_api import Page, expect
-from running_server import ROOT, RunningServer
+from running_server import RunningServer
 
 from parley.operators.platforms import PLATFORMS
 
 pytestmark = [pytest.mark.server, pytest.mark.page]
 TEXT = "A tune-up costs 65 dollars."
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PARLEY_KEY": "not-asked-for"}
-NODE_CLIENT = ROOT / ".cache" / "node" / "node_modules" / "openai"
 
 
 @pytest.fixture
@@ -59,9 +58,11 @@ def test_the_copied_python_program_prints_the_answer(connect: Page, tmp_path: Pa
     assert run(sys.executable, "-c", program, cwd=tmp_path) == TEXT
 
 
-@pytest.mark.skipif(not (shutil.which("node") and NODE_CLIENT.exists()), reason="openai-node is not installed")
 def test_the_copied_javascript_program_prints_the_answer(connect: Page, tmp_path: Path) -> None:
-    (tmp_path / "node_modules").symlink_to(NODE_CLIENT.parent)
+    try:
+        (tmp_path / "node_modules").symlink_to(page_kits.modules())
+    except page_kits.KitsMissing as exc:
+        pytest.skip(f"the program for openai-node is NOT run here: {exc}")
     (tmp_path / "ask.mjs").write_text(choose(connect, "openai-node")["snippet"])
 
     assert run("node", "ask.mjs", cwd=tmp_path) == TEXT

@@ -19,7 +19,7 @@ PAGE = ROOT / "blueprints" / "playground_page"
 def responses(page: Page) -> Iterator[list[Response]]:
     """Yield all responses that the page gets."""
     seen: list[Response] = []
-    page.on("response", seen.append)
+    page.on("response", lambda response: seen.append(response))
     yield seen
 
 
