@@ -29,7 +29,7 @@ def axe() -> str:
 def called(servers: Servers, upstream: FakeUpstream) -> RunningServer:
     """Return a server whose views have something to show."""
     upstream.script = answer("We are open.")
-    server = servers(alone="accessible")
+    server = servers(alone="called")
     for number in (1, 3, 7):
         call_once(server.url, number)
     return server

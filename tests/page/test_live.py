@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.server, pytest.mark.page]
 def called(servers: Servers, upstream: FakeUpstream) -> RunningServer:
     """Return a server that callers have asked."""
     upstream.script = answer("We are open.")
-    server = servers(alone="live")
+    server = servers(alone="called")
     for number in range(8):
         call_once(server.url, number)
     return server
