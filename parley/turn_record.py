@@ -15,14 +15,15 @@ class TurnRecord:
     """The fields of a request's log line. Times are milliseconds since the request arrived.
 
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
-    ("proxy") gave it. `first_ms` is the time of the first byte, a waiting message included; `ttft_ms` that of the
-    upstream's first content that is heard, not thought. `reason` is what an upstream said of its last failure, or what
-    its failure was: without secrets and private addresses, on one line. `passages` is the number of passages given to
-    the model, found in `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools`
-    the names of those that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said
-    meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is
-    "some" or "all" where a part or all of an answer's text was taken out for a voice. `session` and
-    `platform` are the platform's names of the call and of itself; of a phone number two digits are left.
+    ("proxy") gave it. `asked_ms` is the time at which an upstream was first asked: until then it was the server's own.
+    `first_ms` is that of the first byte, a waiting message included; `ttft_ms` that of the upstream's first content
+    that is heard, not thought. `reason` is what an upstream said of its last failure, or what its failure was: without
+    secrets and private addresses, on one line. `passages` is the number of passages given to the model, found in
+    `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools` the names of those
+    that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said meanwhile. `unsaid`
+    names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is "some" or "all" where
+    a part or all of an answer's text was taken out for a voice. `session` and `platform` are the platform's names of
+    the call and of itself; of a phone number two digits are left.
     """
 
     endpoint: str
@@ -41,6 +42,7 @@ class TurnRecord:
     attempts: int = 0
     passages: int | None = None
     lookup_ms: float | None = None
+    asked_ms: float | None = None
     first_ms: float | None = None
     ttft_ms: float | None = None
     passes: int | None = None

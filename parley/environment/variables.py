@@ -8,6 +8,7 @@ from parley.environment import env_file, misspelled
 
 ENV_FILE = ".env"
 """File in the working folder that adds to the environment."""
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 """Variables, in either case, that name a proxy for outgoing connections."""
 
@@ -38,4 +39,9 @@ def named_proxies() -> dict[str, str]:
 
 def share_metrics(folder: str) -> None:
     """Name the folder through which workers add up their metrics, in the variable that prometheus_client reads."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    os.environ[METRICS_FOLDER] = folder
+
+
+def metrics_folder() -> str | None:
+    """Return the folder through which workers share metrics and turns, None where there is none."""
+    return os.environ.get(METRICS_FOLDER)

@@ -1,4 +1,4 @@
-"""The folder through which the workers of one master add up their metrics, from its creation to its removal.
+"""The folder through which the workers of one master share metrics and turns, from its creation to its removal.
 
 prometheus_client keeps one file per kind of metric and process. A master's files would grow with every reload, and
 those of a master that was killed would stay for good. So the files of a worker that has ended are merged into one per
@@ -12,6 +12,9 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from parley.telemetry import turn_files
+from parley.telemetry.shared_folder import CHANGING, locked
 
 PREFIX = "parley-metrics-"
 OWNER_LOCK = "owner.lock"
@@ -49,10 +52,11 @@ class MetricFolder:
         os.close(self._lock)
 
     def merge(self, pid: int) -> None:
-        """Remove the files of a process that has ended; its counters stay in the sums.
+        """Remove the files of a process that has ended; its counters stay in the sums, its last turns among the others.
 
         They stay as they are where there is no space to merge them.
         """
+        turn_files.merge(self.path, pid)
         # Here, because it looks at its import for the folder, which must be named before.
         from prometheus_client import multiprocess
 
@@ -81,14 +85,10 @@ class MetricFolder:
         for key, value in values.items():
             merged.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
         merged.close()  # type: ignore[no-untyped-call]
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            # No scrape between the two: it would count these values twice.
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        # No scrape between the two: it would count these values twice.
+        with locked(self.path, CHANGING):
             new.replace(target)
             source.unlink()
-        finally:
-            os.close(folder)
 
     def remove(self) -> None:
         """Remove the folder, at the master's end."""

@@ -10,6 +10,7 @@ period is over, without an ending. A worker's life, from gunicorn's signal on:
 """
 
 import gc
+import os
 import socket
 import time
 from typing import Any
@@ -19,12 +20,13 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from parley import client_connection
 from parley.concurrency import checkpoint
+from parley.environment.variables import metrics_folder
 from parley.errors import ParleyError, ServerShuttingDown
 from parley.server import kept_tools, master
 from parley.server.connections import ConnectionTable
 from parley.server.once import OncePerServer
 from parley.services import Services
-from parley.telemetry import logs, metrics
+from parley.telemetry import logs, metrics, recent_turns
 from parley.telemetry.logs import log
 
 POLL_SECONDS = 0.05
@@ -89,6 +91,8 @@ def prepare(worker: Any, streams: int) -> None:
     services.admission.limit = streams
     if services.toolbox and not worker.is_of_reload:
         services.toolbox.checked = kept_tools.contents
+    if services.playground != "off":
+        recent_turns.kept = recent_turns.RecentTurns(worker.age, metrics_folder(), os.getpid())
     services.start_fault, services.start_fault_is_logged = master.class_fault(worker.cfg.worker_class_str), True
     # Workers of other classes have no event loop beside their callers: their first caller waits for what is loaded.
     if worker.cfg.worker_class_str == "gevent":

@@ -7,17 +7,16 @@ With several workers prometheus_client adds them up through a folder of files, w
 environment before any worker imports this module; without that folder each worker reports its own metrics.
 """
 
-import contextlib
-import fcntl
 import functools
-import os
 from collections.abc import Mapping
 from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics_core import Metric
 
+from parley.telemetry import recent_turns
 from parley.telemetry.logs import log
+from parley.telemetry.shared_folder import READING, locked
 from parley.turn_record import TurnRecord
 
 Series = TypeVar("Series", Counter, Gauge, Histogram)
@@ -36,7 +35,8 @@ STEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 """Upper bounds in seconds, for single steps inside the server."""
 
 REQUESTS = Counter("parley_requests", "Requests by outcome.", ["endpoint", "outcome", "code"])
-OPEN_STREAMS = Gauge("parley_open_streams", "Turns that are running.", ["endpoint"], multiprocess_mode="livesum")
+OPEN_NAME = "parley_open_streams"
+OPEN_STREAMS = Gauge(OPEN_NAME, "Turns that are running.", ["endpoint"], multiprocess_mode="livesum")
 FIRST_BYTE = Histogram(
     "parley_first_byte_seconds", "Time from request to first byte.", ["endpoint"], buckets=REQUEST_BUCKETS
 )
@@ -106,6 +106,8 @@ def request_ended(record: TurnRecord) -> None:
         TOOL_PASSES.observe(record.passes)
     write = log.error if record.outcome in FAILURES else log.info
     write("request_end", **record.fields())
+    if recent_turns.kept is not None:
+        recent_turns.kept.add(record)
 
 
 def set_breaker_states(states: Mapping[str, str]) -> None:
@@ -122,13 +124,8 @@ class SharedCollector(multiprocess.MultiProcessCollector):
 
     def collect(self) -> list[Metric]:
         """Return the metrics of all files; the master holds its lock for two system calls."""
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(folder, fcntl.LOCK_SH)
+        with locked(self._path, READING):
             metrics: list[Metric] = list(super().collect())  # type: ignore[no-untyped-call]
-        finally:
-            os.close(folder)
         for metric in metrics:
             if metric.type == "histogram":
                 # The same seconds summed in another order may be less by a bit, which Prometheus takes for a restart.
@@ -138,10 +135,20 @@ class SharedCollector(multiprocess.MultiProcessCollector):
 
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format, of all workers if they share a folder, else of this one."""
+    return generate_latest(_registry())
+
+
+def open_streams() -> int:
+    """Return the number of turns that are running, in all workers if they share a folder, else in this one."""
+    families = _registry().collect()
+    return round(sum(sample.value for family in families for sample in family.samples if family.name == OPEN_NAME))
+
+
+def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     try:
         SharedCollector(registry)
     except ValueError:  # there is no shared folder
         # One worker alone: its own process registry has all series.
         registry = REGISTRY
-    return generate_latest(registry)
+    return registry

@@ -324,6 +324,9 @@ class UpstreamRouter:
         `limit` is the name of the time limit of all attempts together; `options` are those of `Attempts`.
         """
         self._retry_budget.deposit()
+        # Of several passes of a turn the first.
+        if record.asked_ms is None:
+            record.asked_ms = record.elapsed_ms
         return Attempts(
             self.candidates,
             ask,
