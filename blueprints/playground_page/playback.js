@@ -13,7 +13,7 @@ export class Playback {
   /** @param {Page} page */
   constructor(page) {
     this.page = page;
-    this.said = element("div", { class: "said", "aria-live": "polite" });
+    this.said = element("div", { class: "playback", "aria-live": "polite" });
     /** @type {{turn: Turn, player: Player, words: Words, name: string, button: HTMLElement} | null} */
     this.playing = null;
   }

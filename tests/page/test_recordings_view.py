@@ -47,7 +47,7 @@ def test_playing_asks_audio_for_the_asset(page: Page, recorded: RunningServer) -
     page.goto(f"{recorded.url}/playground#recordings")
     page.get_by_role("button", name="Play welcome").click()
 
-    expect(page.locator("#panel-recordings .said")).to_contain_text("Welcome")
+    expect(page.locator("#panel-recordings .playback")).to_contain_text("Welcome")
     expect(page.get_by_role("button", name="Stop welcome")).to_be_visible()
     expect(page.get_by_role("button", name="Play welcome")).to_be_visible(timeout=20_000)
     (request,) = asked
