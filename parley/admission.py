@@ -123,6 +123,11 @@ class Admission:
                 self.release(turn)
                 raise
 
+    def count(self, holder: str) -> None:
+        """Count something that a holder begins without a slot. Raises RateLimited."""
+        if self._rate:
+            self._rate.check(holder)
+
     def release(self, turn: "Turn") -> None:
         """Free the slot of an admitted turn, for the first waiting call that may take it."""
         holder = self.running.pop(turn)

@@ -73,7 +73,7 @@ class Services:
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
+            Bases(settings.kb_dir, self.index_factory.build, in_background, self.look_in_thread),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -112,7 +112,7 @@ class Services:
     def _folder_thread(self) -> ThreadPool:
         return thread_pool(1)
 
-    def _look_in_thread(self, look: Callable[[], Look]) -> Look:
+    def look_in_thread(self, look: Callable[[], Look]) -> Look:
         """Return the result of a look at the operator's folders, done in a thread of its own: a disk may be slow."""
         return run_in_thread(self._folder_thread, look)
 
@@ -170,7 +170,7 @@ class Services:
             environment(),
             connect_timeout=settings.connect_timeout,
             poll=settings.kb_poll,
-            look=self._look_in_thread,
+            look=self.look_in_thread,
             connect_mcp=mcp_client.Server,
             hide=logs.hide,
         )

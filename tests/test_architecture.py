@@ -23,6 +23,7 @@ LAYERS = (
     {"app", "gunicorn.conf"},
     {"blueprints"},
     {"parley.checking"},
+    {"parley.inspection"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
     {"parley.upstream", "parley.knowledge", "parley.memory", "parley.speech", "parley.tools"},

@@ -5,7 +5,6 @@ Exit codes: 0 for success, 1 if a fault was found or a search found nothing, 2 i
 
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -16,19 +15,15 @@ import click
 from flask import Blueprint
 
 from blueprints.web import services
-from parley.answers.lookup import Lookup, lookup_of
 from parley.errors import NotFound
-from parley.knowledge import encoders, prompt
-from parley.knowledge.base_settings import BaseSettings
+from parley.inspection import search as inspection
+from parley.knowledge import encoders
 from parley.knowledge.folder_scan import is_base_name
-from parley.knowledge.index import Hit, Index, Ranking
-from parley.knowledge.prompt import MORE_THAN_WANTED, Framing, select_excerpts
-from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EncoderFailed
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.operators.kb_tables import Columns
 from parley.services import encoders_of, vector_cache_of
 from parley.telemetry import logs
-from parley.wire.request import ChatRequest, Origin
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -79,56 +74,20 @@ def search(question: str, before: str, agent: str, kb: str, pairs: Sequence[str]
         encoders.make_ready(index)
     except EncoderFailed as exc:
         click.echo(f"the passages are not encoded, so they are found by words alone: {exc}", err=True)
-    base = services().knowledge.settings_of(kb)
-    chat = conversation(question, before, agent, dict(parse_filter(pair) for pair in pairs))
-    found = lookup_of(chat, base)
-    # /rag searches for as many: of near-duplicates among them only the best is sent, and the next hit moves up.
-    ranking = index.rank(found.query, settings.rag_top_k * MORE_THAN_WANTED) if found.query else None
-    hits = ranking.hits if ranking else []
-    excerpts = select_excerpts(hits, settings.rag_top_k)
-    sent = {hit.passage.id for excerpt in excerpts for hit in excerpt.hits}
-    # Small talk goes to the model as it is.
-    framing = prompt.reference(excerpts, base) if ranking else Framing("", "")
-    compared = ranking.query.text if ranking else question
-    rows = [describe_hit(hit, compared, hit.passage.id in sent) for hit in hits]
-    decision = describe_decision(found, ranking, index, base)
+    chat = inspection.conversation(question, before, agent, dict(parse_filter(pair) for pair in pairs))
+    told = inspection.explain(services(), chat, kb)
     if as_json:
-        text = framing.before + question + framing.after
-        click.echo(json.dumps({**decision, "hits": rows, "sent": text}, ensure_ascii=False))
+        click.echo(json.dumps(told, ensure_ascii=False))
     else:
-        click.echo("\n".join(lines_of_decision(decision, question)))
-        for rank, row in enumerate(rows, start=1):
+        click.echo("\n".join(lines_of_decision(told, question)))
+        for rank, row in enumerate(told["hits"], start=1):
             parts = ", ".join(f"{name} {value}" for name, value in row["parts"].items()) or "one part"
             words = "shares " + ", ".join(row["words"]) if row["words"] else "shares no whole word"
             note = "" if row["sent"] else "; not sent"
             place = f"[{row['id']}] {row['title']} ({row['file']})"
             click.echo(f"{rank}. {row['score']:.4f} {place}: {parts}; {words}{note}")
-        click.echo(f"\nSent upstream:\n\n{framing.before}{question}{framing.after}")
-    sys.exit(0 if hits else 1)
-
-
-def conversation(question: str, before: str, agent: str, filters: Mapping[str, Any]) -> ChatRequest:
-    """Return the request that a question makes behind these messages; empty ones were not said."""
-    said = (("user", before), ("assistant", agent))
-    messages = [{"role": role, "content": text} for role, text in said if text] + [
-        {"role": "user", "content": question}
-    ]
-    return ChatRequest({"messages": messages, "filters": filters}, stream=False, origin=Origin("kb search", v1=True))
-
-
-def describe_decision(found: Lookup, ranking: Ranking | None, index: Index, base: BaseSettings) -> dict[str, Any]:
-    """Return all that is printed of a search besides its hits: the base, the gate, the query and the threshold."""
-    return {
-        "language": index.language.code,
-        "encoder": index.encoder.name if isinstance(index, SemanticIndex) else None,
-        "gate": found.intent.value if base.gated else "off",
-        "looked_up": ranking and ranking.query.text,
-        "before": ranking and ranking.query.before,
-        "measure": ranking and ranking.measure,
-        "confidence": ranking and round(ranking.confidence, 4),
-        "threshold": ranking and ranking.threshold,
-        "refusal": ranking.refusal if ranking else "nothing to look up",
-    }
+        click.echo(f"\nSent upstream:\n\n{told['sent']}")
+    sys.exit(0 if told["hits"] else 1)
 
 
 def lines_of_decision(decision: Mapping[str, Any], question: str) -> Iterator[str]:
@@ -264,28 +223,3 @@ def parse_filter(text: str) -> tuple[str, str | int | bool]:
         return key, value
     # Other JSON can't be filtered by: `price=6.5` means the text "6.5". A boolean is an `int` in Python.
     return key, parsed if isinstance(parsed, str | int) else value
-
-
-def describe_hit(hit: Hit, question: str, sent: bool) -> dict[str, Any]:
-    """Return all that is printed of a hit; `sent` tells whether the model gets its passage."""
-    passage = hit.passage
-    return {
-        "id": passage.id,
-        "title": passage.title,
-        "file": passage.file,
-        "score": round(hit.score, 4),
-        "parts": {name: round(value, 4) for name, value in hit.parts.items()},
-        "words": shared_words(question, f"{passage.title} {passage.text}"),
-        "sent": sent,
-        "text": passage.text,
-    }
-
-
-def shared_words(question: str, text: str) -> list[str]:
-    """Return the question's words of at least three letters whose first five letters begin a word of the text.
-
-    That is close enough to the stems by which the index compares words.
-    """
-    beginnings = {word[:5] for word in re.findall(r"\w+", text.casefold())}
-    words = dict.fromkeys(re.findall(r"\w+", question.casefold()))
-    return [word for word in words if len(word) > 2 and word[:5] in beginnings]

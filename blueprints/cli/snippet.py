@@ -2,18 +2,14 @@
 
 import json
 import sys
-from typing import Any
 
 import click
 from flask import Blueprint
 
 from parley.operators import platforms
-from parley.operators.platform_requests import Message
-from parley.operators.platforms import BadAddress, Platform
+from parley.operators.platforms import ADDRESS, BadAddress
 
 bp = Blueprint("snippet_cli", __name__, cli_group=None)
-ADDRESS = "https://your-host"
-"""Address that stands in the page, and where none is given."""
 MODEL = "gpt-4o-mini"
 PAGE_HEAD = """\
 # Voice platforms
@@ -55,7 +51,7 @@ def snippet(name: str | None, address: str, endpoint: str, kb: str, model: str, 
         url = platform.url(address, endpoint, kb)
     except BadAddress as exc:
         raise click.BadParameter(str(exc), param_hint="--kb" if "knowledge" in str(exc) else "--url") from None
-    told = describe(platform, url, endpoint, model)
+    told = platforms.describe(platform, url, endpoint, model)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -72,29 +68,6 @@ def snippet(name: str | None, address: str, endpoint: str, kb: str, model: str, 
     sys.stdout.flush()
 
 
-def describe(platform: Platform, url: str, endpoint: str, model: str) -> dict[str, Any]:
-    """Return all that is told of a platform for one URL."""
-    # One text and one body for people, programs and the page.
-    text = platform.snippet(url, endpoint, model)
-    conversation = (Message("system", "You are a concise voice assistant."), Message("user", "Hi!"))
-    # An address that nobody has given needs no warning.
-    warnings = [] if url.startswith(ADDRESS) else platforms.warnings(platform, url)
-    if endpoint not in platform.endpoints:
-        warnings.append(f"{platform.title} speaks text; the sound of /{endpoint} is not played there")
-    return {
-        "platform": platform.name,
-        "title": platform.title,
-        "url": url,
-        "url_form": "base" if platform.appends else "full",
-        "language": text.language,
-        "where": text.where,
-        "snippet": text.text,
-        "notes": list(platform.notes),
-        "warnings": warnings,
-        "request": platform.request(conversation, model),
-    }
-
-
 def page() -> str:
     """Return the content of docs/platforms.md."""
     rows = [
@@ -105,7 +78,7 @@ def page() -> str:
     sections = []
     # The names, which the command takes, are the headings.
     for one in platforms.PLATFORMS.values():
-        told = describe(one, one.url(ADDRESS, "rag"), "rag", MODEL)
+        told = platforms.describe(one, one.url(ADDRESS, "rag"), "rag", MODEL)
         notes = "\n".join(f"- {note}" for note in told["notes"])
         block = f"```{told['language']}\n{told['snippet']}\n```"
         sections.append(f"## {one.name}\n\n{one.title}: {told['where']}\n\n{block}\n\n{notes}")

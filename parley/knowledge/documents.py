@@ -68,6 +68,17 @@ class Problem:
     message: str
     lost: Lost = "nothing"
 
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return Path(self.file).name
+
+    @property
+    def line(self) -> int | None:
+        """The line of a place that is given as line and column; None for others."""
+        found = re.match(r":(\d+)", self.where)
+        return int(found[1]) if found else None
+
     def __str__(self) -> str:
         return f"{self.file}{self.where}: {self.message}"
 

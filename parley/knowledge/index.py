@@ -76,6 +76,15 @@ class Index(Protocol):
         """The language of the passages."""
         ...
 
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """The passages, in the order of their files."""
+        ...
+
+    def without_floor(self) -> "Index":
+        """Return an index of the same passages that finds the best of them, however little fits."""
+        ...
+
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if no passage matches well enough. Never raises."""
         ...
@@ -130,6 +139,10 @@ class LexicalIndex:
         self.analyzer = lexicon.analyzer
         self.language = lexicon.analyzer.language
         self._min_coverage = min_coverage
+
+    def without_floor(self) -> "LexicalIndex":
+        """Return an index of the same passages that finds the best of them, however little fits."""
+        return LexicalIndex(self.passages, self._lexicon, self.filters, 0.0)
 
     def search(self, query: Query, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first; none if the best passage covers too little of the query."""

@@ -10,6 +10,7 @@ resembles the sentence that answers it more than everything around that sentence
 The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the encoders in `encoders.py`.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -204,6 +205,17 @@ class SemanticIndex:
                     self._small_talk = np.concatenate(self._encode(EXAMPLES))
                 self._cache.close()
                 self._vectors, self._encoded = vectors, []
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """The passages, in the order of their files."""
+        return self._lexical.passages
+
+    def without_floor(self) -> "SemanticIndex":
+        """Return an index of the same passages and vectors that finds the best of them, however little fits."""
+        found = copy.copy(self)
+        found._lexical, found._min_evidence, found._small_talk = self._lexical.without_floor(), 0.0, None
+        return found
 
     def folded(self, query: Query) -> Query:
         """Return the query in the written forms of these passages."""

@@ -18,6 +18,8 @@ from parley.operators.platform_snippets import Snippet
 from parley.telemetry.redaction import PRIVATE_NAMES, is_private_address
 
 ENDPOINTS = ("chat", "rag", "audio")
+ADDRESS = "https://your-host"
+"""Address that stands in the page of platforms, and where none is given."""
 _ROUTE = re.compile(r"(/v1)?(/kb/[^/]+)?(/v1)?(/(rag|audio))?(/v1)?(/chat(/completions)?|/completions|/models)?$", re.I)
 """Matches the route at the end of a URL that was copied whole, in any of the forms under which Parley answers."""
 
@@ -261,3 +263,29 @@ def warnings(platform: Platform, address: str) -> list[str]:
     elif platform.is_remote and parts.scheme != "https":
         found.append("over http the key and every word travel readably; put TLS in front")
     return found
+
+
+def describe(platform: Platform, url: str, endpoint: str, model: str) -> dict[str, Any]:
+    """Return all that is told of a platform for one URL."""
+    # One text and one body for people, programs and the page.
+    text = platform.snippet(url, endpoint, model)
+    conversation = (Message("system", "You are a concise voice assistant."), Message("user", "Hi!"))
+    # An address that nobody has given needs no warning.
+    found = [] if url.startswith(ADDRESS) else warnings(platform, url)
+    if endpoint not in platform.endpoints:
+        found.append(f"{platform.title} speaks text; the sound of /{endpoint} is not played there")
+    return {
+        "platform": platform.name,
+        "title": platform.title,
+        "url": url,
+        "url_form": "base" if platform.appends else "full",
+        "query": platform.query,
+        "endpoints": list(platform.endpoints),
+        "is_remote": platform.is_remote,
+        "language": text.language,
+        "where": text.where,
+        "snippet": text.text,
+        "notes": list(platform.notes),
+        "warnings": found,
+        "request": platform.request(conversation, model),
+    }

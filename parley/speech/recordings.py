@@ -67,6 +67,7 @@ class Library:
 
     `complete` have their sound and their transcript; of `partial` ones either is a stand-in, so they answer by name,
     or where there is nothing else. `problems` are sentences, each about one file of the folder that can't be used.
+    `read` are all of them as they were found.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Library:
         rate: int,
         problems: Iterable[str] = (),
         partial: Iterable[Utterance] = (),
+        read: Iterable[Recording] = (),
     ) -> None:
         self.rate = rate
+        self.read = list(read)
         self.problems = list(problems)
         self._complete = {utterance.name: utterance for utterance in complete}
         self._by_name = {utterance.name: utterance for utterance in partial} | self._complete
@@ -100,7 +103,7 @@ class Library:
             problems.append(f"{folder}: no NAME.txt with a sound file ({kinds}) in it; audio answers are simulated")
         complete = [recording.utterance for recording in recordings if recording.utterance and recording.is_complete]
         partial = [recording.utterance for recording in recordings if recording.utterance and not recording.is_complete]
-        return cls(complete, rate, problems, partial)
+        return cls(complete, rate, problems, partial, recordings)
 
     @property
     def names(self) -> list[str]:

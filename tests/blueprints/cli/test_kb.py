@@ -371,7 +371,3 @@ def test_the_commands_of_the_guide_do_what_it_says(tmp_path: Path, monkeypatch: 
 )
 def test_a_filter_has_the_types_of_a_requests_json(text: str, pair: tuple[str, object]) -> None:
     assert cli.parse_filter(text) == pair
-
-
-def test_shared_words_go_by_their_beginnings() -> None:
-    assert cli.shared_words("How much is tuning, Tuning?", "The tunings cost much.") == ["much", "tuning"]
