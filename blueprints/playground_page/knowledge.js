@@ -6,6 +6,9 @@ import { SearchTester } from "./search.js";
 
 /** @typedef {import("./main.js").Page} Page */
 
+/** Milliseconds until a look at knowledge that was being loaded. */
+const AGAIN_MS = 1000;
+
 /**
  * @param {HTMLElement} panel
  * @param {Page} page
@@ -26,8 +29,10 @@ export function mount(panel, page) {
       notice.replaceChildren();
       body.replaceChildren(...kb.bases.map(rowOf));
       tester.offer(kb.bases.map((/** @type {any} */ base) => base.name));
-      part.hidden = tester.section.hidden = !kb.bases.length;
-      if (!kb.bases.length) notice.replaceChildren(emptyNotice(kb.state));
+      const isEmpty = kb.bases.every((/** @type {any} */ base) => !base.passages && !base.faults);
+      part.hidden = tester.section.hidden = isEmpty;
+      if (isEmpty) notice.replaceChildren(emptyNotice(kb.state));
+      if (kb.state === "loading") setTimeout(() => panel.hidden || show(), AGAIN_MS);
     } catch (error) {
       notice.replaceChildren(page.explain(error));
       part.hidden = tester.section.hidden = true;
@@ -55,6 +60,7 @@ export function mount(panel, page) {
 
 /** @param {string} state */
 function emptyNotice(state) {
-  const text = `There is no knowledge (${state}). Put *.json files into the folder that KB_DIR names, or convert documents: `;
+  if (state === "loading") return element("p", { class: "empty" }, "The knowledge is being loaded …");
+  const text = `There is no knowledge. Put *.json files into the folder that KB_DIR names, or convert documents: `;
   return element("p", { class: "empty" }, text, element("code", {}, "flask kb import FILES"));
 }
