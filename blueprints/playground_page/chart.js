@@ -103,7 +103,7 @@ export class Chart {
     const drawn = series.map((one, number) => {
       // A canvas does not know light-dark(): an element that bears the colour is asked for it at each drawing.
       const colour = () => colourOf(this.probes[number]);
-      const line = { stroke: colour, width: 2, dash: one.dash, points: { show: false } };
+      const line = { stroke: colour, width: 2, dash: one.dash, points: { show: isSparse, fill: colour, size: 5 } };
       return stacked ? { stroke: colour, fill: colour, width: 0, paths: bars, points: { show: false } } : line;
     });
     const ink = () => colourOf(this.ink);
@@ -152,6 +152,15 @@ function rangeOf(bars) {
     const room = bars ? 30 : least === most ? 1 : 0;
     return [least - room, most + room];
   };
+}
+
+/**
+ * Return whether a line would be hard to see, having few points.
+ * @param {any} plot
+ * @param {number} series
+ */
+function isSparse(plot, series) {
+  return plot.data[series].filter((/** @type {number | null} */ value) => value !== null).length < 3;
 }
 
 /**

@@ -2,22 +2,25 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 const ENDPOINTS = /** @type {const} */ (["chat", "rag", "audio"]);
 const WAIT_MS = 300;
 
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const view = new ConnectView(panel, page);
-  return { show: () => view.ask(), hide: () => undefined };
+  page.key.onChange(() => panel.hidden || view.ask());
+  return { show: () => view.ask(), hide() {} };
 }
 
 class ConnectView {
   /**
    * @param {HTMLElement} panel
-   * @param {any} page
+   * @param {Page} page
    */
   constructor(panel, page) {
     this.page = page;
@@ -31,7 +34,8 @@ class ConnectView {
     // The address under which this page was reached, without the page's own route.
     this.url.value = new URL(".", location.href).href.replace(/\/$/, "");
     this.notice = element("div", { class: "notice" });
-    this.result = element("div", { class: "result", "aria-live": "polite" });
+    this.result = element("div", { class: "result card", "aria-live": "polite" });
+    this.result.hidden = true;
     this.endpoint.value = "rag";
     const fields = element(
       "div",
@@ -60,7 +64,7 @@ class ConnectView {
       this.draw();
     } catch (error) {
       this.notice.replaceChildren(this.page.explain(error));
-      this.result.replaceChildren();
+      this.result.hidden = true;
     }
   }
 
@@ -71,6 +75,7 @@ class ConnectView {
       element("option", { value: name }, /** @type {any} */ (told).title)));
     if (platforms.some(([name]) => name === chosen)) this.platform.value = chosen;
     const told = this.told.platforms?.[this.platform.value];
+    this.result.hidden = !told;
     if (!told) return;
     const warnings = told.warnings.map((/** @type {string} */ text) => element("li", {}, text));
     const notes = told.notes.map((/** @type {string} */ text) => element("li", {}, ...codes(text)));

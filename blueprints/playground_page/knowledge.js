@@ -4,18 +4,24 @@ import { element } from "./element.js";
 import { Passages } from "./passages.js";
 import { SearchTester } from "./search.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
+/** Milliseconds until a look at knowledge that was being loaded. */
+const AGAIN_MS = 1000;
+
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const tester = new SearchTester(page);
   const passages = new Passages(page);
   const notice = element("div", { class: "notice" });
   const body = element("tbody");
-  const heads = ["Base", "Passages", "State", "Texts"].map((name) => element("th", { scope: "col" }, name));
-  const bases = element("table", {}, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
-  panel.replaceChildren(element("h2", {}, "Knowledge"), notice, bases, tester.section, passages.section);
+  const heads = ["Base", "Passages", "State"].map((name) => element("th", { scope: "col" }, name));
+  const bases = element("table", { class: "bases" }, element("caption", {}, "Knowledge bases"), element("thead", {}, element("tr", {}, ...heads)), body);
+  const part = element("section", { class: "card panel-part" }, bases);
+  panel.replaceChildren(element("h2", {}, "Knowledge"), notice, part, tester.section, passages.section);
 
   async function show() {
     try {
@@ -23,35 +29,38 @@ export function mount(panel, page) {
       notice.replaceChildren();
       body.replaceChildren(...kb.bases.map(rowOf));
       tester.offer(kb.bases.map((/** @type {any} */ base) => base.name));
-      bases.hidden = tester.section.hidden = !kb.bases.length;
-      if (!kb.bases.length) notice.replaceChildren(emptyNotice(kb.state));
+      const isEmpty = kb.bases.every((/** @type {any} */ base) => !base.passages && !base.faults);
+      part.hidden = tester.section.hidden = isEmpty;
+      if (isEmpty) notice.replaceChildren(emptyNotice(kb.state));
+      if (kb.state === "loading") setTimeout(() => panel.hidden || show(), AGAIN_MS);
     } catch (error) {
       notice.replaceChildren(page.explain(error));
-      bases.hidden = tester.section.hidden = true;
+      part.hidden = tester.section.hidden = true;
     }
   }
 
   /** @param {{name: string, passages: number, state: string}} base */
   function rowOf(base) {
     const name = base.name || "(default)";
-    const open = element("button", { type: "button", "aria-label": `Open the passages of ${name}` }, "Open");
+    const open = element("button", { type: "button", class: "link", "aria-label": `Open the passages of ${name}` }, name);
     open.addEventListener("click", () => passages.open(base.name));
     const kind = base.state === "ok" ? "good" : "bad";
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, name),
+      element("th", { scope: "row" }, open),
       element("td", {}, String(base.passages)),
       element("td", { class: kind }, base.state),
-      element("td", {}, open),
     );
   }
 
-  return { show, hide: () => undefined };
+  page.key.onChange(() => panel.hidden || show());
+  return { show, hide() {} };
 }
 
 /** @param {string} state */
 function emptyNotice(state) {
-  const text = `There is no knowledge (${state}). Put *.json files into the folder that KB_DIR names, or convert documents: `;
+  if (state === "loading") return element("p", { class: "empty" }, "The knowledge is being loaded …");
+  const text = `There is no knowledge. Put *.json files into the folder that KB_DIR names, or convert documents: `;
   return element("p", { class: "empty" }, text, element("code", {}, "flask kb import FILES"));
 }

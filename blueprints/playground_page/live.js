@@ -6,6 +6,8 @@ import { boundOf, meanBetween, percentile, readingOf } from "./metrics.js";
 import { Poll } from "./poll.js";
 import { ms, outcomeOf } from "./server_turn.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /** @typedef {import("./server_turn.js").ServerTurn} ServerTurn */
 /** @typedef {import("./metrics.js").Reading} Reading */
 
@@ -22,17 +24,18 @@ const KINDS = /** @type {const} */ (["good", "odd", "bad"]);
 
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const view = new LiveView(panel, page);
-  return { show: () => view.show(), hide: () => view.poll.hide() };
+  page.key.onChange(() => view.poll.wake());
+  return { show: () => view.poll.show(), hide: () => view.poll.hide() };
 }
 
 class LiveView {
   /**
    * @param {HTMLElement} panel
-   * @param {any} page
+   * @param {Page} page
    */
   constructor(panel, page) {
     this.page = page;
@@ -91,10 +94,6 @@ class LiveView {
     const redraw = () => this.charts.forEach((chart) => chart.redraw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     new MutationObserver(redraw).observe(document.documentElement, { attributes: true });
-  }
-
-  show() {
-    this.poll.show();
   }
 
   async ask() {

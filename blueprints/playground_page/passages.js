@@ -2,6 +2,8 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /**
  * @typedef {{id: string, title: string, text: string, file: string, metadata: Record<string, unknown>}} Passage
  * @typedef {{file: string, line: number | null, where: string, message: string, lost: string}} Fault
@@ -18,7 +20,7 @@ import { element } from "./element.js";
 const PAGE = 100;
 
 export class Passages {
-  /** @param {any} page */
+  /** @param {Page} page */
   constructor(page) {
     this.page = page;
     this.kb = "";
@@ -33,9 +35,7 @@ export class Passages {
     this.back.addEventListener("click", () => this.turn(-PAGE));
     this.next.addEventListener("click", () => this.turn(PAGE));
     this.file.addEventListener("change", () => this.turn(-this.from));
-    this.section = element(
-      "section",
-      {},
+    this.section = element("section", { class: "card panel-part" },
       this.title,
       this.faults,
       element("div", { class: "controls" }, element("label", { for: "passages-file" }, "File"), this.file, this.back, this.next, this.where),

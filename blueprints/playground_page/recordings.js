@@ -3,6 +3,8 @@
 import { element } from "./element.js";
 import { Playback } from "./playback.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /**
  * @typedef {object} Recording
  * @property {string} name
@@ -18,7 +20,7 @@ import { Playback } from "./playback.js";
 
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const playback = new Playback(page);
@@ -26,30 +28,31 @@ export function mount(panel, page) {
   const list = element("ul", { class: "recordings" });
   panel.replaceChildren(element("h2", {}, "Recordings"), notice, playback.said, list);
 
-  return {
-    async show() {
-      try {
-        const told = await page.api.get("recordings");
-        const faults = told.problems.map((/** @type {string} */ text) => element("p", { class: "bad" }, text));
-        notice.replaceChildren(...faults, ...(told.recordings.length ? [] : [emptyNotice()]));
-        list.replaceChildren(...told.recordings.map((/** @type {Recording} */ one) => cardOf(one, page, playback)));
-      } catch (error) {
-        notice.replaceChildren(page.explain(error));
-        list.replaceChildren();
-      }
-    },
-    hide: () => playback.stop(),
-  };
+  async function show() {
+    try {
+      const told = await page.api.get("recordings");
+      const faults = told.problems.map((/** @type {string} */ text) => element("p", { class: "bad" }, text));
+      notice.replaceChildren(...faults, ...(told.recordings.length ? [] : [emptyNotice()]));
+      list.replaceChildren(...told.recordings.map((/** @type {Recording} */ one) => cardOf(one, told.sample_rate, page, playback)));
+    } catch (error) {
+      notice.replaceChildren(page.explain(error));
+      list.replaceChildren();
+    }
+  }
+
+  page.key.onChange(() => panel.hidden || show());
+  return { show, hide: () => playback.stop() };
 }
 
 /**
  * @param {Recording} recording
- * @param {any} page
+ * @param {number} rate samples a second
+ * @param {Page} page
  * @param {Playback} playback
  */
-function cardOf(recording, page, playback) {
+function cardOf(recording, rate, page, playback) {
   const play = element("button", { type: "button", class: "play", "aria-label": `Play ${recording.name}` }, "▶ Play");
-  play.addEventListener("click", () => playback.toggle(recording.name, play));
+  play.addEventListener("click", () => playback.toggle(recording.name, rate, play));
   const facts = [
     recording.seconds === null ? "no sound" : `${recording.seconds} s`,
     recording.words === "none" ? "no timed words" : `${recording.word_count} words, ${recording.words}`,
@@ -69,7 +72,7 @@ function cardOf(recording, page, playback) {
 /**
  * Return the command that mends a recording, to be copied.
  * @param {string} command
- * @param {any} page
+ * @param {Page} page
  */
 function mendLine(command, page) {
   const copy = element("button", { type: "button" }, "Copy");

@@ -14,8 +14,10 @@
 
 import { element } from "./element.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 export class SearchTester {
-  /** @param {any} page */
+  /** @param {Page} page */
   constructor(page) {
     this.page = page;
     this.question = element("input", { id: "search-question", autocomplete: "off" });
@@ -38,7 +40,7 @@ export class SearchTester {
       event.preventDefault();
       this.search();
     });
-    this.section = element("section", {}, element("h3", {}, "What does a question find?"), form, this.result);
+    this.section = element("section", { class: "card panel-part" }, element("h3", {}, "What does a question find?"), form, this.result);
   }
 
   /**

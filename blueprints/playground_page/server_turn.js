@@ -64,9 +64,10 @@ export function outcomeMark(turn) {
  * @returns {Part[]}
  */
 export function partsOf(turn) {
-  const asked = Math.min(turn.asked_ms ?? turn.lookup_ms ?? turn.ttft_ms ?? turn.ms, turn.ms);
+  // Where no model was asked, all is ours: a refusal, a quotation, a recording.
+  const asked = Math.min(turn.asked_ms ?? turn.ttft_ms ?? turn.ms, turn.ms);
   const lookup = Math.min(turn.lookup_ms ?? 0, asked);
-  const content = Math.min(turn.ttft_ms ?? turn.ms, turn.ms);
+  const content = Math.max(Math.min(turn.ttft_ms ?? turn.ms, turn.ms), asked);
   const parts = [
     { name: "look-up", from: 0, to: lookup },
     { name: "ours", from: lookup, to: asked },

@@ -4,6 +4,8 @@ import { element } from "./element.js";
 import { Poll } from "./poll.js";
 import { logLine, ms, outcomeMark, outcomeOf, waterfall } from "./server_turn.js";
 
+/** @typedef {import("./main.js").Page} Page */
+
 /** @typedef {import("./server_turn.js").ServerTurn} ServerTurn */
 
 const POLL_MS = 2000;
@@ -30,17 +32,18 @@ const ORDERS = {
 
 /**
  * @param {HTMLElement} panel
- * @param {any} page
+ * @param {Page} page
  */
 export function mount(panel, page) {
   const view = new TurnsView(panel, page);
+  page.key.onChange(() => view.poll.wake());
   return { show: () => view.poll.show(), hide: () => view.poll.hide() };
 }
 
 class TurnsView {
   /**
    * @param {HTMLElement} panel
-   * @param {any} page
+   * @param {Page} page
    */
   constructor(panel, page) {
     this.page = page;

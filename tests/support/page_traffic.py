@@ -11,7 +11,7 @@ from parley.operators.platform_requests import Message
 from parley.operators.platforms import PLATFORMS
 
 ANSWERS = {
-    "tune-up": "A tune-up costs 65 dollars and takes one day. Shall I book one for you?",
+    "tune-up": "A tune-up costs 65 dollars and takes one day. It includes brakes and gears. Shall I book one?",
     "open": "We are open from Monday to Saturday, nine to six.",
     "student": "Students get ten percent off on repairs, with their card.",
     "fail": "Let me see whether",
