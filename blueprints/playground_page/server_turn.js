@@ -32,12 +32,12 @@ const OUTCOMES = {
   ok: ["✓", "complete", "good"],
   capped: ["▲", "cut at a limit", "odd"],
   empty: ["○", "nothing was said", "odd"],
-  client_closed: ["⏹", "caller left or interrupted", "odd"],
+  client_closed: ["■", "caller left or interrupted", "odd"],
   refused: ["⊘", "refused", "bad"],
   error_before: ["✕", "failed before a word", "bad"],
   error_mid: ["✕", "failed in mid answer", "bad"],
   spoken_fallback: ["↻", "fallback was spoken", "odd"],
-  shutdown: ["⏻", "server stopped", "bad"],
+  shutdown: ["✕", "server stopped", "bad"],
 };
 
 /**

@@ -98,12 +98,14 @@ def test_faults_are_shown_with_file_and_line(page: Page, folder: tuple[Path, Run
 @pytest.mark.row("PG-06")
 def test_what_a_passage_holds_is_text(page: Page, folder: tuple[Path, RunningServer]) -> None:
     page.goto(f"{folder[1].url}/playground#knowledge")
-    search(page, "Do zebras sell here?")
+    search(page, f"Do zebras sell here? {HOSTILE}")
     page.get_by_role("button", name="Open the passages").first.click()
     page.locator("#passages-file").select_option("odd.json")
 
-    expect(page.locator(".hits .text").first).to_contain_text(HOSTILE)
-    expect(page.locator(".passages .text").first).to_contain_text(HOSTILE)
+    expect(page.locator(".facts")).to_contain_text("<img src=x onerror=alert(1)></script><b>")
+    # Tags of HTML are taken out of knowledge when it is read; what is left is text.
+    for shown in (".hits .text", ".passages .text"):
+        expect(page.locator(shown).first).to_contain_text("Zebras sell here. </script>javascript:alert(1)")
     assert page.locator("#panel-knowledge img, #panel-knowledge script").count() == 0
 
 

@@ -32,11 +32,12 @@ SHOTS = {
     ("dark", 390): ("turns",),
 }
 """Views of which pictures are taken, by scheme and width."""
-FILM = (900, 640)
+FILM = (1280, 1040)
+FILM_WIDTH = 900
 FRAME_SECONDS = 0.14
 FILM_SECONDS = 10.0
-COLOURS = 96
-HEARD_WORDS = 16
+COLOURS = 160
+HEARD_WORDS = 13
 """Words that are heard before the caller of the film interrupts."""
 QUESTION = "How much is a tune-up?"
 SETTINGS = {"AUDIO_MODE": "speech", "RAG_TIER": "", "WAITING_MESSAGES": "One moment, I am checking."}
@@ -111,15 +112,17 @@ def show_try(page: Page) -> None:
     choose_speech(page)
     ask(page, "When are you open?")
     expect(page.locator("[data-state=complete]")).to_be_visible(timeout=60_000)
+    # The words are there before their sound has ended.
+    expect(page.locator("#interrupt")).to_be_disabled(timeout=60_000)
     ask(page, QUESTION)
-    expect(page.locator(".word.heard").nth(8)).to_be_attached(timeout=60_000)
+    expect(page.locator(".word.heard").nth(HEARD_WORDS)).to_be_attached(timeout=60_000)
     page.keyboard.press("Escape")
     page.wait_for_timeout(600)
 
 
 def show_turns(page: Page) -> None:
     """Open a turn that took a look-up."""
-    page.locator("tr.turn", has_text="rag").locator(".opener").nth(1).click()
+    page.locator("tr.turn", has_text="rag").filter(has_text="complete").locator(".opener").first.click()
 
 
 def show_live(page: Page) -> None:
@@ -179,7 +182,10 @@ def write_png(shot: bytes, file: Path) -> None:
 def write_film(frames: Mapping[float, bytes], file: Path) -> None:
     """Write the frames, each with the moment at which it was taken, as a moving picture."""
     moments = list(frames)
-    images = [Image.open(BytesIO(shot)).convert("RGB") for shot in frames.values()]
+    size = FILM_WIDTH, FILM_WIDTH * FILM[1] // FILM[0]
+    images = [
+        Image.open(BytesIO(shot)).convert("RGB").resize(size, Image.Resampling.LANCZOS) for shot in frames.values()
+    ]
     # One palette for all: what does not change then costs nothing.
     palette = images[len(images) // 2].quantize(64, dither=Image.Dither.NONE)
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
