@@ -46,7 +46,13 @@ export class Api {
     if (key) headers.set("authorization", `Bearer ${key}`);
     let response;
     try {
-      response = await fetch(new URL(path, this.root), { ...init, headers, cache: "no-store", credentials: "omit", redirect: "error" });
+      response = await fetch(new URL(path, this.root), {
+        ...init,
+        headers,
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
+      });
     } catch (error) {
       if (init.signal?.aborted) throw error;
       throw Failure.unreachable();

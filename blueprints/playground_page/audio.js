@@ -23,8 +23,14 @@ export class Sound {
     this.words = new Words();
     this.told = element("p", { class: "aside", id: "sound-figures" });
     this.save = button("Download WAV", () => page.download(this.player.wav(), "answer.wav"), { class: "small" });
-    this.element = element("section", { class: "block sound" },
-      element("div", { class: "block-head" }, element("h3", {}, "Sound"), this.save), this.told, this.waveform.element, this.words.element);
+    this.element = element(
+      "section",
+      { class: "block sound" },
+      element("div", { class: "block-head" }, element("h3", {}, "Sound"), this.save),
+      this.told,
+      this.waveform.element,
+      this.words.element,
+    );
     this.wasPlaying = false;
     turn.addEventListener("sound", (event) => {
       this.waveform.add(this.player.add(/** @type {CustomEvent} */ (event).detail));
@@ -55,11 +61,25 @@ export class Sound {
     this.element.dataset.heard = String(Math.round(heard));
     const silences = schedule.pauses.filter((pause) => !pause.isGap);
     const silence = silences.reduce((sum, pause) => sum + pause.seconds, 0);
-    const lead = schedule.startedAt < 0 ? "" : `, ahead ${Math.round(schedule.leastAhead * 1000)}–${Math.round(schedule.mostAhead * 1000)} ms`;
-    const gaps = element("span", { class: schedule.gaps ? "bad" : "" }, `${schedule.gaps} ${schedule.gaps === 1 ? "gap" : "gaps"}`);
+    const lead =
+      schedule.startedAt < 0
+        ? ""
+        : `, ahead ${Math.round(schedule.leastAhead * 1000)}–${Math.round(schedule.mostAhead * 1000)} ms`;
+    const gaps = element(
+      "span",
+      { class: schedule.gaps ? "bad" : "" },
+      `${schedule.gaps} ${schedule.gaps === 1 ? "gap" : "gaps"}`,
+    );
     const pauses = silence ? `, ${silence.toFixed(1)} s of silence by the server` : "";
-    this.told.replaceChildren(`${rate / 1000} kHz, heard ${(heard / 1000).toFixed(1)} of ${(this.player.queuedMs / 1000).toFixed(1)} s${lead}, `, gaps, pauses);
-    this.waveform.canvas.setAttribute("aria-label", `Waveform: ${(heard / 1000).toFixed(1)} of ${(this.player.queuedMs / 1000).toFixed(1)} seconds heard`);
+    this.told.replaceChildren(
+      `${rate / 1000} kHz, heard ${(heard / 1000).toFixed(1)} of ${(this.player.queuedMs / 1000).toFixed(1)} s${lead}, `,
+      gaps,
+      pauses,
+    );
+    this.waveform.canvas.setAttribute(
+      "aria-label",
+      `Waveform: ${(heard / 1000).toFixed(1)} of ${(this.player.queuedMs / 1000).toFixed(1)} seconds heard`,
+    );
     if (this.isClosed) return;
     if (this.turn.isRunning || this.player.isPlaying) {
       this.frame = requestAnimationFrame(() => this.draw());

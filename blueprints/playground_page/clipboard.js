@@ -10,7 +10,12 @@ const TOLD_MS = 1500;
  * @param {HTMLElement} [pressed]
  */
 export async function copy(text, pressed) {
-  const done = navigator.clipboard ? await navigator.clipboard.writeText(text).then(() => true, () => copyBySelection(text)) : copyBySelection(text);
+  const done = navigator.clipboard
+    ? await navigator.clipboard.writeText(text).then(
+        () => true,
+        () => copyBySelection(text),
+      )
+    : copyBySelection(text);
   if (!pressed || pressed.dataset.label) return;
   pressed.dataset.label = pressed.textContent ?? "";
   pressed.textContent = done ? "Copied" : "Not copied: select it by hand";

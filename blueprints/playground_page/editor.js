@@ -8,12 +8,25 @@ export class Editor {
    * @param {() => void} send
    */
   constructor(compose, send) {
-    this.area = element("textarea", { class: "code", id: "request", rows: 14, spellcheck: "false", autocomplete: "off", "aria-label": "Request as JSON", "aria-describedby": "request-error" });
+    this.area = element("textarea", {
+      class: "code",
+      id: "request",
+      rows: 14,
+      spellcheck: "false",
+      autocomplete: "off",
+      "aria-label": "Request as JSON",
+      "aria-describedby": "request-error",
+    });
     this.error = element("p", { class: "bad", id: "request-error", role: "alert" });
     this.path = element("code", {});
-    this.element = element("div", { class: "editor" },
-      element("p", { class: "aside" }, "POST ", this.path, " — sent as it stands here. Ctrl+Enter sends."), this.area, this.error,
-      element("div", { class: "ask-buttons" }, button("Compose again", compose, { class: "small", id: "compose" })));
+    this.element = element(
+      "div",
+      { class: "editor" },
+      element("p", { class: "aside" }, "POST ", this.path, " — sent as it stands here. Ctrl+Enter sends."),
+      this.area,
+      this.error,
+      element("div", { class: "ask-buttons" }, button("Compose again", compose, { class: "small", id: "compose" })),
+    );
     this.area.addEventListener("input", () => this.check());
     this.area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send();

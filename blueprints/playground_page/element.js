@@ -39,3 +39,15 @@ export function field(label, control, id) {
   control.id = id;
   return element("div", { class: "field" }, element("label", { for: id }, label), control);
 }
+
+/**
+ * Give a select these options; what was chosen stays.
+ * @param {HTMLSelectElement} select
+ * @param {string[][]} options
+ */
+export function fill(select, options) {
+  const chosen = select.value;
+  if ([...select.options].map((one) => one.value).join("\n") === options.map(([value]) => value).join("\n")) return;
+  select.replaceChildren(...options.map(([value = "", text = ""]) => element("option", { value }, text)));
+  if (options.some(([value]) => value === chosen)) select.value = chosen;
+}

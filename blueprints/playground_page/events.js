@@ -18,23 +18,40 @@ export class Events {
     this.shown = 0;
     /** The envelope of the last row: it is shown where it changes. */
     this.envelope = "";
-    this.filter = element("input", { type: "search", placeholder: "Filter", "aria-label": "Filter the events", id: "event-filter" });
+    this.filter = element("input", {
+      type: "search",
+      placeholder: "Filter",
+      "aria-label": "Filter the events",
+      id: "event-filter",
+    });
     this.filter.addEventListener("input", () => this.again());
     this.list = element("ol", { class: "events", tabindex: "0", role: "group", "aria-label": "Events" });
     this.count = element("span", { class: "count" });
     this.element = element(
       "section",
       { class: "block" },
-      element("div", { class: "block-head" }, element("h3", {}, "Events"), this.count, this.filter,
+      element(
+        "div",
+        { class: "block-head" },
+        element("h3", {}, "Events"),
+        this.count,
+        this.filter,
         button("Copy", (pressed) => page.copy(this.raw(), pressed), { class: "small" }),
-        button("Save .sse", () => page.download(new Blob([this.raw()], { type: "text/event-stream" }), "answer.sse"), { class: "small" })),
+        button("Save .sse", () => page.download(new Blob([this.raw()], { type: "text/event-stream" }), "answer.sse"), {
+          class: "small",
+        }),
+      ),
       this.list,
     );
   }
 
   /** Return the events as they stood in the stream. */
   raw() {
-    return this.events.map(({ kind, text }) => (kind === "comment" ? `: ${text}` : `data: ${text.replaceAll("\n", "\ndata: ")}`) + "\n\n").join("");
+    return this.events
+      .map(
+        ({ kind, text }) => (kind === "comment" ? `: ${text}` : `data: ${text.replaceAll("\n", "\ndata: ")}`) + "\n\n",
+      )
+      .join("");
   }
 
   /**
@@ -60,12 +77,15 @@ export class Events {
 
   append() {
     const wanted = this.filter.value.toLowerCase();
-    const fresh = this.events.slice(this.shown).filter(({ kind, text }) => `${kind} ${text}`.toLowerCase().includes(wanted));
+    const fresh = this.events
+      .slice(this.shown)
+      .filter(({ kind, text }) => `${kind} ${text}`.toLowerCase().includes(wanted));
     const follows = this.list.scrollTop + this.list.clientHeight >= this.list.scrollHeight - 8;
     this.list.append(...fresh.slice(-MOST_ROWS).map((event) => this.row(event)));
     while (this.list.childElementCount > MOST_ROWS) this.list.firstElementChild?.remove();
     this.shown = this.events.length;
-    this.count.textContent = this.shown > MOST_ROWS ? `${this.shown}, the last ${MOST_ROWS} are shown` : String(this.shown);
+    this.count.textContent =
+      this.shown > MOST_ROWS ? `${this.shown}, the last ${MOST_ROWS} are shown` : String(this.shown);
     if (follows) this.list.scrollTop = this.list.scrollHeight;
   }
 

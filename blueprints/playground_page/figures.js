@@ -46,7 +46,10 @@ export function figuresOf(turn, row) {
     ["Network", ms(networkMs(turn, row)), "and proxies, both ways"],
   ];
   return rows
-    .filter(([name]) => (name !== "First sound" || hasSound) && (name !== "Waiting message" || turn.request.endpoint !== "chat"))
+    .filter(
+      ([name]) =>
+        (name !== "First sound" || hasSound) && (name !== "Waiting message" || turn.request.endpoint !== "chat"),
+    )
     .map(([name, text, note, key]) => ({ name, text, note, key: key ?? false }));
 }
 
@@ -77,7 +80,9 @@ function rateOf(turn) {
   const { content, last } = turn.marks;
   if (content === undefined || last === undefined || last - content < LEAST_RATE_MS) return "–";
   const seconds = (last - content) / 1000;
-  return turn.tokens === null ? `${Math.round((turn.chunks - 1) / seconds)} chunks/s` : `${Math.round(turn.tokens / seconds)} tokens/s`;
+  return turn.tokens === null
+    ? `${Math.round((turn.chunks - 1) / seconds)} chunks/s`
+    : `${Math.round(turn.tokens / seconds)} tokens/s`;
 }
 
 /**
@@ -87,11 +92,24 @@ function rateOf(turn) {
  */
 export function figureTable(figures, before) {
   const head = ["", "This turn", "Before", ""].map((name) =>
-    name ? element("th", { scope: "col" }, name) : element("td"));
+    name ? element("th", { scope: "col" }, name) : element("td"),
+  );
   const rows = figures.map(({ name, text, note, key }) =>
-    element("tr", { class: key ? "key" : "" }, element("th", { scope: "row" }, name), element("td", { class: "value" }, text),
-      element("td", { class: "value before" }, before.get(name) ?? "–"), element("td", { class: "note" }, note)));
-  return element("table", { class: "figures", id: "figures" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+    element(
+      "tr",
+      { class: key ? "key" : "" },
+      element("th", { scope: "row" }, name),
+      element("td", { class: "value" }, text),
+      element("td", { class: "value before" }, before.get(name) ?? "–"),
+      element("td", { class: "note" }, note),
+    ),
+  );
+  return element(
+    "table",
+    { class: "figures", id: "figures" },
+    element("thead", {}, element("tr", {}, ...head)),
+    element("tbody", {}, ...rows),
+  );
 }
 
 /**
@@ -131,7 +149,11 @@ export function waterfall(turn, row) {
     return bar;
   });
   /** @type {[string, number | undefined][]} */
-  const marks = [["waiting message", turn.marks.waiting], ["first content", turn.marks.content], ["first sound", turn.marks.sound]];
+  const marks = [
+    ["waiting message", turn.marks.waiting],
+    ["first content", turn.marks.content],
+    ["first sound", turn.marks.sound],
+  ];
   const known = marks.flatMap(([name, at]) => (at === undefined ? [] : [{ name, at }]));
   const lines = known.map(({ name, at }) => {
     const line = element("span", { class: `mark mark-${name.replaceAll(" ", "-")}` });
@@ -139,8 +161,13 @@ export function waterfall(turn, row) {
     return line;
   });
   const told = parts.map(({ name, from, to }) =>
-    element("li", { class: `part-${name.replaceAll(" ", "-")}` }, `${name} ${ms(to - from)}`));
+    element("li", { class: `part-${name.replaceAll(" ", "-")}` }, `${name} ${ms(to - from)}`),
+  );
   const tolds = known.map(({ name, at }) => element("li", { class: "part-mark" }, `${name} at ${ms(at)}`));
-  return element("div", { class: "waterfall" }, element("div", { class: "bars", "aria-hidden": "true" }, ...bars, ...lines),
-    element("ul", { "aria-label": "Whose milliseconds" }, ...told, ...tolds));
+  return element(
+    "div",
+    { class: "waterfall" },
+    element("div", { class: "bars", "aria-hidden": "true" }, ...bars, ...lines),
+    element("ul", { "aria-label": "Whose milliseconds" }, ...told, ...tolds),
+  );
 }

@@ -101,8 +101,16 @@ function fact(kind, text, title = "") {
 /** @param {any} status */
 function factsOf(status) {
   const breakers = Object.entries(status.upstreams ?? {}).map(([name, state]) =>
-    fact(state === "closed" ? "good" : state === "open" ? "bad" : "odd", `${name} ${state}`, "State of this upstream's breaker"));
-  const passages = (status.kb?.bases ?? []).reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (one.passages ?? 0), 0);
+    fact(
+      state === "closed" ? "good" : state === "open" ? "bad" : "odd",
+      `${name} ${state}`,
+      "State of this upstream's breaker",
+    ),
+  );
+  const passages = (status.kb?.bases ?? []).reduce(
+    (/** @type {number} */ sum, /** @type {any} */ one) => sum + (one.passages ?? 0),
+    0,
+  );
   const kb = status.kb?.state ?? "empty";
   const kind = { ok: "good", degraded: "odd", loading: "odd" }[/** @type {string} */ (kb)] ?? "plain";
   const voice = status.audio?.voice ?? (status.audio?.mode === "assets" ? "recordings" : status.audio?.mode);

@@ -26,16 +26,31 @@ export class Inspector {
     this.before = new Map();
     /** @type {{question: string, before: string, kb: string, filters: any}} */
     this.asked = { question: "", before: "", kb: "", filters: {} };
-    this.empty = element("div", { class: "empty inspector-empty" },
-      element("p", {}, "Here stands what happened, and when: first byte, first content, first sentence; whose milliseconds they were; what was heard; each event as it came."),
-      element("p", {}, "Ask something, or press one of the examples."));
+    this.empty = element(
+      "div",
+      { class: "empty inspector-empty" },
+      element(
+        "p",
+        {},
+        "Here stands what happened, and when: first byte, first content, first sentence; whose milliseconds they were; what was heard; each event as it came.",
+      ),
+      element("p", {}, "Ask something, or press one of the examples."),
+    );
     this.figures = element("div", { class: "figures-box" });
     this.bars = element("div", { class: "waterfall-box" });
     this.sound = element("div");
     this.passages = element("div");
     this.events = new Events(page);
-    this.content = element("div", { class: "inspector-content", hidden: true },
-      element("h2", { class: "unseen" }, "This turn"), this.figures, this.bars, this.sound, this.passages, this.events.element);
+    this.content = element(
+      "div",
+      { class: "inspector-content", hidden: true },
+      element("h2", { class: "unseen" }, "This turn"),
+      this.figures,
+      this.bars,
+      this.sound,
+      this.passages,
+      this.events.element,
+    );
     this.element = element("div", { class: "card inspector" }, this.empty, this.content);
     this.frame = 0;
     this.drawnCitations = /** @type {any} */ (undefined);
@@ -58,7 +73,10 @@ export class Inspector {
     this.content.hidden = false;
     turn.addEventListener("change", () => this.soon());
     // The clock goes on where nothing comes.
-    const clock = setInterval(() => (turn.isRunning && turn === this.turn ? this.soon() : clearInterval(clock)), TICK_MS);
+    const clock = setInterval(
+      () => (turn.isRunning && turn === this.turn ? this.soon() : clearInterval(clock)),
+      TICK_MS,
+    );
     this.soon();
   }
 
@@ -95,16 +113,42 @@ export class Inspector {
     this.drawnCitations = turn.citations;
     if (turn.state === "refused" || turn.state === "unreachable") return;
     const hits = turn.citations ?? [];
-    const list = hits.map((hit) => element("li", { class: "passage" }, element("b", {}, Number(hit.score).toFixed(2)), " ",
-      element("strong", {}, hit.title || hit.id), " ", element("span", { class: "aside" }, hit.file ?? "")));
-    const none = element("p", { class: "empty" }, turn.notes.includes("rag degraded")
-      ? "The search failed or took too long: the model answered without passages."
-      : "No passage was sent: nothing was found, or it is small talk. “Why?” tells which.");
+    const list = hits.map((hit) =>
+      element(
+        "li",
+        { class: "passage" },
+        element("b", {}, Number(hit.score).toFixed(2)),
+        " ",
+        element("strong", {}, hit.title || hit.id),
+        " ",
+        element("span", { class: "aside" }, hit.file ?? ""),
+      ),
+    );
+    const none = element(
+      "p",
+      { class: "empty" },
+      turn.notes.includes("rag degraded")
+        ? "The search failed or took too long: the model answered without passages."
+        : "No passage was sent: nothing was found, or it is small talk. “Why?” tells which.",
+    );
     const why = element("div", { class: "why" });
-    this.passages.replaceChildren(element("section", { class: "block" },
-      element("div", { class: "block-head" }, element("h3", {}, "Passages"),
-        button("Why?", (pressed) => this.explain(why, pressed), { class: "small", title: "Search once more, and show scores, shared words and what went upstream" })),
-      hits.length ? element("ol", { class: "passages", id: "passages" }, ...list) : none, why));
+    this.passages.replaceChildren(
+      element(
+        "section",
+        { class: "block" },
+        element(
+          "div",
+          { class: "block-head" },
+          element("h3", {}, "Passages"),
+          button("Why?", (pressed) => this.explain(why, pressed), {
+            class: "small",
+            title: "Search once more, and show scores, shared words and what went upstream",
+          }),
+        ),
+        hits.length ? element("ol", { class: "passages", id: "passages" }, ...list) : none,
+        why,
+      ),
+    );
   }
 
   /**

@@ -21,7 +21,6 @@
  */
 
 import { Api } from "./api.js";
-import { copy, download } from "./clipboard.js";
 import { failureCard } from "./failure.js";
 import { followTheme, Key, showStatus, Status } from "./head.js";
 import { Hash, NAMES, Tabs } from "./view.js";
@@ -48,8 +47,8 @@ const page = {
   key,
   status,
   explain: failureCard,
-  copy,
-  download,
+  copy: async (text, pressed) => (await import("./clipboard.js")).copy(text, pressed),
+  download: async (blob, name) => (await import("./clipboard.js")).download(blob, name),
   announce: (text) => {
     announcer.textContent = text;
   },

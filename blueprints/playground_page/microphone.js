@@ -11,7 +11,8 @@ let wasTold = false;
  * @param {(notice: string) => void} tell
  */
 export async function listen(hear, tell) {
-  const Recognition = /** @type {any} */ (globalThis).SpeechRecognition ?? /** @type {any} */ (globalThis).webkitSpeechRecognition;
+  const Recognition =
+    /** @type {any} */ (globalThis).SpeechRecognition ?? /** @type {any} */ (globalThis).webkitSpeechRecognition;
   const recognition = new Recognition();
   recognition.lang = navigator.language;
   recognition.interimResults = true;
@@ -26,7 +27,9 @@ export async function listen(hear, tell) {
     const result = event.results[event.results.length - 1];
     hear(result[0].transcript, result.isFinal);
   });
-  recognition.addEventListener("error", (/** @type {any} */ event) => tell(`The browser can't listen: ${event.error}.`));
+  recognition.addEventListener("error", (/** @type {any} */ event) =>
+    tell(`The browser can't listen: ${event.error}.`),
+  );
   recognition.addEventListener("end", () => tell(""));
   tell("Listening …");
   recognition.start();

@@ -33,7 +33,10 @@ export class Player {
     const samples = new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length >> 1);
     if (this.isStopped || !samples.length) return samples;
     const buffer = this.context.createBuffer(1, samples.length, this.rate);
-    buffer.copyToChannel(Float32Array.from(samples, (sample) => sample / 32768), 0);
+    buffer.copyToChannel(
+      Float32Array.from(samples, (sample) => sample / 32768),
+      0,
+    );
     const source = this.context.createBufferSource();
     source.buffer = buffer;
     source.connect(this.context.destination);

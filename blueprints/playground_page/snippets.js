@@ -23,7 +23,11 @@ export function curl(url, body, hasKey) {
  * @param {string} kb
  */
 export async function snippet(page, kind, endpoint, kb) {
-  const query = new URLSearchParams({ endpoint, url: page.api.root.href.replace(/\/$/, ""), kb: endpoint === "chat" ? "" : kb });
+  const query = new URLSearchParams({
+    endpoint,
+    url: page.api.root.href.replace(/\/$/, ""),
+    kb: endpoint === "chat" ? "" : kb,
+  });
   const told = await page.api.get(`presets?${query}`);
   return told.platforms[PLATFORMS[kind] ?? ""].snippet;
 }

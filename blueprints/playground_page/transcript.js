@@ -24,8 +24,16 @@ const STATES = {
 
 export class Transcript {
   constructor() {
-    this.empty = element("p", { class: "empty" }, "No words yet. What you ask is sent as the platform above would send it.");
-    this.element = element("div", { class: "log", id: "log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" }, this.empty);
+    this.empty = element(
+      "p",
+      { class: "empty" },
+      "No words yet. What you ask is sent as the platform above would send it.",
+    );
+    this.element = element(
+      "div",
+      { class: "log", id: "log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" },
+      this.empty,
+    );
   }
 
   /**
@@ -58,7 +66,12 @@ export class Transcript {
  * @param {...HTMLElement} content
  */
 function entry(kind, who, ...content) {
-  return element("div", { class: `entry ${kind}` }, element("span", { class: "who" }, who), element("div", { class: "said" }, ...content));
+  return element(
+    "div",
+    { class: `entry ${kind}` },
+    element("span", { class: "who" }, who),
+    element("div", { class: "said" }, ...content),
+  );
 }
 
 /** One answer, from the moment that it is asked for. */

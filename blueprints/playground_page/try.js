@@ -4,6 +4,7 @@ import { Composer } from "./composer.js";
 import { Conversation, heardText, spokenText } from "./conversation.js";
 import { button, element } from "./element.js";
 import { Inspector } from "./inspector.js";
+import { compose, textOf, waitingMessages } from "./request.js";
 import { Transcript } from "./transcript.js";
 import { Turn } from "./turn.js";
 
@@ -11,7 +12,6 @@ import { Turn } from "./turn.js";
  * @typedef {import("./main.js").Page} Page
  * @typedef {import("./conversation.js").Message} Message
  * @typedef {import("./transcript.js").Answer} Answer
- * @typedef {{path: string, body: any}} Composed
  */
 
 const KINDS = ["curl", "Python", "openai-node", "Agora join"];
@@ -48,9 +48,25 @@ class TryView {
     this.notice = element("p", { class: "notice-line", role: "status" });
     this.isShown = false;
     const copies = KINDS.map((kind) => button(kind, (pressed) => this.copyAs(kind, pressed), { class: "small" }));
-    const left = element("div", { class: "card talk" }, element("h2", { class: "unseen" }, "Conversation"), this.composer.head, this.composer.audioLine, this.composer.options,
-      this.transcript.element, this.editorBox, this.notice, this.composer.form,
-      element("div", { class: "copies" }, this.composer.edit, element("span", { class: "aside" }, "Copy as"), ...copies));
+    const left = element(
+      "div",
+      { class: "card talk" },
+      element("h2", { class: "unseen" }, "Conversation"),
+      this.composer.head,
+      this.composer.audioLine,
+      this.composer.options,
+      this.transcript.element,
+      this.editorBox,
+      this.notice,
+      this.composer.form,
+      element(
+        "div",
+        { class: "copies" },
+        this.composer.edit,
+        element("span", { class: "aside" }, "Copy as"),
+        ...copies,
+      ),
+    );
     panel.replaceChildren(element("div", { class: "try" }, left, this.inspector.element));
     this.listen();
   }
@@ -94,7 +110,9 @@ class TryView {
     if (this.editor && !edited) return this.editor.area.focus();
     if (!words && !edited) return this.composer.words.focus();
     const last = edited?.body.messages?.at?.(-1) ?? {};
-    const next = edited ? { role: last.role === "assistant" ? last.role : "user", content: textOf(last.content) } : { role, content: words };
+    const next = edited
+      ? { role: last.role === "assistant" ? last.role : "user", content: textOf(last.content) }
+      : { role, content: words };
     this.composer.words.value = "";
     await this.send(next, edited?.text);
   }
@@ -124,10 +142,20 @@ class TryView {
     }
     // Somebody was quicker: another turn has begun, or a new conversation.
     if (this.answer !== answer) return;
-    const turn = new Turn(this.page.api, { endpoint, path: composed.path, body: composed.text, waitingMessages: this.waitingMessages(endpoint) });
+    const turn = new Turn(this.page.api, {
+      endpoint,
+      path: composed.path,
+      body: composed.text,
+      waitingMessages: waitingMessages(this.page.status.value, endpoint),
+    });
     const before = this.conversation.lastQuestion;
     this.turn = turn;
-    this.inspector.watch(turn, { question: next.content, before, kb: this.composer.kb.value, filters: composed.filters ?? {} });
+    this.inspector.watch(turn, {
+      question: next.content,
+      before,
+      kb: this.composer.kb.value,
+      filters: composed.filters ?? {},
+    });
     await this.prepareSound(turn);
     answer.watch(turn, () => this.transcript.follow());
     this.settle = (heard) => this.finish(turn, next, answer, heard, again);
@@ -147,27 +175,9 @@ class TryView {
     this.inspector.sound.replaceChildren(this.sound.element);
   }
 
-  /**
-   * Return the request as the chosen platform sends it. Throws a Failure.
-   * @param {Message} next
-   */
-  async compose(next) {
-    const { platform, system, endpoint, wantedPlatform } = this.composer;
-    const fields = this.composer.fields();
-    const messages = this.conversation.request(system.value.trim(), next);
-    const told = await this.page.api.post("request", { platform: platform.value || wantedPlatform, model: this.page.status.value?.model ?? "default", messages });
-    const body = { ...told.request, ...fields };
-    const query = told.query ? `?${told.query.replace(/^\?/, "")}` : "";
-    const path = `${endpoint === "chat" ? "" : `${endpoint}/`}chat/completions${query}`;
-    return { path, body, text: JSON.stringify(body), filters: fields.filters };
-  }
-
-  /** @param {string} endpoint */
-  waitingMessages(endpoint) {
-    const status = this.page.status.value;
-    if (endpoint === "chat" || !status) return [];
-    const all = [status.waiting_messages, ...(status.kb?.bases ?? []).map((/** @type {any} */ base) => base.waiting_messages)];
-    return all.flatMap((messages) => messages ?? []).map((message) => message.trim());
+  /** @param {Message} next */
+  compose(next) {
+    return compose(this.page, this.composer, this.conversation, next);
   }
 
   /** Do as a caller does who speaks while the agent does. */
@@ -178,7 +188,10 @@ class TryView {
     const heardMs = sound ? sound.stop() : turn.elapsed - (waiting ?? content ?? turn.elapsed);
     turn.interrupt();
     turn.state = "interrupted";
-    const heard = sound && turn.words.length ? heardText(turn.said, turn.words, heardMs) : turn.said && spokenText(turn.said, heardMs);
+    const heard =
+      sound && turn.words.length
+        ? heardText(turn.said, turn.words, heardMs)
+        : turn.said && spokenText(turn.said, heardMs);
     this.settle(heard);
   }
 
@@ -226,7 +239,10 @@ class TryView {
       this.editorBox.replaceChildren();
     } else {
       const { Editor } = await import("./editor.js");
-      this.editor = new Editor(() => this.fillEditor(), () => this.sendWords("user"));
+      this.editor = new Editor(
+        () => this.fillEditor(),
+        () => this.sendWords("user"),
+      );
       this.editorBox.replaceChildren(this.editor.element);
       await this.fillEditor();
     }
@@ -237,7 +253,10 @@ class TryView {
   async fillEditor() {
     const editor = this.editor;
     try {
-      const { path, body } = await this.compose({ role: "user", content: this.composer.words.value.trim() || "Hello!" });
+      const { path, body } = await this.compose({
+        role: "user",
+        content: this.composer.words.value.trim() || "Hello!",
+      });
       editor?.show(path, body);
     } catch (failure) {
       this.editorBox.replaceChildren(this.page.explain(failure));
@@ -253,7 +272,10 @@ class TryView {
     try {
       const { curl, snippet } = await import("./snippets.js");
       if (kind === "curl") {
-        const { path, text } = await this.compose({ role: "user", content: words.value.trim() || this.conversation.lastQuestion || "Hello!" });
+        const { path, text } = await this.compose({
+          role: "user",
+          content: words.value.trim() || this.conversation.lastQuestion || "Hello!",
+        });
         this.page.copy(curl(new URL(path, this.page.api.root), text, this.page.status.value?.auth === "on"), pressed);
       } else {
         this.page.copy(await snippet(this.page, kind, endpoint, kb.value), pressed);
@@ -266,16 +288,14 @@ class TryView {
 
   async speak() {
     const { listen } = await import("./microphone.js");
-    listen((words, isFinal) => {
-      this.composer.words.value = words;
-      if (isFinal) this.sendWords("user");
-    }, (notice) => {
-      this.notice.textContent = notice;
-    });
+    listen(
+      (words, isFinal) => {
+        this.composer.words.value = words;
+        if (isFinal) this.sendWords("user");
+      },
+      (notice) => {
+        this.notice.textContent = notice;
+      },
+    );
   }
-}
-
-/** @param {unknown} content of a message: a text, or parts */
-function textOf(content) {
-  return typeof content === "string" ? content : JSON.stringify(content ?? "");
 }

@@ -205,7 +205,7 @@ export class Turn extends EventTarget {
     const { content, audio } = completion.choices?.[0]?.message ?? {};
     this.tokens = completion.usage?.completion_tokens ?? null;
     this.take(content ?? audio?.transcript ?? "", at);
-    this.notes.push("one JSON object: \"stream\" is false");
+    this.notes.push('one JSON object: "stream" is false');
     this.hasEnded = true;
   }
 
@@ -231,6 +231,7 @@ export class Turn extends EventTarget {
 
 function cut() {
   const cause = "The stream ended without DONE: the answer is incomplete.";
-  const step = "The server or a proxy on the way was cut off: ask again; flask doctor --url --long tells how long the way holds.";
+  const step =
+    "The server or a proxy on the way was cut off: ask again; flask doctor --url --long tells how long the way holds.";
   return new Failure({ code: "incomplete", message: "The words so far stay.", cause, step });
 }

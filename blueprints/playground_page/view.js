@@ -9,8 +9,13 @@ export class Hash {
   /** Return what the URL holds now; unknown parts are empty. */
   read() {
     const [view, endpoint, preset] = location.hash.slice(1).split("/");
-    const plain = (/** @type {string | undefined} */ part) => (/^[a-z0-9-]{1,40}$/.test(part ?? "") ? String(part) : "");
-    return { view: NAMES.includes(view ?? "") ? String(view) : "try", endpoint: plain(endpoint), preset: plain(preset) };
+    const plain = (/** @type {string | undefined} */ part) =>
+      /^[a-z0-9-]{1,40}$/.test(part ?? "") ? String(part) : "";
+    return {
+      view: NAMES.includes(view ?? "") ? String(view) : "try",
+      endpoint: plain(endpoint),
+      preset: plain(preset),
+    };
   }
 
   /**

@@ -44,7 +44,9 @@ export class Waveform {
     if (this.canvas.height !== HEIGHT * ratio) this.canvas.height = HEIGHT * ratio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, HEIGHT);
-    const [ink, heard, gap, quiet] = [this.probe, this.heardProbe, this.gapProbe, this.element].map((one) => getComputedStyle(one).color);
+    const [ink, heard, gap, quiet] = [this.probe, this.heardProbe, this.gapProbe, this.element].map(
+      (one) => getComputedStyle(one).color,
+    );
     const step = Math.min(width / Math.max(this.peaks.length, 1), 4);
     const bars = heardMs / 1000 / BAR_SECONDS;
     this.peaks.forEach((peak, index) => {

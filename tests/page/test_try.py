@@ -209,10 +209,10 @@ def test_the_copied_command_asks_the_same(page: Page, patient: RunningServer, up
     assert printed.stdout.endswith("data: [DONE]\n\n"), printed
     assert upstream.calls[-1].json["messages"][-1]["content"] == "It's me, is it?"
     for kind in ("Python", "openai-node", "Agora join"):
+        expect(page.get_by_role("button", name="Copied")).to_have_count(0)
         page.get_by_role("button", name=kind).click()
         expect(page.get_by_role("button", name="Copied")).to_be_visible()
         assert str(patient.port) in page.evaluate("navigator.clipboard.readText()")
-        expect(page.get_by_role("button", name="Copied")).to_have_count(0)
 
 
 def test_the_keyboard_alone_holds_a_conversation(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
