@@ -125,8 +125,7 @@ class TryView {
   async send(next, edited) {
     this.interrupt();
     const { endpoint } = this.composer;
-    const isBroadcast = next.role === "assistant";
-    const answer = this.transcript.add(isBroadcast ? "Broadcast" : "You", next.content);
+    const answer = this.transcript.add(next.role === "assistant" ? "Broadcast" : "You", next.content);
     this.answer = answer;
     const path = this.editor?.path.textContent?.slice(1) ?? "";
     if (this.editor) this.toggleEditor();
@@ -215,8 +214,8 @@ class TryView {
     this.transcript.follow(true);
     this.inspector.soon();
     if (wasAnswered) this.inspector.join(turn);
-    const reason = turn.failure ? `: ${turn.failure.reason}` : "";
-    this.page.announce([`${turn.state}${reason}`, this.inspector.sentence].filter(Boolean).join(", "));
+    const told = [turn.state, turn.failure?.reason, this.inspector.sentence];
+    this.page.announce(told.filter(Boolean).join(", "));
   }
 
   /** Begin a new conversation. */
