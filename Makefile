@@ -9,7 +9,7 @@ export LOG_FORMAT ?= text
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
 
-.PHONY: run test quick check image soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
+.PHONY: run test quick check image soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows pictures clean
 
 # The embedded voice is installed: a first question to /audio is answered in speech. A choice in .env or in the environment wins.
 ifeq (,$(shell grep -sE '^[[:space:]]*(export[[:space:]]+)?AUDIO_MODE[[:space:]]*=' .env))
@@ -83,6 +83,10 @@ settings: $(VENV)/.served
 # Write the tests of each row into docs/reliability.md.
 rows: $(VENV)/.served
 	$(BIN)/python tests/support/rows.py --write
+
+# Take the docs' pictures of the playground's page anew, in Debian's Chromium, after a change to the page.
+pictures: $(VENV)/.tested
+	PYTHONPATH=.:tests/support $(BIN)/python tests/support/pictures.py
 
 clean:
 	rm -rf $(VENV)

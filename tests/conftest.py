@@ -79,7 +79,7 @@ def quick_items(items: list[pytest.Item]) -> list[pytest.Item]:
     cases: Counter[str] = Counter()
     kept = []
     for item in items:
-        if any(map(item.get_closest_marker, ("server", "embedded", "slow"))):
+        if any(map(item.get_closest_marker, ("server", "embedded", "page", "slow"))):
             continue
         name = item.nodeid.split("[")[0]
         cases[name] += 1
