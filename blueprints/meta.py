@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from blueprints import page_access
 from blueprints.web import check_key, json_response, may_see_details, prefixes, services
 from parley.telemetry import metrics
 
@@ -51,7 +52,14 @@ PAGE_HEADERS = {
 
 @bp.get("/")
 def index() -> Response:
-    """Return a short page that leads on, or JSON for clients that prefer it; default health checks ask for it."""
+    """Return a short page that leads on, or JSON for clients that prefer it; default health checks ask for it.
+
+    A browser that is served the playground is led there.
+    """
+    wants_page = any(kind == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
+    if wants_page and page_access.is_served(request.environ, services().playground):
+        # Relative, because a proxy may serve all this under a path of its own.
+        return Response(status=303, headers={"Location": page_access.ROUTE.strip("/"), "Vary": "Accept"})
     if request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html") == "application/json":
         return json_response({"name": "Parley", "routes": ROUTES}, headers={"Vary": "Accept"})
     shown = [

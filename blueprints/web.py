@@ -141,11 +141,26 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
         pieces = turn.stream(endpoint.stream(context, within), context.envelope)
         # perf: saves 5 % of a chunk (S3): not through the two iterators of werkzeug.
         response = Response(Body(pieces, turn.close), headers=EVENT_STREAM_HEADERS, direct_passthrough=True)
+    if times := server_timing(turn.record):
+        response.headers["Server-Timing"] = times
     if turn.record.attempts:
         response.headers["X-Relay-Attempts"] = str(turn.record.attempts)
     if turn.record.upstream_request_id:
         response.headers["X-Upstream-Request-ID"] = turn.record.upstream_request_id
     return response
+
+
+def server_timing(record: TurnRecord) -> str:
+    """Return where the time until the answer's head went, for a browser's own tools; empty where it is not known yet.
+
+    That is where a waiting message has left before the upstream's first word.
+    """
+    asked, until = record.asked_ms, record.ttft_ms
+    # An answer in one piece is complete by now, and a stream has begun.
+    if asked is None or (until is None and record.chunks):
+        return ""
+    times = f"ours;dur={asked}, upstream;dur={(until or record.elapsed_ms) - asked:.1f}"
+    return times if record.lookup_ms is None else f"lookup;dur={record.lookup_ms}, {times}"
 
 
 def _refuse_foreign_pages(request: Request, within: Services) -> None:

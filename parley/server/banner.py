@@ -4,6 +4,7 @@ import ipaddress
 import shlex
 from urllib.parse import urlsplit
 
+from parley.environment.variables import is_hosted
 from parley.server import base_urls
 from parley.settings import Settings
 from parley.speech import voice_package as embedded_speech
@@ -21,6 +22,8 @@ Parley listens on {url}
   voice  {voice}
   try    {command}
 """
+PAGE = "  page   {page}\n"
+"""Line of the banner where the playground's page is served."""
 
 
 def announce(settings: Settings, addresses: list[str]) -> None:
@@ -35,8 +38,10 @@ def announce(settings: Settings, addresses: list[str]) -> None:
         "voice": describe_voice(settings),
         "command": curl_command(settings, addresses[0]),
     }
+    if page := page_address(settings, addresses[0]):
+        facts["page"] = page
     if logs.is_text(settings.log_format):
-        logs.announce(BANNER.format(**facts))
+        logs.announce((BANNER + (PAGE if page else "")).format(**facts))
     else:
         log.info("listening", **facts)
     for name, route in base_urls.cut_routes():
@@ -44,8 +49,15 @@ def announce(settings: Settings, addresses: list[str]) -> None:
     for name, url in settings.named_base_urls:
         if hint := base_urls.advice(url):
             log.warning("base_url_doubtful", setting=name, hint=hint)
-    if settings.api_keys is not None:
-        return
+    if settings.api_keys is None:
+        warn_of_open_server(settings, addresses)
+
+
+def warn_of_open_server(settings: Settings, addresses: list[str]) -> None:
+    """Warn that no key is needed, and of what else is open therefore."""
+    if settings.playground == "on":
+        fault = "PLAYGROUND is on and API_KEYS is not set: the page shows its data on this machine only"
+        log.warning("playground_open", fault=fault)
     # Only a loopback address and a Unix socket are out of the reach of other machines.
     hosts = [urlsplit(address).hostname or "" for address in addresses if not address.startswith(UNIX)]
     is_public = not all(ipaddress.ip_address(host).is_loopback for host in hosts)
@@ -57,6 +69,23 @@ def announce(settings: Settings, addresses: list[str]) -> None:
     if "*" in (settings.cors_origins or ()):
         fault = "CORS_ORIGINS is * and API_KEYS is not set: web pages of any site can call and read the answers"
         log.warning("open_to_every_page", fault=fault)
+
+
+def page_address(settings: Settings, address: str) -> str:
+    """Return the URL of the playground's page for a browser on this machine; empty where it is served none."""
+    if settings.playground == "off" or (settings.playground == "auto" and is_hosted()) or address.startswith(UNIX):
+        return ""
+    url = from_here(address)
+    # By its other addresses `auto` serves nobody.
+    if settings.playground == "auto" and not ipaddress.ip_address(urlsplit(url).hostname or "").is_loopback:
+        return ""
+    return f"{url}/playground"
+
+
+def from_here(address: str) -> str:
+    """Return a listener's URL as this machine's programs can ask it."""
+    # 0.0.0.0 and [::] mean every address of the machine; not every system lets a client connect to them.
+    return address.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
 
 
 def describe_model(settings: Settings) -> str:
@@ -91,8 +120,7 @@ def curl_command(settings: Settings, address: str) -> str:
         option = "--abstract-unix-socket" if path.startswith("\0") else "--unix-socket"
         target = f"{option} {shlex.quote(path.removeprefix(chr(0)))} http://localhost"
     else:
-        # 0.0.0.0 and [::] mean every address of the machine; not every system lets a client connect to them.
-        target = address.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
+        target = from_here(address)
     key = "-H 'Authorization: Bearer ONE_OF_API_KEYS' " if settings.api_keys else ""
     question = '{"messages":[{"role":"user","content":"When are you open?"}]}'
     return f"curl -N {target}/rag/chat/completions {key}-H 'Content-Type: application/json' -d '{question}'"

@@ -93,7 +93,8 @@ def test_on_a_terminal_the_announcement_is_lines_of_text(monkeypatch: pytest.Mon
 
     lines = said[0].splitlines()
     assert lines[0] == "Parley listens on http://127.0.0.1:8000"
-    assert [line.split()[0] for line in lines[1:4]] == ["model", "voice", "try"]
+    assert [line.split()[0] for line in lines[1:]] == ["model", "voice", "try", "page"]
+    assert lines[4].split()[1] == "http://127.0.0.1:8000/playground"
 
 
 def test_elsewhere_it_is_one_log_line() -> None:
@@ -102,4 +103,34 @@ def test_elsewhere_it_is_one_log_line() -> None:
 
     (line,) = logged
     assert line["event"] == "listening"
-    assert line.keys() == {"event", "log_level", "url", "model", "voice", "command"}
+    assert line.keys() == {"event", "log_level", "url", "model", "voice", "command", "page"}
+
+
+@pytest.mark.parametrize(
+    ("playground", "address", "page"),
+    [
+        ("auto", "http://0.0.0.0:80", "http://127.0.0.1:80/playground"),
+        ("auto", "http://[::1]:80", "http://[::1]:80/playground"),
+        ("auto", "http://10.0.0.7:80", ""),
+        ("on", "http://10.0.0.7:80", "http://10.0.0.7:80/playground"),
+        ("off", "http://127.0.0.1:80", ""),
+        ("on", "unix:/run/parley.sock", ""),
+    ],
+)
+def test_the_page_is_named_where_it_is_served(playground: str, address: str, page: str) -> None:
+    assert banner.page_address(settings(PLAYGROUND=playground), address) == page
+
+
+def test_on_a_hosting_platform_no_page_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "8080")
+    assert banner.page_address(settings(), "http://0.0.0.0:8080") == ""
+    assert banner.page_address(settings(PLAYGROUND="on"), "http://0.0.0.0:8080").endswith("/playground")
+
+
+@pytest.mark.row("PG-05")
+def test_an_open_page_is_warned_of() -> None:
+    with capture_logs() as logged:
+        banner.announce(settings(PLAYGROUND="on"), ["http://127.0.0.1:8000"])
+        banner.announce(settings(PLAYGROUND="on", API_KEYS="one"), ["http://127.0.0.1:8000"])
+
+    assert [line["event"] for line in logged].count("playground_open") == 1

@@ -334,8 +334,18 @@ def test_every_answer_forbids_guessing_its_type(usual: RunningServer) -> None:
 
 
 @pytest.mark.row("BR-06")
+def test_the_playground_is_led_to_and_runs_nothing_foreign(usual: RunningServer) -> None:
+    shown = requests.get(usual.url, headers={"accept": "text/html"}, timeout=9)
+    policy = dict(part.split(" ", 1) for part in shown.headers["content-security-policy"].split("; "))
+    assert shown.url == f"{usual.url}/playground"
+    assert policy.pop("img-src") == "'self' data:" and set(policy.values()) == {"'none'", "'self'", "'script'"}
+    assert {policy[name] for name in ("default-src", "base-uri", "form-action", "frame-ancestors")} == {"'none'"}
+
+
+@pytest.mark.row("BR-06")
 def test_nothing_that_a_browser_would_execute(usual: RunningServer) -> None:
-    wanted = {"accept": "text/html", "x-request-id": "<script>alert(1)</script>"}
+    # Through a proxy, so that / is its own page and leads to no other.
+    wanted = {"accept": "text/html", "x-request-id": "<script>alert(1)</script>", "via": "1.1 proxy"}
     evil = "<script>alert(1)</script>"
     for path in (f"/?x={evil}", f"/{evil}", f"/models?x={evil}", "/health", "/metrics", "/openapi.json", CHAT):
         for method in ("GET", "POST", "DELETE"):
