@@ -72,7 +72,10 @@ export class Composer extends EventTarget {
   /** @param {string[]} endpoint */
   radio([name = "", label = "", title = ""]) {
     const input = element("input", { type: "radio", name: "endpoint", value: name, id: `endpoint-${name}`, checked: name === this.endpoint });
-    input.addEventListener("change", () => this.choose(name));
+    input.addEventListener("change", () => {
+      this.page.hash.write({ endpoint: name });
+      this.choose(name);
+    });
     return element("label", { title }, input, element("span", {}, label));
   }
 
@@ -102,7 +105,6 @@ export class Composer extends EventTarget {
   /** @param {string} name */
   async choose(name) {
     this.endpoint = name;
-    this.page.hash.write({ endpoint: name });
     for (const part of [this.options, this.form, this.audioLine]) {
       const all = /** @type {HTMLElement[]} */ ([part, ...part.querySelectorAll("[data-only]")]);
       for (const one of all) if (one.dataset.only) one.hidden = !one.dataset.only.split(" ").includes(name);
@@ -126,6 +128,8 @@ export class Composer extends EventTarget {
   offer() {
     const status = this.page.status.value;
     if (!status) return;
+    // With a key that was entered just now.
+    if (!this.platform.options.length) this.offerPlatforms();
     const bases = (status.kb?.bases ?? []).map((/** @type {any} */ one) => one.name);
     fill(this.kb, bases.map((/** @type {string} */ name) => [name, name || "(default)"]));
     const mode = status.audio?.mode;

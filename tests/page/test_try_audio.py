@@ -29,7 +29,7 @@ NEAR_MS = 60
 def voice() -> Iterator[FakeUpstream]:
     """Yield an API's voice."""
     with FakeUpstream() as fake:
-        fake.script = says(tone(1.0))
+        fake.script = says(tone(0.4))
         yield fake
 
 
@@ -99,7 +99,7 @@ def test_a_broadcast_is_said_as_it_is(page: Page, patient: RunningServer, upstre
 def test_a_pause_of_the_server_is_silence_and_no_gap(
     page: Page, servers: Servers, upstream: FakeUpstream, voice: FakeUpstream
 ) -> None:
-    upstream.script = [3.0, *answer("It costs 65 dollars.")]
+    upstream.script = [1.5, *answer("It costs 65 dollars.")]
     settings = {"AUDIO_MODE": "speech", "TTS_BASE_URL": voice.base_url, "TTS_API_KEY": "sk-voice-0123456789abcdef"}
     server = servers(alone="speaking", **settings, WAITING_MESSAGES="One moment, please.")
     open_try(page, server, "audio")

@@ -11,14 +11,14 @@ from servers import Servers
 
 pytestmark = [pytest.mark.server, pytest.mark.page]
 KEY = "sk-callers-0123456789abcdef"
-QUICK = {"TTFT_TIMEOUT": "0.5", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "0.5"}
+QUICK = {"TTFT_TIMEOUT": "0.3", "PRECOMMIT_TIMEOUT": "0.6", "IDLE_TIMEOUT": "0.5", "BREAKER_FAILURES": "1000"}
 REFUSED = [
     (lambda: refusal(404, {"message": "None", "code": "model_not_found"}), "404 model_not_found", "in the request"),
     (lambda: refusal(429, {"message": "Slow down"}, {"retry-after": "7"}), "429", "7 s to wait"),
     (lambda: refusal(401, {"message": "Bad key"}), "502 upstream_auth_failed", "LLM_API_KEY"),
     (lambda: refusal(503, {"message": "Later"}), "503 upstream_error", "Ask again"),
     (lambda: whole(b"<html>", 200, {"content-type": "text/html"}), "502 upstream_bad_response", "flask doctor"),
-    (lambda: [1.5, *answer("Late.")], "504 upstream_timeout", "TTFT_TIMEOUT"),
+    (lambda: [0.8, *answer("Late.")], "504 upstream_timeout", "TTFT_TIMEOUT"),
 ]  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def expect_failure(page: Page, state: str, code: str, step: str) -> None:
 
 
 def test_refusals_name_their_cause_and_next_step(page: Page, servers: Servers, upstream: FakeUpstream) -> None:
-    open_try(page, servers(**QUICK, BREAKER_FAILURES="1000"))
+    open_try(page, servers(**QUICK))
     for script, code, step in REFUSED:
         upstream.script = script()
         say(page, "Hello?")
@@ -45,7 +45,7 @@ def test_refusals_name_their_cause_and_next_step(page: Page, servers: Servers, u
 
 def test_a_failed_turn_can_be_asked_again(page: Page, servers: Servers, upstream: FakeUpstream) -> None:
     upstream.script = refusal(422, {"message": "Not now"})
-    open_try(page, servers(**QUICK, BREAKER_FAILURES="1000"))
+    open_try(page, servers(**QUICK))
     ask(page, "Hello?", "refused")
     upstream.script = answer("Now.")
     page.get_by_role("button", name="Ask again").click()
@@ -56,7 +56,7 @@ def test_a_failed_turn_can_be_asked_again(page: Page, servers: Servers, upstream
 
 def test_an_error_frame_leaves_the_words(page: Page, servers: Servers, upstream: FakeUpstream) -> None:
     upstream.script = [*events(chunks("We are open today")[:3]), 0.1, reset]
-    open_try(page, servers(**QUICK, BREAKER_FAILURES="1000"))
+    open_try(page, servers(**QUICK))
     say(page, "Open?")
 
     expect_failure(page, "failed", "upstream_disconnected", "Ask again")
