@@ -24,6 +24,8 @@ export class Composer extends EventTarget {
     const { endpoint, preset } = page.hash.read();
     this.endpoint = ENDPOINTS.some(([name]) => name === endpoint) ? endpoint : "chat";
     this.wantedPlatform = preset || "agora";
+    /** Whether the platforms were refused; they are asked for again when the server answers. */
+    this.isKeyless = false;
     this.platform = element("select", {});
     this.platform.addEventListener("change", () => {
       this.wantedPlatform = this.platform.value;
@@ -118,6 +120,7 @@ export class Composer extends EventTarget {
   async offerPlatforms() {
     const endpoint = this.endpoint;
     const told = await this.page.api.get(`presets?endpoint=${endpoint}`).catch(() => null);
+    this.isKeyless = told === null;
     if (!told || endpoint !== this.endpoint) return;
     const platforms = Object.values(told.platforms).filter((one) => one.endpoints.includes(endpoint));
     this.platform.replaceChildren(...platforms.map((one) => element("option", { value: one.platform }, one.title)));
@@ -129,7 +132,7 @@ export class Composer extends EventTarget {
     const status = this.page.status.value;
     if (!status) return;
     // With a key that was entered just now.
-    if (!this.platform.options.length) this.offerPlatforms();
+    if (this.isKeyless) this.offerPlatforms();
     const bases = (status.kb?.bases ?? []).map((/** @type {any} */ one) => one.name);
     fill(this.kb, bases.map((/** @type {string} */ name) => [name, name || "(default)"]));
     const mode = status.audio?.mode;
