@@ -173,7 +173,8 @@ def film(page: Page) -> dict[float, bytes]:
 
 def write_png(shot: bytes, file: Path) -> None:
     """Write a picture with few colours, rare ones among them, which a page of text does not miss."""
-    image = Image.open(BytesIO(shot)).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    whole = Image.open(BytesIO(shot)).convert("RGB")
+    image = whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     image.save(file, optimize=True)
     if file.stat().st_size > MOST_PNG_BYTES:
         raise SystemExit(f"{file.name} has {file.stat().st_size} bytes, {MOST_PNG_BYTES} are the most")
