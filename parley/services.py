@@ -26,6 +26,7 @@ from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, E
 from parley.knowledge.retriever import Retriever
 from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
+from parley.shared.local import LocalPlaces, LocalRate, NoRate, Places, Rate
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
@@ -45,6 +46,7 @@ from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
 if TYPE_CHECKING:
+    from parley.shared.link import Link
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -67,7 +69,8 @@ class Services:
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
+        self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
+        self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
         # No caller waits for a reload: its steps come behind those of all streams.
@@ -145,6 +148,8 @@ class Services:
         Raises BadTools.
         """
         self.warm_tools()
+        if self.link:
+            self.link.start()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings
@@ -213,6 +218,26 @@ def ended(phrase: str) -> str:
     if unicodedata.category(phrase[-1:] or ".")[0] not in "LMN" or phrase.endswith("\ufe0f"):
         return phrase
     return f"{phrase}。" if "\u2e80" <= phrase[-1] <= "\u9fff" else f"{phrase}."
+
+
+def limits_of(settings: Settings, lasting_name: Callable[[str], str]) -> "tuple[Link | None, Places, Rate]":
+    """Return the link to Redis, if the settings name one, and the limits of each key: shared with it, else local."""
+    if settings.redis_url is None:
+        rate = LocalRate(settings.rate_limit) if settings.rate_limit else NoRate()
+        return None, LocalPlaces(settings.max_streams_per_key), rate
+    # perf: saves 60 ms (a start without Redis)
+    from parley.shared import leases, rates
+    from parley.shared.link import Link
+
+    link = Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)
+    places: Places = LocalPlaces()
+    shared_rate: Rate = NoRate()
+    without = settings.limits_without_redis
+    if settings.max_streams_per_key:
+        places = leases.SharedPlaces(link, settings.max_streams_per_key, lasting_name, without)
+    if settings.rate_limit:
+        shared_rate = rates.SharedRate(link, settings.rate_limit, lasting_name, without)
+    return link, places, shared_rate
 
 
 def index_factory_of(settings: Settings) -> IndexFactory:

@@ -21,8 +21,9 @@ class TurnRecord:
     the model, found in `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools`
     the names of those that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said
     meanwhile. `unsaid` names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is
-    "some" or "all" where a part or all of an answer's text was taken out for a voice. `session` and
-    `platform` are the platform's names of the call and of itself; of a phone number two digits are left.
+    "some" or "all" where a part or all of an answer's text was taken out for a voice. With `REDIS_URL`, `limits` tells
+    who counted the call ("shared" or "local"), and `redis_ms` is the time waited for Redis. `session` and `platform`
+    are the platform's names of the call and of itself; of a phone number two digits are left.
     """
 
     endpoint: str
@@ -49,6 +50,8 @@ class TurnRecord:
     fillers: int | None = None
     unsaid: str | None = None
     cleaned: str | None = None
+    limits: str | None = None
+    redis_ms: float | None = None
     chunks: int = 0
     ms: float = 0.0
 

@@ -25,7 +25,7 @@ LAYERS = (
     {"parley.checking"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
-    {"parley.upstream", "parley.knowledge", "parley.memory", "parley.speech", "parley.tools"},
+    {"parley.upstream", "parley.knowledge", "parley.memory", "parley.shared", "parley.speech", "parley.tools"},
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
@@ -54,6 +54,7 @@ OWNERS = {
     "dotenv": ("parley/environment/env_file.py",),
     "requests": ("parley/checking/calling.py",),
     "packaging": ("parley/checking/machine.py",),
+    "redis": ("parley/shared/",),
 }
 GEVENT = {
     "parley/admission.py",
@@ -75,6 +76,8 @@ GEVENT = {
     "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
+    "parley/shared/leases.py",
+    "parley/shared/link.py",
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/speech_stream.py",
