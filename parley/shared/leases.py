@@ -43,7 +43,7 @@ TAKE = Script(
     redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
     if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
     redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
-    redis.call('PEXPIRE', KEYS[1], 2 * ARGV[2])
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
     return 1
     """
 )
@@ -58,10 +58,11 @@ RENEW = Script(
             redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
         end
     end
-    redis.call('PEXPIRE', KEYS[1], 2 * ARGV[1])
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+    redis.call('PEXPIRE', KEYS[1], ARGV[1])
     """
 )
-"""Renew places for a lease from now on."""
+"""Renew places for a lease from now on, and remove those that nobody renewed."""
 
 
 class SharedPlaces:
@@ -147,16 +148,18 @@ class SharedPlaces:
     def _renew(self, client: "Redis", is_forgotten: bool) -> None:
         """Renew all places if it is time; those that Redis has forgotten are made anew."""
         now = time.monotonic()
-        if now - self._renewed < RENEW_SECONDS and not is_forgotten:
-            return
+        # A worker that was stopped for longer than a lease has lost its places to others' clean-up.
+        is_forgotten = is_forgotten or now - self._renewed > LEASE_MS / 1000
+        is_due = is_forgotten or now - self._renewed >= RENEW_SECONDS
         for key in list(self._held):
-            slots = list(self._held.get(key, ()))
-            for first in range(0, len(slots), RENEWED_AT_ONCE):
+            slots = list(self._held.get(key, ())) if is_due else []
+            # Once at least, for the places of workers that have died.
+            for first in range(0, max(1, len(slots)), RENEWED_AT_ONCE):
                 # What was given back meanwhile is not made anew.
                 some = [slot for slot in slots[first : first + RENEWED_AT_ONCE] if slot in self._held.get(key, ())]
-                if some:
-                    RENEW.run(client, key, LEASE_MS, "" if is_forgotten else "XX", *some)
-        self._renewed = now
+                RENEW.run(client, key, LEASE_MS, "" if is_forgotten else "XX", *some)
+        if is_due:
+            self._renewed = now
 
     def _give_for_ever(self) -> None:
         while True:

@@ -1,11 +1,11 @@
 """MAX_STREAMS_PER_KEY over several workers, at a real server: taken, renewed, given back, expired."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from redis_servers import RedisServer
@@ -35,7 +35,7 @@ def settle() -> None:
     gevent.sleep(0.05)
 
 
-@pytest.mark.row("RD-09")
+@pytest.mark.row("SH-09")
 def test_places_are_shared_and_given_back(links: object, redis_server: RedisServer) -> None:
     first, second = (places_of(links()) for _ in range(2))  # type: ignore[operator]
     held = [first.take("key-1", 1), first.take("key-1", 2), second.take("key-1", 1)]
@@ -59,7 +59,7 @@ def test_a_place_that_is_just_being_given_back_is_waited_for(links: object) -> N
     assert second.take("key-1", 1)
 
 
-@pytest.mark.row("RD-09")
+@pytest.mark.row("SH-09")
 def test_whoever_leaves_while_a_place_is_asked_for_holds_none(link: Link, redis_server: RedisServer) -> None:
     places = places_of(link, 1)
     places.take("key-1", 1)
@@ -75,7 +75,7 @@ def test_whoever_leaves_while_a_place_is_asked_for_holds_none(link: Link, redis_
     assert redis_server.client.zcard(KEY) == 1 and len(places._held["t:{digest-of-key-1}:streams"]) == 1
 
 
-@pytest.mark.row("RD-09")
+@pytest.mark.row("SH-09")
 def test_a_late_renewal_revives_no_place(link: Link, redis_server: RedisServer) -> None:
     places = places_of(link)
     given, kept = places.take("key-1", 1), places.take("key-1", 2)
@@ -91,7 +91,7 @@ def expiries(server: RedisServer) -> dict[str, float]:
     return dict(server.client.zrange(KEY, 0, -1, withscores=True))
 
 
-@pytest.mark.row("RD-08")
+@pytest.mark.row("SH-08")
 def test_places_are_renewed_every_few_beats(
     link: Link, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,10 +106,10 @@ def test_places_are_renewed_every_few_beats(
     gevent.sleep(0.01)
     link.beat()
     assert expiries(redis_server)[place.slot] > before
-    assert 0 < redis_server.client.pttl(KEY) <= 2 * LEASE_MS
+    assert 0 < redis_server.client.pttl(KEY) <= LEASE_MS
 
 
-@pytest.mark.row("RD-08")
+@pytest.mark.row("SH-08")
 def test_what_a_dead_worker_held_is_free_after_a_lease(links: object, redis_server: RedisServer) -> None:
     dead, living = (places_of(links()) for _ in range(2))  # type: ignore[operator]
     for running in (1, 2, 3):
@@ -131,7 +131,7 @@ def age(server: RedisServer, milliseconds: int) -> None:
         server.client.zincrby(KEY, -milliseconds, slot)
 
 
-@pytest.mark.row("RD-03")
+@pytest.mark.row("SH-03")
 def test_an_emptied_server_learns_of_all_places(link: Link, redis_server: RedisServer) -> None:
     places = places_of(link, 1000)
     held = [places.take("key-1", running) for running in range(1, 451)]
@@ -141,7 +141,7 @@ def test_an_emptied_server_learns_of_all_places(link: Link, redis_server: RedisS
     assert redis_server.client.zcard(KEY) == len(held)
 
 
-@pytest.mark.row("RD-03")
+@pytest.mark.row("SH-03")
 def test_turns_admitted_without_redis_are_made_known(link: Link, redis_server: RedisServer) -> None:
     places = places_of(link)
     link.state = "down"
@@ -154,7 +154,7 @@ def test_turns_admitted_without_redis_are_made_known(link: Link, redis_server: R
     assert link.is_up and redis_server.client.zcard(KEY) == 1
 
 
-@pytest.mark.row("RD-01")
+@pytest.mark.row("SH-01")
 @pytest.mark.parametrize(("without", "most"), [("share", 2), ("open", None)])
 def test_without_redis_a_worker_has_its_share(link: Link, without: str, most: int | None) -> None:
     places = places_of(link, 5, without)
@@ -170,7 +170,7 @@ def test_without_redis_a_worker_has_its_share(link: Link, without: str, most: in
         places.take("key-1", 100)
 
 
-@pytest.mark.row("RD-12")
+@pytest.mark.row("SH-12")
 def test_without_redis_a_turn_may_be_refused(link: Link) -> None:
     places = places_of(link, without="refuse")
     link.state = "down"
@@ -180,7 +180,7 @@ def test_without_redis_a_turn_may_be_refused(link: Link) -> None:
     assert not places._held
 
 
-@pytest.mark.row("RD-15")
+@pytest.mark.row("SH-15")
 @pytest.mark.parametrize("holder", ["a}b", "*", "x:streams", "\0", "k" * 1000])
 def test_a_holder_can_name_no_key_of_another(link: Link, redis_server: RedisServer, holder: str) -> None:
     from parley.admission import Keyring
@@ -192,6 +192,13 @@ def test_a_holder_can_name_no_key_of_another(link: Link, redis_server: RedisServ
     (key,) = [key for key in redis_server.client.scan_iter() if key != "t:workers"]
     assert len(key) == len("t:{}:streams") + 16
     assert keyring.lasting_name("anybody") == "anybody"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Let greenlets run until it is true."""
+    with gevent.Timeout(20):
+        while not holds():
+            gevent.sleep(0.001)
 
 
 class Workers(RuleBasedStateMachine):
@@ -235,13 +242,14 @@ class Workers(RuleBasedStateMachine):
     def give(self, number: int) -> None:
         _, places, held = self.workers[number]
         if held:
-            places.give(held.pop())
-            gevent.sleep(0.005)
+            place = held.pop()
+            places.give(place)
+            until(lambda: self.server.client.zscore(KEY, place.slot) is None)
 
     @rule(number=some.integers(0, 1))
     def renew(self, number: int) -> None:
         link, places, _ = self.workers[number]
-        places._renewed = 0.0
+        places._renewed -= module.RENEW_SECONDS
         link.beat()
 
     @rule(number=some.integers(0, 1))
@@ -266,14 +274,14 @@ class Workers(RuleBasedStateMachine):
 
     @rule()
     def let_a_lease_pass(self) -> None:
-        age(self.server, LEASE_MS - 1)
-        for link, places, _ in self.workers:
-            places._renewed = 0.0
-            link.beat()
-        age(self.server, 1)
-        gevent.sleep(0.005)
-        seconds, micros = self.server.client.time()
-        assert self.server.client.zcount(KEY, seconds * 1000 + micros / 1000, "+inf") == self.open, "leaked"
+        for _ in range(3):
+            age(self.server, LEASE_MS // 3)
+            for link, places, _ in self.workers:
+                places._renewed -= module.RENEW_SECONDS
+                link.beat()
+        # What dead workers held is gone where a worker that lives holds something; elsewhere the key itself expires.
+        if self.open:
+            assert self.server.client.zcard(KEY) == self.open, "leaked"
 
     @invariant()
     def no_more_than_the_limit(self) -> None:
@@ -287,6 +295,12 @@ def test_no_history_leaks_places_or_exceeds_the_limit(redis_server: RedisServer)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Workers,
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            # A failure is told as it came: to look for a smaller one would take minutes.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
         ),
     )

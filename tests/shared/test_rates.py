@@ -24,7 +24,7 @@ def admitted(rate: SharedRate, tries: int, holder: str = "key-1") -> int:
     return count
 
 
-@pytest.mark.row("RD-10")
+@pytest.mark.row("SH-10")
 def test_workers_keep_one_limit_for_each_key(links: object, redis_server: RedisServer) -> None:
     first, second = (rate_of(links()) for _ in range(2))  # type: ignore[operator]
 
@@ -46,7 +46,7 @@ def test_a_refusal_tells_when_the_next_turn_may_begin(link: Link) -> None:
     assert refused.value.headers["x-ratelimit-limit"] == "2"
 
 
-@pytest.mark.row("RD-10")
+@pytest.mark.row("SH-10")
 def test_never_more_than_the_limit_in_any_stretch(link: Link) -> None:
     rate, begun = rate_of(link, "5/second"), []
     with gevent.Timeout(20):
@@ -62,7 +62,7 @@ def test_never_more_than_the_limit_in_any_stretch(link: Link) -> None:
     assert len(begun) >= 8
 
 
-@pytest.mark.row("RD-10")
+@pytest.mark.row("SH-10")
 def test_only_the_servers_clock_counts(links: object, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
@@ -85,7 +85,7 @@ def test_slices_expire_and_no_key_is_kept_for_ever(link: Link, redis_server: Red
     assert redis_server.client.hlen(key) <= SLICES + 1
 
 
-@pytest.mark.row("RD-15")
+@pytest.mark.row("SH-15")
 @pytest.mark.parametrize("value", ["x", "-5", "1e999", "nan", ""])
 def test_poison_in_a_slice_breaks_nothing(link: Link, redis_server: RedisServer, value: str) -> None:
     redis_server.client.hset("t:{digest-of-key-1}:rate", mapping={"x": "9", "1": value, "99999999999999": "9"})
@@ -95,7 +95,7 @@ def test_poison_in_a_slice_breaks_nothing(link: Link, redis_server: RedisServer,
     assert link.is_up
 
 
-@pytest.mark.row("RD-01")
+@pytest.mark.row("SH-01")
 @pytest.mark.parametrize(("without", "expected"), [("share", 2), ("open", 9)])
 def test_without_redis_each_worker_has_its_share(link: Link, without: str, expected: int) -> None:
     rate = rate_of(link, without=without)
@@ -104,7 +104,7 @@ def test_without_redis_each_worker_has_its_share(link: Link, without: str, expec
     assert admitted(rate, 9) == expected
 
 
-@pytest.mark.row("RD-12")
+@pytest.mark.row("SH-12")
 def test_without_redis_a_turn_may_be_refused(link: Link) -> None:
     rate = rate_of(link, without="refuse")
     link.state = "down"
@@ -115,7 +115,7 @@ def test_without_redis_a_turn_may_be_refused(link: Link) -> None:
     assert refused.value.headers == {"retry-after": "1"}
 
 
-@pytest.mark.row("RD-10")
+@pytest.mark.row("SH-10")
 def test_a_fall_does_not_begin_with_an_empty_stretch(link: Link) -> None:
     rate = rate_of(link)
     assert admitted(rate, 4) == 4
@@ -124,7 +124,7 @@ def test_a_fall_does_not_begin_with_an_empty_stretch(link: Link) -> None:
     assert admitted(rate, 9) == 1
 
 
-@pytest.mark.row("RD-11")
+@pytest.mark.row("SH-11")
 def test_a_key_of_another_type_is_counted_here(link: Link, redis_server: RedisServer) -> None:
     redis_server.client.set("t:{digest-of-key-1}:rate", "text")
     rate = rate_of(link)

@@ -91,7 +91,8 @@ LIMITS = Group(
         "REDIS_URL": Advice(
             "A Redis or Valkey through which all workers count `RATE_LIMIT` and `MAX_STREAMS_PER_KEY` together. While "
             "it is away, calls go on and each worker keeps to its share. It needs "
-            "`pip install -r requirements-shared.txt`. In the query only `ssl_ca_certs` and `ssl_cert_reqs` may stand: time limits are Parley's own.",
+            "`pip install -r requirements-shared.txt`. "
+            "In the query only `ssl_ca_certs` and `ssl_cert_reqs` may stand: time limits are Parley's own.",
             "Set it if a limit must hold over several workers or machines: "
             "[scaling.md](scaling.md#limits-over-all-machines).",
         ),
