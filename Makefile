@@ -9,7 +9,7 @@ export LOG_FORMAT ?= text
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
 
-.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows clean
+.PHONY: run test quick check soak promises bench bench-knowledge bench-retrieval bench-shared bench-audio requirements settings rows clean
 
 # The embedded voice is installed: a first question to /audio is answered in speech. A choice in .env or in the environment wins.
 ifeq (,$(shell grep -sE '^[[:space:]]*(export[[:space:]]+)?AUDIO_MODE[[:space:]]*=' .env))
@@ -56,6 +56,10 @@ bench-knowledge: $(VENV)/.tested
 # What looking something up costs, at three sizes of knowledge.
 bench-retrieval: $(VENV)/.tested
 	PYTHONPATH=. $(BIN)/python bench/retrieval.py
+
+# Limits over all workers: what Redis costs a call, and what calls notice of one that fails.
+bench-shared: $(VENV)/.tested
+	$(BIN)/python bench/shared.py $(ROUNDS:%=--rounds %)
 
 # The voice: pacing, first sound, resampling, word times, barge-in, measured.
 bench-audio: $(VENV)/.tested

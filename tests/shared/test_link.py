@@ -70,7 +70,10 @@ def test_no_number_of_workers_is_believed_in_blindly(link: Link, monkeypatch: py
 def test_a_frozen_server_costs_three_waits_and_then_nothing(links: Links, redis_server: RedisServer) -> None:
     link = links(timeout=0.05)
     with capture_logs() as logged, redis_server.frozen():
+        started = time.monotonic()
         assert [reason_of(link) for _ in range(5)] == ["timeout"] * 3 + ["down"] * 2
+        # The sockets themselves would wait for a beat's time each.
+        assert time.monotonic() - started < 2 * module.BEAT_DEADLINE
         started = time.process_time()
         for _ in range(1000):
             reason_of(link)
