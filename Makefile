@@ -9,7 +9,7 @@ export LOG_FORMAT ?= text
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
 
-.PHONY: run test quick check image soak promises bench bench-knowledge bench-retrieval bench-audio requirements settings rows pictures clean
+.PHONY: run test quick check image soak promises bench bench-knowledge bench-retrieval bench-shared bench-audio requirements settings rows pictures clean
 
 # The embedded voice is installed: a first question to /audio is answered in speech. A choice in .env or in the environment wins.
 ifeq (,$(shell grep -sE '^[[:space:]]*(export[[:space:]]+)?AUDIO_MODE[[:space:]]*=' .env))
@@ -61,6 +61,10 @@ bench-knowledge: $(VENV)/.tested
 bench-retrieval: $(VENV)/.tested
 	PYTHONPATH=. $(BIN)/python bench/retrieval.py
 
+# Limits over all workers: what Redis costs a call, and what calls notice of one that fails.
+bench-shared: $(VENV)/.tested
+	$(BIN)/python bench/shared.py $(ROUNDS:%=--rounds %)
+
 # The voice: pacing, first sound, resampling, word times, barge-in, measured.
 bench-audio: $(VENV)/.tested
 	$(BIN)/python bench/audio.py
@@ -68,7 +72,7 @@ bench-audio: $(VENV)/.tested
 # Compile the pinned requirements anew from the *.in files (needs uv).
 requirements:
 	for name in requirements requirements-local requirements-multilingual requirements-align requirements-dev requirements-import requirements-bench \
-	  requirements-mcp-1 requirements-mcp-2; do \
+	  requirements-mcp-1 requirements-mcp-2 requirements-shared; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    $$name.in -o $$name.txt || exit 1; done
 	uv pip compile --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -11,6 +11,7 @@ from blueprints.cli import chat as chat_cli
 from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
+from blueprints.cli import shared as shared_cli
 from blueprints.cli import snippet as snippet_cli
 from blueprints.cli import tools as tools_cli
 from parley.services import Services
@@ -34,7 +35,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, agents_cli.bp, *WITHOUT_SETTINGS)
+    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, agents_cli.bp, shared_cli.bp, *WITHOUT_SETTINGS)
     for blueprint in (basic.bp, rag.bp, audio.bp, sessions.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     if services.playground != "off":

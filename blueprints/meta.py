@@ -104,6 +104,7 @@ def ready() -> Response:
             **({"rag": QUOTED} if within.quotes else {}),
             "auth": "off" if within.keyring.is_open else "on",
             "streams": len(within.admission.running),
+            **(within.link.details() if within.link else {"redis": "off"}),
             "upstreams": within.upstream.breaker_states(),
             **({"connection_faults": faults} if (faults := within.upstream.connection_faults()) else {}),
             "kb": within.knowledge.bases.state,

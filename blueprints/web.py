@@ -137,6 +137,8 @@ def _answer(endpoint: Endpoint, turn: Turn, request: Request, within: Services) 
     client = request.environ.get("gunicorn.socket")
     holder = within.keyring.check(_presented_keys(request))
     client_connection.current().accepted()
+    if within.link:
+        within.link.begin_turn(turn.record)
     turn.admit(within.admission, holder, client)
     context = _read(request, within, turn)
     if not context.chat.stream:

@@ -1,22 +1,20 @@
 """Admission: checks keys, and limits how many turns run at once and how often a caller may begin one.
 
 A request becomes a turn in two steps: `Keyring.check` names its caller, `Admission.admit` gives it a slot until
-`Admission.release`.
+`Admission.release`. The limits of a key are in `parley/shared/`.
 """
 
 import contextlib
 import hashlib
 import hmac
-import math
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn
 
 from gevent.event import Event
 
-from parley.errors import InvalidApiKey, RateLimited, ServerOverloaded
+from parley.errors import InvalidApiKey, ServerOverloaded
+from parley.shared.local import LocalPlaces, NoRate, Place, Places, Rate, While, no_more_places
 
 if TYPE_CHECKING:
     from parley.turn import Turn
@@ -29,10 +27,8 @@ FREED_SECONDS = 0.15
 """Longest wait for a slot, in seconds, while a turn is ending whose slot the call could take."""
 MAX_WAITING = 128
 """Most calls that wait for a slot at the same time; one more is refused at once."""
-UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
-"""Seconds in each unit of `RATE_LIMIT`."""
-SLICES = 256
-"""Slices of the stretch of a rate limit: a turn counts for at most 1/256 of the stretch too long."""
+LASTING_CHARACTERS = 16
+"""Hexadecimal digits by which a key is known outside of this process: too few to check a guess of a key with."""
 Compare = Callable[[bytes, bytes], bool]
 
 
@@ -41,7 +37,10 @@ class Keyring:
 
     def __init__(self, keys: Iterable[str] | None, compare: Compare = hmac.compare_digest) -> None:
         self._compare = compare
-        self._digests = {f"key-{number}": _digest(key) for number, key in enumerate(keys or (), start=1)}
+        numbered = [(f"key-{number}", key) for number, key in enumerate(keys or (), start=1)]
+        self._digests = {name: _digest(key) for name, key in numbered}
+        # Of another digest than the one that is compared: these leave the process.
+        self._lasting = {name: _digest(f"parley:{key}").hex()[:LASTING_CHARACTERS] for name, key in numbered}
 
     @property
     def is_open(self) -> bool:
@@ -62,13 +61,9 @@ class Keyring:
         ]
         return ANYBODY if self.is_open else next(iter(matching), None)
 
-    def digest(self, holder: str | None) -> str:
-        """Return the digest of a holder's key, which stays what it is while keys are added and removed.
-
-        Empty for everybody while no key is set.
-        """
-        digest = self._digests.get(holder or "")
-        return digest.hex() if digest else ""
+    def lasting_name(self, holder: str | None) -> str:
+        """Return a name of a holder that other machines know, and that stays if keys are added before its own."""
+        return self._lasting.get(holder or ANYBODY, ANYBODY)
 
     def check(self, presented: Iterable[str]) -> str:
         """Return the name of the key that was presented. Raises InvalidApiKey unless it is one of ours."""
@@ -86,10 +81,10 @@ def _digest(key: str) -> bytes:
 
 
 class Admission:
-    """The slots of one worker: at most `limit` turns, and `per_key` for each holder of a key.
+    """The slots of one worker: at most `limit` turns, of which each holder of a key has as many as it has `places`.
 
-    `rate` limits how many turns a holder may begin in a stretch of time, such as "60/minute". Everything is counted in
-    this worker alone. Not safe for threads: a gevent worker has one.
+    `rate` limits how many turns a holder may begin in a stretch of time. Both may be shared by several workers. Not
+    safe for threads: a gevent worker has one.
 
     A caller who barges in ends one call and begins the next in the same moment, so a call that finds no slot waits a
     little for one: up to FREED_SECONDS while a turn is ending, else NEWS_SECONDS. `release` gives the slot to the call
@@ -98,12 +93,15 @@ class Admission:
         call --> slot free ------------------------------> running --> release
              --> waiting --> slot granted by a release --> running --> release
                          --> time is up ----------------> refused (ServerOverloaded, RateLimited)
+
+    A place that other workers know of is asked for behind the slot: what this worker can refuse costs no question.
     """
 
-    def __init__(self, limit: int, per_key: int | None = None, rate: str | None = None) -> None:
+    def __init__(self, limit: int, places: Places | None = None, rate: Rate | None = None) -> None:
         self.limit = limit
-        self._per_key = per_key
-        self._rate = RateLimit(rate) if rate else None
+        self._places = places or LocalPlaces()
+        self._rate = rate or NoRate()
+        self._taken: dict[Turn, Place] = {}
         self._by_holder: Counter[str] = Counter()
         self._waiting: dict[Turn, tuple[str, Event]] = {}
         self.running: dict[Turn, str] = {}
@@ -112,9 +110,9 @@ class Admission:
         self,
         turn: "Turn",
         holder: str = ANYBODY,
-        while_waiting: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        while_waiting: While = contextlib.nullcontext,
     ) -> None:
-        """Give a turn a slot, after a short wait if need be. Raises ServerOverloaded or RateLimited.
+        """Give a turn a slot, after a short wait if need be. Raises ServerOverloaded, RateLimited, LimitsUnavailable.
 
         `while_waiting` gives a context for the time of a wait, which any exception may interrupt.
         """
@@ -123,23 +121,26 @@ class Admission:
         else:
             with while_waiting():
                 self._wait_for_slot(turn, holder)
-        if self._rate:
+        try:
+            place = self._places.take(holder, self._by_holder[holder], while_waiting)
+            if place:
+                self._taken[turn] = place
             # Last, so that a call that is refused for want of a slot does not count.
-            try:
-                self._rate.check(holder)
-            except BaseException:
-                self.release(turn)
-                raise
+            self._rate.take(holder)
+        except BaseException:
+            self.release(turn)
+            raise
 
     def count(self, holder: str) -> None:
         """Count something that a holder begins without a slot. Raises RateLimited."""
-        if self._rate:
-            self._rate.check(holder)
+        self._rate.take(holder)
 
     def release(self, turn: "Turn") -> None:
         """Free the slot of an admitted turn, for the first waiting call that may take it."""
         holder = self.running.pop(turn)
         self._by_holder[holder] -= 1
+        if place := self._taken.pop(turn, None):
+            self._places.give(place)
         for waiting, (its_holder, granted) in self._waiting.items():
             if self._has_slot(its_holder):
                 # Taken here, not by the greenlet that wakes: a new call could come between.
@@ -176,7 +177,8 @@ class Admission:
             self._refuse(holder)
 
     def _has_slot(self, holder: str) -> bool:
-        return not self._is_full() and (self._per_key is None or self._by_holder[holder] < self._per_key)
+        most = self._places.most
+        return not self._is_full() and (most is None or self._by_holder[holder] < most)
 
     def _is_full(self) -> bool:
         return len(self.running) >= self.limit
@@ -185,58 +187,4 @@ class Admission:
         """Raise ServerOverloaded or RateLimited, by the cap that is in the way."""
         if self._is_full():
             raise ServerOverloaded("the server carries as many conversations as it can", headers={"retry-after": "1"})
-        raise RateLimited(f"this key may hold {self._per_key} conversations at a time", headers={"retry-after": "1"})
-
-
-class RateLimit:
-    """Limit on the turns that each holder begins in any stretch of time, such as "60/minute".
-
-    Turns are counted in slices of the stretch, so that neither memory nor time grows with the limit. A slice expires as
-    a whole, with its last turn: never more than the limit begin in a stretch, and a turn counts for at most a slice
-    too long. `clock` is a monotonic one: with the time of day, a correction of the clock would lock a key.
-    """
-
-    def __init__(self, rate: str, clock: Callable[[], float] = time.monotonic) -> None:
-        amount, self._unit = rate.split("/")
-        self._amount = int(amount)
-        self._seconds = UNITS[self._unit]
-        self._clock = clock
-        # By holder, of whom there are few: the slices with turns, the oldest first, and the sum of their turns.
-        self._slices: dict[str, deque[_Slice]] = {}
-        self._sums: Counter[str] = Counter()
-
-    def check(self, holder: str) -> None:
-        """Count a turn. Raises RateLimited, whose headers tell when the next one may begin."""
-        now = self._clock()
-        slices = self._slices.setdefault(holder, deque())
-        while slices and slices[0].last <= now - self._seconds:
-            self._sums[holder] -= slices.popleft().turns
-        if self._sums[holder] >= self._amount:
-            raise self._refusal(max(1, math.ceil(slices[0].last + self._seconds - now)))
-        if not slices or now - slices[-1].first >= self._seconds / SLICES:
-            slices.append(_Slice(now))
-        slices[-1].last = now
-        slices[-1].turns += 1
-        self._sums[holder] += 1
-
-    def _refusal(self, seconds: int) -> RateLimited:
-        """Return the error of a turn that may begin in so many seconds."""
-        return RateLimited(
-            f"this key may begin {self._amount} conversations per {self._unit}",
-            headers={
-                "retry-after": str(seconds),
-                "x-ratelimit-limit": str(self._amount),
-                "x-ratelimit-remaining": "0",
-                "x-ratelimit-reset": str(seconds),
-            },
-        )
-
-
-class _Slice:
-    """Turns that began within one slice of time: when the first and the last began, and their number."""
-
-    __slots__ = ("first", "last", "turns")
-
-    def __init__(self, now: float) -> None:
-        self.first = self.last = now
-        self.turns = 0
+        raise no_more_places(self._places.most or 0)

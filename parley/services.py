@@ -19,6 +19,7 @@ from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
 from parley.factories.knowledge import index_factory_of
+from parley.factories.limits import limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
 from parley.knowledge.bases import Bases
@@ -62,7 +63,8 @@ class Services:
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
+        self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
+        self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
         # No caller waits for a reload: its steps come behind those of all streams.
@@ -180,6 +182,8 @@ class Services:
         self.warm_files()
         if self.remembers:
             self.sessions.check()
+        if self.link:
+            self.link.start()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings

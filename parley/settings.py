@@ -84,6 +84,7 @@ class Settings(
         values = [*self.llm_headers.values(), *(text for one in self.llm_fallbacks for text in one.headers.values())]
         # "Bearer KEY": the key alone is a secret, too.
         values += [value.rpartition(" ")[2] for value in values]
+        keys += self.redis_url.secrets if self.redis_url else []
         hidden = [value for url in self.base_urls for value in types.secret_query(url).values()]
         return list(dict.fromkeys(key for key in (*keys, *values, *hidden) if key))
 

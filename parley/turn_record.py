@@ -43,7 +43,8 @@ class TurnRecord:
     names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is "some" or "all" where
     a part or all of an answer's text was taken out for a voice. `session` and `platform` are the platform's names of
     the call and of itself; of a phone number two digits are left. `agent` is the name of the profile that answers;
-    `memory` the number of messages that the memory added and the number that it held, as "2/14", or "failed".
+    `memory` the number of messages that the memory added and the number that it held, as "2/14", or "failed". With
+    `REDIS_URL`, `limits` tells who counted the call ("shared" or "local"), and `redis_ms` is the time waited for Redis.
     """
 
     endpoint: str
@@ -73,6 +74,8 @@ class TurnRecord:
     unsaid: str | None = None
     cleaned: str | None = None
     memory: str | None = None
+    limits: str | None = None
+    redis_ms: float | None = None
     chunks: int = 0
     ms: float = 0.0
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as some
 from structlog.testing import capture_logs
 
 from parley import admission as module
-from parley.admission import SLICES, UNITS, Admission, Keyring, RateLimit
+from parley.admission import Admission, Keyring
 from parley.errors import ClientGone, InvalidApiKey, ParleyError, RateLimited, ServerOverloaded
+from parley.shared.local import SLICES, UNITS, LocalPlaces, LocalRate
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
 
@@ -198,7 +199,7 @@ def test_each_release_gives_one_slot_in_order_of_arrival() -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_a_place_goes_to_the_first_whose_key_may_take_it() -> None:
-    line = Line(Admission(3, per_key=1))
+    line = Line(Admission(3, LocalPlaces(1)))
     for name, holder in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b"), ("c1", "c"), ("d1", "d")):
         line.come(name, holder)
     assert line.admitted == ["a1", "b1", "c1"]
@@ -263,7 +264,7 @@ def test_a_call_waits_on_for_a_place_that_is_being_freed(
     monkeypatch: pytest.MonkeyPatch, holder: str, waits: bool
 ) -> None:
     monkeypatch.setattr(module, "FREED_SECONDS", LONG)
-    line = Line(Admission(10, per_key=1))
+    line = Line(Admission(10, LocalPlaces(1)))
     line.come("a1", "a")
     line.come("b1", "b")
     line.turns[f"{holder}1"].record.outcome = "ok"
@@ -297,7 +298,7 @@ def test_only_so_many_wait() -> None:
 
 
 def test_the_rate_counts_a_waiting_call_once_a_refused_one_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(Admission(1, rate="3/hour"))
+    line = Line(Admission(1, rate=LocalRate("3/hour")))
     line.come("a")
     assert isinstance(line.come("refused").get(timeout=LONG), ServerOverloaded)
     monkeypatch.setattr(module, "NEWS_SECONDS", LONG)
@@ -351,9 +352,9 @@ class Clock:
         return self.now
 
 
-def check(limit: RateLimit, holder: str = "key-1") -> RateLimited | None:
+def check(limit: LocalRate, holder: str = "key-1") -> RateLimited | None:
     try:
-        limit.check(holder)
+        limit.take(holder)
     except RateLimited as refused:
         return refused
     return None
@@ -362,7 +363,7 @@ def check(limit: RateLimit, holder: str = "key-1") -> RateLimited | None:
 @pytest.mark.parametrize(("rate", "seconds"), [("2/second", 1), ("2/minute", 60), ("2/hour", 3600), ("2/day", 86400)])
 def test_a_rate_lets_in_so_many_in_any_stretch(rate: str, seconds: int) -> None:
     clock = Clock()
-    limit = RateLimit(rate, clock)
+    limit = LocalRate(rate, clock)
     assert check(limit) is None
     clock.now += seconds / 2
     assert check(limit) is None
@@ -379,7 +380,7 @@ def test_a_rate_lets_in_so_many_in_any_stretch(rate: str, seconds: int) -> None:
 @pytest.mark.row("RF-06")
 def test_a_limit_of_millions_costs_neither_memory_nor_time() -> None:
     clock = Clock()
-    limit = RateLimit("5000000/day", clock)
+    limit = LocalRate("5000000/day", clock)
     check(limit)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -395,7 +396,7 @@ def test_a_limit_of_millions_costs_neither_memory_nor_time() -> None:
 @given(some.integers(1, 12), some.lists(some.floats(0, 0.7), min_size=1, max_size=60), some.sampled_from(sorted(UNITS)))
 def test_never_more_than_the_limit_and_the_reset_is_right(amount: int, pauses: list[float], unit: str) -> None:
     clock, seconds = Clock(), UNITS[unit]
-    limit, begun = RateLimit(f"{amount}/{unit}", clock), []
+    limit, begun = LocalRate(f"{amount}/{unit}", clock), []
     for pause in pauses:
         clock.now += pause * seconds
         refused = check(limit)
@@ -415,7 +416,7 @@ def test_never_more_than_the_limit_and_the_reset_is_right(amount: int, pauses: l
 @pytest.mark.row("RF-05")
 @pytest.mark.parametrize("hours", [-1, 1, -10_000])
 def test_the_clock_of_the_day_locks_no_key(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
-    limit = RateLimit("2/minute")
+    limit = LocalRate("2/minute")
     day = time.time()
     assert check(limit) is None and check(limit) is None
     monkeypatch.setattr(time, "time", lambda: day + hours * 3600)

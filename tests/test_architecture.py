@@ -26,7 +26,15 @@ LAYERS = (
     {"parley.inspection"},
     {"parley.answers", "parley.operators", "parley.server"},
     {"parley"},
-    {"parley.agents", "parley.upstream", "parley.knowledge", "parley.memory", "parley.speech", "parley.tools"},
+    {
+        "parley.agents",
+        "parley.upstream",
+        "parley.knowledge",
+        "parley.memory",
+        "parley.shared",
+        "parley.speech",
+        "parley.tools",
+    },
     {"parley.http_client", "parley.wire"},
     {"parley.telemetry"},
     {"parley.concurrency"},
@@ -55,6 +63,7 @@ OWNERS = {
     "dotenv": ("parley/environment/env_file.py",),
     "requests": ("parley/checking/calling.py",),
     "packaging": ("parley/checking/machine.py",),
+    "redis": ("parley/shared/",),
 }
 GEVENT = {
     "parley/admission.py",
@@ -79,6 +88,8 @@ GEVENT = {
     "parley/server/tools_check.py",
     "parley/server/worker.py",
     "parley/services.py",
+    "parley/shared/leases.py",
+    "parley/shared/link.py",
     "parley/speech/api_voice.py",
     "parley/speech/embedded_voice.py",
     "parley/speech/speech_stream.py",

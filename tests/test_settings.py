@@ -230,6 +230,19 @@ BAD = [
     ("SPARE_CONNECTIONS", "a whole number from 0 to 1000", ["-1", "1001"]),
     ("STREAM_TIMEOUT", "seconds above 0, at most 3600", ["3601"]),
     ("MAX_STREAMS_PER_KEY", "a whole number from 1 to 100000", ["0"]),
+    (
+        "REDIS_URL",
+        "a URL such as rediss://USER:PASS@host:6379/0, redis+sentinel://host:26379/NAME or "
+        "redis+cluster://host:6379; of parameters only ssl_ca_certs and ssl_cert_reqs (required or none), with TLS",
+        ["localhost:6379", "http://host", "redis://", "redis://host?socket_timeout=1", "redis://a,b", "redis://h:0"],
+    ),
+    (
+        "REDIS_PREFIX",
+        "up to 32 letters, digits, dots, hyphens and underscores",
+        ["a b", "a:b", "{a}", "é", "p" * 33],
+    ),
+    ("REDIS_TIMEOUT", "a whole number from 5 to 1000", ["4", "1001", "0.05", "50ms"]),
+    ("LIMITS_WITHOUT_REDIS", "one of share, open, refuse", ["local", "off"]),
     ("RATE_LIMIT", "a rate such as 60/minute or 5/second", ["60", "0/minute", "60 per minute", "60/minutes", "1/week"]),
     (
         "CORS_ORIGINS",

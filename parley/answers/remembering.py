@@ -73,7 +73,7 @@ def session_turn(context: TurnContext, services: Services) -> "SessionTurn | Non
     from parley.memory.session_turn import SessionTurn
     from parley.memory.sessions import session_key
 
-    key = session_key(services.keyring.digest(record.holder), caller.session)
+    key = session_key(services.keyring.lasting_name(record.holder), caller.session)
     turn = SessionTurn(services.sessions, key, mode, caller.turn)
     record.notes = turn
     return turn

@@ -11,6 +11,7 @@ from parley.checking import (
     server,
     server_streams,
     server_way,
+    shared,
     upstream,
     upstream_answer,
 )
@@ -102,6 +103,15 @@ GROUPS: tuple[Group, ...] = (
         itself,
         lambda _: "Clock",
         (Check("CL-1", "the clock is right", upstream.clock, "timedatectl set-ntp true", asks=True),),
+    ),
+    Group(
+        "SH",
+        shared.servers,
+        lambda _: "Redis",
+        (
+            Check("SH-1", "Redis answers, and soon", shared.reach, "correct REDIS_URL", asks=True),
+            Check("SH-2", "its user may count", shared.rights, "see docs/security.md", asks=True),
+        ),
     ),
     Group(
         "SV",

@@ -17,6 +17,7 @@ written in `parley/wire/chunks.py`.
     ├── ForbiddenOrigin             403   a web page that is not allowed to call
     ├── RateLimited                 429   this key has too many turns, or begins them too often
     ├── ServerOverloaded            503   all slots are taken: retry in a second
+    ├── LimitsUnavailable           503   the store of the shared limits is away: retry in a second
     ├── ServerShuttingDown          503
     ├── NotConfigured               503   no upstream is set
     ├── WarmingUp                   503   the embedded model is still loading
@@ -51,6 +52,7 @@ from parley.errors.refusals import (
     InvalidApiKey,
     InvalidRequest,
     LanguageNotSpoken,
+    LimitsUnavailable,
     MethodNotAllowed,
     NotConfigured,
     NotFound,
@@ -91,6 +93,7 @@ __all__ = [
     "InvalidApiKey",
     "InvalidRequest",
     "LanguageNotSpoken",
+    "LimitsUnavailable",
     "MethodNotAllowed",
     "NotConfigured",
     "NotFound",

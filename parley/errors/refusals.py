@@ -1,6 +1,6 @@
 """Errors of the request, and of this server: nothing upstream has failed."""
 
-from typing import Any
+from typing import Any, Self
 
 from parley.errors.base import ParleyError
 
@@ -88,6 +88,19 @@ class ServerOverloaded(ParleyError):
     status = 503
     code = "server_overloaded"
     is_refusal = True
+
+
+class LimitsUnavailable(ParleyError):
+    """The store of the shared limits is away, and the operator wants no turn without them."""
+
+    status = 503
+    code = "limits_unavailable"
+    is_refusal = True
+
+    @classmethod
+    def in_a_second(cls) -> Self:
+        """Return the error of a call that may be repeated in a second."""
+        return cls("the limits of this server can't be checked now", headers={"retry-after": "1"})
 
 
 class ServerShuttingDown(ParleyError):

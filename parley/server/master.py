@@ -50,6 +50,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     """
     if fault := config_fault(server.cfg) or memory_fault(settings, server.cfg.workers) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
+    check_redis(server, settings)
     check_files(settings)
     if fault := class_fault(server.cfg.worker_class_str):
         server.log.warning("%s", fault)
@@ -115,6 +116,18 @@ def proxy_fault(settings: Settings) -> str | None:
     except proxies.BadProxy as fault:
         return str(fault)
     return None
+
+
+def check_redis(server: Any, settings: Settings) -> None:
+    """Exit if the client library for REDIS_URL is missing; warn of a connection that others could read or forge."""
+    if settings.redis_url is None:
+        return
+    from parley.shared import urls
+
+    if fault := urls.missing_package():
+        sys.exit(f"parley: {fault}")
+    for warning in settings.redis_url.warnings:
+        server.log.warning("%s", warning)
 
 
 def check_files(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Settings of the operation: callers, timeouts, limits and the log."""
 
 import dataclasses
+from typing import Any
 
 from parley import setting_types as types
 from parley.setting_rows.row import row
@@ -79,12 +80,35 @@ class LimitRows:
     max_streams_per_key: int | None = row(
         types.integer(1, 100_000),
         None,
-        "Maximum number of turns at once for each key in a worker; further ones get status 429.",
+        "Maximum number of turns at once for each key in a worker, with `REDIS_URL` in all of them; "
+        "further ones get status 429.",
     )
     rate_limit: str | None = row(
         types.RATE,
         None,
-        "Maximum rate at which each key may begin turns in a worker, such as `60/minute`; further ones get status 429.",
+        "Maximum rate at which each key may begin turns in a worker, with `REDIS_URL` in all of them, such as "
+        "`60/minute`; further ones get status 429.",
+    )
+    redis_url: Any = row(
+        types.REDIS_URL,
+        None,
+        "URL of a Redis or Valkey through which all workers of all machines count `RATE_LIMIT` and "
+        "`MAX_STREAMS_PER_KEY` together: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`.",
+        secret=True,
+    )
+    redis_prefix: str = row(
+        types.matching(r"[A-Za-z0-9._-]{1,32}", "up to 32 letters, digits, dots, hyphens and underscores"),
+        "parley",
+        "Start of the name of each key in Redis, so that several deployments can use one.",
+    )
+    redis_timeout: int = row(
+        types.integer(5, 1000), "50", "Most milliseconds that a turn waits for Redis before its first word, in all."
+    )
+    limits_without_redis: str = row(
+        types.choice("share", "open", "refuse"),
+        "share",
+        "While Redis is away, each worker keeps to its `share` of the limits, keeps none (`open`), or answers with "
+        "status 503 (`refuse`).",
     )
     max_body: int = row(
         types.integer(1024, 1 << 30), str(2 << 20), "Maximum bytes in a request's body; a larger one gets status 413."

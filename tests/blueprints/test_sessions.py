@@ -18,7 +18,7 @@ def app_of(**settings: Any) -> Any:
 def stored(app: Any, session: str) -> Any:
     """Put a session there; return a function that tells whether it still is."""
     services = app.extensions["parley"]
-    key = session_key(services.keyring.digest("key-1"), session)
+    key = session_key(services.keyring.lasting_name("key-1"), session)
     services.sessions._store.put(key, b"[]", 60, 0)
     return lambda: services.sessions._store.get(key) is not None
 

@@ -79,13 +79,36 @@ LIMITS = Group(
             "Lower it if a worker runs out of CPU time first: [scaling.md](scaling.md).",
         ),
         "MAX_STREAMS_PER_KEY": Advice(
-            "Requests that one key may have open at once in a worker; further ones get 429 `rate_limited`.",
+            "Requests that one key may have open at once in a worker, with `REDIS_URL` in all workers of all machines; "
+            "further ones get 429 `rate_limited`.",
             "Set it if several customers share a deployment.",
         ),
         "RATE_LIMIT": Advice(
-            "Requests that one key may begin per `second`, `minute`, `hour` or `day` in a worker; further ones get "
-            "429 `rate_limited`.",
+            "Requests that one key may begin per `second`, `minute`, `hour` or `day` in a worker, with `REDIS_URL` in "
+            "all workers of all machines; further ones get 429 `rate_limited`.",
             "Set it to cap what a leaked key can cost.",
+        ),
+        "REDIS_URL": Advice(
+            "A Redis or Valkey through which all workers count `RATE_LIMIT` and `MAX_STREAMS_PER_KEY` together. While "
+            "it is away, calls go on and each worker keeps to its share. It needs "
+            "`pip install -r requirements-shared.txt`. "
+            "In the query only `ssl_ca_certs` and `ssl_cert_reqs` may stand: time limits are Parley's own.",
+            "Set it if a limit must hold over several workers or machines: "
+            "[scaling.md](scaling.md#limits-over-all-machines).",
+        ),
+        "REDIS_PREFIX": Advice(
+            "Start of the names of all keys in Redis.",
+            "Change it if two deployments share a Redis and must not share limits.",
+        ),
+        "REDIS_TIMEOUT": Advice(
+            "Milliseconds that all questions to Redis before the first word of a call may take together. A call that "
+            "has no answer by then is counted by its worker alone.",
+            "Raise it if Redis is more than 5 ms away.",
+        ),
+        "LIMITS_WITHOUT_REDIS": Advice(
+            "While Redis is away: `share` lets each worker admit the limit divided by the workers that were seen last, "
+            "`open` admits everybody, `refuse` answers 503 `limits_unavailable`.",
+            "`refuse` where a call above the limit costs more than a call that fails.",
         ),
         "MAX_BODY": Advice(
             "Largest request body in bytes; larger ones get 413 `request_too_large`.",

@@ -1,0 +1,11 @@
+"""Counts that all workers of all machines share through Redis or Valkey (`REDIS_URL`), and the same without it.
+
+    urls         REDIS_URL as a value, and as a client of one server, of Sentinel or of a cluster
+    link         the one way to Redis: deadlines, and a greenlet that alone decides whether it is there
+    rates        RATE_LIMIT: in the worker, or over all workers
+    leases       MAX_STREAMS_PER_KEY: in the worker, or over all workers
+    measurements the metrics
+
+Nothing of the client library is imported before a `Link` connects, and no knowledge and no lock lives in Redis: what is
+counted there each worker can count for itself while Redis is away.
+"""

@@ -1,0 +1,180 @@
+"""`MAX_STREAMS_PER_KEY` over all workers that share a Redis; while it is away, this worker's share.
+
+A place in Redis is a lease: a turn takes it for LEASE_MS, its worker renews it, and gives it back at the turn's end. So
+what a worker that died has held is free again after a lease, and nothing is ever locked for longer.
+
+    take --> held --renewed by the beat--> held --give--> free
+                  --its worker dies------> expires
+
+A renewal changes places that are there and makes none (XX), or one that is on its way would revive a place that has
+just been given back. Only where Redis may have forgotten all of them does a renewal make them anew.
+"""
+
+import contextlib
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+
+from parley.errors import LimitsUnavailable
+from parley.shared.link import NOW_MS, Link, Script, Unanswered
+from parley.shared.local import Place, While, no_more_places
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+LEASE_MS = 15_000
+"""Milliseconds after which a place that is not renewed is free."""
+RENEW_SECONDS = 5.0
+"""Seconds between two renewals: two may fail before a place is lost."""
+RENEWED_AT_ONCE = 200
+"""Most places in one renewal; more would keep others waiting at the server."""
+GIVE_SECONDS = 1.0
+"""Longest time in seconds to give places back; no caller waits for it."""
+PAUSES = (0.004, 0.02, 0.06)
+"""Seconds before a place is asked for again. A caller who barges in leaves one worker and comes to another."""
+
+TAKE = Script(
+    NOW_MS
+    + """
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+    if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+    redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    return 1
+    """
+)
+"""Take a place if one of so many is free; return 1 if it was."""
+RENEW = Script(
+    NOW_MS
+    + """
+    for i = 3, #ARGV do
+        if ARGV[2] == 'XX' then
+            redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[i])
+        else
+            redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
+        end
+    end
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+    redis.call('PEXPIRE', KEYS[1], ARGV[1])
+    """
+)
+"""Renew places for a lease from now on, and remove those that nobody renewed."""
+
+
+class SharedPlaces:
+    """Places of each holder over all workers that share a Redis. `name_of` and `without` are those of `SharedRate`."""
+
+    def __init__(self, link: Link, limit: int, name_of: Callable[[str], str], without: str) -> None:
+        self._link = link
+        link.fall_back = without
+        self._limit = limit
+        self._name_of = name_of
+        self._without = without
+        self._number = 0
+        # By key: the places of turns that run, and of those that are just being asked for.
+        self._held: defaultdict[str, set[str]] = defaultdict(set)
+        self._renewed = 0.0
+        self._given: deque[Place] = deque()
+        self._is_given = Event()
+        link.duties.append(self._renew)
+        self._giver: gevent.Greenlet | None = None
+
+    @property
+    def most(self) -> int | None:
+        """Most turns of a holder in this worker, now."""
+        if self._link.is_up or self._without == "refuse":
+            return self._limit
+        return self._link.share_of(self._limit) if self._without == "share" else None
+
+    def take(self, holder: str, running: int, while_waiting: While = contextlib.nullcontext) -> Place:
+        """Return a place for one of the holder's `running` turns in this worker, itself included.
+
+        Raises RateLimited, LimitsUnavailable.
+        """
+        key = f"{self._link.prefix}:{{{self._name_of(holder)}}}:streams"
+        self._number += 1
+        place = Place(key, f"{self._link.worker}:{self._number}")
+        self._held[key].add(place.slot)
+        try:
+            self._take(place, running, while_waiting)
+        except BaseException:
+            # Interrupted or refused, perhaps behind an answer that nobody received.
+            self.give(place)
+            raise
+        return place
+
+    def give(self, place: Place) -> None:
+        """Give a place back, in the background."""
+        slots = self._held[place.key]
+        slots.discard(place.slot)
+        if not slots:
+            del self._held[place.key]
+        self._given.append(place)
+        if self._giver is None:
+            self._giver = gevent.spawn(self._give_for_ever)
+        self._is_given.set()
+
+    def _take(self, place: Place, running: int, while_waiting: While) -> None:
+        """Ask for a place, again after each pause while there is none."""
+        for pause in (*PAUSES, None):
+            try:
+                is_taken = self._link.ask(
+                    "place", lambda client: TAKE.run(client, place.key, self._limit, LEASE_MS, place.slot)
+                )
+            except Unanswered:
+                self._take_without(running)
+                return
+            if is_taken:
+                self._link.count_limit("shared")
+                return
+            if pause is not None:
+                with while_waiting():
+                    gevent.sleep(pause)
+        self._link.count_limit("shared")
+        raise no_more_places(self._limit)
+
+    def _take_without(self, running: int) -> None:
+        """Count a turn while Redis is away. The place is made known to Redis when it is back."""
+        if self._without == "refuse":
+            raise LimitsUnavailable.in_a_second()
+        self._link.count_limit(self._without)
+        if self._without == "share" and running > self._link.share_of(self._limit):
+            raise no_more_places(self._limit)
+
+    def _renew(self, client: "Redis", is_forgotten: bool) -> None:
+        """Renew all places if it is time; those that Redis has forgotten are made anew."""
+        now = time.monotonic()
+        # A worker that was stopped for longer than a lease has lost its places to others' clean-up.
+        is_forgotten = is_forgotten or now - self._renewed > LEASE_MS / 1000
+        is_due = is_forgotten or now - self._renewed >= RENEW_SECONDS
+        for key in list(self._held):
+            slots = list(self._held.get(key, ())) if is_due else []
+            # Once at least, for the places of workers that have died.
+            for first in range(0, max(1, len(slots)), RENEWED_AT_ONCE):
+                # What was given back meanwhile is not made anew.
+                some = [slot for slot in slots[first : first + RENEWED_AT_ONCE] if slot in self._held.get(key, ())]
+                RENEW.run(client, key, LEASE_MS, "" if is_forgotten else "XX", *some)
+        if is_due:
+            self._renewed = now
+
+    def _give_for_ever(self) -> None:
+        while True:
+            self._is_given.wait()
+            self._is_given.clear()
+            by_key: defaultdict[str, list[str]] = defaultdict(list)
+            while self._given:
+                place = self._given.popleft()
+                by_key[place.key].append(place.slot)
+            for key, slots in by_key.items():
+                self._remove(key, slots)
+
+    def _remove(self, key: str, slots: list[str]) -> None:
+        """Remove places from Redis; those of a Redis that is away expire there by themselves."""
+        try:
+            self._link.ask("give", lambda client: client.zrem(key, *slots), GIVE_SECONDS)
+        except Unanswered:
+            return

@@ -1,0 +1,301 @@
+"""The one way to Redis: every question has a deadline of ours, and one greenlet alone decides whether Redis is there.
+
+                   a beat that takes at most half of the timeout
+    ┌──────┐ ─────────────────────────────────────────────────────► ┌────┐
+    │ down │                                                        │ ok │
+    └──────┘ ◄───────────────────────────────────────────────────── └────┘
+              3 failures in a row, a refused connection, a failed beat
+
+While down no caller asks: `ask` raises at once, and each worker counts by itself. The beat asks each second, twice a
+second while Redis is down, and may take longer than a caller: it also lets a client of a cluster find out which nodes
+have taken over, which no caller's deadline leaves time for. Its answer is the number of workers, by which a
+limit is divided while each counts for itself.
+
+All that one turn asks before its first word shares one budget, `timeout` seconds, kept in its record.
+"""
+
+import contextlib
+import contextvars
+import hashlib
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from parley.shared import measurements, urls
+from parley.telemetry.logs import log
+from parley.telemetry.metrics import series
+from parley.turn_record import TurnRecord
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+FAILURES = 3
+"""Questions in a row without an answer after which Redis counts as down."""
+CONNECTIONS = 4
+"""Questions that a worker asks at the same time. More would gain nothing: Redis answers one after the other."""
+BEAT_SECONDS = 1.0
+"""Seconds between two beats."""
+DOWN_BEAT_SECONDS = 0.5
+"""Seconds between two beats while Redis is down."""
+BEAT_DEADLINE = 1.0
+"""Longest time of a beat, in seconds."""
+CLUSTER_DEADLINE = 2.0
+"""Longest time of a beat of a cluster, in seconds: its client may ask several nodes which of them has taken over."""
+FORGOTTEN_MS = 5_000
+"""Milliseconds without a beat after which a worker is no longer counted."""
+MOST_WORKERS = 100_000
+"""Most workers that are believed in, whatever Redis says."""
+
+Result = TypeVar("Result")
+
+_turn: contextvars.ContextVar[TurnRecord | None] = contextvars.ContextVar("parley_turn_of_redis", default=None)
+
+
+class Unanswered(Exception):
+    """Redis gave no answer that helps; `reason` is down, timeout, refused, busy or error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Script:
+    """A Lua script: asked for by its digest, and sent in full to a server that does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        # The name that Redis gives it, no secret.
+        self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, client: "Redis", key: str, *arguments: str | float) -> Any:
+        """Return the result for one key, the only one that the script may use: a cluster finds its node by it."""
+        from redis.exceptions import NoScriptError
+
+        # Not SCRIPT LOAD, which some services forbid.
+        try:
+            return client.evalsha(self._digest, 1, key, *arguments)
+        except NoScriptError:
+            return client.eval(self._text, 1, key, *arguments)
+
+
+NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+"""Start of a script that needs the time, in milliseconds: that of the server, the one clock that all workers share."""
+
+REGISTER = Script(
+    NOW_MS
+    + """
+    -- First what a server without memory refuses: behind another write it would let it pass, and refuse the limits'.
+    local is_new = redis.call('ZADD', KEYS[1], now, ARGV[1])
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+    redis.call('PEXPIRE', KEYS[1], 60000)
+    return {redis.call('ZCARD', KEYS[1]), is_new}
+    """
+)
+"""Count a worker; return the number of those counted lately, and 1 if this one was not among them."""
+
+Duty = Callable[["Redis", bool], None]
+"""Work of each beat. True as the second argument: Redis may have forgotten everything since the last one."""
+
+
+class Link:
+    """The connections of one worker to Redis. `timeout` is in seconds, `prefix` the start of the name of each key."""
+
+    def __init__(self, address: urls.RedisAddress, *, timeout: float, prefix: str) -> None:
+        self.address = address
+        self.prefix = prefix
+        # A name that no other worker has, on any machine.
+        self.worker = secrets.token_hex(6)
+        self.timeout = timeout
+        self.state = "down"
+        self.workers = 1
+        self.duties: list[Duty] = []
+        # What the limits do while Redis is down, for the log; empty without limits.
+        self.fall_back = ""
+        self._deadline = CLUSTER_DEADLINE if address.form == "cluster" else BEAT_DEADLINE
+        self._client: Redis | None = None
+        self._gate = BoundedSemaphore(CONNECTIONS)
+        self._failures = 0
+        self._was_up = False
+        self._is_told = False
+        self._down_since = time.monotonic()
+
+    @property
+    def is_up(self) -> bool:
+        """True while callers may ask."""
+        return self.state == "ok"
+
+    def start(self) -> None:
+        """Try Redis once, which may take a beat's time, and go on in a greenlet of its own."""
+        self.beat()
+        gevent.spawn(self._beat_for_ever)
+
+    def ask(self, op: str, work: Callable[["Redis"], Result], seconds: float | None = None) -> Result:
+        """Return the result of the work, done within what is left of the turn's budget, or within `seconds`.
+
+        Raises Unanswered.
+        """
+        client = self._client
+        if not self.is_up or client is None:
+            raise Unanswered("down")
+        record = _turn.get() if seconds is None else None
+        spent = record.redis_ms or 0.0 if record else 0.0
+        left = self.timeout - spent / 1000 if seconds is None else seconds
+        if left <= 0:
+            raise Unanswered("timeout")
+        started, is_waiting = time.monotonic(), True
+        # The library's own limits are not enough: it may connect, ask for nodes and answer within each of them.
+        timeout = gevent.Timeout(left)
+        try:
+            with timeout, self._gate:
+                is_waiting = False
+                result = work(client)
+        except gevent.Timeout as reached:
+            if reached is not timeout:
+                raise
+            self._failed(op, "busy" if is_waiting else "timeout", f"no answer within {round(left * 1000)} ms")
+        except Exception as error:  # noqa: BLE001 - the boundary to a library whose errors have no common root
+            self._failed(op, _reason(error), f"{type(error).__name__}: {error}")
+        finally:
+            elapsed = time.monotonic() - started
+            series(measurements.SECONDS, op).observe(elapsed)
+            if record:
+                record.redis_ms = round(spent + elapsed * 1000, 1)
+        self._failures = 0
+        return result
+
+    @staticmethod
+    def begin_turn(record: TurnRecord) -> None:
+        """Begin the budget of a turn, for the greenlet that calls this and those that it starts."""
+        record.redis_ms = 0.0
+        _turn.set(record)
+
+    def share_of(self, limit: int) -> int:
+        """Return this worker's part of a limit: the limit divided by the workers that were seen last."""
+        return max(1, math.ceil(limit / self.workers))
+
+    def count_limit(self, by: str) -> None:
+        """Count a decision on a limit, made by all workers (`shared`) or by this one (`share`, `open`)."""
+        series(measurements.LIMITS, by).inc()
+        record = _turn.get()
+        if record:
+            record.limits = "local" if by != "shared" else record.limits or "shared"
+
+    def details(self) -> dict[str, Any]:
+        """Return what /ready tells of Redis."""
+        return {"redis": self.state, "workers": self.workers}
+
+    def beat(self) -> None:
+        """Ask once whether Redis is there, and do the duties."""
+        timeout = gevent.Timeout(self._deadline)
+        try:
+            with timeout:
+                self._beat()
+        except gevent.Timeout as reached:
+            if reached is not timeout:
+                raise
+            self._go_down(f"no answer within {self._deadline:g} s", "beat", "timeout")
+        except Exception as error:  # noqa: BLE001 - as in `ask`; the beat must go on whatever fails
+            self._go_down(f"{type(error).__name__}: {error}", "beat", _reason(error))
+
+    def _beat(self) -> None:
+        client = self._client
+        if client is None:
+            client = self._client = urls.connect(self.address, self._deadline)
+        if not self.is_up:
+            _open_connections(client)
+        started = time.monotonic()
+        workers, is_new = REGISTER.run(client, f"{self.prefix}:workers", self.worker, FORGOTTEN_MS)
+        took = time.monotonic() - started
+        series(measurements.SECONDS, "beat").observe(took)
+        self.workers = min(max(1, int(workers)), MOST_WORKERS)
+        measurements.WORKERS.set(self.workers)
+        for duty in self.duties:
+            duty(client, not self.is_up or bool(is_new))
+        # A Redis that is too slow for callers would otherwise go up and down for ever.
+        if self.is_up or took <= self.timeout / 2:
+            self._go_up()
+        else:
+            self._tell_down(f"an answer takes {round(took * 1000)} ms")
+
+    def _beat_for_ever(self) -> None:
+        # Workers that started together must not ask together.
+        gevent.sleep(random.random() * BEAT_SECONDS)
+        while True:
+            self.beat()
+            gevent.sleep(BEAT_SECONDS if self.is_up else DOWN_BEAT_SECONDS * random.uniform(0.8, 1.2))
+
+    def _failed(self, op: str, reason: str, words: str) -> NoReturn:
+        series(measurements.FAILURES, op, reason).inc()
+        # All connections in use is no outage; one key of another type says nothing of the server.
+        if reason != "busy" and "WRONGTYPE" not in words:
+            self._failures += 1
+            if reason == "refused" or self._failures >= FAILURES:
+                self._go_down(words)
+        elif reason == "error" and not self._is_told:
+            self._is_told = True
+            log.warning("redis_error", op=op, reason=words)
+        raise Unanswered(reason)
+
+    def _go_up(self) -> None:
+        measurements.UP.set(1)
+        self._failures = 0
+        if self.is_up:
+            return
+        self.state = "ok"
+        if self._was_up or self._is_told:
+            log.info("redis_up", after_s=round(time.monotonic() - self._down_since, 1), workers=self.workers)
+        self._was_up, self._is_told = True, False
+
+    def _go_down(self, words: str, op: str = "", reason: str = "") -> None:
+        if op:
+            series(measurements.FAILURES, op, reason).inc()
+        measurements.UP.set(0)
+        if self.is_up:
+            self.state, self._down_since = "down", time.monotonic()
+            self._is_told = False
+        self._tell_down(words)
+
+    def _tell_down(self, words: str) -> None:
+        """Log once that Redis is down, and what the limits do meanwhile."""
+        if self._is_told:
+            return
+        self._is_told = True
+        if not self._was_up:
+            hint = "limits count per worker until Redis answers"
+            log.warning("redis_down", reason=words, hint=hint if self.fall_back else None)
+            return
+        log.warning("redis_down", reason=words)
+        if self.fall_back:
+            log.warning("limits_local", without_redis=self.fall_back, workers=self.workers)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the label of a failure in the metrics."""
+    from redis.exceptions import AuthenticationError, BusyLoadingError
+    from redis.exceptions import TimeoutError as TooLate
+
+    if isinstance(error, TooLate | TimeoutError):
+        return "timeout"
+    # Nothing listens, or nobody is let in: there is no sense in two more tries.
+    if isinstance(error, ConnectionRefusedError | FileNotFoundError | AuthenticationError | BusyLoadingError):
+        return "refused"
+    # The library wraps what the operating system says.
+    inner = error.__cause__ or error.__context__
+    return _reason(inner) if isinstance(inner, OSError) else "error"
+
+
+def _open_connections(client: "Redis") -> None:
+    """Open the connections that callers will use, none of whom has time to wait for one."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:  # a cluster has a pool for each node
+        client.ping()
+        return
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            stack.callback(pool.release, pool.get_connection())

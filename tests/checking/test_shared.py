@@ -1,0 +1,60 @@
+"""Checks of Redis, at real servers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis_servers import RedisServer
+from running_server import free_port
+
+from parley.checking.examination import examine
+from parley.checking.probe import Probe
+from parley.checking.report import Finding
+from parley.settings import Settings
+
+USER = ["--requirepass", "the-password", "--user", "reader", "on", ">reader-word", "~*", "+@read", "+@connection"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """Yield a server with a user that may only read."""
+    with RedisServer(*USER) as server:
+        yield server
+
+
+def found(url: str, **settings: str) -> list[Finding]:
+    settings_of = Settings.from_environ({"REDIS_URL": url, **settings})
+    return list(examine(Probe(settings_of, Path()), only=("SH",)))
+
+
+def test_a_good_server_is_well_and_left_as_it_was(server: RedisServer) -> None:
+    import redis
+
+    first, second = found(f"redis://:the-password@127.0.0.1:{server.port}", REDIS_TIMEOUT="1000")
+    assert (first.status, second.status) == ("ok", "ok")
+    assert "answers in" in first.detail and "the-password" not in first.detail
+    with redis.Redis(port=server.port, password="the-password") as client:
+        assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "statuses", "word"),
+    [(":wrong-word@", ["fail", "skip"], "invalid"), ("%72eader:reader-word@", ["ok", "fail"], "permission")],
+    ids=["wrong password", "no rights"],
+)
+def test_a_refusal_is_told(server: RedisServer, user: str, statuses: list[str], word: str) -> None:
+    findings = found(f"redis://{user}127.0.0.1:{server.port}", REDIS_TIMEOUT="1000")
+
+    assert [one.status for one in findings] == statuses
+    assert word in "".join(one.detail for one in findings).lower()
+    assert not [one for one in findings if "reader" in one.detail + one.fix or "-word" in one.detail]
+
+
+def test_nobody_there_is_told() -> None:
+    port = free_port()
+    first, _ = found(f"redis://127.0.0.1:{port}")
+    assert first.status == "fail" and f"redis://127.0.0.1:{port}/0" in first.detail and first.fix
+
+
+def test_without_redis_there_is_nothing_to_check() -> None:
+    assert found("") == []
