@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -21,7 +20,7 @@ from fake_upstream import (
     answer,
 )
 from open_streams import MESSAGES, begin, hear_all, until
-from running_server import ROOT, RunningServer, ServerDidNotStart, running_server, setting_names
+from running_server import RunningServer, ServerDidNotStart, copy_project, running_server, setting_names
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -107,10 +106,7 @@ def hear_all_even_broken(connections: list[socket.socket]) -> list[bytes]:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A copy of the project, to be changed."""
-    for name in ("app.py", "gunicorn.conf.py"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     return tmp_path
 
 
