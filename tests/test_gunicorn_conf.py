@@ -1,8 +1,9 @@
 """gunicorn.conf.py: its values, and the starts that it refuses in one line."""
 
+import gc
 import os
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,20 @@ def test_another_worker_class_is_warned_of(load: Load) -> None:
     assert len(warnings) == 1 and "gthread" in warnings[0] and "-k gevent" in warnings[0]
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Have garbage collected again after a test in which it was turned off."""
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collected")
+def test_a_fork_collects_no_garbage_until_it_has_booted(load: Load) -> None:
+    load()["post_fork"](SimpleNamespace(), WORKER)
+    assert not gc.isenabled()
+
+
+@pytest.mark.usefixtures("collected")
 def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) -> None:
     folder = MetricFolder(str(tmp_path), 1)
     server, hooks = SimpleNamespace(parley_metrics=folder), load()
@@ -96,6 +111,7 @@ def test_the_hooks_keep_the_shared_metrics_folder(load: Load, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("collected")
 def test_the_hooks_do_without_shared_metrics(load: Load) -> None:
     hooks = load()
     hooks["post_fork"](SimpleNamespace(), WORKER)

@@ -107,6 +107,8 @@ def prepare(worker: Any, streams: int) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 100)
+    # gunicorn.conf.py turned it off for the start.
+    gc.enable()
 
 
 def take_over(worker: Any, services: Services) -> None:

@@ -25,6 +25,6 @@ def test_an_api_encodes_all_languages() -> None:
 def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
     cache = vector_cache_of(Settings.from_environ({"EMBEDDINGS_CACHE": str(tmp_path)}))
 
-    cache.put({b"key": np.zeros(4, np.float32)})
+    cache.put({b"key": np.zeros((1, 4), np.float32)})
 
     assert [file.name for file in tmp_path.iterdir() if file.name == CACHE_FILE] == [CACHE_FILE]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from running_server import ROOT, RunningServer, running_server
+from running_server import ROOT, RunningServer, copy_project, running_server
 from waiting import wait_until
 
 pytestmark = [
@@ -30,10 +30,7 @@ SAID = [{"role": "user", "content": "When are you open?"}]
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """Return a copy of the project whose model is the stand-in."""
-    for name in ("app.py", "gunicorn.conf.py"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     stand_in = ROOT / "tests" / "support" / "stand_in_model.py"
     shutil.copy(stand_in, tmp_path / "parley" / "upstream" / "embedded" / "model_server.py")
     return tmp_path

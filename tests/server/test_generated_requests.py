@@ -13,7 +13,7 @@ from strange import bombard
 pytestmark = pytest.mark.server
 
 LONG = "PARLEY_LONG" in os.environ
-BODIES, HEADS = (100_000, 5_000) if LONG else (2_000, 200)
+BODIES, HEADS = (100_000, 5_000) if LONG else (1_000, 200)
 MIB = 1 << 20
 
 

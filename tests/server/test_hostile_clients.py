@@ -5,9 +5,10 @@ silence, and the worker must live. The bounds here are generous, for busy machin
 """
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
-from attacks import LOCKED, attacked, check_unhurt
+from attacks import LOCKED, Attacks, check_unhurt, shared_attacks
 from hostile import BEHIND_REFUSALS, PIPELINING, SILENT
 from hostile_rows import interrupt
 from talkers import serving
@@ -20,12 +21,18 @@ MANY = 700
 """Connections: more than that."""
 
 
+@pytest.fixture(scope="module")
+def attacked() -> Iterator[Attacks]:
+    with shared_attacks() as attacks:
+        yield attacks
+
+
 # --- requests sent ahead ---
 
 
 @pytest.mark.row("HC-01")
 @pytest.mark.parametrize("kind", PIPELINING)
-def test_requests_sent_ahead_hold_up_no_other_call(kind: str) -> None:
+def test_requests_sent_ahead_hold_up_no_other_call(attacked: Attacks, kind: str) -> None:
     found = attacked([kind], 20)
 
     check_unhurt(found)
@@ -33,7 +40,7 @@ def test_requests_sent_ahead_hold_up_no_other_call(kind: str) -> None:
 
 
 @pytest.mark.row("HC-01")
-def test_one_connection_that_sends_ahead_holds_up_nobody() -> None:
+def test_one_connection_that_sends_ahead_holds_up_nobody(attacked: Attacks) -> None:
     check_unhurt(attacked(["pipelined_health"], 1, seconds=3.0))
 
 
@@ -42,7 +49,7 @@ def test_one_connection_that_sends_ahead_holds_up_nobody() -> None:
 
 @pytest.mark.row("HC-03")
 @pytest.mark.parametrize("kind", SILENT)
-def test_silent_connections_keep_nobody_out(kind: str) -> None:
+def test_silent_connections_keep_nobody_out(attacked: Attacks, kind: str) -> None:
     found = attacked([kind], MANY, {**LOCKED, "MAX_STREAMS": str(FEW_PLACES)}, seconds=3.0)
 
     check_unhurt(found)
@@ -54,7 +61,7 @@ def test_silent_connections_keep_nobody_out(kind: str) -> None:
 
 @pytest.mark.row("HC-05")
 @pytest.mark.parametrize("kind", BEHIND_REFUSALS)
-def test_bytes_behind_a_refusal_hold_up_no_call(kind: str) -> None:
+def test_bytes_behind_a_refusal_hold_up_no_call(attacked: Attacks, kind: str) -> None:
     check_unhurt(attacked([kind], 20))
 
 

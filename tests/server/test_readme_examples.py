@@ -124,7 +124,7 @@ def _model_server_of(master: int) -> int:
 @pytest.mark.row("RE-10")
 @pytest.mark.parametrize("path", ["/chat", "/rag", "/v1", "/rag/v1"])
 def test_the_chunks_of_a_stream_share_one_envelope(server: RunningServer, path: str) -> None:
-    body = {"messages": [{"role": "user", "content": "Count from one to thirty."}], "stream": True}
+    body = {"messages": [{"role": "user", "content": "Count from one to thirty."}], "stream": True, "max_tokens": 16}
     address = f"{server.url}{path.removeprefix('/chat')}/chat/completions"
     told = chunks(requests.post(address, json=body, timeout=60).text)
     # On /rag a waiting message, what is said, and the end.

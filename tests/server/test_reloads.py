@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -21,7 +20,7 @@ from fake_upstream import (
     answer,
 )
 from open_streams import MESSAGES, begin, hear_all, until
-from running_server import ROOT, RunningServer, ServerDidNotStart, running_server, setting_names
+from running_server import RunningServer, ServerDidNotStart, copy_project, running_server, setting_names
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -107,10 +106,7 @@ def hear_all_even_broken(connections: list[socket.socket]) -> list[bytes]:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A copy of the project, to be changed."""
-    for name in ("app.py", "gunicorn.conf.py"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     return tmp_path
 
 
@@ -208,32 +204,48 @@ BAD_DEPLOYS = (
 )
 
 
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, RunningServer, FakeUpstream]]:
+    """A copy of the project, and its server, for one bad deploy after the other; and an upstream of their own."""
+    folder = tmp_path_factory.mktemp("deployed")
+    copy_project(folder)
+    with FakeUpstream() as upstream, running_server({"LLM_BASE_URL": upstream.base_url}, cwd=folder) as server:
+        yield folder, server, upstream
+
+
 @pytest.mark.row("RF-21")
 @pytest.mark.parametrize("deploy", BAD_DEPLOYS)
-def test_a_reload_that_can_not_work_costs_no_call(upstream: FakeUpstream, own: Path, deploy: str) -> None:
-    stop = threading.Event()
+def test_a_reload_that_can_not_work_costs_no_call(
+    deployed: tuple[Path, RunningServer, FakeUpstream], deploy: str
+) -> None:
+    folder, server, upstream = deployed
+    stop, printed = threading.Event(), len(server.output())
     upstream.script = until(stop)
-    with (
-        running_server({"LLM_BASE_URL": upstream.base_url}, cwd=own) as server,
-        contextlib.ExitStack() as stack,
-    ):
+    file, faulty = worked_on(folder)[deploy]
+    good = file.read_text()
+
+    def told(*events: str) -> bool:
+        return any(f'"{event}"' in server.output()[printed:] for event in events)
+
+    with contextlib.ExitStack() as stack:
         streams = begin(server, stack, 10)
         before = server.worker_pids()
-        file, faulty = worked_on(own)[deploy]
-        good = file.read_text() if file.exists() else ""
+        stack.callback(file.write_text, good)
         file.unlink() if faulty is None else file.write_text(faulty)
         server.signal(signal.SIGHUP)
-        wait_until(lambda: "reload_failed" in server.output() or "reload_refused" in server.output())
+        wait_until(lambda: told("reload_failed", "reload_refused"))
         wait_until(lambda: server.worker_pids() == before)
         assert upstream.open_calls == 10
         upstream.script = answer("Hello there")
         assert [ask(server) for _ in range(3)] == [200] * 3
         file.write_text(good)
         reload(server)
-        wait_until(lambda: '"reloaded"' in server.output())
+        wait_until(lambda: told("reloaded"))
         assert ask(server) == 200 and upstream.open_calls == 10
         stop.set()
         assert all(end.count(DONE_EVENT) == 1 for end in hear_all(streams))
+        # Or the next reload would find an old worker.
+        wait_until(lambda: set(before).isdisjoint(server.worker_pids()))
 
 
 @pytest.mark.row("RF-21")

@@ -112,10 +112,12 @@ def prepared(worker: Any, worker_class: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(logs, "write_in_thread", lambda: None)
     monkeypatch.setattr(gevent, "spawn", lambda *_: None)
     thresholds = gc.get_threshold()
+    gc.disable()  # as after a fork
     try:
         parley_worker.prepare(worker, 7)
-        assert gc.get_threshold() == (5_000, 20, 100) and gc.get_freeze_count()
+        assert gc.isenabled() and gc.get_threshold() == (5_000, 20, 100) and gc.get_freeze_count()
     finally:
+        gc.enable()
         gc.unfreeze()
         gc.set_threshold(*thresholds)
     return within

@@ -1,12 +1,14 @@
 """Attacks beside callers who talk on: what those callers get, and that nobody hurt them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import strangers
+from running_server import RunningServer
 from strangers import Beside
-from talkers import KEY, serving
+from talkers import KEY, House, serving
 
 LOCKED = MappingProxyType({"API_KEYS": KEY})
 MOST_GAP = 0.5
@@ -15,16 +17,46 @@ MOST_WAIT = 1.5
 """Seconds for a health check or a new call beside strangers."""
 
 
-def attacked(kinds: Sequence[str], count: int, settings: Mapping[str, str] = LOCKED, seconds: float = 2.0) -> Beside:
-    """Return what eight callers get beside so many strangers."""
+class Attacks:
+    """`attacked(kinds, count)` returns what eight callers get beside so many strangers.
 
-    async def run() -> Beside:
-        async with serving(settings) as (server, house):
-            found = await strangers.beside(server, house, kinds, count, seconds, callers=8, words=40)
-            assert "Traceback" not in await asyncio.to_thread(server.output)
-            return found
+    Attacks on servers of the same settings share one, with the upstream behind it: an attack must leave nothing behind
+    that hurts the callers of the next.
+    """
 
-    return asyncio.run(run())
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._stack = contextlib.AsyncExitStack()
+        self._servers: dict[frozenset[tuple[str, str]], tuple[RunningServer, House]] = {}
+
+    def __call__(
+        self, kinds: Sequence[str], count: int, settings: Mapping[str, str] = LOCKED, seconds: float = 2.0
+    ) -> Beside:
+        return self._runner.run(self._attack(kinds, count, settings, seconds))
+
+    async def _attack(self, kinds: Sequence[str], count: int, settings: Mapping[str, str], seconds: float) -> Beside:
+        key = frozenset(settings.items())
+        if key not in self._servers:
+            self._servers[key] = await self._stack.enter_async_context(serving(settings))
+        server, house = self._servers[key]
+        found = await strangers.beside(server, house, kinds, count, seconds, callers=8, words=40)
+        assert "Traceback" not in await asyncio.to_thread(server.output)
+        return found
+
+    def close(self) -> None:
+        """Stop the servers."""
+        self._runner.run(self._stack.aclose())
+
+
+@contextlib.contextmanager
+def shared_attacks() -> Iterator[Attacks]:
+    """Yield the attacks, for the length of a `with` block."""
+    with asyncio.Runner() as runner:
+        attacks = Attacks(runner)
+        try:
+            yield attacks
+        finally:
+            attacks.close()
 
 
 def check_unhurt(found: Beside) -> None:

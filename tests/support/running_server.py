@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,6 +229,17 @@ def running_server(
         yield server
     finally:
         server.close()
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what a server needs, to be changed.
+
+    With what is compiled, which would take longer than the rest of a start, but for files that are being written now.
+    """
+    for name in ("app.py", "gunicorn.conf.py"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("blueprints", "parley", "kb_data", "audio_assets"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
 
 
 def post(path: str, body: Any, **headers: str) -> bytes:
