@@ -34,10 +34,11 @@ class TurnRecord:
     """The fields of a request's log line. Times are milliseconds since the request arrived.
 
     `client` is the caller's address; `client_by` tells whether the connection itself ("peer") or a trusted proxy
-    ("proxy") gave it. `asked_ms` is the time at which an upstream was first asked: until then it was the server's own.
-    `first_ms` is that of the first byte, a waiting message included; `ttft_ms` that of the upstream's first content
-    that is heard, not thought. `reason` is what an upstream said of its last failure, or what its failure was: without
-    secrets and private addresses, on one line. `passages` is the number of passages given to the model, found in
+    ("proxy") gave it. `asked_ms` is the time at which an upstream was first asked: until then it was the server's own,
+    and all of it where none was asked. `first_ms` is that of the first byte, a waiting message included; `ttft_ms` that
+    of the first content that is heard, not thought: an upstream's, or that of an answer from the knowledge. `reason` is
+    what an upstream said of its last failure, or what its failure was: without secrets and private addresses, on one
+    line. `passages` is the number of passages given to the model, found in
     `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools` the names of those
     that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said meanwhile. `unsaid`
     names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is "some" or "all" where

@@ -22,6 +22,10 @@ import { element } from "./element.js";
  */
 
 const HEIGHT = 180;
+/** Least seconds that an axis of times spans, up to the newest. */
+const LEAST_SPAN = 60;
+/** Steps of an axis of whole numbers. */
+const WHOLE = [1, 2, 5].flatMap((digit) => [1, 10, 100, 1000, 10_000].map((power) => digit * power)).sort((one, other) => one - other);
 /** Most rows of a table; the newest are kept. */
 const MOST_ROWS = 60;
 
@@ -69,7 +73,7 @@ export class Chart {
     this.columns = columns;
     this.sentence.textContent = sentence;
     this.canvas.setAttribute("aria-label", `${this.shape.title}. ${sentence}`);
-    this.canvas.hidden = !columns[0]?.length;
+    this.canvas.classList.toggle("without", !columns[0]?.length);
     this.tabulate();
     if (this.plot) this.plot.setData(this.drawn());
     else this.fit();
@@ -113,8 +117,11 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time, range: rangeOf(stacked) }, y: { range: fromZero } },
-      axes: [{ ...axis, ...(time ? { values: stacked ? minutes : clocks, space: 70 } : {}) }, { ...axis, size: 56 }],
+      scales: { x: { time, range: rangeOf(time, stacked) }, y: { range: fromZero } },
+      axes: [
+        { ...axis, ...(time ? { values: stacked ? minutes : clocks, space: 90 } : { incrs: WHOLE }) },
+        { ...axis, size: 56, ...(series.some((one) => one.unit) ? {} : { incrs: WHOLE }) },
+      ],
       series: [{}, ...(stacked ? drawn.reverse() : drawn)],
     };
     return new uPlot(options, this.drawn(), this.canvas);
@@ -144,12 +151,16 @@ function sumOf(columns, row) {
 }
 
 /**
- * Return the horizontal range: bars need room at both ends, a single point any width at all.
+ * Return the horizontal range: bars need room at both ends, times a span, a single point any width at all.
+ * @param {boolean} time
  * @param {boolean} bars
  */
-function rangeOf(bars) {
-  return (/** @type {any} */ _, /** @type {number} */ least, /** @type {number} */ most) => {
-    const room = bars ? 30 : least === most ? 1 : 0;
+export function rangeOf(time, bars) {
+  return (/** @type {{data: number[][]}} */ { data: [axis = []] }) => {
+    // Not as uPlot tells them: of a single time it makes a day.
+    const [least = 0, most = least] = [axis[0], axis.at(-1)];
+    if (time && !bars) return [Math.min(least, most - LEAST_SPAN), most];
+    const room = bars ? 30 : least === most ? 0.5 : 0;
     return [least - room, most + room];
   };
 }

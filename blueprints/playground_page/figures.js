@@ -24,6 +24,15 @@ export function ms(value) {
 }
 
 /**
+ * Return how long a turn was the server's own, as the server saw it: where no model was asked (a quotation, a recording, a
+ * refusal), until the first thing that was heard.
+ * @param {{asked_ms: number | null, ttft_ms: number | null, first_ms: number | null, ms: number}} row
+ */
+export function oursMs(row) {
+  return row.asked_ms ?? row.ttft_ms ?? row.first_ms ?? row.ms;
+}
+
+/**
  * Return the figures of a turn, as far as they are known now.
  * @param {Turn} turn
  * @param {Row | null} row
@@ -41,7 +50,7 @@ export function figuresOf(turn, row) {
     ["First sound", ms(marks.sound), "of the server's own voice", true],
     ["Rate", rateOf(turn), turn.tokens === null ? "chunks: no usage is told" : "tokens, by the usage"],
     ["Total", ms(marks.end), `${turn.chunks} ${turn.chunks === 1 ? "chunk" : "chunks"} of words`],
-    ["Ours", ms(row?.asked_ms), row?.lookup_ms ? `look-up ${ms(row.lookup_ms)}` : "before the model is asked"],
+    ["Ours", ms(row && oursMs(row)), oursNote(row)],
     ["Model", ms(modelMs(row)), row ? modelNote(row) : "until its first word"],
     ["Network", ms(networkMs(turn, row)), "and proxies, both ways"],
   ];
@@ -59,9 +68,15 @@ function modelMs(row) {
   return Math.max(row.ttft_ms - row.asked_ms, 0);
 }
 
+/** @param {Row | null} row */
+function oursNote(row) {
+  if (row?.lookup_ms) return `look-up ${ms(row.lookup_ms)}`;
+  return row?.asked_ms === null ? "until the first content" : "before the model is asked";
+}
+
 /** @param {Row} row */
 function modelNote(row) {
-  if (!row.upstream) return "no model was asked";
+  if (row.asked_ms === null) return "no model was asked";
   return `${row.upstream}, ${row.attempts} ${row.attempts === 1 ? "attempt" : "attempts"}`;
 }
 
@@ -123,7 +138,8 @@ export function partsOf(turn, row) {
   const content = Math.min(turn.marks.content ?? turn.marks.sound ?? end, end);
   const network = Math.min(networkMs(turn, row) ?? 0, content);
   const lookup = Math.min(network + (row?.lookup_ms ?? 0), content);
-  const asked = row ? Math.min(network + (row.asked_ms ?? row.lookup_ms ?? 0), content) : content;
+  // Where no model was asked, all is ours.
+  const asked = Math.min(network + (row?.asked_ms ?? Infinity), content);
   const parts = [
     { name: "network", from: 0, to: network },
     { name: "look-up", from: network, to: lookup },

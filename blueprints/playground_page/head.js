@@ -98,15 +98,24 @@ function fact(kind, text, title = "") {
   return element("li", { class: `fact ${kind}`, title }, text);
 }
 
+/**
+ * Return how an upstream does, in words, with the sign's kind: "closed", of a breaker, sounds like the opposite.
+ * @param {string} state of its breaker
+ * @returns {[kind: string, words: string, title: string]}
+ */
+export function upstreamOf(state) {
+  const title = `Its breaker is ${state.replace("_", " ")}`;
+  if (state === "closed") return ["good", "ok", title];
+  if (state === "open") return ["bad", "failing, not asked for a while", title];
+  return ["odd", "being tried again", title];
+}
+
 /** @param {any} status */
 function factsOf(status) {
-  const breakers = Object.entries(status.upstreams ?? {}).map(([name, state]) =>
-    fact(
-      state === "closed" ? "good" : state === "open" ? "bad" : "odd",
-      `${name} ${state}`,
-      "State of this upstream's breaker",
-    ),
-  );
+  const upstreams = Object.entries(status.upstreams ?? {}).map(([name, state]) => {
+    const [kind, words, title] = upstreamOf(state);
+    return fact(kind, `${name === "embedded" ? "embedded model" : name} ${words}`, title);
+  });
   const passages = (status.kb?.bases ?? []).reduce(
     (/** @type {number} */ sum, /** @type {any} */ one) => sum + (one.passages ?? 0),
     0,
@@ -118,8 +127,8 @@ function factsOf(status) {
     fact("plain", status.version),
     ...(status.ready === false ? [fact("bad", `not ready: ${status.reason}`)] : []),
     fact("plain", status.quotes ? "quoted from the knowledge" : `model ${status.model ?? "none"}`),
-    ...breakers,
-    fact(kind, kb === "empty" ? "no knowledge" : `knowledge ${kb}, ${passages}`, "State and passages of the knowledge"),
+    ...upstreams,
+    fact(kind, kb === "empty" ? "no knowledge" : `knowledge ${kb}, ${passages} ${passages === 1 ? "passage" : "passages"}`, "State and passages of the knowledge"),
     fact("plain", `voice ${voice ?? "none"}`),
   ];
 }

@@ -68,7 +68,7 @@ export class Inspector {
     this.asked = asked;
     this.drawnCitations = undefined;
     this.sound.replaceChildren();
-    this.passages.replaceChildren();
+    this.reservePassages(turn.request.endpoint === "rag");
     this.empty.hidden = true;
     this.content.hidden = false;
     turn.addEventListener("change", () => this.soon());
@@ -105,13 +105,24 @@ export class Inspector {
     this.drawPassages(turn);
   }
 
+  /**
+   * Keep room for the passages that are looked up, so that the events do not move when they come.
+   * @param {boolean} isWanted
+   */
+  reservePassages(isWanted) {
+    const head = element("div", { class: "block-head" }, element("h3", {}, "Passages"));
+    const block = element("section", { class: "block" }, head, element("p", { class: "empty" }, "Being looked up …"));
+    this.passages.classList.toggle("passages-box", isWanted);
+    this.passages.replaceChildren(...(isWanted ? [block] : []));
+  }
+
   /** @param {Turn} turn */
   drawPassages(turn) {
     const { endpoint } = turn.request;
     const looksUp = endpoint === "rag" || (endpoint === "audio" && turn.citations !== null);
     if (!looksUp || (turn.isRunning && !turn.citations) || this.drawnCitations === turn.citations) return;
     this.drawnCitations = turn.citations;
-    if (turn.state === "refused" || turn.state === "unreachable") return;
+    if (turn.state === "refused" || turn.state === "unreachable") return this.reservePassages(false);
     const hits = turn.citations ?? [];
     const list = hits.map((hit) =>
       element(

@@ -2,6 +2,8 @@
 
 import { Chart } from "./chart.js";
 import { element } from "./element.js";
+import { oursMs } from "./figures.js";
+import { upstreamOf } from "./head.js";
 import { boundOf, meanBetween, percentile, readingOf } from "./metrics.js";
 import { Poll } from "./poll.js";
 import { ms, outcomeOf } from "./server_turn.js";
@@ -87,7 +89,7 @@ class LiveView {
       this.tiles,
       element("div", { class: "charts" }, ...this.charts.map((chart) => chart.figure)),
       element("div", { class: "tables" }, table("Requests since the start", ["Outcome", "Requests"], this.totals),
-        table("Upstreams", ["Upstream", "Breaker"], this.breakers)),
+        table("Upstreams", ["Upstream", "State"], this.breakers)),
     );
     this.picture.hidden = true;
     panel.replaceChildren(element("h2", {}, "Live"), this.notice, this.picture);
@@ -122,8 +124,11 @@ class LiveView {
     this.drawReadings(now);
     const totals = Object.entries(now.outcomes).sort((one, other) => other[1] - one[1]);
     this.totals.replaceChildren(...rowsOf(totals.map(([name, count]) => [outcomeOf(name)[1], String(count)])));
-    const breakers = Object.entries(now.breakers);
-    this.breakers.replaceChildren(...rowsOf(breakers.map(([name, open]) => [name, open ? "open: not asked" : "closed"])));
+    const breakers = Object.entries(now.breakers).map(([name, open]) => {
+      const [kind, words, title] = upstreamOf(open ? "open" : "closed");
+      return [name, element("span", { class: kind, title }, words)];
+    });
+    this.breakers.replaceChildren(...rowsOf(breakers));
   }
 
   /** @param {Reading} now */
@@ -148,7 +153,7 @@ class LiveView {
     const heard = this.turns.filter((turn) => turn.ttft_ms !== null).sort((one, other) => one.at - other.at);
     const windows = heard.map((_, last) => heard.slice(Math.max(last - WINDOW + 1, 0), last + 1));
     const content = windows.map((turns) => turns.map((turn) => turn.ttft_ms ?? 0));
-    const ours = windows.map((turns) => percentile(turns.flatMap((turn) => turn.asked_ms ?? []), 0.5));
+    const ours = windows.map((turns) => percentile(turns.map(oursMs), 0.5));
     const high = content.map((values) => percentile(values, 0.95));
     const half = content.map((values) => percentile(values, 0.5));
     const sentence = heard.length
@@ -198,7 +203,7 @@ function table(title, heads, body) {
   return element("table", {}, element("caption", {}, title), element("thead", {}, row), body);
 }
 
-/** @param {string[][]} rows */
+/** @param {(string | HTMLElement)[][]} rows */
 function rowsOf(rows) {
   return rows.map(([name = "", ...cells]) =>
     element("tr", {}, element("th", { scope: "row" }, name), ...cells.map((cell) => element("td", {}, cell))),

@@ -25,6 +25,9 @@ import { failureCard } from "./failure.js";
 import { followTheme, Key, showStatus, Status } from "./head.js";
 import { Hash, NAMES, Tabs } from "./view.js";
 
+/** Milliseconds that the first view waits for the head, which would push it down later. */
+const HEAD_MS = 400;
+
 const key = new Key();
 const hash = new Hash();
 const api = new Api(() => key.value);
@@ -58,8 +61,12 @@ const page = {
 followTheme();
 showStatus(status);
 key.onChange(() => status.refresh());
+const isTold = new Promise((resolve) => status.addEventListener("change", resolve, { once: true }));
+const isLate = new Promise((resolve) => setTimeout(resolve, HEAD_MS));
 status.refresh();
-tabs.show(hash.read().view);
+// Loaded meanwhile; the tabs tell of a failure.
+import(`./${hash.read().view}.js`).catch(() => null);
+Promise.race([isTold, isLate]).then(() => tabs.show(hash.read().view));
 
 addEventListener("keydown", (event) => {
   const name = NAMES[Number(event.code.replace("Digit", "")) - 1];

@@ -26,6 +26,7 @@
  */
 
 import { element } from "./element.js";
+import { oursMs } from "./figures.js";
 
 /** @type {Record<string, [string, string, "good" | "bad" | "odd"]>} */
 const OUTCOMES = {
@@ -64,10 +65,9 @@ export function outcomeMark(turn) {
  * @returns {Part[]}
  */
 export function partsOf(turn) {
-  // Where no model was asked, all is ours: a refusal, a quotation, a recording.
-  const asked = Math.min(turn.asked_ms ?? turn.ttft_ms ?? turn.ms, turn.ms);
+  const asked = Math.min(oursMs(turn), turn.ms);
   const lookup = Math.min(turn.lookup_ms ?? 0, asked);
-  const content = Math.max(Math.min(turn.ttft_ms ?? turn.ms, turn.ms), asked);
+  const content = turn.asked_ms === null ? asked : Math.max(Math.min(turn.ttft_ms ?? turn.ms, turn.ms), asked);
   const parts = [
     { name: "look-up", from: 0, to: lookup },
     { name: "ours", from: lookup, to: asked },

@@ -44,7 +44,7 @@ export class Transcript {
   add(who, words) {
     this.empty.remove();
     const answer = new Answer();
-    this.element.append(entry("user", who, element("p", { class: "text" }, words)), answer.element);
+    this.element.append(entry("user", who, element("p", { class: "text", dir: "auto" }, words)), answer.element);
     this.follow(true);
     return answer;
   }

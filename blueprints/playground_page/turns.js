@@ -1,6 +1,7 @@
 /** The view Turns: what the server did for every caller, its milliseconds and its log line. */
 
 import { element } from "./element.js";
+import { oursMs } from "./figures.js";
 import { Poll } from "./poll.js";
 import { logLine, ms, outcomeMark, outcomeOf, waterfall } from "./server_turn.js";
 
@@ -16,7 +17,7 @@ const COLUMNS = [
   ["Platform", (turn) => turn.platform ?? "–"],
   ["Turn", (turn) => String(turn.turn_id ?? "–")],
   ["First byte", (turn) => ms(turn.first_ms)],
-  ["Ours", (turn) => ms(turn.asked_ms)],
+  ["Ours", (turn) => ms(oursMs(turn))],
   ["First content", (turn) => ms(turn.ttft_ms)],
   ["Total", (turn) => ms(turn.ms)],
   ["Chunks", (turn) => String(turn.chunks)],

@@ -125,12 +125,14 @@ class Text:
         """Yield the words in one chunk, then the chunk that ends the answer."""
         # Under a copy: whether a chunk of ours went before is told by the envelope of the answer.
         own = dataclasses.replace(envelope)
+        record.ttft_ms = record.elapsed_ms
         yield [own.text(self.words, first=not envelope.used)]
         yield sse.LastBatch([own.finish("stop")])
 
     def complete(self, chat: ChatRequest, record: TurnRecord) -> bytes:
         """Return the whole answer."""
         message = {"role": "assistant", "content": self.words}
+        record.ttft_ms = record.elapsed_ms
         return json.dumps(Envelope.new(record.model or "").completion(message), ensure_ascii=False).encode()
 
 
@@ -187,7 +189,9 @@ class QuoteBehind:
         except UpstreamError as error:
             if (words := self._instead_of(error, record)) is None:
                 raise
-            return Text(words).complete(chat, record)
+            body = Text(words).complete(chat, record)
+            # As in a stream: the upstream has given no content.
+            record.ttft_ms = None
         return body
 
     def _instead_of(self, error: UpstreamError, record: TurnRecord) -> str | None:

@@ -42,7 +42,7 @@ FIRST_BYTE = Histogram(
 )
 FIRST_CONTENT = Histogram(
     "parley_first_content_seconds",
-    "Time from request to the upstream's first content.",
+    "Time from request to the first content, the upstream's or from the knowledge.",
     ["endpoint"],
     buckets=REQUEST_BUCKETS,
 )

@@ -56,6 +56,17 @@ def test_what_the_knowledge_holds_is_quoted(upstream: Any, kb: Path) -> None:
     assert words(upstream, kb, "what does a new chain cost") == "A new chain costs 35 dollars."
 
 
+def test_a_quote_has_a_first_content_though_no_model_was_asked(kb: Path) -> None:
+    records = []
+    for answer in (rag, rag_json):
+        turn = asked("what does a new chain cost")
+        answered = answer(turn, made(KnowledgeOnly(), kb))
+        list(answered)
+        records.append(turn.record)
+    for record in records:
+        assert record.ttft_ms is not None and record.asked_ms is None and record.attempts == 0
+
+
 def test_a_real_model_answers_itself(kb: Path) -> None:
     upstream = ScriptedUpstream([chunk(content="35.")], last())
     assert words(upstream, kb, "what does a new chain cost") == "35."

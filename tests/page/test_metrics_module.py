@@ -1,4 +1,4 @@
-"""The page's own reading of the metrics, run in node."""
+"""The page's own reading of the metrics, of turns and of what charts show, run in node."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from running_server import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")]
-MODULE = (ROOT / "blueprints" / "playground_page" / "metrics.js").as_uri()
+PAGE = ROOT / "blueprints" / "playground_page"
 EXPOSITION = """\
 # HELP parley_requests_total Requests by outcome.
 # TYPE parley_requests_total counter
@@ -29,10 +29,10 @@ parley_kb_passages 42.0
 """
 
 
-def run(code: str, *values: Any) -> Any:
+def run(code: str, *values: Any, module: str = "metrics") -> Any:
     """Return what this code returns, as JSON; `m` is the module, `values` its further names."""
     program = f"""
-        import * as m from {json.dumps(MODULE)};
+        import * as m from {json.dumps((PAGE / f"{module}.js").as_uri())};
         const values = {json.dumps(values)};
         const found = await (async () => {{ {code} }})();
         console.log(JSON.stringify(found, (_, value) => (value === Infinity ? "inf" : value)));
@@ -79,3 +79,33 @@ def test_percentiles_are_values_of_the_list() -> None:
         30,
         None,
     ]
+
+
+def test_where_no_model_was_asked_all_is_ours() -> None:
+    row = {"asked_ms": None, "ttft_ms": 40.0, "first_ms": 2.0, "lookup_ms": 20.0, "ms": 60.0, "upstream": "knowledge"}
+    turn = {"elapsed": 70, "marks": {"byte": 12, "content": 50}, "request": {"endpoint": "rag"}, "tokens": None}
+    figures = run(
+        "return m.figuresOf(values[0], values[1])", turn, {**row, "attempts": 0, "outcome": "ok"}, module="figures"
+    )
+    told = {figure["name"]: figure for figure in figures}
+    assert told["Ours"]["text"] == "40.0 ms" and told["Model"]["note"] == "no model was asked"
+    for module, values in (("figures", [turn, row]), ("server_turn", [row])):
+        parts = run("return m.partsOf(...values)", *values, module=module)
+        assert "model" not in [part["name"] for part in parts], module
+        assert {"look-up", "ours"} <= {part["name"] for part in parts}, module
+
+
+def test_an_axis_of_times_spans_a_minute_at_least() -> None:
+    ranges = run(
+        "return values.map((axis) => m.rangeOf(true, false)({data: [axis]}))",
+        [500],
+        [400, 500],
+        [480, 500],
+        module="chart",
+    )
+    assert ranges == [[440, 500], [400, 500], [440, 500]]
+
+
+def test_upstreams_are_told_in_words() -> None:
+    words = run("return values.map((state) => m.upstreamOf(state)[1])", "closed", "open", "half_open", module="head")
+    assert words == ["ok", "failing, not asked for a while", "being tried again"]
