@@ -38,7 +38,7 @@ REPORTED = "addEventListener('securitypolicyviolation', (event) => console.error
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield Debian's Chromium; without it tests fail in CI, and are skipped elsewhere."""
     if not shutil.which(CHROMIUM):
@@ -46,6 +46,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(f"{CHROMIUM} is missing: .ci/run installs it")
         pytest.skip(f"the page is NOT tested here: {CHROMIUM} is missing (apt-get install chromium)")
     expect.set_options(timeout=PATIENCE_MS)
+    # For a module: while Playwright runs, its event loop does, and no test beside these could begin one of its own.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
