@@ -117,6 +117,7 @@ function factsOf(status) {
   return [
     fact("plain", status.version),
     ...(status.ready === false ? [fact("bad", `not ready: ${status.reason}`)] : []),
+    ...(status.capture ? [fact("bad", `keeps what callers say (CAPTURE=${status.capture})`, "For debugging")] : []),
     fact("plain", status.quotes ? "quoted from the knowledge" : `model ${status.model ?? "none"}`),
     ...breakers,
     fact(kind, kb === "empty" ? "no knowledge" : `knowledge ${kb}, ${passages}`, "State and passages of the knowledge"),
