@@ -62,6 +62,15 @@ def test_keys_are_taken_out_of_everything(text: str) -> None:
     assert text not in told and told.count("***") >= 3 and "chat/completions?key=" in told
 
 
+@pytest.mark.parametrize("space", ["", " "], ids=["dense", "spaced"])
+def test_sound_is_not_taken_for_keys(space: str) -> None:
+    sound = f"{'A' * 200}/AKIAkAB4AGEASwAz/{'z' * 40}=="
+    body = f'{{"data":{space}"{sound}", "say": "AKIA0123456789ABCDEF", "known": "{KEY}"}}'
+
+    shown = begin(Captures(1, [KEY]), body=body.encode()).body.text
+    assert shown == body.replace("AKIA0123456789ABCDEF", "AKIA***").replace(KEY, "***")
+
+
 def test_further_secrets_are_hidden_once_they_are_known() -> None:
     captures = Captures(1, [KEY])
     captures.hide(["secret-of-a-tool"])
