@@ -260,7 +260,8 @@ def _presented_keys(request: Request) -> list[str]:
     return [key for key in (_bearer_token(request), request.headers.get("x-api-key")) if key]
 
 
-def _path(request: Request) -> str:
+def path_of(request: Request) -> str:
+    """Return the path that was asked for, with its query, as it stands in a URL."""
     query = request.query_string.decode(errors="replace")
     return quote(request.path) + (f"?{query}" if query else "")
 
@@ -298,7 +299,7 @@ def _read(request: Request, within: Services, turn: Turn) -> TurnContext:
     with turn.interruptible():
         if within.captures is not None:
             # Before it is parsed: a body that can't be is the one to look at.
-            turn.capture = within.captures.begin(turn.record, _path(request), raw, _presented_keys(request))
+            turn.capture = within.captures.begin(turn.record, path_of(request), raw, _presented_keys(request))
         chat = run_for_size(len(raw), parse, raw, origin, request.headers, within.options)
         return turn.context(within.for_agent(chat), within.default_model)
 

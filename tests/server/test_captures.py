@@ -1,6 +1,7 @@
 """CAPTURE on the real server: what is kept of requests and answers, where, for whom; and that by default nothing is."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_captures_are_for_who_may_see_the_data(server: RunningServer, name: str)
     assert proxied.status_code == 404 and proxied.headers.get("cache-control") is None
 
 
-def test_without_keys_other_machines_see_none(upstream: FakeUpstream) -> None:
+def test_without_keys_only_this_machine_sees_them(upstream: FakeUpstream) -> None:
     with running_server({"LLM_BASE_URL": upstream.base_url, "PLAYGROUND": "on", "CAPTURE": "1"}) as server:
         ask(server, "one")
         for name in ("captures", "capture?id=one"):
@@ -170,6 +171,12 @@ def test_without_keys_other_machines_see_none(upstream: FakeUpstream) -> None:
             refused = requests.get(address, headers={"host": "any.example"}, timeout=9)
             assert (refused.status_code, "CANARY" in refused.text) == (403, False)
         assert capture(server, "one") is not None
+        # It is gone with its worker.
+        old = server.worker_pids()
+        os.kill(old[0], signal.SIGKILL)
+        wait_until(lambda: server.worker_pids() not in ([], old))
+        wait_until(lambda: requests.get(f"{server.url}/health", timeout=9).status_code == 200)
+        assert capture(server, "one") is None
 
 
 def test_each_of_several_workers_tells_of_its_own(upstream: FakeUpstream) -> None:

@@ -1,6 +1,11 @@
 """Captures: what is kept of the last requests and answers, how much at most, and no secret of it."""
 
 import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import gevent
 import pytest
@@ -11,6 +16,7 @@ from parley.telemetry.captures import MAX_BYTES, Capture, Captures, Copy
 from parley.telemetry.redaction import Redactor
 from parley.turn_record import TurnRecord
 
+ROOT = Path(__file__).parents[2]
 KEY = "doorkey-0123456789abcdef"
 FOREIGN = "callers-own-9876543210"
 NOTHING = (Redactor([]),)
@@ -65,10 +71,10 @@ def test_keys_are_taken_out_of_everything(text: str) -> None:
 @pytest.mark.parametrize("space", ["", " "], ids=["dense", "spaced"])
 def test_sound_is_not_taken_for_keys(space: str) -> None:
     sound = f"{'A' * 200}/AKIAkAB4AGEASwAz/{'z' * 40}=="
-    body = f'{{"data":{space}"{sound}", "say": "AKIA0123456789ABCDEF", "known": "{KEY}"}}'
+    body = f'{{"data":{space}"{sound}", "say": "AKIA-NO-SECRET-AT-ALL", "known": "{KEY}"}}'
 
     shown = begin(Captures(1, [KEY]), body=body.encode()).body.text
-    assert shown == body.replace("AKIA0123456789ABCDEF", "AKIA***").replace(KEY, "***")
+    assert shown == body.replace("AKIA-NO-SECRET-AT-ALL", "AKIA***").replace(KEY, "***")
 
 
 def test_further_secrets_are_hidden_once_they_are_known() -> None:
@@ -116,3 +122,29 @@ def test_a_large_piece_keeps_its_place() -> None:
     # The large one is cleaned in a thread meanwhile.
     gevent.spawn(lambda: list(capture.following(pieces()))).get()
     assert capture.answer.text == "x" * 100_000 + "yyy"
+
+
+def test_the_pages_tell_what_is_kept_and_for_how_long() -> None:
+    (row,) = re.findall(r"^\| with `CAPTURE=N`.*$", (ROOT / "docs" / "privacy.md").read_text(), re.MULTILINE)
+    kept, where, how_long, less = row.strip("| ").split(" | ")
+    assert "off by default" in kept and f"{MAX_BYTES >> 10} KiB" in kept and where.startswith("the worker's memory")
+    assert "the worker ends" in how_long and "CAPTURE=0" in less
+    page = (ROOT / "docs" / "playground.md").read_text()
+    listed, one = (
+        json.loads(page.partition(f"### `GET {name}")[2].partition("```json\n")[2].partition("```")[0])
+        for name in ("captures`", "capture?")
+    )
+    capture = begin(Captures(1, []))
+    assert list(listed["captures"][0]) == list(capture.summary())
+    assert list(one) == ["worker", "workers", *capture.told()]
+
+
+def test_where_it_is_off_nothing_of_it_is_loaded() -> None:
+    code = (
+        "import sys; from parley.services import Services; from parley.settings import Settings; import app;"
+        "assert Services(Settings()).captures is None; assert 'parley.telemetry.captures' not in sys.modules;"
+        "assert Services(Settings(capture=1, playground='off')).captures is None;"
+        "assert Services(Settings(capture=3)).captures.most == 3"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
