@@ -17,6 +17,7 @@ from blueprints import page_access, page_files
 from blueprints.web import BODY_SECONDS, check_key, json_response, services
 from parley import client_connection
 from parley.errors import ForbiddenOrigin, InvalidRequest
+from parley.errors import NotFound as NothingFound
 from parley.inspection import contents, search, status
 from parley.operators import platforms
 from parley.operators.platform_requests import Message
@@ -190,6 +191,34 @@ def show_recordings(_: str) -> dict[str, Any]:
     return contents.recordings_of(services())
 
 
+def show_captures(_: str) -> dict[str, Any]:
+    """Return which requests this worker keeps with their answers."""
+    captures = services().captures
+    kept = [capture.summary() for capture in captures.newest()] if captures else []
+    return {**asked_worker(), "capture": captures.most if captures else 0, "captures": kept}
+
+
+def show_capture(_: str) -> dict[str, Any]:
+    """Return one request and its answer. Raises NotFound where this worker has none of the id."""
+    captures, name = services().captures, request.args.get("id", "")
+    if captures is None:
+        raise NothingFound("no request is kept: CAPTURE is off", param="id")
+    capture = captures.find(name)
+    worker = asked_worker()
+    if capture is None:
+        # The next question, on a connection of its own, may reach the worker that keeps it.
+        client_connection.current().close_after_answer()
+        which = f"worker {worker['worker']} of {worker['workers']} keeps no request of this id"
+        raise NothingFound(f"{which} (any more); each worker keeps its own", param="id")
+    return {**worker, **capture.told()}
+
+
+def asked_worker() -> dict[str, int]:
+    """Return the number of the worker that answers, and how many there are."""
+    kept = recent_turns.kept
+    return {"worker": kept.worker if kept else 1, "workers": kept.workers if kept else 1}
+
+
 DATA: dict[str, tuple[tuple[str, ...], Callable[[str], dict[str, Any]]]] = {
     "status": (READ, show_status),
     "turns": (READ, show_turns),
@@ -198,6 +227,8 @@ DATA: dict[str, tuple[tuple[str, ...], Callable[[str], dict[str, Any]]]] = {
     "search": (("POST",), show_search),
     "passages": (READ, show_passages),
     "recordings": (READ, show_recordings),
+    "captures": (READ, show_captures),
+    "capture": (READ, show_capture),
 }
 """Data by name, below /playground/api/: methods, and what answers a holder of a key."""
 

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +39,7 @@ from parley.wire.turn_options import TurnOptions
 if TYPE_CHECKING:
     from parley.agents.profiles import Profiles
     from parley.memory.sessions import Sessions
+    from parley.telemetry.captures import Captures
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -89,6 +90,8 @@ class Services:
         self.tool_runner = ToolRunner(timeout=settings.tool_timeout, budget=settings.tool_budget)
         # PLAYGROUND, by which nobody is served the page where strangers alone could come for it.
         self.playground = "off" if settings.playground == "auto" and is_hosted() else settings.playground
+        # None unless CAPTURE is set, and somebody is served the page that shows it.
+        self.captures = self._captures()
         self.draining = False
         # Fault of this process's start, and whether it was logged; the hook of a worker's start sets both.
         self.start_fault = NO_HOOKS
@@ -193,6 +196,20 @@ class Services:
             log.info("voice_loaded", voice=self.synthesis.description, ms=_ms_since(started))
             gevent.spawn(self._rehearse)
 
+    def _captures(self) -> "Captures | None":
+        if not self.settings.capture or self.playground == "off":
+            return None
+        from parley.telemetry.captures import Captures
+
+        return Captures(self.settings.capture, self.settings.secrets)
+
+    def _hide(self, secrets: Iterable[str]) -> None:
+        """Leave further secrets out of the log, and out of what is captured."""
+        secrets = list(secrets)
+        logs.hide(secrets)
+        if self.captures is not None:
+            self.captures.hide(secrets)
+
     def _toolbox(self) -> "Toolbox | None":
         """Return the tools of `TOOLS_DIR`, which nothing has read yet; None without the folder."""
         settings = self.settings
@@ -209,7 +226,7 @@ class Services:
             poll=settings.kb_poll,
             look=self.look_in_thread,
             connect_mcp=mcp_client.Server,
-            hide=logs.hide,
+            hide=self._hide,
         )
 
     def _agents(self) -> "Profiles | None":

@@ -23,6 +23,7 @@ import functools
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 from gevent import get_hub, getcurrent
 
@@ -38,6 +39,9 @@ from parley.wire.chunks import Envelope
 from parley.wire.platforms import masked
 from parley.wire.request import ChatRequest
 from parley.wire.sse import Batch
+
+if TYPE_CHECKING:
+    from parley.telemetry.captures import Capture
 
 Batches = Generator[Batch, None, None]
 """An answer as it is made; a turn writes one batch at a time."""
@@ -75,10 +79,12 @@ class Turn:
     """Owner of everything that a request holds: its slot, the watcher on its client, its answer, its log line.
 
     `fallback_text` is spoken in place of some errors, if there is one. `heartbeat` is in seconds; 0 means none.
+    `capture` is None unless the operator has requests and answers kept.
     """
 
     def __init__(self, record: TurnRecord, *, fallback_text: str | None = None, heartbeat: float = 0) -> None:
         self.record = record
+        self.capture: Capture | None = None
         self._fallback_text = fallback_text
         self._heartbeat = heartbeat
         self._written = 0.0

@@ -18,7 +18,7 @@ OWNED = {
     *(f"LM-{number:02}" for number in range(1, 10)),
     *(f"SD-{number:02}" for number in range(1, 13)),
     *(f"RG-{number:02}" for number in range(1, 5)),
-    *(f"PG-{number:02}" for number in range(1, 15)),
+    *(f"PG-{number:02}" for number in range(1, 16)),
     *(f"RL-{number:02}" for number in range(1, 8)),
     *(f"OB-{number:02}" for number in range(1, 6)),
     *(f"SE-{number:02}" for number in range(1, 9)),

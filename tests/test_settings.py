@@ -119,6 +119,7 @@ def run(code: str, cwd: Path) -> str:
         ("TRUSTED_PROXIES", "1", 1),
         ("AUDIO_MODE", "Relay", "relay"),
         ("PLAYGROUND", "On", "on"),
+        ("CAPTURE", "20", 20),
         ("MEMORY", "Full", "full"),
         ("MEMORY_TTL", "60", 60.0),
         ("MEMORY_STORE", "memory:", StoreSetting("memory")),
@@ -268,6 +269,7 @@ BAD = [
     ),
     ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
     ("PLAYGROUND", "one of auto, on, off", ["yes", "1", "true"]),
+    ("CAPTURE", "a whole number from 0 to 200", ["-1", "201", "on", "1.5"]),
     ("LOG_LEVEL", "one of debug, info, warning, error", ["verbose", "debug info", "10"]),
     ("LOG_FORMAT", "one of text, json", ["xml"]),
     (

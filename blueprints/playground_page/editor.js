@@ -38,8 +38,16 @@ export class Editor {
    * @param {any} body
    */
   show(path, body) {
+    this.write(path, JSON.stringify(body, null, 2));
+  }
+
+  /**
+   * @param {string} path
+   * @param {string} text
+   */
+  write(path, text) {
     this.path.textContent = `/${path}`;
-    this.area.value = JSON.stringify(body, null, 2);
+    this.area.value = text;
     this.check();
   }
 

@@ -126,6 +126,7 @@ function factsOf(status) {
   return [
     fact("plain", status.version),
     ...(status.ready === false ? [fact("bad", `not ready: ${status.reason}`)] : []),
+    ...(status.capture ? [fact("bad", `keeps what callers say (CAPTURE=${status.capture})`, "For debugging")] : []),
     fact("plain", status.quotes ? "quoted from the knowledge" : `model ${status.model ?? "none"}`),
     ...upstreams,
     fact(kind, kb === "empty" ? "no knowledge" : `knowledge ${kb}, ${passages} ${passages === 1 ? "passage" : "passages"}`, "State and passages of the knowledge"),

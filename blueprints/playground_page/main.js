@@ -18,6 +18,7 @@
  * @property {(blob: Blob, name: string) => void} download has the browser save a file
  * @property {(text: string) => void} announce tells screen readers, politely
  * @property {(name: string) => void} go shows another view
+ * @property {import("./captures.js").Again | null} again a request that Try is to send again
  */
 
 import { Api } from "./api.js";
@@ -56,6 +57,7 @@ const page = {
     announcer.textContent = text;
   },
   go: (name) => tabs.choose(name),
+  again: null,
 };
 
 followTheme();

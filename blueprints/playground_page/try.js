@@ -25,7 +25,7 @@ export function mount(panel, page) {
   return { show: () => view.show(), hide: () => view.hide() };
 }
 
-class TryView {
+export class TryView {
   /**
    * @param {HTMLElement} panel
    * @param {Page} page
@@ -95,6 +95,7 @@ class TryView {
 
   show() {
     this.isShown = true;
+    if (this.page.again) import("./captures.js").then(({ editAgain }) => editAgain(this));
   }
 
   hide() {
@@ -252,10 +253,8 @@ class TryView {
   async fillEditor() {
     const editor = this.editor;
     try {
-      const { path, body } = await this.compose({
-        role: "user",
-        content: this.composer.words.value.trim() || "Hello!",
-      });
+      const content = this.composer.words.value.trim() || "Hello!";
+      const { path, body } = await this.compose({ role: "user", content });
       editor?.show(path, body);
     } catch (failure) {
       this.editorBox.replaceChildren(this.page.explain(failure));

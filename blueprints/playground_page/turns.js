@@ -179,6 +179,9 @@ class TurnsView {
       element("p", {}, "Id ", element("code", {}, turn.id), " ", copy),
       element("pre", line, logLine(turn)),
     );
+    if (this.page.status.value?.capture) {
+      import("./captures.js").then(async ({ capturedTurn }) => cell.append(await capturedTurn(this.page, turn)));
+    }
     return cell;
   }
 }

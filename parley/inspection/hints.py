@@ -29,6 +29,9 @@ def hints_of(services: Services, scheme: str = "", browser_scheme: str = "") -> 
 def _on_callers(services: Services) -> Iterator[Hint]:
     if services.keyring.is_open:
         yield Hint("No key is asked for: whoever reaches the port may ask", NEW_KEY)
+    if services.captures is not None:
+        most = services.captures.most
+        yield Hint(f"Each worker keeps the last {most} requests and answers, callers' words included", "CAPTURE=0")
     if services.start_fault:
         yield Hint(services.start_fault, "gunicorn -k gevent app:app")
     limit, wanted = services.admission.limit, services.settings.max_streams

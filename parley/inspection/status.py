@@ -50,7 +50,7 @@ def status_of(services: Services, scheme: str = "", browser_scheme: str = "") ->
         },
         "recordings": services.recordings.names,
         "auth": "off" if services.keyring.is_open else "on",
-        "capture": 0,
+        "capture": services.captures.most if services.captures else 0,
         "hints": [hint._asdict() for hint in hints_of(services, scheme, browser_scheme)],
     }
 

@@ -50,8 +50,19 @@ def announce(settings: Settings, addresses: list[str]) -> None:
     for name, url in settings.named_base_urls:
         if hint := base_urls.advice(url):
             log.warning("base_url_doubtful", setting=name, hint=hint)
+    if settings.capture:
+        warn_of_capture(settings)
     if settings.api_keys is None:
         warn_of_open_server(settings, addresses)
+
+
+def warn_of_capture(settings: Settings) -> None:
+    """Warn that callers' words are kept, at every log level; or that they are not, although the operator wants it."""
+    if settings.playground == "off" or (settings.playground == "auto" and is_hosted()):
+        log.warning("capture_off", fault="CAPTURE is set, but nobody is served the page that shows it: nothing is kept")
+        return
+    kept = f"each worker keeps the last {settings.capture} requests and answers in its memory, callers' words included"
+    log.error("capture_on", fault=f"CAPTURE is set: {kept}; for debugging, not for a server that callers use")
 
 
 def warn_of_open_server(settings: Settings, addresses: list[str]) -> None:

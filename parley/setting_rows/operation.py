@@ -125,6 +125,12 @@ class OperationRows:
         "Who is served the page at `/playground`: nobody (`off`), everybody (`on`), or browsers of the machine itself "
         "that come through no proxy (`auto`; where `PORT` is set, nobody). Its data need a key if `API_KEYS` is set.",
     )
+    capture: int = row(
+        types.integer(0, 200),
+        "0",
+        "Number of requests that each worker keeps with their answers, word for word, in its memory, to be seen on the "
+        "playground: for debugging. 0 keeps none.",
+    )
 
     log_level: str = row(
         types.choice("debug", "info", "warning", "error"), "info", "Lowest level of log lines that are written."

@@ -55,3 +55,8 @@ def test_a_lowered_limit_is_told() -> None:
 
     (hint,) = hints_of(services)
     assert "231" in hint.text and "ulimit" in hint.fix
+
+
+def test_what_is_kept_of_callers_is_told() -> None:
+    assert "last 20 requests and answers" in texts(capture=20) and "-> CAPTURE=0" in texts(capture=20)
+    assert texts(capture=20, playground="off") == ""

@@ -134,3 +134,13 @@ def test_an_open_page_is_warned_of() -> None:
         banner.announce(settings(PLAYGROUND="on", API_KEYS="one"), ["http://127.0.0.1:8000"])
 
     assert [line["event"] for line in logged].count("playground_open") == 1
+
+
+@pytest.mark.row("PG-15")
+def test_captures_are_warned_of_at_each_start() -> None:
+    with capture_logs() as logged:
+        for chosen in ({"CAPTURE": "20"}, {"CAPTURE": "20", "PLAYGROUND": "off"}, {}):
+            banner.announce(settings(API_KEYS="one", **chosen), ["http://127.0.0.1:8000"])
+
+    told = [(line["event"], line["log_level"]) for line in logged if line["event"].startswith("capture")]
+    assert told == [("capture_on", "error"), ("capture_off", "warning")]

@@ -15,7 +15,7 @@ from waiting import wait_until
 
 KEY = "door-key-0123456789"
 HELLO = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
-API = ("status", "turns", "presets", "passages", "recordings")
+API = ("status", "turns", "presets", "passages", "recordings", "captures")
 PATHS = ("/playground", "/playground/", "/playground/index.html", "/playground/api/status", "/playground/api/search")
 
 

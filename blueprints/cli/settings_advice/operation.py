@@ -136,6 +136,13 @@ OPERATION = Group(
             "Set it to `on`, together with `API_KEYS`, to see the page of a deployed server: "
             "[playground.md](playground.md).",
         ),
+        "CAPTURE": Advice(
+            "Each worker keeps the last so many request bodies, and what was sent in answer to them, in its memory: at "
+            "most 256 KiB of each, without keys. They are seen on the playground (Turns), and gone when the worker "
+            "ends. Where nobody is served the playground, nothing is kept. The start and the page warn of it.",
+            "Set it to 20 to see what a platform really sends, and to send it again; unset it afterwards, because "
+            "callers' words are kept: [privacy.md](privacy.md).",
+        ),
         "LOG_LEVEL": Advice(
             "Lowest level of the lines that are written.",
             "Set it to `warning` to lose the line of each request, or to `debug` for more detail. No level logs "
