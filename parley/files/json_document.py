@@ -14,9 +14,10 @@ import msgspec
 from parley.files.json_file import HINT_OF_LINES, InvalidFile, parse, read_text
 from parley.files.location import Path as JsonPath
 from parley.files.location import location
-from parley.wire.content import is_whole
 
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
+"""Matches half of a surrogate pair; the decoder has joined whole pairs."""
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 """Matches a step of the path in a message of msgspec's; `[...]` stands for any member."""
 
@@ -87,13 +88,13 @@ def unsendable(value: Any) -> Iterator[tuple[JsonPath, str]]:
     while left:
         path, one = left.pop()
         if isinstance(one, dict):
-            if not all(map(is_whole, one)):
+            if any(_HALF.search(key) for key in one):
                 yield path, "a key holds half of a surrogate pair, which is not a character"
                 continue
             left += [((*path, key), inner) for key, inner in one.items()]
         elif isinstance(one, list):
             left += [((*path, index), inner) for index, inner in enumerate(one)]
-        elif isinstance(one, str) and not is_whole(one):
+        elif isinstance(one, str) and _HALF.search(one):
             yield path, "holds half of a surrogate pair, which is not a character"
         elif isinstance(one, float) and not math.isfinite(one):
             yield path, "must be a finite number"

@@ -37,7 +37,7 @@ class StoredTurn(msgspec.Struct, frozen=True, omit_defaults=True):
     `said` is the answer as a model may read it, `sent` as the caller heard it, waiting messages included; empty if both
     are the same. `heard` is the part that the platform's history shows, where it cut the answer short. `closed` tells
     that the caller left before the end. `exchange` holds the calls of tools and their results. `started` is a time in
-    seconds; 0 for a turn that was learned from a platform's history. `speaker` names the one of several users who asked.
+    seconds; 0 for a turn that was learned from a platform's history. `speaker` names which of several users asked.
     """
 
     user: str
@@ -170,6 +170,7 @@ def stored_turn(
     speaker: str = "",
 ) -> StoredTurn:
     """Return a turn as it is stored, its texts cut to the limits. Arguments: see `StoredTurn`."""
+    # Both texts cut alike: they are compared with each other.
     user, said, sent = map(kept_text, (user, said, sent))
     return StoredTurn(
         user=user,
