@@ -120,6 +120,7 @@ def list_models(agent: str = "", **_: str) -> Response:
     """List the agents first, then the default model, then those of the upstream. Raises InvalidApiKey, UnknownAgent."""
     check_key()
     agents = services().agents
+    agent = agent or request.args.get("agent", "")
     if agent and (agents is None or not agents.has(agent)):
         # A client that tries its base URL learns here that a name in it is wrong.
         raise UnknownAgent("there is no agent of this name; GET /models lists them first", param="agent")

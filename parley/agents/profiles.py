@@ -38,6 +38,8 @@ class Profiles(LiveFolder):
         models: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
         super().__init__(folder, poll=poll, look=look)
+        self.memory_fault: str | None = None
+        """Reason why no agent can remember on this server, or None."""
         self._options = options
         self._models = models
         self._named: Mapping[str, tuple[Profile, TurnOptions]] = {}
@@ -93,12 +95,16 @@ class Profiles(LiveFolder):
     def take(self, contents: Mapping[str, bytes | None]) -> list[str]:
         """Load these files; see `LiveFolder.take`."""
         found = profile_files.read_folder(self._folder, contents)
+        named = {name: (one, one.options(self._options)) for name, one in found.named.items()}
+        faults = list(found.faults)
+        if self.memory_fault and (remembering := [name for name, one in named.items() if one[1].memory != "off"]):
+            faults.append(f"{', '.join(remembering)}: {self.memory_fault}")
         # All or nothing: a profile may be half of a change of two.
-        if not found.faults:
-            self._named = {name: (one, one.options(self._options)) for name, one in found.named.items()}
+        if not faults:
+            self._named = named
             if self._named:
                 log.info("agents_loaded", agents=len(self._named))
-        return list(found.faults)
+        return faults
 
     def tell_faults(self, faults: Sequence[str]) -> None:
         """Log the faults."""

@@ -74,7 +74,7 @@ def session_turn(context: TurnContext, services: Services) -> "SessionTurn | Non
     from parley.memory.sessions import session_key
 
     key = session_key(services.keyring.lasting_name(record.holder), caller.session)
-    turn = SessionTurn(services.sessions, key, mode, caller.turn)
+    turn = SessionTurn(services.sessions, key, mode, caller.turn, context.chat.speaker)
     record.notes = turn
     return turn
 

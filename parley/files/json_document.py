@@ -3,8 +3,9 @@
 A key that is not known is a fault, so that a slip of the pen is not silent.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from parley.files.location import Path as JsonPath
 from parley.files.location import location
 
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
+"""Matches half of a surrogate pair; the decoder has joined whole pairs."""
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 """Matches a step of the path in a message of msgspec's; `[...]` stands for any member."""
 
@@ -53,6 +56,8 @@ class JsonDocument:
         # Of two keys of one name the decoder keeps the last one, which may not be the one that the operator looks at.
         if repeated:
             document.fault((), f'an object has the key "{repeated[0][:64]}" twice')
+        for place, message in unsendable(value):
+            document.fault(place, message)
         return document
 
     def fault(self, path: JsonPath, message: str) -> None:
@@ -75,6 +80,24 @@ class JsonDocument:
                 message = next((form for key, form in self._forms.items() if key in steps), message)
             self.fault((*path, *steps), message[0].lower() + message[1:])
             return None
+
+
+def unsendable(value: Any) -> Iterator[tuple[JsonPath, str]]:
+    """Yield the path of each value that no request can hold, and why: the turns that need it would fail."""
+    left: list[tuple[JsonPath, Any]] = [((), value)]
+    while left:
+        path, one = left.pop()
+        if isinstance(one, dict):
+            if any(_HALF.search(key) for key in one):
+                yield path, "a key holds half of a surrogate pair, which is not a character"
+                continue
+            left += [((*path, key), inner) for key, inner in one.items()]
+        elif isinstance(one, list):
+            left += [((*path, index), inner) for index, inner in enumerate(one)]
+        elif isinstance(one, str) and _HALF.search(one):
+            yield path, "holds half of a surrogate pair, which is not a character"
+        elif isinstance(one, float) and not math.isfinite(one):
+            yield path, "must be a finite number"
 
 
 def known_keys(shape: Any, steps: Sequence[str | int]) -> list[str]:

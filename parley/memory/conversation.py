@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from parley.wire.content import is_whole, join_halves, text_of, without_halves
+from parley.wire.phrases import without_marks
 
 MAX_TURNS = 40
 """Most turns that are kept of a session."""
@@ -36,7 +37,7 @@ class StoredTurn(msgspec.Struct, frozen=True, omit_defaults=True):
     `said` is the answer as a model may read it, `sent` as the caller heard it, waiting messages included; empty if both
     are the same. `heard` is the part that the platform's history shows, where it cut the answer short. `closed` tells
     that the caller left before the end. `exchange` holds the calls of tools and their results. `started` is a time in
-    seconds; 0 for a turn that was learned from a platform's history.
+    seconds; 0 for a turn that was learned from a platform's history. `speaker` names which of several users asked.
     """
 
     user: str
@@ -47,6 +48,7 @@ class StoredTurn(msgspec.Struct, frozen=True, omit_defaults=True):
     turn: str = ""
     started: float = 0.0
     exchange: tuple[dict[str, Any], ...] = ()
+    speaker: str = ""
 
     @property
     def returned(self) -> str:
@@ -97,8 +99,8 @@ class History:
 
 
 def fold(text: str) -> str:
-    """Return a text without case and white space."""
-    return "".join(text[:MAX_TEXT_CHARACTERS].casefold().split())
+    """Return a text without case, white space and marks that no voice speaks."""
+    return "".join(without_marks(text[:MAX_TEXT_CHARACTERS]).casefold().split())
 
 
 def kept_text(text: str) -> str:
@@ -157,9 +159,18 @@ def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
 
 
 def stored_turn(
-    user: str, said: str, sent: str, *, closed: bool, turn: str, started: float, exchange: Sequence[Message] = ()
+    user: str,
+    said: str,
+    sent: str,
+    *,
+    closed: bool,
+    turn: str,
+    started: float,
+    exchange: Sequence[Message] = (),
+    speaker: str = "",
 ) -> StoredTurn:
     """Return a turn as it is stored, its texts cut to the limits. Arguments: see `StoredTurn`."""
+    # Both texts cut alike: they are compared with each other.
     user, said, sent = map(kept_text, (user, said, sent))
     return StoredTurn(
         user=user,
@@ -169,6 +180,7 @@ def stored_turn(
         turn=turn,
         started=started,
         exchange=kept_exchange(exchange),
+        speaker=speaker,
     )
 
 

@@ -248,6 +248,8 @@ def _exchanges(match: Match, cut: int, mode: Mode) -> set[int]:
 def _rendered(turn: StoredTurn, *, with_exchange: bool = True, with_reply: bool = True) -> list[dict[str, Any]]:
     """Return a stored turn as messages; an answer that was cut short bears Agora's marks."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": turn.user}] if turn.user else []
+    if messages and turn.speaker:
+        messages[0]["metadata"] = {"user": turn.speaker}
     messages += turn.exchange if with_exchange else ()
     if with_reply and turn.reply.strip():
         messages.append({"role": "assistant", "content": turn.reply})

@@ -23,6 +23,7 @@ from parley.wire import chunks, sse
 from parley.wire.chunks import Choice
 from parley.wire.content import PairJoiner, is_thought, join_halves, words_in
 from parley.wire.heard import is_open, without_thoughts
+from parley.wire.phrases import without_marks
 
 SAID = (b'"content"', b'"refusal"', b'"transcript"')
 """Names of the fields with words, one of which each payload has that tells any."""
@@ -31,10 +32,13 @@ UNHEARD_RESULT = '{"error":"the caller interrupted before the result was known"}
 
 
 class SessionTurn:
-    """A turn of the session under `key`; `name` is the platform's name of the turn. Implements `TurnNotes`."""
+    """A turn of the session under `key`; `name` is the platform's name of the turn. Implements `TurnNotes`.
 
-    def __init__(self, sessions: Sessions, key: str, mode: Mode, name: str) -> None:
-        self._sessions, self._key, self._mode, self._name = sessions, key, mode, name
+    `speaker` is the name of the user who asks, where a model is to be told it.
+    """
+
+    def __init__(self, sessions: Sessions, key: str, mode: Mode, name: str, speaker: str = "") -> None:
+        self._sessions, self._key, self._mode, self._name, self._speaker = sessions, key, mode, name, speaker
         # By the clock of the day, which all workers share.
         self._started = time.time()
         self._history: History | None = None
@@ -80,7 +84,7 @@ class SessionTurn:
 
     def phrase(self, text: str) -> None:
         """Note a waiting message or a filler."""
-        self._phrases.append(text)
+        self._phrases.append(without_marks(text))
 
     def replaced(self) -> None:
         """Note that from here on other words stand in the place of the model's answer."""
@@ -129,12 +133,19 @@ class SessionTurn:
     def _stored(self, record: TurnRecord, history: History) -> StoredTurn:
         """Return the turn as it is stored."""
         # Transcripts of speech end with a space.
-        sent = join_halves("".join(self._heard)).strip()
+        sent = without_marks(join_halves("".join(self._heard))).strip()
         is_closed = record.outcome in (None, "client_closed")
         said = without_leading_thoughts(without_phrases(sent, self._phrases))
         exchange = exchange_to_keep(self._exchange)
         return stored_turn(
-            history.user, said, sent, closed=is_closed, turn=self._name, started=self._started, exchange=exchange
+            history.user,
+            said,
+            sent,
+            closed=is_closed,
+            turn=self._name,
+            started=self._started,
+            exchange=exchange,
+            speaker=self._speaker,
         )
 
 

@@ -172,6 +172,7 @@ class _SessionFile:
         self._clock = clock
         self._puts = 0
         self._database: sqlite3.Connection | None = None
+        self._file_id: tuple[int, int] | None = None
 
     def select(self, key: str) -> Entry | None:
         """Return the entry of a key."""
@@ -216,7 +217,10 @@ class _SessionFile:
     def _open(self) -> sqlite3.Connection:
         """Return the connection; the file is made if there is none."""
         if self._database:
-            return self._database
+            if self._file_id == _file_id_of(self._path):
+                return self._database
+            # Deleted or replaced: a worker that starts later would not share what this one goes on writing.
+            self.close()
         # Callers' words: for this user alone. The log and the index get the modes of the file.
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -224,6 +228,7 @@ class _SessionFile:
             if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
                 raise OSError(f"{self._path} is not a file of this user")
             os.fchmod(file, 0o600)
+            self._file_id = (found.st_dev, found.st_ino)
         finally:
             os.close(file)
         # Without the check: the pool has one thread, but after a pause it may be another one.
@@ -239,3 +244,12 @@ class _SessionFile:
         )
         database.execute("CREATE INDEX IF NOT EXISTS by_time ON sessions (until)")
         return database
+
+
+def _file_id_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, None if there is no file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -4,8 +4,14 @@ from parley.settings import Settings
 
 
 def memory_fault(settings: Settings, workers: int) -> str | None:
-    """Return the reason why so many workers can't remember conversations, or None."""
-    if workers < 2 or settings.memory_store.kind != "memory" or not remembers(settings):
+    """Return the reason why so many workers can't remember conversations as they are to, or None."""
+    fault = store_fault(settings, workers)
+    return fault if fault and remembers(settings) else None
+
+
+def store_fault(settings: Settings, workers: int) -> str | None:
+    """Return the reason why so many workers could not remember conversations, or None."""
+    if workers < 2 or settings.memory_store.kind != "memory":
         return None
     return (
         "MEMORY_STORE=memory: remembers in each worker for itself, but the turns of a call come to any of the "

@@ -24,6 +24,7 @@ from parley.environment.variables import metrics_folder
 from parley.errors import ParleyError, ServerShuttingDown
 from parley.server import kept_files, master
 from parley.server.connections import ConnectionTable
+from parley.server.memory_check import store_fault
 from parley.server.once import OncePerServer
 from parley.services import Services
 from parley.telemetry import logs, metrics, recent_turns
@@ -91,6 +92,9 @@ def prepare(worker: Any, streams: int) -> None:
     services.admission.limit = streams
     if not worker.is_of_reload:
         services.use_checked(kept_files.tools.contents, kept_files.agents.contents)
+    if services.agents:
+        # The master checked the profiles of the start; one that is edited later may be the first that remembers.
+        services.agents.memory_fault = store_fault(services.settings, worker.cfg.workers)
     if services.playground != "off":
         recent_turns.kept = recent_turns.RecentTurns(worker.age, metrics_folder(), os.getpid())
     services.start_fault, services.start_fault_is_logged = master.class_fault(worker.cfg.worker_class_str), True

@@ -30,6 +30,11 @@ def leaving(phrase: str, platform: str = "") -> str:
     return f"{ended(phrase)} {_FLUSH} " if platform == "vapi" else f"{ended(phrase)} "
 
 
+def without_marks(text: str) -> str:
+    """Return a text without the marks that no voice speaks, which a platform may keep out of its history."""
+    return text.replace(f"{_FLUSH} ", "").replace(_FLUSH, "") if _FLUSH in text else text
+
+
 def in_history(phrases: Iterable[str], platform: str = "") -> list[str]:
     """Return phrases in the forms in which a platform's history may bear them, longer forms first."""
     phrases = list(phrases)

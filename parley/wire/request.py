@@ -13,7 +13,7 @@ from typing import Any
 
 from parley.errors import InvalidRequest
 from parley.wire import strict_json, validation
-from parley.wire.callers import presence_of, with_callers
+from parley.wire.callers import presence_of, speaker_of, with_callers
 from parley.wire.content import text_of
 from parley.wire.interruptions import with_interruptions
 from parley.wire.platforms import NOBODY, PRIVATE_FIELDS, Caller, Headers, caller_of
@@ -204,6 +204,12 @@ class ChatRequest:
         return next(said, "")
 
     @property
+    def speaker(self) -> str:
+        """The name of the user who spoke last, where the model is to be told names; else empty."""
+        said = (speaker_of(message) for message in reversed(self.messages) if message["role"] == "user")
+        return next(said, "") if self.options.speakers else ""
+
+    @property
     def wants_knowledge(self) -> bool:
         """True if a spoken answer is to be grounded in the knowledge base."""
         if self.body.get("rag") or self.body.get("kb") or self.origin.kb:
@@ -349,7 +355,8 @@ def _without_beginning(content: Any, phrases: Sequence[str]) -> Any:
             return [{**first, "text": _without_beginning(first["text"], phrases)}, *content[1:]]
         return [_without_beginning(first, phrases), *content[1:]]
     for phrase in phrases if isinstance(content, str) else ():
-        if content.startswith(phrase) and (rest := content[len(phrase) :].lstrip()):
+        # Marks alone are the end of the phrase, not an answer behind it.
+        if content.startswith(phrase) and any(map(str.isalnum, rest := content[len(phrase) :].lstrip())):
             return rest
     return content
 

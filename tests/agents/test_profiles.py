@@ -124,3 +124,14 @@ def test_a_variable_without_a_value_is_told_once(folder: Path) -> None:
         profiles.applied(chat(agent="mia"))
     told = [line["variable"] for line in logged if line["event"] == "agent_variable_without_value"]
     assert told == ["request.x", "oh"]
+
+
+def test_an_agent_that_can_not_remember_is_no_agent(folder: Path) -> None:
+    profiles = Profiles(folder)
+    profiles.memory_fault = "two workers"
+    assert profiles.load() == []
+
+    (folder / "mia.json").write_text('{"memory": "full"}')
+
+    assert profiles.load() == ["mia: two workers"]
+    assert profiles.applied(chat(agent="mia")).options.memory == "off"

@@ -97,3 +97,21 @@ def test_nothing_is_read_before_the_answer_is_asked_for() -> None:
     assert asked.record.memory is None
     next(batches)
     assert asked.record.memory == "0/0"
+
+
+@pytest.mark.parametrize("speakers", [True, False])
+def test_who_asked_is_kept_where_a_model_is_told(speakers: bool) -> None:
+    options, within = TurnOptions(memory="full", speakers=speakers), services(memory="full")
+    asked = context("Hello", options=options)
+    asked.chat.messages[0]["metadata"] = {"user": "1002"}
+    assert b"".join(*with_memory(echo)(asked, within))
+    end(asked, within)
+
+    later, seen = context("And?", options=options), []
+
+    def look(context: TurnContext, services: Services) -> Batches:
+        seen.extend(context.chat.messages)
+        yield from echo(context, services)
+
+    assert b"".join(*with_memory(look)(later, within))
+    assert seen[0].get("metadata") == ({"user": "1002"} if speakers else None)

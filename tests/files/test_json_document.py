@@ -58,3 +58,17 @@ def test_contents_may_be_given(tmp_path: Path) -> None:
 
 def test_the_keys_at_a_path_are_known() -> None:
     assert known_keys(Outer, []) == ["inner", "numbers"] and known_keys(Outer, ["inner"]) == ["name", "word"]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ('{"a": [1, "\\ud800"]}', ["a.json:1:11: holds half of a surrogate pair, which is not a character"]),
+        ('{"a": {"b\\udfff": 1}}', ["a.json:1:2: a key holds half of a surrogate pair, which is not a character"]),
+        ('{"a": NaN}', ["a.json:1:2: must be a finite number"]),
+        ('{"a": [-1e999]}', ["a.json:1:8: must be a finite number"]),
+        ('{"a": "\\ud83d\\ude00 é 中", "b": [0.5, -3, true, null]}', []),
+    ],
+)
+def test_a_value_that_no_request_can_hold_is_a_fault(tmp_path: Path, text: str, faults: list[str]) -> None:
+    assert read(tmp_path, text).faults == faults

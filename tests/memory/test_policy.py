@@ -298,6 +298,22 @@ def test_calls_stand_before_the_answer_they_led_to(mode: Mode) -> None:
 
 
 @pytest.mark.row("MM-04")
+@pytest.mark.parametrize("mark", ["", "<flush /> "])
+def test_calls_are_found_with_and_without_a_silent_mark(mark: str) -> None:
+    (turn,) = stored(1, exchange=EXCHANGE, sent="One moment. This is answer 0.")
+    sent = [user("question 0"), reply(f"One moment. {mark}This is answer 0."), user("and?")]
+
+    assert recall([turn], *sent).messages == [SYSTEM, sent[0], *EXCHANGE, *sent[1:]]
+
+
+def test_a_speaker_is_told_as_platforms_do() -> None:
+    turns = stored(1, speaker="1002")
+
+    asked, answered, _ = recall(turns, user("and?")).messages[1:]
+    assert asked == {**user("question 0"), "metadata": {"user": "1002"}} and "metadata" not in answered
+
+
+@pytest.mark.row("MM-04")
 def test_before_the_window_calls_stand_only_with_all_turns() -> None:
     turns = stored(2, exchange=EXCHANGE)
 

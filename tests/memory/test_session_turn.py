@@ -81,6 +81,15 @@ def test_words_are_kept_as_said_and_as_sent() -> None:
     assert record.memory == "0/0" and not kept(store).closed
 
 
+def test_a_mark_that_no_voice_speaks_is_not_kept() -> None:
+    turn, record = begun(store := KeptStore())
+    turn.phrase("One moment. <flush /> ")
+    turn.hear([text("One moment. <flush /> "), text("Ten dollars.")])
+    ended(turn, record)
+
+    assert (kept(store).said, kept(store).sent) == ("Ten dollars.", "One moment. Ten dollars.")
+
+
 @pytest.mark.parametrize(
     ("outcome", "closed"), [("ok", False), ("error_mid", False), ("client_closed", True), (None, True)]
 )

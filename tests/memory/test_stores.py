@@ -252,3 +252,21 @@ def test_a_file_that_can_not_be_used_fails(file: Path, kind: str) -> None:
             store.get("a")
     if kind == "text":
         assert file.read_text().startswith("not a database")
+
+
+@pytest.mark.row("MM-05")
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_deleted_while_serving_is_made_anew(file: Path, is_replaced: bool) -> None:
+    store = SqliteStore(file)
+    assert store.put("a", b"1", 60, 0)
+
+    for each in file.parent.glob(f"{file.name}*"):
+        each.unlink()
+    other = SqliteStore(file)
+    if is_replaced:
+        assert other.put("b", b"2", 60, 0)
+
+    assert store.get("a") is None
+    assert store.put("c", b"3", 60, 0)
+    found = other.get("c")
+    assert found and found.data == b"3"

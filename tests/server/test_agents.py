@@ -255,7 +255,7 @@ def test_agents_are_listed_first(server: RunningServer) -> None:
             (name, "parley") for name in sorted(AGENTS)
         ]
         assert listed[-1]["owned_by"] != "parley"
-    for path in ("/agents/x/v1/models", "/v1/agents/MIA/audio/models"):
+    for path in ("/agents/x/v1/models", "/v1/agents/MIA/audio/models", "/models?agent=x"):
         missing = requests.get(f"{server.url}{path}", timeout=10)
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_agent")
     assert requests.get(f"{server.url}/ready", timeout=10).json()["details"]["agents"] == len(AGENTS)

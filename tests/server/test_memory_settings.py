@@ -1,5 +1,6 @@
 """The memory's settings on the real server: what a start refuses and warns of, and stores of each kind."""
 
+import json
 import os
 import signal
 import time
@@ -55,6 +56,19 @@ def test_several_workers_need_a_store_they_share(env: Mapping[str, str], argv: S
     assert caught.value.returncode == 1
     (line,) = [line for line in caught.value.output.splitlines() if line.startswith("parley: ")]
     assert line.startswith("parley: MEMORY_STORE=memory: ") and "sqlite:/dev/shm/parley.db" in line
+
+
+@pytest.mark.row("MM-02")
+def test_an_edited_agent_needs_a_shared_store_as_well(tmp_path: Path) -> None:
+    (tmp_path / "mia.json").write_text("{}")
+    env = {**NOWHERE, "AGENTS_DIR": str(tmp_path), "KB_POLL": "0.1", "WEB_CONCURRENCY": "2"}
+    with running_server(env) as server:
+        (tmp_path / "mia.json").write_text('{"memory": "full"}')
+
+        wait_until(lambda: server.output().count("agents_kept") == 2)
+
+        (line,) = {json.loads(line)["fault"] for line in server.lines() if "agents_kept" in line}
+        assert line.startswith("mia: MEMORY_STORE=memory: ")
 
 
 @pytest.fixture(scope="module")

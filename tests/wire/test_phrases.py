@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley.wire.phrases import ended, in_history, leaving
+from parley.wire.phrases import ended, in_history, leaving, without_marks
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,8 @@ def test_a_mark_stays_as_it_is() -> None:
 def test_what_left_begins_with_a_form_of_the_history(platform: str) -> None:
     forms = in_history(["One moment"], platform)
     assert forms[0] == leaving("One moment", platform).rstrip() and "One moment." in forms
+
+
+@pytest.mark.parametrize("text", ["One moment. <flush /> Ten.", "One moment. Ten.<flush />", "One moment. Ten."])
+def test_marks_that_no_voice_speaks_are_left_out(text: str) -> None:
+    assert without_marks(text) == "One moment. Ten."

@@ -103,6 +103,7 @@ def test_the_question_is_the_text_of_the_users_last_message() -> None:
     [
         ("One moment. From 7 to 10.", "From 7 to 10."),
         ("One moment.", "One moment."),
+        ("One moment...", "One moment..."),
         ("In one moment. From 7.", "In one moment. From 7."),
         (None, None),
         ([], []),
