@@ -24,6 +24,7 @@ from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
+from parley.knowledge.sources import FolderSource
 from parley.knowledge.vector_cache import VectorCache
 from parley.settings import OPENAI_BASE_URL, Settings
 from parley.speech import voice_package as embedded_speech
@@ -73,7 +74,7 @@ class Services:
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, self.index_factory.build, in_background, self._look_in_thread),
+            Bases(FolderSource(settings.kb_dir, self._look_in_thread), self.index_factory.build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
