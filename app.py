@@ -7,6 +7,7 @@ from flask import Flask
 from blueprints import audio, basic, meta, rag, web
 from blueprints.cli import audio as audio_cli
 from blueprints.cli import chat as chat_cli
+from blueprints.cli import database as database_cli
 from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
@@ -33,7 +34,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, *WITHOUT_SETTINGS)
+    commands = (settings_cli.bp, kb_cli.bp, database_cli.bp, audio_cli.bp, tools_cli.bp, *WITHOUT_SETTINGS)
     for blueprint in (basic.bp, rag.bp, audio.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     return app

@@ -24,9 +24,9 @@ from parley.knowledge import minilm, multilingual
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, EmbeddedEncoder, Encoders, IndexFactory
 from parley.knowledge.retriever import Retriever
-from parley.knowledge.sources import FolderSource
+from parley.knowledge.sources import FolderSource, Source
 from parley.knowledge.vector_cache import VectorCache
-from parley.settings import OPENAI_BASE_URL, Settings
+from parley.settings import OPENAI_BASE_URL, Settings, SettingsError
 from parley.speech import voice_package as embedded_speech
 from parley.speech.api_voice import Api, ApiVoice
 from parley.speech.embedded_voice import EmbeddedVoice
@@ -46,6 +46,7 @@ from parley.upstream.status_errors import error_for_status
 from parley.upstream.timeouts import Timeouts
 
 if TYPE_CHECKING:
+    from parley.knowledge.database.connections import Connections
     from parley.tools.toolbox import Toolbox
 
 QUOTED_MODEL = "knowledge-quotes"
@@ -71,10 +72,12 @@ class Services:
         self.admission = Admission(settings.max_streams, settings.max_streams_per_key, settings.rate_limit)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
+        # None without DATABASE_URL.
+        self.database: Connections | None = None
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(FolderSource(settings.kb_dir, self._look_in_thread), self.index_factory.build, in_background),
+            Bases(self._knowledge_source(), self.index_factory.build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -86,6 +89,32 @@ class Services:
         self.start_fault = NO_HOOKS
         self.start_fault_is_logged = False
         self._last_phrase = ""
+
+    def _knowledge_source(self) -> Source:
+        """Return what the knowledge comes from: the database, if the settings name one, else the folder.
+
+        Raises SettingsError if a package for the database is missing.
+        """
+        settings = self.settings
+        if settings.database_url is None:
+            return FolderSource(settings.kb_dir, self._look_in_thread)
+        # perf: saves 90 ms and 9 MiB (a start without a database)
+        from parley.knowledge.database import address
+
+        if fault := address.missing_package():
+            raise SettingsError(fault)
+        from parley.knowledge.database.connections import Connections
+        from parley.knowledge.database.snapshots import Snapshots
+        from parley.knowledge.database.source import DatabaseSource, address_key
+
+        self.database = Connections(settings.database_url, settings.database_pool)
+        copies = Snapshots(settings.embeddings_cache, address_key(settings.database_url))
+        return DatabaseSource(self.database, copies)
+
+    @property
+    def database_state(self) -> str:
+        """`off` without a database, `ok` or `down` with one."""
+        return self.database.state if self.database else "off"
 
     @property
     def has_model(self) -> bool:

@@ -358,6 +358,21 @@ HOSTS = separated(
 UPSTREAMS = SettingType(
     parse_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]'
 )
+
+
+def parse_database_url(value: str) -> Any:
+    """Return the address of a PostgreSQL database."""
+    # Here, because most servers have none.
+    from parley.knowledge.database import address
+
+    return address.parse(value)
+
+
+DATABASE_URL = SettingType(
+    parse_database_url,
+    "a URL such as postgresql://USER:PASS@host:5432/database?sslmode=verify-full; of parameters only those of TLS, "
+    "target_session_attrs and load_balance_hosts",
+)
 LANGUAGE = matching(r"[A-Za-z]{2,3}", "a language such as en or de", str.lower)
 OPTIONAL_MS = milliseconds("off, or milliseconds up to 60000", 1, off=None)
 # 0 is the waiting message at once, None never.

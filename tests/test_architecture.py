@@ -53,6 +53,9 @@ OWNERS = {
     "yaml": ("parley/operators/kb_import.py",),
     "dotenv": ("parley/environment/env_file.py",),
     "requests": ("parley/checking/calling.py",),
+    "psycopg": ("parley/knowledge/database/",),
+    "psycopg_pool": ("parley/knowledge/database/",),
+    "pgvector": ("parley/knowledge/database/",),
     "packaging": ("parley/checking/machine.py",),
 }
 GEVENT = {
@@ -66,6 +69,7 @@ GEVENT = {
     "parley/http_client/read_waiter.py",
     "parley/http_client/response.py",
     "parley/http_client/spares.py",
+    "parley/knowledge/database/connections.py",
     "parley/knowledge/encoders.py",
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",

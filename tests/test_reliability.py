@@ -18,6 +18,7 @@ OWNED = {
     *(f"LM-{number:02}" for number in range(1, 10)),
     *(f"SD-{number:02}" for number in range(1, 13)),
     *(f"RG-{number:02}" for number in range(1, 5)),
+    *(f"DB-{number:02}" for number in (1, 2, 3, *range(5, 15))),
     "PG-03",
     *(f"RL-{number:02}" for number in range(1, 8)),
     *(f"OB-{number:02}" for number in range(1, 6)),

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from flask import Blueprint
 
+from blueprints.cli.kb_publish import publish
 from blueprints.web import services
 from parley.answers.lookup import Lookup, lookup_of
 from parley.errors import NotFound
@@ -24,6 +25,7 @@ from parley.knowledge.folder_scan import is_base_name
 from parley.knowledge.index import Hit, Index, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Framing, select_excerpts
 from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.sources import SourceFailed
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.operators.kb_tables import Columns
 from parley.services import encoders_of, vector_cache_of
@@ -31,6 +33,7 @@ from parley.telemetry import logs
 from parley.wire.request import ChatRequest, Origin
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
+bp.cli.add_command(publish)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -74,7 +77,10 @@ def search(question: str, before: str, agent: str, kb: str, pairs: Sequence[str]
         services().knowledge.require(kb)
         index = services().knowledge.bases.get(kb).index
     except NotFound:
-        raise click.BadParameter(f"there is no knowledge base {kb!r} in {settings.kb_dir}", param_hint="--kb") from None
+        place = settings.database_url.shown if settings.database_url else settings.kb_dir
+        raise click.BadParameter(f"there is no knowledge base {kb!r} in {place}", param_hint="--kb") from None
+    except SourceFailed as failed:
+        raise click.ClickException(f"the knowledge can't be read: {failed}") from None
     try:
         encoders.make_ready(index)
     except EncoderFailed as exc:

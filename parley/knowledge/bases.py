@@ -21,6 +21,7 @@ from parley.knowledge.documents import Passage, Problem
 from parley.knowledge.index import Index
 from parley.knowledge.red_flags import red_flags
 from parley.knowledge.sources import Source, Version
+from parley.knowledge.stored_vectors import StoredVectors
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 
@@ -28,14 +29,15 @@ MAX_LOGGED = 20
 """Most problems of one load that are logged one by one; `flask kb check` reports all."""
 
 State = Literal["loading", "empty", "degraded", "ok"]
-Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings], Index]
+Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings, StoredVectors | None], Index]
 
 
 @dataclass(frozen=True)
 class Base:
     """A knowledge base as it is served: an index, and the problems of its files when they were last read.
 
-    `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since.
+    `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since, or
+    if its source could not tell whether there is anything newer.
     The language in `settings` is that of the passages, if the base's own settings name none.
     """
 
@@ -53,12 +55,17 @@ class Base:
         return not self.stale and all(problem.lost == "nothing" for problem in self.problems)
 
 
+def lexical(
+    passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings, _: StoredVectors | None
+) -> Index:
+    """Return an index by words alone."""
+    return index.build(passages, breathe, settings)
+
+
 class Bases:
     """All knowledge bases of a source. `refresh` brings them up to date; between two calls nothing changes."""
 
-    def __init__(
-        self, source: Source, build: Builder = index.build, breathe: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, source: Source, build: Builder = lexical, breathe: Callable[[], None] = lambda: None) -> None:
         self._source = source
         self._build = build
         self._breathe = breathe
@@ -87,7 +94,7 @@ class Bases:
             raise NotFound(message, code="unknown_knowledge_base", param="kb") from None
 
     def refresh(self) -> bool:
-        """Load the bases that have changed since the last call. Return True if there were any.
+        """Load the bases that have changed since the last call. Return True if there were any. Raises SourceFailed.
 
         Each new index is built aside and replaces the old one by one assignment. If a file breaks, its base stays as it
         was.
@@ -128,7 +135,7 @@ class Bases:
             metrics.KB_RELOAD_FAILURES.inc()
             log.warning("knowledge_kept", kb=name, passages=old.passages, broken=sorted(broken)[:MAX_LOGGED])
             return replace(old, problems=problems, stale=True, version=version), ()
-        built = self._build(loaded.passages, self._breathe, loaded.settings)
+        built = self._build(loaded.passages, self._breathe, loaded.settings, loaded.vectors)
         settings = replace(loaded.settings, language=built.language)
         if old is not None:
             metrics.KB_RELOADS.inc()
@@ -142,8 +149,9 @@ class Bases:
             invisible_characters=loaded.invisible,
             markup=sum(loaded.markup.values()),
             ms=round((time.monotonic() - started) * 1000, 1),
+            **loaded.provenance,
         )
-        base = Base(built, len(loaded.passages), problems, broken, settings=settings, version=version)
+        base = Base(built, len(loaded.passages), problems, broken, loaded.stale, settings, version)
         return base, loaded.passages
 
     def _log_red_flags(self, new_passages: Mapping[str, Sequence[Passage]]) -> None:

@@ -57,6 +57,7 @@ class Candidates:
     def hits(self, evidence: float, limit: int) -> list[Hit]:
         """Return at most `limit` hits, best first."""
         words = self.words
+        # Words and meaning are each divided by their best, so the fused scores compare within one search only.
         meaning = mix_turns(self.cosines)
         scores = fuse(words.fused, meaning, words.coverage)
         # Passages that answer one question are like each other: the best are drawn towards their neighbours.

@@ -27,7 +27,7 @@ from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positi
 from parley.knowledge.postings import Floats
 from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
 from parley.knowledge.ranking import CANDIDATES, Candidates, rough_scores
-from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import Language
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
@@ -45,7 +45,7 @@ EXAMPLES = [Passage(text, "", text, "", {}) for text in SMALL_TALK_EXAMPLES]
 
 Result = TypeVar("Result")
 
-_STEPS = np.float32(127)
+STEPS = np.float32(127)
 """Steps between 0 and 1 in a window's vector, which is stored in eight bits."""
 
 
@@ -112,7 +112,7 @@ class _Vectors:
         counts = np.array([len(rows) - 1 for rows in encoded], np.int64)
         return cls(
             np.stack([rows[0] for rows in encoded]),
-            np.concatenate([np.rint(rows[1:] * _STEPS).astype(np.int8) for rows in encoded]),
+            np.concatenate([np.rint(rows[1:] * STEPS).astype(np.int8) for rows in encoded]),
             np.concatenate([[0], np.cumsum(counts)]),
         )
 
@@ -130,7 +130,7 @@ class _Vectors:
         rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
         vectors = self.windows[rows].astype(np.float32)
         products = np.stack([np.vecdot(vectors, query) for query in queries])
-        best[:, has_windows] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
+        best[:, has_windows] = np.maximum.reduceat(products, firsts, axis=1) / STEPS
         return best
 
 
@@ -141,7 +141,7 @@ class SemanticIndex:
         self,
         lexical: LexicalIndex,
         encoder: Encoder,
-        cache: VectorCache,
+        cache: Vectors,
         min_evidence: float | None = None,
         gated: bool = True,
         on_failure: Callable[[EncoderFailed], None] = lambda _: None,
@@ -281,17 +281,22 @@ class SemanticIndex:
             wanted = self._dimensions or known
             vectors = {key: rows for key, rows in vectors.items() if rows.shape[1] == wanted}
         missing = [at for at, key in enumerate(keys) if key not in vectors]
-        texts = []
-        for passage in (passages[at] for at in missing):
-            cut = windows(passage.text, WINDOW_WORDS)
-            # Every window bears the title: without it, a sentence often does not say what it is about.
-            heading = f"{passage.title}. " if passage.title else ""
-            texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
-        if texts:
-            rows = self.encoder.passages([text for each in texts for text in each])
-            self._dimensions = rows.shape[1]
-            new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
+        if missing:
+            new = encode(self.encoder, [passages[at] for at in missing])
+            self._dimensions = new[0].shape[1]
             added = {keys[at]: own_rows for at, own_rows in zip(missing, new, strict=True)}
             self._cache.put(added)
             vectors = {**vectors, **added}
         return [vectors[key] for key in keys]
+
+
+def encode(encoder: Encoder, passages: Sequence[Passage]) -> list[Floats]:
+    """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""
+    texts = []
+    for passage in passages:
+        cut = windows(passage.text, WINDOW_WORDS)
+        # Every window bears the title: without it, a sentence often does not say what it is about.
+        heading = f"{passage.title}. " if passage.title else ""
+        texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
+    rows = encoder.passages([text for each in texts for text in each])
+    return list(np.split(rows, np.cumsum([len(each) for each in texts])[:-1]))

@@ -15,15 +15,22 @@ Version = Hashable
 Scans = Mapping[str, FolderScan]
 
 
+class SourceFailed(Exception):
+    """A source can't be asked now: what is served stays served. The message says why; the source has logged it."""
+
+
 class Source(Protocol):
     """Anything that has knowledge bases."""
 
     def look(self, known: Iterable[str]) -> Mapping[str, Version]:
-        """Return all bases by name, each with its version; `known` are those that are served."""
+        """Return all bases by name, each with its version; `known` are those that are served. Raises SourceFailed."""
         ...
 
     def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:
-        """Return the contents of a base that the last look found; `breathe` is called at every step of the work."""
+        """Return the contents of a base that the last look found; `breathe` is called at every step of the work.
+
+        Raises SourceFailed.
+        """
         ...
 
 

@@ -102,6 +102,14 @@ class KnowledgeRows:
         "2",
         "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
+    database_url: Any = row(
+        types.DATABASE_URL,
+        None,
+        "URL of a PostgreSQL database with pgvector from which the knowledge comes (`postgresql://...`). `KB_DIR` is "
+        "then what `flask kb publish` publishes there.",
+        secret=True,
+    )
+    database_pool: int = row(types.integer(1, 20), "2", "Maximum number of connections of a worker to the database.")
     waiting: int | None = row(
         types.WAITING,
         "always",

@@ -111,7 +111,7 @@ def test_an_unknown_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_waits_for_the_first_load(tmp_path: Path, record: TurnRecord) -> None:
-    def build(passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings) -> FakeIndex:
+    def build(passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings, _: object) -> FakeIndex:
         gevent.sleep(0.02)
         return FakeIndex(lambda limit: HITS)
 
