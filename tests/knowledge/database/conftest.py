@@ -1,4 +1,4 @@
-"""One PostgreSQL for a session, a database for a test."""
+"""One PostgreSQL for a session; its tables are made anew for a test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +30,25 @@ def empty_url(server: Postgres) -> str:
     return server.database()
 
 
+@pytest.fixture(scope="session")
+def used_url(server: Postgres) -> str:
+    """Return the URL of the database that the tests use one after the other."""
+    return server.database()
+
+
 @pytest.fixture
-def url(empty_url: str) -> str:
-    """Return the URL of a database with Parley's tables."""
-    with connect(parse(empty_url)) as connection:
+def url(used_url: str) -> str:
+    """Return the URL of a database with Parley's tables, which are empty."""
+    with connect(parse(used_url)) as connection:
+        # Whoever is still connected could hold a lock.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        # As empty as a new database, at a fifth of its price.
+        connection.execute("DROP SCHEMA IF EXISTS parley CASCADE")
         schema.apply(connection)
-    return empty_url
+    return used_url
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pgbouncer import pgbouncer
 from postgres import Postgres, missing
 
 from parley.knowledge.bases import Bases
-from parley.knowledge.database import schema
+from parley.knowledge.database import schema, source
 from parley.knowledge.database.address import parse
 from parley.knowledge.database.connections import Connections, connect
 from parley.knowledge.database.examination import examine
@@ -18,7 +18,10 @@ from parley.knowledge.database.source import DatabaseSource
 
 
 @pytest.mark.row("DB-12")
-def test_all_of_it_works_behind_a_pooler(server: Postgres, empty_url: str, tmp_path: Path) -> None:
+def test_all_of_it_works_behind_a_pooler(
+    server: Postgres, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "SPREAD_SECONDS", 0.0)
     if not shutil.which("pgbouncer") and not Path("/usr/sbin/pgbouncer").exists():
         missing("pgbouncer")
     with pgbouncer(server) as port:
