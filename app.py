@@ -8,6 +8,7 @@ from blueprints import audio, basic, meta, rag, sessions, web
 from blueprints.cli import agents as agents_cli
 from blueprints.cli import audio as audio_cli
 from blueprints.cli import chat as chat_cli
+from blueprints.cli import database as database_cli
 from blueprints.cli import doctor as doctor_cli
 from blueprints.cli import kb as kb_cli
 from blueprints.cli import settings as settings_cli
@@ -35,7 +36,10 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     web.install(app)
-    commands = (settings_cli.bp, kb_cli.bp, audio_cli.bp, tools_cli.bp, agents_cli.bp, shared_cli.bp, *WITHOUT_SETTINGS)
+    commands = (
+        *(settings_cli.bp, kb_cli.bp, database_cli.bp, audio_cli.bp, tools_cli.bp, agents_cli.bp, shared_cli.bp),
+        *WITHOUT_SETTINGS,
+    )
     for blueprint in (basic.bp, rag.bp, audio.bp, sessions.bp, meta.bp, *commands):
         app.register_blueprint(blueprint)
     if services.playground != "off":

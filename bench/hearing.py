@@ -20,6 +20,7 @@ from parley.factories.knowledge import index_factory_of
 from parley.knowledge.bases import Bases
 from parley.knowledge.encoders import make_ready
 from parley.knowledge.retriever import Retriever
+from parley.knowledge.sources import FolderSource
 from parley.languages import ENGLISH
 from parley.settings import Settings
 from parley.telemetry import logs
@@ -56,7 +57,7 @@ def judge(question: dict[str, Any], hits: Sequence[str], sent: Sequence[str]) ->
 def measure(folder: Path, settings: Settings, wrong: bool) -> dict[str, Counter[str]]:
     """Return the counts of each kind with the tier that the settings choose; print each wrong answer if asked to."""
     factory = index_factory_of(settings)
-    bases = Bases(folder / "kb", factory.build)
+    bases = Bases(FolderSource(folder / "kb"), factory.build)
     bases.refresh()
     for base in bases.serving.values():
         make_ready(base.index)

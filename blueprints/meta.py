@@ -108,6 +108,7 @@ def ready() -> Response:
             "upstreams": within.upstream.breaker_states(),
             **({"connection_faults": faults} if (faults := within.upstream.connection_faults()) else {}),
             "kb": within.knowledge.bases.state,
+            "database": within.database_state,
             **({"embeddings": within.index_factory.state} if within.index_factory.state else {}),
             **(within.toolbox.details() if within.toolbox else {}),
             **(within.agents.details() if within.agents else {}),

@@ -18,7 +18,7 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
-from parley.factories.knowledge import index_factory_of
+from parley.factories.knowledge import index_factory_of, source_of
 from parley.factories.limits import limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
@@ -68,10 +68,11 @@ class Services:
         self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
+        self.database, source = source_of(settings, self.look_in_thread)
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(
-            Bases(settings.kb_dir, self.index_factory.build, in_background, self.look_in_thread),
+            Bases(source, self.index_factory.build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
         )
@@ -98,6 +99,11 @@ class Services:
         self.start_fault_is_logged = False
         self.logged_no_session = False
         self._last_phrase = ""
+
+    @property
+    def database_state(self) -> str:
+        """`off` without a database, `ok` or `down` with one."""
+        return self.database.state if self.database else "off"
 
     @property
     def has_model(self) -> bool:

@@ -343,14 +343,6 @@ def parse_upstreams(value: str) -> tuple[UpstreamSetting, ...]:
     return tuple(upstreams)
 
 
-def parse_redis_url(value: str) -> Any:
-    """Return the address of a Redis or Valkey, without time limits: Parley's own hold."""
-    # Here, because most servers have none.
-    from parley.shared import urls
-
-    return urls.parse(value)
-
-
 TEXT = SettingType(parse_text, "text on one line")
 KEY = SettingType(parse_key, "a key of printable ASCII characters without spaces")
 KEYS = separated(",", parse_key, "keys of printable ASCII characters without spaces, separated by commas")
@@ -383,11 +375,6 @@ HOSTS = separated(
 )
 UPSTREAMS = SettingType(
     parse_upstreams, 'a JSON list such as [{"base_url": "https://...", "api_key": "...", "model": "..."}]'
-)
-REDIS_URL = SettingType(
-    parse_redis_url,
-    "a URL such as rediss://USER:PASS@host:6379/0, redis+sentinel://host:26379/NAME or redis+cluster://host:6379; "
-    "of parameters only ssl_ca_certs and ssl_cert_reqs (required or none), with TLS",
 )
 LANGUAGE = matching(r"[A-Za-z]{2,3}", "a language such as en or de", str.lower)
 OPTIONAL_MS = milliseconds("off, or milliseconds up to 60000", 1, off=None)

@@ -81,6 +81,7 @@ class Settings(
         """All keys, values of headers and values in queries of URLs, which must never leave the process."""
         keys = [self.llm_api_key, self.embeddings_api_key, self.tts_api_key, *(self.api_keys or ())]
         keys += [fallback.key for fallback in self.llm_fallbacks]
+        keys += self.database_url.secrets if self.database_url else []
         values = [*self.llm_headers.values(), *(text for one in self.llm_fallbacks for text in one.headers.values())]
         # "Bearer KEY": the key alone is a secret, too.
         values += [value.rpartition(" ")[2] for value in values]

@@ -49,6 +49,8 @@ LAYERS = (
     },
 )
 UNITS = set().union(*LAYERS)
+ADDRESSES = {"parley.knowledge.database.address", "parley.shared.urls"}
+"""Modules that read the address of a server; they import the standard library alone."""
 MAY_IMPORT_SETTINGS = {"app", "gunicorn.conf", "blueprints", "parley", "parley.checking", "parley.server"}
 
 OWNERS = {
@@ -62,6 +64,9 @@ OWNERS = {
     "yaml": ("parley/operators/kb_import.py",),
     "dotenv": ("parley/environment/env_file.py",),
     "requests": ("parley/checking/calling.py",),
+    "psycopg": ("parley/knowledge/database/",),
+    "psycopg_pool": ("parley/knowledge/database/",),
+    "pgvector": ("parley/knowledge/database/",),
     "packaging": ("parley/checking/machine.py",),
     "redis": ("parley/shared/",),
 }
@@ -78,6 +83,7 @@ GEVENT = {
     "parley/http_client/read_waiter.py",
     "parley/http_client/response.py",
     "parley/http_client/spares.py",
+    "parley/knowledge/database/connections.py",
     "parley/knowledge/encoders.py",
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",
@@ -178,6 +184,8 @@ def may_import(importer: str, imported: str) -> bool:
         return unit_of(importer) in MAY_IMPORT_SETTINGS
     if importer == "parley.settings":
         return imported == "parley.setting_types" or unit_of(imported) in ("parley.environment", "parley.setting_rows")
+    if importer == "parley.setting_rows.shared_servers" and imported in ADDRESSES:
+        return True
     if unit_of(importer) == "parley.setting_rows":
         return imported == "parley.setting_types" or unit_of(imported) == "parley.setting_rows"
     if unit_of(importer) == unit_of(imported) == "blueprints":
@@ -255,6 +263,8 @@ def test_imports_go_in_one_direction() -> None:
         ("parley.errors", "parley.telemetry.logs"),
         ("parley.languages.english", "parley.speech.english"),
         ("parley.settings", "parley.errors"),
+        ("parley.setting_rows.operation", "parley.shared.urls"),
+        ("parley.setting_rows.shared_servers", "parley.shared.link"),
         ("blueprints.rag", "blueprints.audio"),
         ("blueprints.web", "blueprints.audio"),
         ("blueprints.web", "app"),

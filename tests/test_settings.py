@@ -226,6 +226,13 @@ BAD = [
         ],
     ),
     ("RAG_TIMEOUT", "seconds above 0, at most 60", ["0", "61"]),
+    (
+        "DATABASE_URL",
+        "a URL such as postgresql://USER:PASS@host:5432/database?sslmode=verify-full; of parameters only those of TLS, "
+        "target_session_attrs and load_balance_hosts",
+        ["host/db", "mysql://host/db", "postgresql://h:0/db", "postgresql://h/db?options=-c", "postgresql://h/a/b"],
+    ),
+    ("DATABASE_POOL", "a whole number from 1 to 20", ["0", "21"]),
     ("KB_POLL", "seconds above 0, at most 3600, or 0 for none", ["-1", "3601"]),
     ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),
     ("SPARE_CONNECTIONS", "a whole number from 0 to 1000", ["-1", "1001"]),

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from flask import Blueprint
 
+from blueprints.cli.kb_publish import publish
 from blueprints.web import services
 from parley.errors import NotFound
 from parley.factories.knowledge import encoders_of, vector_cache_of
@@ -21,11 +22,13 @@ from parley.inspection import search as inspection
 from parley.knowledge import encoders
 from parley.knowledge.folder_scan import is_base_name
 from parley.knowledge.semantic import EncoderFailed
+from parley.knowledge.sources import SourceFailed
 from parley.operators import kb_check, kb_eval, kb_import
 from parley.operators.kb_tables import Columns
 from parley.telemetry import logs
 
 bp = Blueprint("kb_cli", __name__, cli_group="kb")
+bp.cli.add_command(publish)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -69,7 +72,10 @@ def search(question: str, before: str, agent: str, kb: str, pairs: Sequence[str]
         services().knowledge.require(kb)
         index = services().knowledge.bases.get(kb).index
     except NotFound:
-        raise click.BadParameter(f"there is no knowledge base {kb!r} in {settings.kb_dir}", param_hint="--kb") from None
+        place = settings.database_url.shown if settings.database_url else settings.kb_dir
+        raise click.BadParameter(f"there is no knowledge base {kb!r} in {place}", param_hint="--kb") from None
+    except SourceFailed as failed:
+        raise click.ClickException(f"the knowledge can't be read: {failed}") from None
     try:
         encoders.make_ready(index)
     except EncoderFailed as exc:

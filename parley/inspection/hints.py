@@ -69,11 +69,17 @@ def _on_sound(services: Services) -> Iterator[Hint]:
 
 
 def _on_knowledge(services: Services) -> Iterator[Hint]:
-    state = services.knowledge.bases.state
+    state, has_database = services.knowledge.bases.state, services.database_state != "off"
     if state == "empty":
-        yield Hint("The knowledge is empty", "put JSON files into KB_DIR; `flask kb import` makes them")
+        fix = "put JSON files into KB_DIR; `flask kb import` makes them"
+        yield Hint("The knowledge is empty", "flask kb publish" if has_database else fix)
+    if services.database_state == "down":
+        yield Hint("The database of the knowledge does not answer: what was loaded serves on", "flask db check")
     for name, base in services.knowledge.bases.serving.items():
         if not base.is_complete:
             first = next((problem for problem in base.problems if problem.lost != "nothing"), None)
             named = f": {first.name}{first.where}: {first.message}" if first else ""
-            yield Hint(f"The knowledge{f' {name!r}' if name else ''} is degraded{named}", "flask kb check")
+            yield Hint(
+                f"The knowledge{f' {name!r}' if name else ''} is degraded{named}",
+                "flask db check" if has_database else "flask kb check",
+            )

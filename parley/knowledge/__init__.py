@@ -6,9 +6,10 @@
     red_flags                                   hints at keys and prompt injection in a passage
     index, lexical, index_builder, postings     the lexical tier: queries, hits, BM25 scores
     terms, filters                              the words that are compared; metadata that must match
-    semantic, fusion, encoders, minilm,         the semantic tier: vectors, where they come from,
-    embeddings_api, vector_cache                and where they are kept
-    bases                                       all bases of a folder, kept in step with its files
+    semantic, encoders, minilm,                 the semantic tier: vectors, where they come from,
+    multilingual, embeddings_api, vector_cache  and where they are kept
+    ranking, fusion                             candidates by both tiers become hits
+    sources, bases                              where bases come from; all that are served, kept in step with it
     retriever                                   the search that the answers call, with its deadline
     prompt                                      the passages as text around the caller's words
 

@@ -67,6 +67,20 @@ class BaseSettings:
             raise BadBaseSettings(f'"{unknown[0][:40]}" is no setting of a base; known are {", ".join(FIELDS)}')
         return cls(**{key: item for name, field in fields.items() for key, item in FIELDS[name](name, field).items()})
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of a `base.json` that gives these settings."""
+        fields = {
+            "language": self.language and self.language.code,
+            "waiting_messages": list(self.waiting_messages),
+            "not_found": self.not_found,
+            "framing": self.framing,
+            "encoder": self.encoder,
+            "min_evidence": self.min_evidence,
+            "small_talk": list(self.small_talk) if self.gated else False,
+        }
+        # A threshold of 0 and a gate that is off are settings; a text or a list that is empty is none.
+        return {name: value for name, value in fields.items() if value not in (None, "", [])}
+
 
 NO_SETTINGS = BaseSettings()
 """The settings of a base without a `base.json`."""

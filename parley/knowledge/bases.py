@@ -1,7 +1,7 @@
-"""The knowledge bases of a folder, kept in step with its files.
+"""The knowledge bases that are served, kept in step with where they come from.
 
-The folder's own files are the base without a name; each subfolder with files is a base of that name. Files are compared
-by their status, never watched through the operating system. When to look again is decided in `retriever.py`.
+Which there are, and whether they have changed, tells their source (`sources.py`), which is asked and never watched.
+When to look again is decided in `retriever.py`.
 
     loading    before the first `refresh`
     empty      no base has a passage
@@ -10,19 +10,18 @@ by their status, never watched through the operating system. When to look again 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from parley.errors import NotFound
-from parley.files.folder import Fingerprint
-from parley.knowledge import documents, index
+from parley.knowledge import index
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import Passage, Problem
-from parley.knowledge.folder_scan import FolderScan, scan_folder, scan_home
 from parley.knowledge.index import Index
 from parley.knowledge.red_flags import red_flags
+from parley.knowledge.sources import Source, Version
+from parley.knowledge.stored_vectors import StoredVectors
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 
@@ -30,15 +29,15 @@ MAX_LOGGED = 20
 """Most problems of one load that are logged one by one; `flask kb check` reports all."""
 
 State = Literal["loading", "empty", "degraded", "ok"]
-Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings], Index]
-Scans = Mapping[str, FolderScan]
+Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings, StoredVectors | None], Index]
 
 
 @dataclass(frozen=True)
 class Base:
     """A knowledge base as it is served: an index, and the problems of its files when they were last read.
 
-    `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since.
+    `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since, or
+    if its source could not tell whether there is anything newer.
     The language in `settings` is that of the passages, if the base's own settings name none.
     """
 
@@ -48,7 +47,7 @@ class Base:
     broken_files: frozenset[str] = frozenset()
     stale: bool = False
     settings: BaseSettings = NO_SETTINGS
-    fingerprint: Fingerprint = field(default=(), repr=False)
+    version: Version = field(default=(), repr=False)
 
     @property
     def is_complete(self) -> bool:
@@ -56,23 +55,20 @@ class Base:
         return not self.stale and all(problem.lost == "nothing" for problem in self.problems)
 
 
+def lexical(
+    passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings, _: StoredVectors | None
+) -> Index:
+    """Return an index by words alone."""
+    return index.build(passages, breathe, settings)
+
+
 class Bases:
-    """All knowledge bases of a folder. `refresh` brings them up to date; between two calls nothing changes.
+    """All knowledge bases of a source. `refresh` brings them up to date; between two calls nothing changes."""
 
-    `in_thread` runs the looks at the folder, which may take long, beside the event loop.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        build: Builder = index.build,
-        breathe: Callable[[], None] = lambda: None,
-        in_thread: Callable[[Callable[[], Scans]], Scans] = lambda work: work(),
-    ) -> None:
-        self._folder = folder
+    def __init__(self, source: Source, build: Builder = lexical, breathe: Callable[[], None] = lambda: None) -> None:
+        self._source = source
         self._build = build
         self._breathe = breathe
-        self._in_thread = in_thread
         self._serving: Mapping[str, Base] | None = None
 
     @property
@@ -98,28 +94,27 @@ class Bases:
             raise NotFound(message, code="unknown_knowledge_base", param="kb") from None
 
     def refresh(self) -> bool:
-        """Read the files that have changed since the last call. Return True if there were any.
+        """Load the bases that have changed since the last call. Return True if there were any. Raises SourceFailed.
 
         Each new index is built aside and replaces the old one by one assignment. If a file breaks, its base stays as it
         was.
         """
-        # Taken here: the thread must not look at what the event loop changes.
-        known = {"", *self.serving}
-        scans = self._in_thread(lambda: self._scan(known))
+        versions = self._source.look(self.serving)
         serving = dict(self.serving)
+        # A version is compared and never read: each source has its own.
         changed = [
-            name for name, scan in scans.items() if name not in serving or serving[name].fingerprint != scan.fingerprint
+            name for name, version in versions.items() if name not in serving or serving[name].version != version
         ]
         # A base whose last file was deleted is gone, and its name unknown.
-        gone = serving.keys() - scans.keys()
+        gone = serving.keys() - versions.keys()
         new_passages: dict[str, Sequence[Passage]] = {}
         for name in changed:
-            serving[name], new_passages[name] = self._load(name, scans[name])
+            serving[name], new_passages[name] = self._load(name, versions[name])
             # At first all bases appear at once: no name is unknown only because its turn has not come.
             if self._serving is not None:
                 self._serving = dict(serving)
         if changed or gone:
-            self._serving = {name: base for name, base in serving.items() if name in scans}
+            self._serving = {name: base for name, base in serving.items() if name in versions}
             metrics.KB_PASSAGES.set(sum(base.passages for base in self.serving.values()))
             # Last: the new passages are served before they are searched for red flags.
             self._log_red_flags(new_passages)
@@ -127,18 +122,10 @@ class Bases:
             log.info("knowledge_gone", bases=sorted(gone))
         return bool(changed or gone)
 
-    def _scan(self, known: Iterable[str]) -> Scans:
-        """Return the scans of all bases. Runs in a thread."""
-        try:
-            return scan_home(self._folder)
-        except OSError:
-            # The folder is gone or unreadable: everything stays served, each base with its fault.
-            return {name: scan_folder(self._folder / name) for name in known}
-
-    def _load(self, name: str, scan: FolderScan) -> tuple[Base, Sequence[Passage]]:
+    def _load(self, name: str, version: Version) -> tuple[Base, Sequence[Passage]]:
         """Return the base to serve from now on, and its new passages: none if the old index stays."""
         started = time.monotonic()
-        loaded = documents.load(scan.folder, self._folder, self._breathe, scan)
+        loaded = self._source.load(name, self._breathe)
         for problem in loaded.problems[:MAX_LOGGED]:
             log.warning("knowledge_fault", fault=str(problem))
         problems, broken = tuple(loaded.problems), loaded.broken_files
@@ -147,8 +134,8 @@ class Bases:
         if old is not None and old.passages and broken - old.broken_files:
             metrics.KB_RELOAD_FAILURES.inc()
             log.warning("knowledge_kept", kb=name, passages=old.passages, broken=sorted(broken)[:MAX_LOGGED])
-            return replace(old, problems=problems, stale=True, fingerprint=scan.fingerprint), ()
-        built = self._build(loaded.passages, self._breathe, loaded.settings)
+            return replace(old, problems=problems, stale=True, version=version), ()
+        built = self._build(loaded.passages, self._breathe, loaded.settings, loaded.vectors)
         settings = replace(loaded.settings, language=built.language)
         if old is not None:
             metrics.KB_RELOADS.inc()
@@ -162,8 +149,9 @@ class Bases:
             invisible_characters=loaded.invisible,
             markup=sum(loaded.markup.values()),
             ms=round((time.monotonic() - started) * 1000, 1),
+            **loaded.provenance,
         )
-        base = Base(built, len(loaded.passages), problems, broken, settings=settings, fingerprint=scan.fingerprint)
+        base = Base(built, len(loaded.passages), problems, broken, loaded.stale, settings, version)
         return base, loaded.passages
 
     def _log_red_flags(self, new_passages: Mapping[str, Sequence[Passage]]) -> None:

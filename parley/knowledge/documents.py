@@ -22,6 +22,7 @@ from parley.knowledge.entries import Document, Draft, document_of
 from parley.knowledge.folder_scan import FolderScan, scan_folder
 from parley.knowledge.markup import plain
 from parley.knowledge.shapes import Finder
+from parley.knowledge.stored_vectors import StoredVectors
 
 MAX_PASSAGES = 100_000
 """Most passages of one knowledge base."""
@@ -87,7 +88,9 @@ class Problem:
 class LoadResult:
     """Contents of a folder: passages in the order of the files, problems, and what was removed.
 
-    `invisible` is a number of characters, `markup` the number of texts with markup by file; `settings` are the base's.
+    `invisible` is a number of characters, `markup` the number of texts with markup by file; `settings` are the
+    base's; `vectors` came with the passages; `provenance` is where they came from, for the log; `stale` is
+    true if these may not be the newest.
     """
 
     passages: list[Passage]
@@ -95,6 +98,9 @@ class LoadResult:
     invisible: int = 0
     markup: Mapping[str, int] = field(default_factory=dict)
     settings: BaseSettings = NO_SETTINGS
+    vectors: StoredVectors | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    stale: bool = False
 
     @property
     def broken_files(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ failure costs vectors, never the index: the lexical tier answers, and the passag
 import contextlib
 import dataclasses
 import functools
+import re
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from parley.knowledge.embeddings_api import EmbeddingsApi
 from parley.knowledge.index import Index
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Calibration, Encoder, EncoderFailed, SemanticIndex
-from parley.knowledge.vector_cache import VectorCache
+from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.vector_cache import VectorCache, content_key
 from parley.languages import ENGLISH
 from parley.languages.language import Language
 from parley.telemetry.logs import log
@@ -169,6 +171,11 @@ class Encoders:
         return {"english": self.english, "multilingual": self.others}.get(name)
 
 
+def label_of(encoder: Encoder) -> str:
+    """Return the name of an encoder as it may be shown to whoever reads a database: without what a URL hides."""
+    return re.sub(r"\?\S*", "", re.sub(r"//[^/@\s]*@", "//", encoder.name))
+
+
 class IndexFactory:
     """Makes the indexes of the knowledge bases: semantic with an encoder for their language, lexical without one.
 
@@ -193,12 +200,19 @@ class IndexFactory:
         return None if self._encoders == Encoders() else self.failure or "ok"
 
     def build(
-        self, passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings = NO_SETTINGS
+        self,
+        passages: Sequence[Passage],
+        breathe: Callable[[], None],
+        settings: BaseSettings = NO_SETTINGS,
+        vectors: StoredVectors | None = None,
     ) -> Index:
-        """Return an index of these passages. The semantic tier's vectors follow in the background."""
+        """Return an index of these passages, with the vectors that came with them.
+
+        The semantic tier's other vectors follow in the background.
+        """
         lexical = index.build(passages, breathe, settings, self._min_coverage)
         language = lexical.language
-        encoder = self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
+        encoder = self.encoder_for(settings, language)
         # The folder without knowledge of its own is a base as well, of no language.
         if passages:
             self._log_tier(language, encoder, by_choice=settings.encoder == "none")
@@ -215,15 +229,38 @@ class IndexFactory:
         built = SemanticIndex(
             lexical,
             encoder,
-            self._cache,
+            vectors.in_front_of(self._cache, breathe) if vectors else self._cache,
             self._min_evidence if settings.min_evidence is None else settings.min_evidence,
             gated=settings.gated,
             on_failure=functools.partial(self._failed, "query_not_encoded"),
             on_success=functools.partial(self._succeeded, encoder.name),
             on_outdated=fill,
         )
+        if vectors and self._are_ours(vectors, encoder, passages):
+            # At once: nobody shall be answered by words alone, because a base is new.
+            with contextlib.suppress(EncoderFailed):
+                while not built.ready:
+                    built.fill()
         fill(built)
         return built
+
+    def encoder_for(self, settings: BaseSettings, language: Language) -> Encoder | None:
+        """Return the encoder of a base: the one that its settings name, else that of its language."""
+        return self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
+
+    def encoder_labels(self) -> list[str]:
+        """Return the names of the encoders, as they may be shown."""
+        return [label_of(encoder) for encoder in (self._encoders.english, self._encoders.others) if encoder]
+
+    def _are_ours(self, vectors: StoredVectors, encoder: Encoder, passages: Sequence[Passage]) -> bool:
+        """Return True if all passages came with vectors of this encoder; tell once of one that others made."""
+        if vectors.holds([content_key(encoder.name, passage.title, passage.text) for passage in passages]):
+            return True
+        if passages and vectors.encoder not in self._logged:
+            self._logged.add(vectors.encoder)
+            hint = "the knowledge was published with other vectors: it is searched by words until ours are made"
+            log.warning("encoder_differs", published=vectors.encoder or None, ours=label_of(encoder), hint=hint)
+        return False
 
     def _log_tier(self, language: Language, encoder: Encoder | None, *, by_choice: bool) -> None:
         """Log how bases of a language are searched, once a process; also what would search them by meaning."""

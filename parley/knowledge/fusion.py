@@ -1,6 +1,6 @@
 """The arithmetic of the semantic tier's ranking: turns mixed, words and meaning fused, scores smoothed.
 
-Pure functions over arrays of scores; `semantic.py` decides which passages they are for.
+Pure functions over arrays of scores; `ranking.py` makes hits of them.
 """
 
 import numpy as np

@@ -71,6 +71,11 @@ class Scores:
         """The coverage that tells if there is an answer: earlier turns are no evidence for one on another subject."""
         return self.coverage if self.own_coverage is None else self.own_coverage
 
+    def at(self, positions: list[int]) -> "Scores":
+        """Return the scores of some of the passages; the coverage is that of all."""
+        fused, stems, grams = self.fused[positions], self.stems[positions], self.grams[positions]
+        return Scores(fused, stems, grams, self.coverage, self.own_coverage)
+
 
 class Lexicon:
     """The stems, pairs and grams of all passages."""

@@ -24,9 +24,13 @@ from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.quoting import Quote, VectorMemory, quote
 from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.sources import SourceFailed
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
+
+AWAIT_SECONDS = 1.0
+"""Pause in seconds before the source of the knowledge is asked again for the first load."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Retriever:
         self._poll = poll
         self._loaded = Event()
         self._is_warmed = False
+        self._is_awaiting = False
         self._sentences = VectorMemory()
 
     def warm(self) -> None:
@@ -181,10 +186,21 @@ class Retriever:
             # The caller may leave while the search runs: its greenlet would go on for nobody.
             searching.kill(block=False)
 
+    def _await(self, failed: SourceFailed) -> None:
+        """Pause until the source is asked again for the first load: until then /ready says no."""
+        if not self._is_awaiting:
+            self._is_awaiting = True
+            log.warning("knowledge_awaited", fault=str(failed))
+        gevent.sleep(AWAIT_SECONDS)
+
     def _keep_fresh(self) -> None:
         while True:
             try:
                 self.bases.refresh()
+            except SourceFailed as failed:
+                if self.bases.state == "loading":
+                    self._await(failed)
+                    continue
             except Exception:  # noqa: BLE001 - the boundary: the old indexes stay in service
                 metrics.KB_RELOAD_FAILURES.inc()
                 log.exception("knowledge_reload_failed")

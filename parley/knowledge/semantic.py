@@ -7,7 +7,7 @@ resembles the sentence that answers it more than everything around that sentence
     ready      both tiers answer; the lexical one alone whenever a query's vector is not available in time
     outdated   a query's vector has other dimensions than the passages': the encoder has changed; filling begins anew
 
-The arithmetic lives in `fusion.py`, the lexical scores in `lexical.py`, the encoders in `encoders.py`.
+The candidates' ranking lives in `ranking.py`, the lexical scores in `lexical.py`, the encoders in `encoders.py`.
 """
 
 import copy
@@ -24,25 +24,16 @@ from numpy.typing import NDArray
 from parley.knowledge import terms
 from parley.knowledge.chunking import windows
 from parley.knowledge.documents import Passage
-from parley.knowledge.fusion import MEANING_SHARE, TRUSTED_COVERAGE, fuse, mix_turns, smooth
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
-from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.knowledge.ranking import CANDIDATES, Candidates, rough_scores
+from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import Language
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
 WINDOW_WORDS = 50
 """Most words in a window: two or three sentences."""
-
-CLUSTER = 16
-"""Best passages whose scores are smoothed over their neighbours."""
-
-COVERED_WEIGHT = 0.4
-"""Least weight of the coverage in the evidence where a passage holds all words: then a low cosine tells nothing."""
-
-CANDIDATES = 64
-"""Best passages whose windows are compared with the query: more change no collection's figures."""
 
 SMALL_TALK_WORDS = 3
 """Fewest words of a turn that its meaning may make small talk: "morgen" is as near to a greeting as to tomorrow."""
@@ -55,7 +46,7 @@ EXAMPLES = [Passage(text, "", text, "", {}) for text in SMALL_TALK_EXAMPLES]
 
 Result = TypeVar("Result")
 
-_STEPS = np.float32(127)
+STEPS = np.float32(127)
 """Steps between 0 and 1 in a window's vector, which is stored in eight bits."""
 
 
@@ -122,7 +113,7 @@ class _Vectors:
         counts = np.array([len(rows) - 1 for rows in encoded], np.int64)
         return cls(
             np.stack([rows[0] for rows in encoded]),
-            np.concatenate([np.rint(rows[1:] * _STEPS).astype(np.int8) for rows in encoded]),
+            np.concatenate([np.rint(rows[1:] * STEPS).astype(np.int8) for rows in encoded]),
             np.concatenate([[0], np.cumsum(counts)]),
         )
 
@@ -140,7 +131,7 @@ class _Vectors:
         rows = np.repeat(starts - firsts, counts) + np.arange(counts.sum())
         vectors = self.windows[rows].astype(np.float32)
         products = np.stack([np.vecdot(vectors, query) for query in queries])
-        best[:, has_windows] = np.maximum.reduceat(products, firsts, axis=1) / _STEPS
+        best[:, has_windows] = np.maximum.reduceat(products, firsts, axis=1) / STEPS
         return best
 
 
@@ -151,7 +142,7 @@ class SemanticIndex:
         self,
         lexical: LexicalIndex,
         encoder: Encoder,
-        cache: VectorCache,
+        cache: Vectors,
         min_evidence: float | None = None,
         gated: bool = True,
         on_failure: Callable[[EncoderFailed], None] = lambda _: None,
@@ -268,42 +259,18 @@ class SemanticIndex:
         if mask is not None:
             similar *= mask
         words = self._lexical.score(query)
-        rough = (1 - MEANING_SHARE) * words.fused + MEANING_SHARE * mix_turns(similar)
-        positions = top_positions(rough, max(limit, CANDIDATES))
+        positions = top_positions(rough_scores(words, similar), max(limit, CANDIDATES))
         # A candidate's cosine is the mean of its own and of its best window's.
         own = similar[:, positions]
         cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
-        # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
-        decisive = cosines if words.own_coverage is None else cosines[:1]
-        weight = self.encoder.calibration.coverage_weight
-        if words.decisive_coverage >= TRUSTED_COVERAGE:
-            weight = max(weight, COVERED_WEIGHT)
-        evidence = float(decisive.max(initial=0)) + weight * words.decisive_coverage
+        passages = [self._lexical.passages[position] for position in positions]
+        candidates = Candidates(passages, words.at(positions), cosines, vectors.passages[positions])
+        evidence = candidates.evidence(self.encoder.calibration.coverage_weight)
         small_talk = None
         if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
             small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
-        if evidence < self._min_evidence or small_talk is not None:
-            return Ranking([], query, "evidence", evidence, self._min_evidence, small_talk)
-        meaning = mix_turns(cosines)
-        scores = fuse(words.fused[positions], meaning, words.coverage)
-        cluster = top_positions(scores, max(limit, CLUSTER))
-        scores[cluster] = smooth(scores[cluster], vectors.passages[[positions[at] for at in cluster]])
-        hits = [
-            Hit(
-                self._lexical.passages[positions[at]],
-                float(scores[at]),
-                {
-                    "stems": float(words.stems[positions[at]]),
-                    "grams": float(words.grams[positions[at]]),
-                    "meaning": float(meaning[at]),
-                    "cosine": float(cosines[:, at].max()),
-                    "coverage": words.decisive_coverage,
-                    "evidence": evidence,
-                },
-            )
-            for at in top_positions(scores, limit)
-        ]
-        return Ranking(hits, query, "evidence", evidence, self._min_evidence)
+        hits = [] if evidence < self._min_evidence or small_talk is not None else candidates.hits(evidence, limit)
+        return Ranking(hits, query, "evidence", evidence, self._min_evidence, small_talk)
 
     def _small_talk_cosine(self, turn: Floats, best: float) -> float | None:
         """Return a turn's cosine to the nearest example of small talk if it is small talk, else None.
@@ -326,17 +293,22 @@ class SemanticIndex:
             wanted = self._dimensions or known
             vectors = {key: rows for key, rows in vectors.items() if rows.shape[1] == wanted}
         missing = [at for at, key in enumerate(keys) if key not in vectors]
-        texts = []
-        for passage in (passages[at] for at in missing):
-            cut = windows(passage.text, WINDOW_WORDS)
-            # Every window bears the title: without it, a sentence often does not say what it is about.
-            heading = f"{passage.title}. " if passage.title else ""
-            texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
-        if texts:
-            rows = self.encoder.passages([text for each in texts for text in each])
-            self._dimensions = rows.shape[1]
-            new = np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
+        if missing:
+            new = encode(self.encoder, [passages[at] for at in missing])
+            self._dimensions = new[0].shape[1]
             added = {keys[at]: own_rows for at, own_rows in zip(missing, new, strict=True)}
             self._cache.put(added)
             vectors = {**vectors, **added}
         return [vectors[key] for key in keys]
+
+
+def encode(encoder: Encoder, passages: Sequence[Passage]) -> list[Floats]:
+    """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""
+    texts = []
+    for passage in passages:
+        cut = windows(passage.text, WINDOW_WORDS)
+        # Every window bears the title: without it, a sentence often does not say what it is about.
+        heading = f"{passage.title}. " if passage.title else ""
+        texts.append([heading + text for text in ([passage.text, *cut] if len(cut) > 1 else [passage.text])])
+    rows = encoder.passages([text for each in texts for text in each])
+    return list(np.split(rows, np.cumsum([len(each) for each in texts])[:-1]))

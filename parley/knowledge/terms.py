@@ -21,6 +21,9 @@ from parley.knowledge.chunking import CJK
 from parley.languages.english import ENGLISH
 from parley.languages.language import Language, folded
 
+VERSION = 1
+"""Version of the terms: raised where a text gets others, so that terms that were stored are not compared with them."""
+
 GRAM = 4
 """Letters in a gram: of 3, 4 and 5 the best on every collection tried (docs/retrieval.md)."""
 

@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from gevent.threadpool import ThreadPool
@@ -40,6 +40,22 @@ class BrokenFile(Exception):
 def content_key(*parts: str) -> bytes:
     """Return the key of a content; different parts have different keys."""
     return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+class Vectors(Protocol):
+    """Anything that keeps rows of vectors by content key."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Floats]:
+        """Return the vectors of those keys that are kept."""
+        ...
+
+    def put(self, vectors: Mapping[bytes, Floats]) -> None:
+        """Keep the vectors, if that is possible now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held for reading: all vectors of an index have been read."""
+        ...
 
 
 class VectorCache:

@@ -51,6 +51,7 @@ def prepare(server: Any, settings: Settings, streams: int) -> None:
     if fault := config_fault(server.cfg) or memory_fault(settings, server.cfg.workers) or proxy_fault(settings):
         sys.exit(f"parley: {fault}")
     check_redis(server, settings)
+    check_database(server, settings)
     check_files(settings)
     if fault := class_fault(server.cfg.worker_class_str):
         server.log.warning("%s", fault)
@@ -116,6 +117,18 @@ def proxy_fault(settings: Settings) -> str | None:
     except proxies.BadProxy as fault:
         return str(fault)
     return None
+
+
+def check_database(server: Any, settings: Settings) -> None:
+    """Exit if a package for DATABASE_URL is missing; warn of a connection that others could read or forge."""
+    if settings.database_url is None:
+        return
+    from parley.knowledge.database import address
+
+    if fault := address.missing_package():
+        sys.exit(f"parley: {fault}")
+    for warning in settings.database_url.warnings:
+        server.log.warning("%s", warning)
 
 
 def check_redis(server: Any, settings: Settings) -> None:

@@ -56,6 +56,8 @@ class ParleyWorker(GeventWorker):  # type: ignore[misc] # it carries no types
         self.services.finish(self.last_call - time.monotonic())
         if self.services.toolbox:
             self.services.toolbox.close()
+        if self.services.database:
+            self.services.database.close()
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         """Serve one connection, from accept to close."""

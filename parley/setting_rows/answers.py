@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parley import setting_types as types
+from parley.setting_rows import shared_servers
 from parley.setting_rows.row import row
 
 
@@ -130,6 +131,14 @@ class KnowledgeRows:
         "2",
         "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
     )
+    database_url: Any = row(
+        shared_servers.DATABASE_URL,
+        None,
+        "URL of a PostgreSQL database with pgvector from which the knowledge comes (`postgresql://...`). `KB_DIR` is "
+        "then what `flask kb publish` publishes there.",
+        secret=True,
+    )
+    database_pool: int = row(types.integer(1, 20), "2", "Maximum number of connections of a worker to the database.")
     waiting: int | None = row(
         types.WAITING,
         "always",

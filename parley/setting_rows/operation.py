@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from parley import setting_types as types
+from parley.setting_rows import shared_servers
 from parley.setting_rows.row import row
 
 
@@ -90,7 +91,7 @@ class LimitRows:
         "`60/minute`; further ones get status 429.",
     )
     redis_url: Any = row(
-        types.REDIS_URL,
+        shared_servers.REDIS_URL,
         None,
         "URL of a Redis or Valkey through which all workers of all machines count `RATE_LIMIT` and "
         "`MAX_STREAMS_PER_KEY` together: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`.",

@@ -1,12 +1,17 @@
-"""Which encoders and thresholds of the knowledge the settings name."""
+"""Which source, encoders and thresholds of the knowledge the settings name."""
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from parley.factories.knowledge import encoders_of, vector_cache_of
+from parley.factories.knowledge import encoders_of, source_of, vector_cache_of
+from parley.knowledge.database import address
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
-from parley.settings import Settings
+from parley.knowledge.sources import FolderSource
+from parley.settings import Settings, SettingsError
+
+DATABASE = {"DATABASE_URL": "postgresql://127.0.0.1:1/kb"}
 
 
 def test_words_alone_need_no_encoder() -> None:
@@ -28,3 +33,24 @@ def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
     cache.put({b"key": np.zeros((1, 4), np.float32)})
 
     assert [file.name for file in tmp_path.iterdir() if file.name == CACHE_FILE] == [CACHE_FILE]
+
+
+def test_without_a_database_the_folder_is_the_source() -> None:
+    connections, source = source_of(Settings.from_environ({}), lambda look: look())
+
+    assert connections is None and isinstance(source, FolderSource)
+
+
+def test_a_database_is_the_source_and_not_asked_yet(tmp_path: Path) -> None:
+    settings = Settings.from_environ({**DATABASE, "EMBEDDINGS_CACHE": str(tmp_path)})
+
+    connections, source = source_of(settings, lambda look: look())
+
+    assert connections and connections.state == "down" and type(source).__name__ == "DatabaseSource"
+
+
+def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "PACKAGES", ("no_such_package",))
+
+    with pytest.raises(SettingsError, match=r"requirements-shared\.txt"):
+        source_of(Settings.from_environ(DATABASE), lambda look: look())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from parley.inspection.hints import hints_of
+from parley.knowledge.database import address
 from parley.services import Services
 from parley.settings import Settings
 
@@ -38,6 +39,16 @@ def test_each_lack_is_told_with_its_way_out(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[")
     (tmp_path / "good.json").write_text('[{"title": "A", "text": "B."}]')
     assert "degraded: bad.json" in texts(kb_dir=tmp_path) and str(tmp_path) not in texts(kb_dir=tmp_path)
+
+
+def test_a_database_that_is_away_is_told_with_its_command(tmp_path: Path) -> None:
+    away = address.parse("postgresql://canary@127.0.0.1:1/kb")
+    services = Services(Settings(**{**WELL, "database_url": away, "embeddings_cache": tmp_path}))  # type: ignore[arg-type]
+    services.start_fault = ""
+
+    (hint,) = [hint for hint in hints_of(services) if "database" in hint.text]
+
+    assert hint.fix == "flask db check" and "canary" not in hint.text
 
 
 def test_https_that_is_seen_as_http_is_told() -> None:

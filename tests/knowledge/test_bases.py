@@ -13,6 +13,7 @@ from parley.errors import NotFound
 from parley.knowledge.bases import Bases
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Query, Ranking
+from parley.knowledge.sources import FolderSource
 from parley.languages import ENGLISH
 
 
@@ -31,7 +32,7 @@ class AllPassages:
 
 
 def bases_of(folder: Path) -> Bases:
-    return Bases(folder, build=lambda passages, *_: AllPassages(passages))
+    return Bases(FolderSource(folder), build=lambda passages, *_: AllPassages(passages))
 
 
 def write(path: Path, content: Any) -> None:
@@ -203,7 +204,9 @@ def test_a_folder_that_vanishes_leaves_what_is_served(tmp_path: Path) -> None:
 def test_the_old_index_serves_while_the_new_one_is_built(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"x": "old"})
     seen: list[list[str]] = []
-    bases = Bases(tmp_path, build=lambda passages, *_: seen.append(_served(bases)) or AllPassages(passages))
+    bases = Bases(
+        FolderSource(tmp_path), build=lambda passages, *_: seen.append(_served(bases)) or AllPassages(passages)
+    )
     bases.refresh()
     write(tmp_path / "a.json", {"x": "new"})
 
@@ -235,7 +238,7 @@ def test_all_looks_at_the_folder_are_in_the_thread(tmp_path: Path, monkeypatch: 
     def watched(real: Any) -> Any:
         return lambda *args, **kwargs: looks.append(inside) or real(*args, **kwargs)
 
-    made = Bases(tmp_path, lambda passages, *_: AllPassages(passages), in_thread=in_thread)
+    made = Bases(FolderSource(tmp_path, in_thread), lambda passages, *_: AllPassages(passages))
     for name in ("scandir", "listdir"):
         monkeypatch.setattr(os, name, watched(getattr(os, name)))
 
@@ -252,6 +255,6 @@ def test_each_file_is_a_step_of_its_own(tmp_path: Path) -> None:
         write(tmp_path / f"{number}.json", {"x": "y"})
     steps: list[int] = []
 
-    Bases(tmp_path, lambda passages, *_: AllPassages(passages), lambda: steps.append(1)).refresh()
+    Bases(FolderSource(tmp_path), lambda passages, *_: AllPassages(passages), lambda: steps.append(1)).refresh()
 
     assert len(steps) >= 300

@@ -15,6 +15,7 @@ from parley.knowledge.bases import Bases
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.retriever import Grounding, Retriever, SearchResult
+from parley.knowledge.sources import FolderSource
 from parley.languages import ENGLISH
 from parley.turn_record import TurnRecord
 
@@ -66,7 +67,7 @@ def record() -> TurnRecord:
 
 def retriever(folder: Path, search: Callable[[int], list[Hit]], timeout: float = 5.0) -> Retriever:
     """Return a retriever whose only base is loaded and searched by this function."""
-    made = Retriever(Bases(folder, build=lambda passages, *_: FakeIndex(search)), timeout=timeout, poll=0)
+    made = Retriever(Bases(FolderSource(folder), build=lambda passages, *_: FakeIndex(search)), timeout=timeout, poll=0)
     made.require("")
     return made
 
@@ -110,11 +111,11 @@ def test_an_unknown_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_waits_for_the_first_load(tmp_path: Path, record: TurnRecord) -> None:
-    def build(passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings) -> FakeIndex:
+    def build(passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings, _: object) -> FakeIndex:
         gevent.sleep(0.02)
         return FakeIndex(lambda limit: HITS)
 
-    made = Retriever(Bases(tmp_path, build), timeout=5.0, poll=0)
+    made = Retriever(Bases(FolderSource(tmp_path), build), timeout=5.0, poll=0)
     made.warm()
     loading = made.loading
 
@@ -122,7 +123,7 @@ def test_a_search_waits_for_the_first_load(tmp_path: Path, record: TurnRecord) -
 
 
 def test_a_failed_load_is_logged_and_ends_the_loading(tmp_path: Path, record: TurnRecord) -> None:
-    made = Retriever(Bases(tmp_path, build=lambda passages, *_: failing(0)), timeout=5.0, poll=0)  # type: ignore
+    made = Retriever(Bases(FolderSource(tmp_path), build=lambda passages, *_: failing(0)), timeout=5.0, poll=0)  # type: ignore
     with capture_logs() as logged:
         made.warm()
         found = made.search("", Query("chain"), 2, record)

@@ -81,7 +81,7 @@ def test_readiness_details_need_a_key(upstream: FakeUpstream) -> None:
         wait_until_ready(running)
         assert requests.get(f"{running.url}/ready", timeout=9).json() == {"status": "ready"}
         shown = requests.get(f"{running.url}/ready", headers={"x-api-key": "door-0123456789"}, timeout=9).json()
-        assert shown["details"].keys() == {"model", "auth", "streams", "upstreams", "kb", "agents"}
+        assert shown["details"].keys() == {"model", "auth", "streams", "upstreams", "kb", "agents", "redis", "database"}
         assert requests.get(f"{running.url}/metrics", timeout=9).status_code == 401
 
 

@@ -154,6 +154,17 @@ KNOWLEDGE = Group(
             "Seconds between two checks for changed knowledge files; 0 turns the checks off.",
             "Set it to 0 if files change only with a deployment, or higher on a slow network file system.",
         ),
+        "DATABASE_URL": Advice(
+            "A PostgreSQL database with pgvector from which all workers of all machines read the knowledge. `flask kb "
+            "publish` writes the files of `KB_DIR` there. A worker keeps the knowledge in memory: lookups go on while "
+            "the database is away. It needs `pip install -r requirements-shared.txt`. Without `sslmode` the connection "
+            "to another machine is encrypted and not verified; `sslmode=verify-full` verifies it.",
+            "Set it if several machines answer from one knowledge: [scaling.md](scaling.md#knowledge-in-a-database).",
+        ),
+        "DATABASE_POOL": Advice(
+            "Connections to the database that a worker opens at most. It uses one to look for what is new.",
+            "Lower it to 1 where the database has few connections for many workers.",
+        ),
         "WAITING": Advice(
             "When `/rag` speaks a waiting message: `always` (at once), `off`, or only after this many milliseconds "
             "without a word; thoughts of a model are none. A request may override it with the field `waiting`.",

@@ -1,0 +1,104 @@
+"""The findings of `flask db check`: reached, TLS, versions, rights, and whose vectors the bases have.
+
+Each is looked at with the rights of whoever asks, and the first one that is in the way ends the examination.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+
+from parley.knowledge.database import schema
+from parley.knowledge.database.address import DatabaseAddress
+from parley.knowledge.database.connections import DatabaseFailed, connect, translated
+
+LEAST_SERVER = 130_000
+"""Oldest server, as it numbers itself: before it there is no `gen_random_uuid`."""
+LEAST_VECTOR = (0, 8)
+"""Oldest version of pgvector."""
+
+
+@dataclass(frozen=True)
+class DatabaseFinding:
+    """One thing that is as it should be (`ok`), risky (`warning`), or in the way (`error`)."""
+
+    severity: Literal["ok", "warning", "error"]
+    message: str
+
+
+def examine(address: DatabaseAddress, encoders: Sequence[str]) -> list[DatabaseFinding]:
+    """Return the findings, up to the first one that is in the way; `encoders` are the names of this server's."""
+    findings = [DatabaseFinding("warning", text) for text in address.warnings]
+    try:
+        with translated(address), connect(address, reads=True) as connection:
+            for finding in _findings(connection, address, encoders):
+                findings.append(finding)
+                if finding.severity == "error":
+                    break
+    except DatabaseFailed as failed:
+        findings.append(DatabaseFinding("error", str(failed)))
+    return findings
+
+
+def _findings(
+    connection: "psycopg.Connection[Any]", address: DatabaseAddress, encoders: Sequence[str]
+) -> Iterator[DatabaseFinding]:
+    # The number alone: managed services put words of their own into the text.
+    server = connection.info.server_version
+    told = f"{address.shown} answers, PostgreSQL {server // 10_000}"
+    yield DatabaseFinding("ok" if server >= LEAST_SERVER else "error", told)
+    yield _encryption(connection, address)
+    found = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+    if not found:
+        yield DatabaseFinding("error", "the extension vector (pgvector) is missing: CREATE EXTENSION vector")
+        return
+    is_new = tuple(map(int, found[0].split(".")[:2])) >= LEAST_VECTOR
+    yield DatabaseFinding("ok" if is_new else "error", f"pgvector {found[0]}" + ("" if is_new else ", 0.8 is needed"))
+    version = schema.version(connection)
+    try:
+        schema.require(version)
+    except schema.UnusableSchema as fault:
+        yield DatabaseFinding("error", str(fault))
+        return
+    yield DatabaseFinding("ok", f"schema {version}")
+    yield from _rights(connection)
+    yield from _bases(connection, encoders)
+
+
+def _encryption(connection: "psycopg.Connection[Any]", address: DatabaseAddress) -> DatabaseFinding:
+    # Of the connection there is: `prefer` may have given either.
+    if connection.pgconn.ssl_in_use:
+        verified = address.parameters["sslmode"] == "verify-full"
+        return DatabaseFinding("ok", "TLS, " + ("certificate and name verified" if verified else "not verified"))
+    return DatabaseFinding("warning" if address.is_remote else "ok", "no TLS")
+
+
+def _rights(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
+    # Asked, not tried: a server's role must not be needed to write anything for that.
+    row = connection.execute(
+        "SELECT has_table_privilege('parley.passage', 'SELECT') AND has_table_privilege('parley.base', 'SELECT'),"
+        " has_table_privilege('parley.passage', 'INSERT, UPDATE, DELETE')"
+    ).fetchone()
+    may_read, may_write = row or (False, False)
+    if not may_read:
+        yield DatabaseFinding("error", "this role may not read: GRANT SELECT ON ALL TABLES IN SCHEMA parley")
+    elif may_write:
+        yield DatabaseFinding("warning", "this role may write: servers need no more than SELECT (docs/security.md)")
+    else:
+        yield DatabaseFinding("ok", "this role may read, not write")
+
+
+def _bases(connection: "psycopg.Connection[Any]", encoders: Sequence[str]) -> Iterator[DatabaseFinding]:
+    # Dropped bases keep a row, which is no finding.
+    rows = connection.execute(
+        "SELECT name, passages, revision, encoder FROM parley.base WHERE NOT removed ORDER BY name"
+    ).fetchall()
+    if not rows:
+        yield DatabaseFinding("warning", "nothing is published: run `flask kb publish`")
+    for name, passages, revision, encoder in rows:
+        told = f"{name or 'default base'}: {passages} passages, revision {revision}, encoder {encoder or 'none'}"
+        if not encoders or encoder in encoders:
+            yield DatabaseFinding("ok", told)
+        else:
+            yield DatabaseFinding("warning", f"{told}, which is not this server's: each server makes its own vectors")

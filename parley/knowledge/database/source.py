@@ -1,0 +1,227 @@
+"""The bases of a database: asked for their revisions every few seconds, loaded by the rows that are new.
+
+    look    the database answers       ->  bases and revisions; asked whole only when something was published
+            never yet, and it is away  ->  the bases of the snapshots, to be loaded anew once it is there
+            it is away                 ->  SourceFailed: everything stays served
+    load    snapshot of this revision  ->  no query: another worker of this machine has fetched it
+            an older one               ->  and the rows that have changed since
+            none, or one that is wrong ->  all rows
+
+All of it runs in the greenlet of the retriever that keeps the knowledge fresh, never for a caller.
+"""
+
+import functools
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import psycopg
+
+from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
+from parley.knowledge.database import measurements, schema
+from parley.knowledge.database.address import DatabaseAddress
+from parley.knowledge.database.connections import Connections, DatabaseFailed
+from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of
+from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
+from parley.knowledge.documents import LoadResult
+from parley.knowledge.sources import SourceFailed, Version
+from parley.knowledge.stored_vectors import StoredVectors
+from parley.languages import LANGUAGES
+from parley.telemetry.logs import log
+
+POLL_SECONDS = 2.0
+"""Longest time in seconds for the question whether anything is new."""
+LOAD_SECONDS = 120.0
+"""Longest time in seconds for the rows of a base."""
+SPREAD_SECONDS = 1.0
+"""Random pauses before a changed base is fetched are shorter, in seconds: many machines see a change together."""
+DELTA_SECONDS = 6 * 86_400
+"""Age in seconds up to which a snapshot is completed: tombstones are deleted after seven days."""
+
+_REVISIONS = """
+SELECT (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8,
+       (SELECT coalesce(sum(revision), 0)::text || ' ' || count(*) FROM parley.base)
+"""
+"""A publish that commits late has a revision below the newest: their sum changes with each of them."""
+_BASES = "SELECT name, id, revision FROM parley.base WHERE NOT removed"
+_BASE = """
+SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
+       (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8
+FROM parley.base WHERE name = %s AND NOT removed
+"""
+_ROWS = f"COPY (SELECT {COLUMNS} FROM parley.passage WHERE base_id = %s AND revision > %s) TO STDOUT (FORMAT BINARY)"
+NO_RIGHTS = "the role may not read the tables: grant it USAGE on the schema parley and SELECT on its tables"
+EMPTY = "empty"
+"""Version of the base without a name where it is not published."""
+
+
+class DatabaseSource:
+    """The bases of the database behind `connections`, with copies of their rows in `snapshots`."""
+
+    def __init__(self, connections: Connections, snapshots: Snapshots) -> None:
+        self._connections = connections
+        self._snapshots = snapshots
+        self._origin = ""
+        self._seen = ""
+        self._versions: dict[str, Version] = {}
+        self._has_answered = False
+        self._confirmed_at = time.monotonic()
+        self._told = ""
+
+    def look(self, known: Iterable[str]) -> Mapping[str, Version]:
+        """Return all bases by name, each with its revision. Raises SourceFailed."""
+        try:
+            self._connections.run("poll", self._look, POLL_SECONDS, probes=True)
+        except DatabaseFailed as failed:
+            measurements.REVISION_AGE.set(time.monotonic() - self._confirmed_at)
+            self._tell(failed)
+            if not self._has_answered and (kept := self._kept()):
+                return kept
+            raise SourceFailed(str(failed)) from None
+        self._told = ""
+        self._has_answered = True
+        self._confirmed_at = time.monotonic()
+        measurements.REVISION_AGE.set(0)
+        return dict(self._versions)
+
+    def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:
+        """Return the contents of a base. Raises SourceFailed."""
+        if not self._has_answered:
+            found = self._snapshots.newest(name, breathe)
+            return result_of(found, "snapshot", stale=True) if found else LoadResult([], [])
+        if self._versions.get(name) == EMPTY:
+            return LoadResult([], [])
+        try:
+            with self._snapshots.fetching(name):
+                return self._fetched(name, breathe)
+        except DatabaseFailed as failed:
+            raise SourceFailed(str(failed)) from None
+
+    def _look(self, connection: "psycopg.Connection[Any]") -> None:
+        """Take over what is published, if it is not what it was. Raises UnusableSchema."""
+        try:
+            row = connection.execute(_REVISIONS).fetchone()
+        except psycopg.Error as error:
+            if error.sqlstate in schema.ABSENT:
+                schema.require(schema.version(connection))
+            if error.sqlstate == "42501":
+                raise schema.UnusableSchema(NO_RIGHTS) from None
+            raise
+        assert row
+        if self._seen == f"{row[0]} {row[2]}":
+            return
+        schema.require(schema.version(connection))
+        versions: dict[str, Version] = {name: (row[0], *version) for name, *version in connection.execute(_BASES)}
+        # The base without a name is always among those that are served.
+        self._versions = {"": EMPTY, **versions}
+        self._seen, self._origin = f"{row[0]} {row[2]}", row[0]
+
+    def _fetched(self, name: str, breathe: Callable[[], None]) -> LoadResult:
+        """Return a base by the newest snapshot and the rows behind it."""
+        kept = self._snapshots.newest(name, breathe, self._origin)
+        version = self._versions[name]
+        if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
+            return result_of(kept, "snapshot")
+        # Not before the first load, for which callers wait.
+        if kept:
+            time.sleep(random.uniform(0, SPREAD_SECONDS))
+        fetch = functools.partial(fetched, name=name, address=self._snapshots.address, kept=kept, breathe=breathe)
+        fresh = self._connections.run("load", fetch, LOAD_SECONDS, probes=True)
+        if fresh is None:
+            # Dropped since the last look; the next one tells.
+            return LoadResult([], [])
+        self._snapshots.write(fresh, breathe)
+        return result_of(fresh, "database")
+
+    def _kept(self) -> Mapping[str, Version]:
+        """Return the bases that have a snapshot; the versions are unlike those of the database."""
+        names = self._snapshots.bases()
+        return {"": "snapshot", **dict.fromkeys(names, "snapshot")} if names else {}
+
+    def _tell(self, failed: DatabaseFailed) -> None:
+        """Log a schema that can't be worked with, once; what else fails is logged by the connections."""
+        if isinstance(failed, schema.UnusableSchema) and self._told != str(failed):
+            self._told = str(failed)
+            log.warning("database_schema", fault=self._told)
+
+
+def fetched(
+    connection: "psycopg.Connection[Any]",
+    *,
+    name: str,
+    address: str,
+    kept: Snapshot | None,
+    breathe: Callable[[], None],
+) -> Snapshot | None:
+    """Return a base as it is published now, by a snapshot and the rows that are newer; None if there is none."""
+    with connection.transaction():
+        # One view of all: a publish between two statements must not show.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(f"SET LOCAL statement_timeout = {int(LOAD_SECONDS * 1000)}")
+        row = connection.execute(_BASE, [name]).fetchone()
+        if row is None:
+            return None
+        base_id, revision, passages, encoder, language, settings, _, origin, now = row
+        header = Header(
+            FORMAT, address, origin, name, base_id, revision, now, passages, encoder, language, dict(settings)
+        )
+        if kept and may_complete(kept.header, header):
+            rows = {row.id: row for row in kept.rows}
+            for newer in _rows(connection, base_id, kept.header.revision, breathe):
+                rows.pop(newer.id, None)
+                if not newer.gone:
+                    rows[newer.id] = newer
+            # Somebody else's rows, or a copy of another time: then all of it is fetched.
+            if len(rows) == passages:
+                return Snapshot(header, list(rows.values()))
+        whole = [row for row in _rows(connection, base_id, -1, breathe) if not row.gone]
+        return Snapshot(msgspec.structs.replace(header, passages=len(whole)), whole)
+
+
+def may_complete(old: Header, new: Header) -> bool:
+    """Return True if the rows behind a copy of a base make it the newest one."""
+    # Rows that went long ago have left no tombstone.
+    is_young = new.written - old.written < DELTA_SECONDS
+    return is_young and (old.origin, old.base_id) == (new.origin, new.base_id) and old.revision <= new.revision
+
+
+def _rows(
+    connection: "psycopg.Connection[Any]", base_id: int, revision: int, breathe: Callable[[], None]
+) -> Iterator[Row]:
+    """Yield the rows of a base behind a revision. `fetchall` would hold up the event loop for 0.2 s (100 000 rows)."""
+    with connection.cursor() as cursor, cursor.copy(_ROWS, [base_id, revision]) as copy:
+        copy.set_types(TYPES)
+        for row in copy.rows():
+            yield Row(*row)
+            breathe()
+
+
+def result_of(snapshot: Snapshot, origin: str, *, stale: bool = False) -> LoadResult:
+    """Return a snapshot as passages with their vectors."""
+    header = snapshot.header
+    try:
+        settings = BaseSettings.of(header.settings)
+    except BadBaseSettings as exc:
+        # Published by a newer release, say: what this one knows is enough to answer.
+        log.warning("knowledge_fault", kb=header.base, fault=f"base.json: {exc}")
+        settings = NO_SETTINGS
+    if settings.language is None and header.language in LANGUAGES:
+        settings = replace(settings, language=LANGUAGES[header.language])
+    vectors = {row.content_key: row.vectors for row in snapshot.rows if row.content_key}
+    return LoadResult(
+        passages_of(snapshot.rows),
+        [],
+        settings=settings,
+        vectors=StoredVectors(header.encoder, vectors),
+        provenance={"source": origin, "revision": header.revision},
+        stale=stale,
+    )
+
+
+def address_key(address: DatabaseAddress) -> str:
+    """Return the key of a database's name in the files of its snapshots."""
+    return hashlib.sha256(address.shown.encode()).hexdigest()[:16]

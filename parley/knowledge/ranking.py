@@ -1,0 +1,80 @@
+"""The ranking of a search by words and meaning: candidates in, hits out.
+
+    rough_scores    all passages, by their words and by their vectors  ->  the candidates are the best of them
+    Candidates      their scores by words, their cosines, their vectors
+    evidence        whether the best of them answers the question at all
+    hits            words and meaning fused, scores smoothed over neighbours
+
+Pure: it does not matter where the candidates were found. `semantic.py` finds them in memory; the arithmetic on arrays
+lives in `fusion.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parley.knowledge.documents import Passage
+from parley.knowledge.fusion import MEANING_SHARE, TRUSTED_COVERAGE, fuse, mix_turns, smooth
+from parley.knowledge.index import Hit, top_positions
+from parley.knowledge.lexical import Scores
+from parley.knowledge.postings import Floats
+
+CLUSTER = 16
+"""Best passages whose scores are smoothed over their neighbours."""
+
+COVERED_WEIGHT = 0.4
+"""Least weight of the coverage in the evidence where a passage holds all words: then a low cosine tells nothing."""
+
+CANDIDATES = 64
+"""Best passages whose windows are compared with the query: more change no collection's figures."""
+
+
+def rough_scores(words: Scores, cosines: Floats) -> Floats:
+    """Return the scores of passages by which the candidates among them are chosen; cosines have one turn a row."""
+    return (1 - MEANING_SHARE) * words.fused + MEANING_SHARE * mix_turns(cosines)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The passages that are worth a closer look, with their scores.
+
+    `words` are their scores by words; `cosines` those of their meaning, one turn of the query a row; `vectors` those of
+    the whole passages, as rows.
+    """
+
+    passages: Sequence[Passage]
+    words: Scores
+    cosines: Floats
+    vectors: Floats
+
+    def evidence(self, coverage_weight: float) -> float:
+        """Return how much speaks for an answer among them; an encoder has its own weight of the coverage."""
+        # Both tiers are asked: names and codes say nothing to the encoder, and a paraphrase shares no word.
+        decisive = self.cosines if self.words.own_coverage is None else self.cosines[:1]
+        if self.words.decisive_coverage >= TRUSTED_COVERAGE:
+            coverage_weight = max(coverage_weight, COVERED_WEIGHT)
+        return float(decisive.max(initial=0)) + coverage_weight * self.words.decisive_coverage
+
+    def hits(self, evidence: float, limit: int) -> list[Hit]:
+        """Return at most `limit` hits, best first."""
+        words = self.words
+        # Words and meaning are each divided by their best, so the fused scores compare within one search only.
+        meaning = mix_turns(self.cosines)
+        scores = fuse(words.fused, meaning, words.coverage)
+        # Passages that answer one question are like each other: the best are drawn towards their neighbours.
+        cluster = top_positions(scores, max(limit, CLUSTER))
+        scores[cluster] = smooth(scores[cluster], self.vectors[cluster])
+        return [
+            Hit(
+                self.passages[at],
+                float(scores[at]),
+                {
+                    "stems": float(words.stems[at]),
+                    "grams": float(words.grams[at]),
+                    "meaning": float(meaning[at]),
+                    "cosine": float(self.cosines[:, at].max()),
+                    "coverage": words.decisive_coverage,
+                    "evidence": evidence,
+                },
+            )
+            for at in top_positions(scores, limit)
+        ]

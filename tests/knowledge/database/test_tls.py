@@ -1,0 +1,78 @@
+"""TLS to the database: refused where verification was asked for and fails, with the reason."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres import Postgres, debian, missing, postgres
+
+from parley.knowledge.database.address import parse
+from parley.knowledge.database.connections import DatabaseFailed, connect, translated
+
+
+def certificate(folder: Path, name: str) -> tuple[str, str]:
+    """Return a certificate of its own authority for a name, and its key."""
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    made += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(folder / "key"), "-out", str(folder / "crt")]
+    subprocess.run(made, check=True, capture_output=True)
+    return (folder / "crt").read_text(), (folder / "key").read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tls")
+
+
+@pytest.fixture(scope="module")
+def encrypted(folder: Path) -> Iterator[Postgres]:
+    """Yield a server whose certificate is for `localhost`."""
+    programs = debian()
+    if programs is None:
+        missing("postgresql")
+        return
+    crt, key = certificate(folder, "localhost")
+    options = ["-c", "ssl=on", "-c", "ssl_cert_file=../crt", "-c", "ssl_key_file=../key"]
+    with postgres(programs, options, prepare=[("crt", crt), ("key", key)]) as server:
+        yield server
+
+
+def fault(url: str) -> str:
+    """Return why there is no connection; empty if there is one."""
+    try:
+        with translated(parse(url)), connect(parse(url)) as connection:
+            assert connection.pgconn.ssl_in_use
+    except DatabaseFailed as failed:
+        return str(failed)
+    return ""
+
+
+@pytest.mark.row("DB-13")
+def test_an_authority_that_nobody_knows_is_refused(encrypted: Postgres) -> None:
+    url = encrypted.url(query="?sslmode=verify-full").replace("127.0.0.1", "localhost")
+
+    assert "certificate verify failed" in fault(url)
+
+
+@pytest.mark.row("DB-13")
+def test_another_name_is_refused(encrypted: Postgres, folder: Path) -> None:
+    query = f"?sslmode=verify-full&sslrootcert={folder}/crt"
+
+    assert fault(encrypted.url(query=query).replace("127.0.0.1", "localhost")) == ""
+    assert "does not match host name" in fault(encrypted.url(query=query))
+
+
+@pytest.mark.row("DB-13")
+@pytest.mark.parametrize("query", ["", "&sslrootcert=system"], ids=["unsaid", "named"])
+def test_the_systems_authorities_are_found(
+    encrypted: Postgres, folder: Path, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "crt"))
+    url = encrypted.url(query=f"?sslmode=verify-full{query}").replace("127.0.0.1", "localhost")
+
+    assert fault(url) == ""
+
+
+@pytest.mark.row("DB-13")
+def test_a_server_without_tls_is_refused_where_it_is_asked_for(server: Postgres) -> None:
+    assert "does not support SSL" in fault(server.url(query="?sslmode=require"))
