@@ -6,7 +6,7 @@ import sys
 import click
 from flask import Blueprint
 
-from parley.operators import platforms
+from parley.operators import platform_facts, platforms
 from parley.operators.platforms import ADDRESS, BadAddress
 
 bp = Blueprint("snippet_cli", __name__, cli_group=None)
@@ -82,4 +82,12 @@ def page() -> str:
         notes = "\n".join(f"- {note}" for note in told["notes"])
         block = f"```{told['language']}\n{told['snippet']}\n```"
         sections.append(f"## {one.name}\n\n{one.title}: {told['where']}\n\n{block}\n\n{notes}")
-    return PAGE_HEAD + "\n".join(rows) + "\n\n" + "\n\n".join(sections)
+    return PAGE_HEAD + "\n".join(rows) + "\n\n" + "\n\n".join((*sections, facts()))
+
+
+def facts() -> str:
+    """Return the section on what platforms and upstreams do, with sources."""
+    known = "; ".join(f"{letter}: {meaning}" for letter, meaning in platform_facts.CONFIDENCE.items())
+    rows = [f"| {one.about} | {one.text} | {one.source} | {one.confidence} |" for one in platform_facts.FACTS]
+    head = "| who | what | source | known |\n|---|---|---|---|\n"
+    return f"## What platforms and upstreams do\n\nKnown by {known}.\n\n{head}" + "\n".join(rows)

@@ -8,6 +8,7 @@ from click.testing import Result
 
 from app import create_app
 from blueprints.cli import snippet as cli
+from parley.operators.platform_facts import CONFIDENCE, FACTS
 from parley.operators.platforms import PLATFORMS
 from parley.settings import Settings
 
@@ -26,7 +27,14 @@ def test_the_page_in_the_repository_is_the_one_that_is_made() -> None:
 
 
 def test_the_page_has_a_section_for_each_platform() -> None:
-    assert [line[3:] for line in cli.page().splitlines() if line.startswith("## ")] == list(PLATFORMS)
+    sections = [line[3:] for line in cli.page().splitlines() if line.startswith("## ")]
+
+    assert sections == [*PLATFORMS, "What platforms and upstreams do"]
+
+
+def test_each_fact_names_its_source_and_how_far_it_is_known() -> None:
+    assert FACTS and all(one.source and one.confidence in CONFIDENCE for one in FACTS)
+    assert all("|" not in "".join(one) for one in FACTS)
 
 
 @pytest.mark.parametrize("name", PLATFORMS)
