@@ -138,6 +138,11 @@ def judge_words(server: Server, got: Exchange) -> Outcome:
         return fail(f"{told}\nsomething on the way buffers: {server.way()}", server.buffering_fix(), **figures)
     if not got.is_done:
         return cut(got, "/rag")
+    # An answer this fast shows no delay; but a proxy took out the header that would keep the next one from buffering.
+    if is_together and "x-accel-buffering" not in got.headers:
+        told = f"/rag: the waiting message came together with the answer, after {waiting:.0f} ms"
+        told += "\nX-Accel-Buffering is missing: a proxy behind the one that took it out may buffer"
+        return warn(f"{told}: {server.way()}", server.buffering_fix(), **figures)
     shown = f", the answer after {answer:.0f} ms" if answer is not None else ""
     return ok(f"words flow: the waiting message after {waiting:.0f} ms{shown}, DONE", **figures)
 

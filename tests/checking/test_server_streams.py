@@ -13,7 +13,7 @@ from parley.checking.probe import Probe
 from parley.checking.server import Server
 from parley.settings import Settings
 
-HEADERS = {"content-type": "text/event-stream"}
+HEADERS = {"content-type": "text/event-stream", "x-accel-buffering": "no"}
 PCM = base64.b64encode(bytes(1280)).decode()
 LENGTH_MS = 4000
 
@@ -91,6 +91,13 @@ def test_words_are_judged_by_the_waiting_message(waiting: float, answer: float, 
     ]
     found = streams.judge_words(one(), Exchange(200, HEADERS, waiting, events=events, is_done=True))
     assert found.status == status and said in found.detail
+
+
+def test_a_fast_answer_without_our_header_is_doubtful() -> None:
+    events = [event(22, {"content": "One moment. "}), event(22.1, {"content": "Nine."}), event(22.1, finish="stop")]
+    headers = {"content-type": "text/event-stream"}
+    found = streams.judge_words(one(), Exchange(200, headers, 22, events=events, is_done=True))
+    assert found.status == "warn" and "X-Accel-Buffering is missing" in found.detail
 
 
 def test_an_error_and_a_cut_within_words_are_told() -> None:
