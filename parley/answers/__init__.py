@@ -12,13 +12,13 @@ from parley.answers.opening import with_metadata
 from parley.answers.remembering import with_memory, with_memory_whole
 
 
-# From the inside: the answer, its text cleaned for a voice, the conversation that it continues, the session in each
-# chunk, the first chunk.
 def _written(answer: Stream) -> Stream:
+    """Return the answer with its text cleaned for a voice, as a part of its session, with a first chunk's metadata."""
     return with_metadata(stream_with_fingerprint(with_memory(clean_stream(answer))))
 
 
 def _written_whole(answer: Whole) -> Whole:
+    """Return the answer in one piece with its text cleaned for a voice, as a part of its session."""
     return whole_with_fingerprint(with_memory_whole(clean_whole(answer)))
 
 

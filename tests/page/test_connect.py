@@ -88,6 +88,8 @@ def test_what_is_copied_is_what_is_shown(connect: Page) -> None:
 
     connect.get_by_role("button", name="Copy the URL").click()
 
+    # The browser copies in its own time.
+    expect(connect.get_by_role("button", name="Copied")).to_be_visible()
     assert connect.evaluate("navigator.clipboard.readText()") == shown["url"]
 
 
