@@ -344,17 +344,9 @@ UPSTREAMS = {
     "x-ratelimit-remaining-requests": "9",
 }
 OURS = {
-    *(
-        "server",
-        "date",
-        "connection",
-        "transfer-encoding",
-        "content-type",
-        "content-length",
-        "cache-control",
-        "server-timing",
-    ),
+    *("server", "date", "connection", "transfer-encoding", "content-type", "content-length", "cache-control"),
     *("x-accel-buffering", "x-request-id", "x-content-type-options", "x-relay-attempts", "x-upstream-request-id"),
+    "server-timing",
 }
 
 
