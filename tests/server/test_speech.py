@@ -72,7 +72,9 @@ def start(upstream: FakeUpstream, voice: FakeUpstream, servers: Servers) -> Serv
     """Starts a server that speaks, and sends at once what it has; its waiting messages are rehearsed by then."""
 
     def started(**settings: str) -> RunningServer:
-        usual = {"TTS_BASE_URL": voice.base_url, "TTS_API_KEY": VOICE_KEY, "WAITING_MESSAGES": "Wait."}
+        # Without agents, whose phrases would be rehearsed, too.
+        silent = {"AGENTS_DIR": "none", "WAITING_MESSAGES": "Wait."}
+        usual = {"TTS_BASE_URL": voice.base_url, "TTS_API_KEY": VOICE_KEY, **silent}
         quick = {"TTFT_TIMEOUT": "0.5", "IDLE_TIMEOUT": "0.5", "AUDIO_LEAD_MS": "5000", "RAG_TOP_K": "1"}
         server = servers(**{"AUDIO_MODE": "speech", **usual, **quick, **settings})
         rehearsed = 1 + ("FALLBACK_TEXT" in settings)
