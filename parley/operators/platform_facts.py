@@ -100,7 +100,7 @@ FACTS = (
     ),
     Fact(
         "Volcengine, BytePlus",
-        "All chunks must have one id, and `object` must be `chat.completion.chunk`: no metadata in front of the first "
+        "All chunks must have one id and the `object` of a chunk: no metadata may stand in front of the first "
         "chunk. It waits 10 seconds.",
         "documentation of the real-time conversational AI",
         "A",
