@@ -57,6 +57,8 @@ def services(grace: float, *turns: RunningTurn) -> Any:
         draining=False,
         settings=SimpleNamespace(graceful_timeout=grace),
         toolbox=None,
+        agents=None,
+        playground="off",
         use_checked=lambda tools, agents: None,
         admission=SimpleNamespace(running=list(turns), limit=0),
         upstream=SimpleNamespace(breaker_states=lambda: {"an-upstream": "open"}),
