@@ -23,7 +23,6 @@ from parley.wire.params import RESERVED
 from parley.wire.platforms import PLATFORMS, PRIVATE_FIELDS
 from parley.wire.request import OUR_FIELDS
 from parley.wire.system_messages import SystemMode
-from parley.wire.turn_options import TurnOptions
 
 MAX_NAME_CHARACTERS = 64
 """Longest name of an agent."""
@@ -77,10 +76,15 @@ class ReadProfile:
     faults: tuple[str, ...] = ()
 
 
+def composed(name: str) -> str:
+    """Return a name in the form in which names are compared."""
+    # macOS keeps names decomposed, keyboards and platforms write them composed.
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def name_of(file: str) -> str:
     """Return the name of the agent whose file this is, in the form in which names are compared."""
-    # macOS keeps names decomposed, keyboards and platforms write them composed.
-    return unicodedata.normalize("NFC", file[: -len(".json")])
+    return composed(file[: -len(".json")])
 
 
 def read(path: Path, content: bytes | None = None) -> ReadProfile:
@@ -182,8 +186,7 @@ def _check_fields(key: str, fields: Mapping[str, Any], document: JsonDocument) -
     for name in fields:
         # Values of these would be taken for the caller's, or never go upstream.
         if name in RESERVED | OUR_FIELDS | PRIVATE_FIELDS:
-            known = {field.name for field in dataclasses.fields(TurnOptions)} | {"model"}
-            hint = f'; "{name}" is a key of the profile itself' if name in known else ""
+            hint = f'; "{name}" is a key of the profile itself' if name in _Profile.__struct_fields__ else ""
             document.fault((key, name), f"{name} can't be set by {key}{hint}")
     try:
         validation.check({"messages": [{"role": "user", "content": ""}], **fields})
