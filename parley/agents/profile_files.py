@@ -16,7 +16,7 @@ from parley.agents.profile import Profile
 from parley.agents.variables import SystemPrompt
 from parley.errors import InvalidRequest
 from parley.files.folder import json_files
-from parley.files.json_document import Closed, JsonDocument
+from parley.files.json_document import NO_CONTROLS, PHRASE_FORM, Closed, JsonDocument, Phrase
 from parley.files.json_file import InvalidFile
 from parley.wire import first_chunk, validation
 from parley.wire.params import RESERVED
@@ -29,7 +29,7 @@ MAX_NAME_CHARACTERS = 64
 MAX_PROFILE_BYTES = 1 << 20
 """Largest file of a profile, in bytes: its prompt goes upstream with each turn."""
 FORMS = {
-    "waiting_messages": "a phrase is a text without control characters, of 500 characters at most",
+    "waiting_messages": PHRASE_FORM,
     "fallback_text": "must be a text without control characters, of 500 characters at most",
     "tools": "a pattern is a tool's name in which * stands for any characters",
     "kb": "must be the name of a knowledge base",
@@ -37,8 +37,6 @@ FORMS = {
     "system": "must not be blank",
 }
 """Forms of texts, for the faults of those that have another one."""
-NO_CONTROLS = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
-Phrase = Annotated[str, msgspec.Meta(pattern=NO_CONTROLS, max_length=500)]
 Pattern = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_*-]+$", max_length=100)]
 Waiting = Literal["always", "off"] | Annotated[int, msgspec.Meta(ge=0, le=validation.MAX_WAITING_MS)]
 WAITING_MS: Mapping[Any, int | None] = {"always": 0, "off": None}
