@@ -245,7 +245,7 @@ class ChatRequest:
             _without_phrase(message, phrases) if message["role"] == "assistant" else message
             for message in self.messages
         ]
-        return dataclasses.replace(self, body={**self.body, "messages": messages})
+        return self.with_messages(messages)
 
     def with_callers(self) -> "ChatRequest":
         """Return the request with the callers' state and names in front of their words, where the options want them."""
@@ -256,9 +256,9 @@ class ChatRequest:
         messages = with_callers(self.messages, presence, speakers=options.speakers)
         # Once: what is put around the words next must not come between them and the names.
         options = dataclasses.replace(options, presence=False, speakers=False)
-        return dataclasses.replace(self, body={**self.body, "messages": messages}, options=options)
+        return dataclasses.replace(self.with_messages(messages), options=options)
 
-    def with_messages(self, messages: list[dict[str, Any]]) -> "ChatRequest":
+    def with_messages(self, messages: list[Any]) -> "ChatRequest":
         """Return the request with another conversation."""
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
@@ -277,7 +277,7 @@ class ChatRequest:
                     content = f"{before}{content or ''}{after}"
                 messages[index] = {**messages[index], "content": content}
                 break
-        return dataclasses.replace(self, body={**self.body, "messages": messages})
+        return self.with_messages(messages)
 
     def with_tools(
         self, definitions: Sequence[Mapping[str, Any]], exchange: Sequence[Mapping[str, Any]], choice: str | None
