@@ -225,15 +225,17 @@ class ChatRequest:
         body["messages"] = [_in_text(message) for message in self.messages]
         return dataclasses.replace(self, body=body)
 
-    def speech_cleanup(self, default: str) -> str:
-        """Return how the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
-        return self.body.get("speech_cleanup") or default
+    @property
+    def speech_cleanup(self) -> str:
+        """The level to which the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
+        return self.body.get("speech_cleanup") or self.options.speech_cleanup
 
-    def waiting_ms(self, default: int | None) -> int | None:
-        """Return the milliseconds without content after which to speak a waiting message; None means never."""
+    @property
+    def waiting_ms(self) -> int | None:
+        """The milliseconds without content after which a waiting message is spoken; None means never."""
         waiting = self.body.get("waiting")
         if waiting is None:
-            return default
+            return self.options.waiting
         return waiting if isinstance(waiting, int) else {"always": 0, "off": None}[waiting]
 
     def without_phrases(self, phrases: Sequence[str]) -> "ChatRequest":
