@@ -146,10 +146,14 @@ class Services:
         return library
 
     @property
+    def _all_options(self) -> list[TurnOptions]:
+        """The options of the settings, and of each agent."""
+        return [self.options, *(self.agents.all_options if self.agents else ())]
+
+    @property
     def remembers(self) -> bool:
         """True if sessions are remembered, of all agents or of some."""
-        options = [self.options, *(self.agents.all_options if self.agents else ())]
-        return any(one.memory != "off" for one in options)
+        return any(one.memory != "off" for one in self._all_options)
 
     @functools.cached_property
     def sessions(self) -> "Sessions":
@@ -177,7 +181,7 @@ class Services:
     @functools.cached_property
     def synthesis(self) -> CachingSynthesiser:
         """The voice, with the sound of the phrases that recur kept in memory."""
-        options = [self.options, *(self.agents.all_options if self.agents else ())]
+        options = self._all_options
         waiting = [*self.waiting_messages(""), *(phrase for one in options for phrase in one.waiting_messages)]
         phrases = [*map(ended, waiting), *(one.fallback_text or "" for one in options)]
         pronunciation_file = PronunciationFile(self.settings.audio_dir)
@@ -270,8 +274,11 @@ class Services:
 
         Raises FaultyFiles.
         """
-        folders = ((self.toolbox, self.settings.tools_dir), (self.agents, self.settings.agents_dir))
-        for (loaded, folder), name in zip(folders, ("tools", "agents"), strict=True):
+        settings = self.settings
+        for name, loaded, folder in (
+            ("tools", self.toolbox, settings.tools_dir),
+            ("agents", self.agents, settings.agents_dir),
+        ):
             if loaded is None and folder not in DEFAULT_FOLDERS:
                 log.warning(f"{name}_missing", fault=f"there is no folder {folder} ({name.upper()}_DIR)")
         if self.agents is not None:
@@ -279,7 +286,7 @@ class Services:
         if self.toolbox is None:
             return
         self.toolbox.warm()
-        if self.settings.api_keys is None and (writing := self.toolbox.writing):
+        if settings.api_keys is None and (writing := self.toolbox.writing):
             fault = "API_KEYS is not set: anybody who reaches the port can have tools called that change something"
             log.warning("open_tools", fault=fault, tools=", ".join(writing))
 

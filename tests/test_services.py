@@ -1,4 +1,4 @@
-"""What a worker keeps for its life: the waiting messages, and which upstream the settings name."""
+"""What a worker keeps for its life: the waiting messages, knowledge, voice, keys and limits."""
 
 import itertools
 import os
@@ -8,49 +8,24 @@ from typing import Any
 
 import gevent
 import pytest
-from fake_upstream import Call, FakeUpstream, completion
 from gevent import monkey
 from structlog.testing import capture_logs
 
 from parley.errors import InternalError, ParleyError, ServerOverloaded, UpstreamError
+from parley.factories.model import upstream_of
 from parley.http_client import pool
-from parley.services import Services, upstream_of
+from parley.services import Services
 from parley.settings import Settings
 from parley.speech.speech_text import Clause
 from parley.speech.synthesis import CachingSynthesiser, PlaceholderVoice
 from parley.speech.utterance import AudioPiece
 from parley.turn import Turn
 from parley.turn_record import TurnRecord
-from parley.upstream.router import NoUpstream, Upstream
-from parley.wire.request import ChatRequest, Origin, parse
-
-NOT_KEPT = {"connection": "close"}
-QUESTION = b'{"messages":[{"role":"user","content":"Hi"}],"tenant":"acme","metadata":{}}'
+from parley.upstream.router import NoUpstream
 
 
 def settings(**environ: str) -> Settings:
     return Settings.from_environ(environ)
-
-
-def chat(token: str | None = None) -> ChatRequest:
-    return parse(QUESTION, Origin("request-7", v1=True, token=token))
-
-
-def record() -> TurnRecord:
-    return TurnRecord("chat", "request-7")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as upstream:
-        upstream.script = completion("Hello", NOT_KEPT)
-        yield upstream
-
-
-def call_of(upstream: Upstream, fake: FakeUpstream, token: str | None = "callers-own") -> Call:
-    """The call that reaches the upstream where a caller with this token asks."""
-    upstream.complete(chat(token), record())
-    return fake.wait_for_calls(1)[-1]
 
 
 def test_a_waiting_message_is_never_the_same_twice_running() -> None:
@@ -157,7 +132,7 @@ def test_a_voice_that_fails_in_the_rehearsal_prints_nothing(
 
 
 def test_warming_without_any_connection_prints_nothing(
-    fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As where the process has no file left to open."""
 
@@ -165,8 +140,7 @@ def test_warming_without_any_connection_prints_nothing(
         raise ServerOverloaded("the server has no file left for a connection to the upstream")
 
     monkeypatch.setattr(pool, "connect", full)
-    spare = {"SPARE_CONNECTIONS": "2"}
-    upstream = upstream_of(settings(LLM_BASE_URL=fake.base_url, LLM_API_KEY="k", **spare))
+    upstream = upstream_of(settings(LLM_BASE_URL="http://127.0.0.1:9/v1", LLM_API_KEY="k", SPARE_CONNECTIONS="2"))
 
     with capture_logs() as logged, gevent.Timeout(10):
         upstream.warm(lambda: False)

@@ -16,21 +16,20 @@ from parley.agents.profile import Profile
 from parley.agents.variables import SystemPrompt
 from parley.errors import InvalidRequest
 from parley.files.folder import json_files
-from parley.files.json_document import Closed, JsonDocument
+from parley.files.json_document import NO_CONTROLS, PHRASE_FORM, Closed, JsonDocument, Phrase
 from parley.files.json_file import InvalidFile
 from parley.wire import first_chunk, validation
 from parley.wire.params import RESERVED
 from parley.wire.platforms import PLATFORMS, PRIVATE_FIELDS
 from parley.wire.request import OUR_FIELDS
 from parley.wire.system_messages import SystemMode
-from parley.wire.turn_options import TurnOptions
 
 MAX_NAME_CHARACTERS = 64
 """Longest name of an agent."""
 MAX_PROFILE_BYTES = 1 << 20
 """Largest file of a profile, in bytes: its prompt goes upstream with each turn."""
 FORMS = {
-    "waiting_messages": "a phrase is a text without control characters, of 500 characters at most",
+    "waiting_messages": PHRASE_FORM,
     "fallback_text": "must be a text without control characters, of 500 characters at most",
     "tools": "a pattern is a tool's name in which * stands for any characters",
     "kb": "must be the name of a knowledge base",
@@ -38,8 +37,6 @@ FORMS = {
     "system": "must not be blank",
 }
 """Forms of texts, for the faults of those that have another one."""
-NO_CONTROLS = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
-Phrase = Annotated[str, msgspec.Meta(pattern=NO_CONTROLS, max_length=500)]
 Pattern = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_*-]+$", max_length=100)]
 Waiting = Literal["always", "off"] | Annotated[int, msgspec.Meta(ge=0, le=validation.MAX_WAITING_MS)]
 WAITING_MS: Mapping[Any, int | None] = {"always": 0, "off": None}
@@ -77,10 +74,15 @@ class ReadProfile:
     faults: tuple[str, ...] = ()
 
 
+def composed(name: str) -> str:
+    """Return a name in the form in which names are compared."""
+    # macOS keeps names decomposed, keyboards and platforms write them composed.
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def name_of(file: str) -> str:
     """Return the name of the agent whose file this is, in the form in which names are compared."""
-    # macOS keeps names decomposed, keyboards and platforms write them composed.
-    return unicodedata.normalize("NFC", file[: -len(".json")])
+    return composed(file[: -len(".json")])
 
 
 def read(path: Path, content: bytes | None = None) -> ReadProfile:
@@ -182,8 +184,7 @@ def _check_fields(key: str, fields: Mapping[str, Any], document: JsonDocument) -
     for name in fields:
         # Values of these would be taken for the caller's, or never go upstream.
         if name in RESERVED | OUR_FIELDS | PRIVATE_FIELDS:
-            known = {field.name for field in dataclasses.fields(TurnOptions)} | {"model"}
-            hint = f'; "{name}" is a key of the profile itself' if name in known else ""
+            hint = f'; "{name}" is a key of the profile itself' if name in _Profile.__struct_fields__ else ""
             document.fault((key, name), f"{name} can't be set by {key}{hint}")
     try:
         validation.check({"messages": [{"role": "user", "content": ""}], **fields})

@@ -3,7 +3,6 @@
 How a folder is kept: `parley/files/live_folder.py`. The order is that of the files' names.
 """
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import gevent
 
 from parley.agents import profile_files
 from parley.agents.profile import Profile, with_profile
+from parley.agents.profile_files import composed
 from parley.errors import UnknownAgent
 from parley.files.folder import Fingerprint, json_files
 from parley.files.live_folder import LiveFolder
@@ -129,8 +129,3 @@ class Profiles(LiveFolder):
             self._told.add((agent, variable))
             hint = "nothing is put in its place; known are date, time, weekday, request.NAME, template_variables.NAME"
             log.warning("agent_variable_without_value", agent=agent, variable=variable[:64], hint=hint)
-
-
-def composed(name: str) -> str:
-    """Return a name in the form in which names are compared."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)

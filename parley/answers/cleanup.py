@@ -53,7 +53,7 @@ def clean_stream(answer: Stream) -> Stream:
     """Return the answer with its text cleaned where the request, or the settings, ask for it."""
 
     def stream(context: TurnContext, services: Services) -> Batches:
-        level = context.chat.speech_cleanup(context.chat.options.speech_cleanup)
+        level = context.chat.speech_cleanup
         # Before the answer takes the request; without the clean-up nothing stands between it and the turn.
         batches = answer(context, services)
         return batches if level == "off" else clean(batches, level, context.record)
@@ -65,7 +65,7 @@ def clean_whole(answer: Whole) -> Whole:
     """Return the answer in one piece with its text cleaned where the request, or the settings, ask for it."""
 
     def whole(context: TurnContext, services: Services) -> bytes:
-        level = context.chat.speech_cleanup(context.chat.options.speech_cleanup)
+        level = context.chat.speech_cleanup
         body = answer(context, services)
         return body if level == "off" else run_for_size(len(body), clean_completion, body, level, context.record)
 

@@ -2,8 +2,8 @@
 
     recall --> the request with what is remembered --> the answer, heard on its way --> (Turn) remember, behind it
 
-Here, so that everything behind it sees one conversation: what /rag looks up and whether it does, the model, tools. With
-MEMORY=off an answer stays what it is, and nothing of `parley/memory/` is loaded.
+Here, so that everything behind it sees one conversation: what /rag looks up and whether it does, the model, tools.
+Where nothing is remembered an answer stays what it is, and nothing of `parley/memory/` is loaded.
 """
 
 import contextlib

@@ -143,9 +143,9 @@ class WaitingMessage:
         self._notes = context.record.notes
         self._services = services
         self._kb = context.chat.kb
-        self._options = options = context.chat.options
+        self._options = context.chat.options
         # After a tool result or a broadcast nobody waits for an answer to a question.
-        delay_ms = context.chat.waiting_ms(options.waiting) if context.chat.awaits_answer else None
+        delay_ms = context.chat.waiting_ms if context.chat.awaits_answer else None
         self._due = math.inf if delay_ms is None else time.monotonic() + delay_ms / 1000
         self._is_first = True
         self._heard = HeardDetector()

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,11 @@ _HALF = re.compile("[\ud800-\udfff]")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 """Matches a step of the path in a message of msgspec's; `[...]` stands for any member."""
 
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+"""Matches a text on one line that is not blank."""
+Phrase = Annotated[str, msgspec.Meta(pattern=NO_CONTROLS, max_length=500)]
+PHRASE_FORM = "a phrase is a text without control characters, of 500 characters at most"
+"""Form of a phrase that callers hear while they wait, for the fault of another text."""
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 

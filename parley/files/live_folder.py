@@ -15,6 +15,9 @@ import gevent
 
 from parley.files.folder import Fingerprint, fingerprint_of
 
+UNREADABLE: Fingerprint = (("", 0, 0, 0),)
+"""The fingerprint of a folder that can't be read, which differs from all others."""
+
 
 class FaultyFiles(Exception):
     """The files of a folder have faults, one in each line of the message."""
@@ -95,6 +98,8 @@ class LiveFolder:
             # Before the files are read: a change while that is done shows the next time.
             self._fingerprint = fingerprint_of(self._folder, self.names())
         except OSError as exc:
+            # So that it is told once, not at each look.
+            self._fingerprint = UNREADABLE
             return [f"{self._folder}: can't be read: {exc.strerror}"]
         return self.take(dict.fromkeys(names))
 
@@ -104,11 +109,11 @@ class LiveFolder:
             self._keeper.kill(block=False)
 
     def look_at(self) -> Fingerprint:
-        """Return the fingerprint of the files; that of a folder that can't be read differs from all others."""
+        """Return the fingerprint of the files, UNREADABLE where the folder can't be read."""
         try:
             return fingerprint_of(self._folder, self.names())
         except OSError:
-            return (("", 0, 0, 0),)
+            return UNREADABLE
 
     def _keep_fresh(self) -> None:
         """Load the files again whenever one of them has changed, for ever."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from parley.files.json_document import Closed, JsonDocument
+from parley.files.json_document import PHRASE_FORM, Closed, JsonDocument, Phrase
 from parley.files.json_file import InvalidFile
 from parley.files.location import Path as JsonPath
 from parley.tools import templates
@@ -45,7 +45,7 @@ class Definitions:
 
 FORMS = {
     "name": "a name is a letter, then letters, digits, _ and -: 64 characters at most, of an MCP server 48",
-    "waiting": "a phrase is a text without control characters, of 500 characters at most",
+    "waiting": PHRASE_FORM,
 }
 """Forms of texts, for the faults of those that have another one."""
 
@@ -67,9 +67,6 @@ class _Server(Closed, frozen=True, kw_only=True):
 
 class _Execution(Closed, frozen=True, kw_only=True):
     mode: Literal["sync"] = "sync"
-
-
-Phrase = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$", max_length=500)]
 
 
 class _Extras(Closed, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@
     closed                                ──► end the running attempts, discard an answer that comes all the same
 
 Attempts run in greenlets of their own, so that two can race and the turn that waits for them can be interrupted at any
-moment. The error decides whether another attempt may succeed (`errors.py`); when and where it is made is decided here,
-in `Attempts._settle`.
+moment. The error decides whether another attempt may succeed (`parley/errors/`); when and where it is made is decided
+here, in `Attempts._settle`.
 """
 
 import contextlib

@@ -225,15 +225,17 @@ class ChatRequest:
         body["messages"] = [_in_text(message) for message in self.messages]
         return dataclasses.replace(self, body=body)
 
-    def speech_cleanup(self, default: str) -> str:
-        """Return how the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
-        return self.body.get("speech_cleanup") or default
+    @property
+    def speech_cleanup(self) -> str:
+        """The level to which the answer's text is cleaned for a voice: `off`, `thoughts` or `speech`."""
+        return self.body.get("speech_cleanup") or self.options.speech_cleanup
 
-    def waiting_ms(self, default: int | None) -> int | None:
-        """Return the milliseconds without content after which to speak a waiting message; None means never."""
+    @property
+    def waiting_ms(self) -> int | None:
+        """The milliseconds without content after which a waiting message is spoken; None means never."""
         waiting = self.body.get("waiting")
         if waiting is None:
-            return default
+            return self.options.waiting
         return waiting if isinstance(waiting, int) else {"always": 0, "off": None}[waiting]
 
     def without_phrases(self, phrases: Sequence[str]) -> "ChatRequest":
@@ -245,7 +247,7 @@ class ChatRequest:
             _without_phrase(message, phrases) if message["role"] == "assistant" else message
             for message in self.messages
         ]
-        return dataclasses.replace(self, body={**self.body, "messages": messages})
+        return self.with_messages(messages)
 
     def with_callers(self) -> "ChatRequest":
         """Return the request with the callers' state and names in front of their words, where the options want them."""
@@ -256,9 +258,9 @@ class ChatRequest:
         messages = with_callers(self.messages, presence, speakers=options.speakers)
         # Once: what is put around the words next must not come between them and the names.
         options = dataclasses.replace(options, presence=False, speakers=False)
-        return dataclasses.replace(self, body={**self.body, "messages": messages}, options=options)
+        return dataclasses.replace(self.with_messages(messages), options=options)
 
-    def with_messages(self, messages: list[dict[str, Any]]) -> "ChatRequest":
+    def with_messages(self, messages: list[Any]) -> "ChatRequest":
         """Return the request with another conversation."""
         return dataclasses.replace(self, body={**self.body, "messages": messages})
 
@@ -277,7 +279,7 @@ class ChatRequest:
                     content = f"{before}{content or ''}{after}"
                 messages[index] = {**messages[index], "content": content}
                 break
-        return dataclasses.replace(self, body={**self.body, "messages": messages})
+        return self.with_messages(messages)
 
     def with_tools(
         self, definitions: Sequence[Mapping[str, Any]], exchange: Sequence[Mapping[str, Any]], choice: str | None

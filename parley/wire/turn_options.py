@@ -15,10 +15,9 @@ class TurnOptions:
 
     `waiting` and `tool_waiting` are milliseconds, None for never. `waiting_messages` are the agent's own; where there
     are none, those of the knowledge base are spoken. `tools` are patterns of the names that may be offered, None for
-    all. `memory` is what of a conversation is kept. `platform` is the one that the
-    operator names; what differs in the answer depends on it alone, not on the platform that a request shows.
-    `forwarded` are fields of the request's body that go upstream whatever the settings say of them, because the
-    operator wrote them.
+    all. `memory` is what of a conversation is kept. `platform` is the one that the operator names; what differs in the
+    answer depends on it alone, not on the platform that a request shows. `forwarded` are fields of the request's body
+    that go upstream whatever the settings say of them, because the operator wrote them.
     """
 
     agent: str = ""

@@ -113,6 +113,10 @@ def test_a_fault_says_where_it_stands(tmp_path: Path, text: str | bytes, fault: 
     assert read.profile is None and read.faults[0].startswith(fault)
 
 
+def test_only_a_key_of_a_profile_is_hinted_at(tmp_path: Path) -> None:
+    assert read_text(tmp_path, '{"force": {"agent": "x"}}').faults == ("mia.json:1:12: agent can't be set by force",)
+
+
 def test_all_faults_of_a_file_are_told(tmp_path: Path) -> None:
     text = '{"timezone": "x",\n"platform": "y",\n"force": {"agent": 1, "stream": true}}'
     assert [fault.split(": ")[0] for fault in read_text(tmp_path, text).faults] == [

@@ -32,7 +32,7 @@ def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
 
     cache.put({b"key": np.zeros((1, 4), np.float32)})
 
-    assert [file.name for file in tmp_path.iterdir() if file.name == CACHE_FILE] == [CACHE_FILE]
+    assert (tmp_path / CACHE_FILE).is_file()
 
 
 def test_without_a_database_the_folder_is_the_source() -> None:

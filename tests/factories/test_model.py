@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from fake_upstream import Call, FakeUpstream, completion
 
-from parley.services import upstream_of
+from parley.factories.model import upstream_of
 from parley.settings import Settings
 from parley.turn_record import TurnRecord
 from parley.upstream.router import NoUpstream, Upstream, UpstreamRouter

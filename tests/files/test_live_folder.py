@@ -19,8 +19,10 @@ class Texts(LiveFolder):
         self.texts: dict[str, bytes] = {}
         self.told: list[str] = []
         self.is_broken = False
+        self.looks = 0
 
     def names(self) -> list[str]:
+        self.looks += 1
         if self.is_broken:
             raise ValueError
         return json_files(self._folder)
@@ -87,11 +89,19 @@ def test_a_change_counts_and_a_fault_keeps_what_is_loaded(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_gone_keeps_what_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "f").mkdir()
-    (tmp_path / "f" / "a.json").write_text("one")
-    folder = Texts(tmp_path / "f", poll=0.01)
+    there, away = tmp_path / "there", tmp_path / "away"
+    there.mkdir()
+    (there / "a.json").write_text("one")
+    folder = Texts(there, poll=0.01)
     folder.warm()
-    (tmp_path / "f").rename(tmp_path / "g")
-    wait_until(lambda: gevent.sleep(0.01) or folder.told)
-    assert folder.texts == {"a.json": b"one"} and "can't be read" in folder.told[0]
+    there.rename(away)
+    wait_until(lambda: gevent.sleep(0.01) or folder.told != [])
+    looks = folder.looks
+    wait_until(lambda: gevent.sleep(0.01) or folder.looks > looks + 3)
+    assert folder.texts == {"a.json": b"one"}
+    # Once, not at each look.
+    assert folder.told == [f"kept {there}: can't be read: No such file or directory"]
+    (away / "a.json").write_text("two")
+    away.rename(there)
+    wait_until(lambda: gevent.sleep(0.01) or folder.texts == {"a.json": b"two"})
     folder.close()

@@ -1,6 +1,7 @@
 """A request: the properties read out of its body, and the part of it that goes upstream."""
 
 import ast
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_a_recording_is_named_in_the_body_or_else_in_the_query(
 
 @pytest.mark.parametrize(("wish", "waiting_ms"), [(None, 700), ("always", 0), ("off", None), (0, 0), (250, 250)])
 def test_a_request_may_delay_its_waiting_message(wish: str | int | None, waiting_ms: int | None) -> None:
-    assert chat(waiting=wish).waiting_ms(700) == waiting_ms
+    asked = dataclasses.replace(chat(waiting=wish), options=TurnOptions(waiting=700))
+    assert asked.waiting_ms == waiting_ms
 
 
 def test_context_stands_around_the_last_user_messages_own_text() -> None:
