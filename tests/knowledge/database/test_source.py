@@ -225,12 +225,13 @@ def test_vectors_of_another_encoder_are_made_anew(
 
 @pytest.mark.row("DB-14")
 def test_a_dropped_base_is_unknown_after_the_next_look(
-    source: DatabaseSource, database: Database, tmp_path: Path
+    source: DatabaseSource, database: Database, copies: Path, tmp_path: Path
 ) -> None:
     published(database, write_base(tmp_path / "kb", TEXTS))
     bases = Bases(source)
     bases.refresh()
     running = bases.get("shop")
+    assert list(copies.glob("knowledge-shop-*"))
     drop(database, "shop")
 
     bases.refresh()
@@ -238,6 +239,8 @@ def test_a_dropped_base_is_unknown_after_the_next_look(
     with pytest.raises(NotFound):
         bases.get("shop")
     assert running.index.search(Query("when do you open"), 1)
+    # Nor does a start without the database serve it.
+    assert not list(copies.glob("knowledge-shop-*"))
 
 
 @pytest.mark.row("DB-11")
