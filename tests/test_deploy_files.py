@@ -184,7 +184,7 @@ def test_fixed_values_of_settings_are_accepted() -> None:
 
 
 def test_all_that_the_image_copies_exists() -> None:
-    assert {"app.py", "gunicorn.conf.py", "parley", "blueprints", "samples", "kb_data", "audio_assets", "agents"} <= {*copied()}
+    assert {"app.py", "gunicorn.conf.py", "parley", "blueprints", "samples", "kb_data", "audio_assets"} <= {*copied()}
     assert [path for path in copied() if not (ROOT / path).exists()] == []
 
 
