@@ -31,7 +31,7 @@ def test_knowledge_without_a_passage_is_told(tmp_path: Path, folder: str) -> Non
 
 
 def test_knowledge_in_a_database_is_not_missed_in_the_folder(tmp_path: Path) -> None:
-    settings = Settings.from_environ({"KB_DIR": str(tmp_path), "DATABASE_URL": "postgresql://u:pw-canary@127.0.0.1/kb"})
+    settings = Settings.from_environ({"KB_DIR": str(tmp_path), "DATABASE_URL": "postgresql://127.0.0.1/kb"})
     (found,) = files.knowledge(Probe(settings, tmp_path))
     assert found.status == "skip" and "127.0.0.1/kb: flask db check" in found.detail
 
