@@ -26,6 +26,7 @@ COPY blueprints blueprints
 COPY samples samples
 COPY kb_data kb_data
 COPY audio_assets audio_assets
+COPY agents agents
 ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PORT=8000
 # The user may write nothing here, so that no start would keep what it compiled.
 RUN ["/venv/bin/python", "-m", "compileall", "-q", "app.py", "parley", "blueprints"]

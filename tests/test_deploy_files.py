@@ -209,7 +209,7 @@ def test_the_build_sees_no_secret_and_no_waste(path: str) -> None:
 
 def test_what_the_code_reads_beside_itself_is_copied() -> None:
     # Files and folders of settings' defaults: `tools` is the operator's own.
-    folders = {Settings().kb_dir, Settings().audio_dir}
+    folders = {Settings().kb_dir, Settings().audio_dir, Settings().agents_dir}
     assert {str(folder) for folder in folders} <= {*copied()}
 
 
@@ -244,7 +244,7 @@ def test_the_demo_has_what_its_model_computes_with() -> None:
 def test_mounted_folders_are_where_the_server_looks() -> None:
     mounts = yaml_file("compose.yaml")["services"]["parley"]["volumes"]
     folder = stage("server")["WORKDIR"]
-    for name in (Settings().kb_dir, Settings().audio_dir):
+    for name in (Settings().kb_dir, Settings().audio_dir, Settings().agents_dir):
         assert f"./{name}:{folder}/{name}:ro" in mounts
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from parley.checking.probe import Probe
-from parley.checking.report import Outcome, fail, ok, warn
+from parley.checking.report import Outcome, fail, ok, skip, warn
 from parley.operators import audio_check, kb_check
 from parley.settings import Settings
 from parley.speech import recordings, voice_package
@@ -24,8 +24,10 @@ def knowledge(probe: Probe) -> Iterator[Outcome]:
         yield fail(told(errors, "errors"), "flask kb check tells them all", errors=len(errors))
     if warnings:
         yield warn(told(warnings, "warnings"), "flask kb check tells them all", warnings=len(warnings))
+    if not passages and probe.settings.database_url:
+        yield skip(f"the knowledge comes from {probe.settings.database_url.shown}: flask db check")
     # No fault by itself, but rarely what was meant.
-    if not passages:
+    elif not passages:
         fix = "put *.json files there, or turn other files into them: flask kb import FILE"
         yield warn(f"{probe.settings.kb_dir} holds no passage: /rag answers as /chat does", fix)
     elif not errors and not warnings:

@@ -30,6 +30,12 @@ def test_knowledge_without_a_passage_is_told(tmp_path: Path, folder: str) -> Non
     assert "holds no passage" in found[-1].detail
 
 
+def test_knowledge_in_a_database_is_not_missed_in_the_folder(tmp_path: Path) -> None:
+    settings = Settings.from_environ({"KB_DIR": str(tmp_path), "DATABASE_URL": "postgresql://127.0.0.1/kb"})
+    (found,) = files.knowledge(Probe(settings, tmp_path))
+    assert found.status == "skip" and "127.0.0.1/kb: flask db check" in found.detail
+
+
 def test_recordings_are_told_by_their_problems(tmp_path: Path) -> None:
     probe = Probe(Settings(audio_dir=tmp_path), tmp_path)
     assert [one.status for one in files.sound(probe)] == ["warn"]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gevent
 import gevent.socket
 import pytest
 from redis_servers import RedisServer
@@ -66,8 +65,3 @@ def link(links: Links) -> Link:
 def _no_turn() -> None:
     """Leave no test the budget of another one's turn."""
     link_module._turn.set(None)
-
-
-def settle() -> None:
-    """Let what runs in the background end."""
-    gevent.sleep(0.05)

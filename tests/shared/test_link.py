@@ -1,6 +1,7 @@
 """The link to Redis: deadlines, who may ask, when it is down and up again. Real servers, with a proxy between."""
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +9,15 @@ from typing import Any
 import gevent
 import pytest
 from redis_servers import RedisServer
+from running_server import ROOT
 from structlog.testing import capture_logs
 from tcp_proxy import TcpProxy
 
+from parley.checking import shared
+from parley.checking.probe import Probe
+from parley.settings import Settings
 from parley.shared import link as module
+from parley.shared import urls
 from parley.shared.link import REGISTER, Link, Script, Unanswered
 from parley.turn_record import TurnRecord
 
@@ -167,8 +173,6 @@ def test_a_slow_server_stays_down_and_is_told_once(links: Links, redis_server: R
 
 @pytest.mark.row("SH-04")
 def test_a_black_hole_ends_a_beat_in_time(redis_server: RedisServer) -> None:
-    from parley.shared import urls
-
     with TcpProxy(redis_server.port) as proxy:
         proxy.hold = True
         link = Link(urls.parse(f"redis://127.0.0.1:{proxy.port}"), timeout=0.05, prefix="t")
@@ -187,7 +191,6 @@ def test_a_black_hole_ends_a_beat_in_time(redis_server: RedisServer) -> None:
 @pytest.mark.row("SH-04")
 def test_a_name_that_hangs_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     from parley.http_client import dns
-    from parley.shared import urls
 
     lookups = []
     monkeypatch.setattr(module, "BEAT_DEADLINE", 0.1)
@@ -214,10 +217,6 @@ WRONG = [
 @pytest.mark.row("SH-11")
 @pytest.mark.parametrize(("url", "words"), [wrong[1:] for wrong in WRONG], ids=[wrong[0] for wrong in WRONG])
 def test_a_refusal_is_told_with_its_reason(url: str, words: str) -> None:
-    import re
-
-    from parley.shared import urls
-
     users = [
         "--requirepass",
         "the-password",
@@ -240,14 +239,17 @@ def test_a_refusal_is_told_with_its_reason(url: str, words: str) -> None:
 
 
 @pytest.mark.row("SH-11")
-def test_the_rights_of_the_page_are_enough(tmp_path: Any) -> None:
-    from parley.shared import urls
-
-    rights = "on >parley-secret ~parley:* +@read +@write +@scripting +@connection +time -@dangerous -@admin"
-    with RedisServer(*f"--user parley {rights} --user default off".split()) as server:
-        link = Link(urls.parse(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"), timeout=1, prefix="parley")
+def test_the_rights_of_the_page_are_enough() -> None:
+    (rights,) = re.findall(r"^ACL SETUSER (parley .*)$", (ROOT / "docs/security.md").read_text(), re.MULTILINE)
+    user = rights.replace("PASSWORD", "parley-secret")
+    with RedisServer(*f"--user {user} --user default off".split()) as server:
+        url = f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"
+        link = Link(urls.parse(url), timeout=1, prefix="parley")
         link.beat()
         assert link.is_up
+        # All that the limits ask, too.
+        (found,) = shared.rights(Probe(Settings.from_environ({"REDIS_URL": url}), ROOT))
+        assert found.status == "ok", found.detail
 
 
 @pytest.mark.row("SH-11")
@@ -260,8 +262,6 @@ def test_the_rights_of_the_page_are_enough(tmp_path: Any) -> None:
     ids=["out of memory", "a replica"],
 )
 def test_a_server_that_takes_no_writes_is_down(links: Links, command: tuple[str, ...], words: str) -> None:
-    import re
-
     with RedisServer() as server:
         link = links(server.url)
         server.client.execute_command(*command)

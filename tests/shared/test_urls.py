@@ -1,11 +1,11 @@
 """REDIS_URL: its forms, what is refused, and what is shown of it; TLS at a real server."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_tls_upstream import Certificates
 from redis_servers import RedisServer
 from redis_servers import redis_server as debians
 
@@ -76,25 +76,16 @@ def test_a_missing_package_is_told_with_the_file_that_has_it(monkeypatch: pytest
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a certificate for localhost that nobody but its own authority vouches for."""
-    folder = tmp_path_factory.mktemp("certificates")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return folder
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a certificate for localhost that nobody vouches for, together with its key."""
+    return Certificates(tmp_path_factory.mktemp("certificates")).self_signed
 
 
 @pytest.fixture(scope="module")
-def encrypted(certificates: Path) -> Iterator[RedisServer]:
+def encrypted(certificate: Path) -> Iterator[RedisServer]:
     """Yield a server that speaks TLS only."""
-    files = ("--tls-cert-file", f"{certificates}/cert.pem", "--tls-key-file", f"{certificates}/key.pem")
-    authority = ("--tls-ca-cert-file", f"{certificates}/cert.pem", "--tls-auth-clients", "no")
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate))
+    authority = ("--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no")
     with RedisServer(*files, *authority, binary=debians(), tls=True) as server:
         yield server
 
@@ -108,8 +99,8 @@ def ping(url: str) -> Any:
 
 
 @pytest.mark.slow
-def test_tls_is_verified_by_chain_and_name(encrypted: RedisServer, certificates: Path) -> None:
-    port, trusted = encrypted.port, f"ssl_ca_certs={certificates}/cert.pem"
+def test_tls_is_verified_by_chain_and_name(encrypted: RedisServer, certificate: Path) -> None:
+    port, trusted = encrypted.port, f"ssl_ca_certs={certificate}"
 
     assert ping(f"rediss://localhost:{port}?{trusted}")
     assert ping(f"rediss://localhost:{port}?ssl_cert_reqs=none")

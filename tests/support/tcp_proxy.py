@@ -5,7 +5,6 @@ with TcpProxy(port) as proxy:
     proxy.hold = True       bytes arrive and go no further; nor do new connections get an answer
     proxy.cut()             all connections end
     proxy.refuse()          nobody listens any more; `listen()` ends it
-    proxy.drop = b"ZADD"    connections that send this are held from then on
 """
 
 import contextlib
@@ -27,11 +26,8 @@ class TcpProxy:
         self._target = target
         self.delay = 0.0
         self.hold = False
-        self.drop = b""
-        self.accepted = 0
         self._ended = False
         self._pairs: dict[socket.socket, socket.socket] = {}
-        self._held: set[socket.socket] = set()
         self._late: deque[tuple[float, socket.socket, bytes]] = deque()
         self._listener = self._bound(0)
         self.port = int(self._listener.getsockname()[1])
@@ -82,13 +78,11 @@ class TcpProxy:
     def _readable(self) -> list[socket.socket]:
         if self.hold:
             return []
-        usable = [one for one in list(self._pairs) if one not in self._held]
-        return [*usable, *([self._listener] if self._listener.fileno() >= 0 else [])]
+        return [*self._pairs, *([self._listener] if self._listener.fileno() >= 0 else [])]
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             client, _ = self._listener.accept()
-            self.accepted += 1
             try:
                 server = socket.create_connection(("127.0.0.1", self._target), timeout=1)
             except OSError:
@@ -104,8 +98,6 @@ class TcpProxy:
             data = b""
         if not data or other is None:
             self._close(one)
-        elif self.drop and self.drop in data:
-            self._held |= {one, other}
         else:
             self._late.append((time.monotonic() + self.delay, other, data))
             self._send_late()

@@ -45,6 +45,8 @@ FAILURES_UNTIL_DOWN = 3
 """Failures in a row behind which only probes are made."""
 LINGER_SECONDS = 3.0
 """Time in seconds behind its deadline after which a silent server's connection is shut down."""
+RECONNECT_SECONDS = 2
+"""Time in seconds after which the pool tries no more by itself: its pauses double, and the next poll begins anew."""
 CONNECT_SECONDS = 2
 """Longest time in seconds to connect to one host; libpq knows no less."""
 AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -124,10 +126,11 @@ class Connections:
     def __init__(self, address: DatabaseAddress, size: int) -> None:
         self.redactor = Redactor(address.private)
         self.state = "down"
+        # The first failure tells that it is down.
         self._failures = FAILURES_UNTIL_DOWN
         self._told = False
         self._down_since = time.monotonic()
-        self._connect_error: BaseException | None = None
+        self._connect_error: Exception | None = None
         # Twice as many as there are connections: some wait, and nobody waits behind them.
         self._workers = gevent.pool.Pool(2 * size)
         # The pool's own lines hold users and hosts, and one comes with every attempt.
@@ -139,7 +142,7 @@ class Connections:
             min_size=1,
             max_size=size,
             max_lifetime=1800,
-            reconnect_timeout=10,
+            reconnect_timeout=RECONNECT_SECONDS,
             open=False,
             name="parley",
         )
@@ -153,7 +156,7 @@ class Connections:
 
         The caller may be interrupted at any time. While the database is down only one who `probes` asks it.
         """
-        if self.state == "down" and not probes and self._failures >= FAILURES_UNTIL_DOWN:
+        if self.state == "down" and not probes:
             raise DatabaseFailed("the database is down", "refused")
         # Not earlier: connections belong to a worker, behind the fork.
         if self._pool.closed:
@@ -209,7 +212,7 @@ class Connections:
         if isinstance(error, PoolTimeout):
             if self._connect_error is None:
                 return DatabaseBusy()
-            error = self._connect_error if isinstance(self._connect_error, Exception) else error
+            error = self._connect_error
         reason, message = reason_of(error, self.redactor)
         failed = DatabaseFailed(message, reason)
         failed.__cause__ = error

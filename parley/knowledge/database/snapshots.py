@@ -103,10 +103,13 @@ class Snapshots:
                 aside.unlink(missing_ok=True)
 
     def remove(self, base: str) -> None:
-        """Remove the files of a base that is gone."""
-        with contextlib.suppress(OSError):
-            for _, path in self._files(base):
-                path.unlink(missing_ok=True)
+        """Remove the files of a base that is gone; those of other databases stay."""
+        for _, path in self._files(base):
+            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+                with path.open("rb") as file:
+                    header = msgspec.msgpack.decode(_frame(file), type=Header)
+                if header.address == self.address:
+                    path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def fetching(self, base: str) -> Iterator[None]:

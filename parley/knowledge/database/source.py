@@ -74,6 +74,7 @@ class DatabaseSource:
 
     def look(self, known: Iterable[str]) -> Mapping[str, Version]:
         """Return all bases by name, each with its revision. Raises SourceFailed."""
+        seen = self._seen
         try:
             self._connections.run("poll", self._look, POLL_SECONDS, probes=True)
         except DatabaseFailed as failed:
@@ -86,6 +87,10 @@ class DatabaseSource:
         self._has_answered = True
         self._confirmed_at = time.monotonic()
         measurements.REVISION_AGE.set(0)
+        if self._seen != seen:
+            # A start without the database would serve what has been dropped.
+            for gone in self._snapshots.bases() - self._versions.keys():
+                self._snapshots.remove(gone)
         return dict(self._versions)
 
     def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:

@@ -90,8 +90,9 @@ def test_a_role_that_may_only_read_is_enough(server: Postgres, url: str, tmp_pat
 
     assert "may read, not write" in flask(reader, tmp_path, "db", "check").output
     assert flask(reader, tmp_path, "kb", "search", "when do you open").exit_code == 0
-    refused = flask(reader, tmp_path, "kb", "publish", "--force")
-    assert "permission denied" in refused.output or "nothing to publish" in refused.output
+    write_base(tmp_path / "kb", {"hours": "We open at ten sharp."})
+    refused = flask(reader, tmp_path, "kb", "publish")
+    assert refused.exit_code == 1 and "permission denied" in refused.output
     server.execute("DROP OWNED BY parley_reader", url)
 
 

@@ -3,10 +3,12 @@
 What needs gevent's patched sockets runs in a process of its own, as a worker does.
 """
 
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +49,12 @@ def measure():
 """
 
 
-def worker(code: str, url: str, **variables: str) -> Any:
+def worker(code: str, url: str) -> Any:
     """Return what the code prints last, as JSON, in a patched process."""
     done = subprocess.run(
         [sys.executable, "-c", HEAD + code, url],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), **variables},
+        env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -60,6 +62,34 @@ def worker(code: str, url: str, **variables: str) -> Any:
     assert done.returncode == 0, done.stderr
     assert PASSWORD not in done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextlib.contextmanager
+def steps(code: str, url: str) -> Iterator[Callable[[], Any]]:
+    """Yield a function that lets the code in a patched process read a line, and returns the list that it prints next.
+
+    The block begins when the code has printed its first one.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD + code, url],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout
+        stdin = process.stdin
+        # Other lines are those of the log.
+        printed = (json.loads(line) for line in process.stdout if line.startswith("["))
+        next(printed)
+
+        def go_on() -> Any:
+            stdin.write("\n")
+            stdin.flush()
+            return next(printed)
+
+        yield go_on
 
 
 @pytest.fixture
@@ -132,7 +162,7 @@ def test_a_frozen_server_costs_its_deadline_three_times(server: Postgres, url: s
     code = """
 first()
 gevent.spawn(measure)
-print("ready", flush=True)
+print([], flush=True)
 sys.stdin.readline()
 lags.clear()
 frozen = [attempt(ask, 0.3) for _ in range(5)]
@@ -141,27 +171,13 @@ sys.stdin.readline()
 first()
 print(json.dumps([attempt(ask, 2) for _ in range(20)]))
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", HEAD + code, url],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin and process.stdout
-        lines = (line for line in iter(process.stdout.readline, "") if line.startswith(("ready", "[")))
-        next(lines)
+    with steps(code, url) as go_on:
         server.freeze()
         try:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            frozen, lags = json.loads(next(lines))
+            frozen, lags = go_on()
         finally:
             server.thaw()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        answers = json.loads(next(lines))
+        answers = go_on()
 
     assert [reason for reason, _, _ in frozen] == ["timeout"] * 3 + ["refused"] * 2
     assert all(0.29 < seconds < 2 for _, _, seconds in frozen[:3])
@@ -192,7 +208,7 @@ print(json.dumps([busy, state, [one.value for one in holders], attempt(ask, 2)])
 def test_after_a_restart_the_pool_heals_by_itself(server: Postgres, url: str) -> None:
     code = """
 first()
-print("ready", flush=True)
+print([], flush=True)
 sys.stdin.readline()
 down = [attempt(ask, 0.3, probes=True)[0] for _ in range(4)]
 print(json.dumps([down, made.state]), flush=True)
@@ -200,27 +216,13 @@ sys.stdin.readline()
 first()
 print(json.dumps([[attempt(ask, 2) for _ in range(20)], made.state]))
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", HEAD + code, url],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin and process.stdout
-        lines = (line for line in iter(process.stdout.readline, "") if line.startswith(("ready", "[")))
-        next(lines)
+    with steps(code, url) as go_on:
         server.stop()
         try:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            down, state = json.loads(next(lines))
+            down, state = go_on()
         finally:
             server.start()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        answers = json.loads(next(lines))
+        answers = go_on()
 
     assert set(down) <= {"refused", "timeout"} and state == "down" and answers == [[1] * 20, "ok"]
 

@@ -67,6 +67,17 @@ def test_copies_of_another_database_are_passed_over(tmp_path: Path) -> None:
     assert Snapshots(tmp_path, "there").newest("shop", lambda: None, "another origin") is None
 
 
+def test_copies_of_a_base_are_removed_for_its_own_database_alone(tmp_path: Path) -> None:
+    here, there = Snapshots(tmp_path, "here"), Snapshots(tmp_path, "there")
+    here.write(snapshot(1), lambda: None)
+    there.write(snapshot(2, address="there"), lambda: None)
+    (tmp_path / "knowledge-shop-3.msgpack").write_bytes(b"noise")
+
+    here.remove("shop")
+
+    assert here.newest("shop", lambda: None) is None and there.newest("shop", lambda: None)
+
+
 def test_without_a_folder_nothing_is_kept_and_nothing_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     copies = Snapshots(tmp_path / "file", "here")

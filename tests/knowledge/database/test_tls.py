@@ -1,39 +1,31 @@
 """TLS to the database: refused where verification was asked for and fails, with the reason."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_tls_upstream import Certificates
 from postgres import Postgres, debian, missing, postgres
 
 from parley.knowledge.database.address import parse
 from parley.knowledge.database.connections import DatabaseFailed, connect, translated
 
 
-def certificate(folder: Path, name: str) -> tuple[str, str]:
-    """Return a certificate of its own authority for a name, and its key."""
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    made += ["-addext", f"subjectAltName=DNS:{name}", "-keyout", str(folder / "key"), "-out", str(folder / "crt")]
-    subprocess.run(made, check=True, capture_output=True)
-    return (folder / "crt").read_text(), (folder / "key").read_text()
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a certificate for localhost that nobody vouches for, together with its key."""
+    return Certificates(tmp_path_factory.mktemp("certificates")).self_signed
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tls")
-
-
-@pytest.fixture(scope="module")
-def encrypted(folder: Path) -> Iterator[Postgres]:
+def encrypted(certificate: Path) -> Iterator[Postgres]:
     """Yield a server whose certificate is for `localhost`."""
     programs = debian()
     if programs is None:
         missing("postgresql")
         return
-    crt, key = certificate(folder, "localhost")
-    options = ["-c", "ssl=on", "-c", "ssl_cert_file=../crt", "-c", "ssl_key_file=../key"]
-    with postgres(programs, options, prepare=[("crt", crt), ("key", key)]) as server:
+    options = ["-c", "ssl=on", "-c", "ssl_cert_file=../pem", "-c", "ssl_key_file=../pem"]
+    with postgres(programs, options, prepare=[("pem", certificate.read_text())]) as server:
         yield server
 
 
@@ -55,8 +47,8 @@ def test_an_authority_that_nobody_knows_is_refused(encrypted: Postgres) -> None:
 
 
 @pytest.mark.row("DB-13")
-def test_another_name_is_refused(encrypted: Postgres, folder: Path) -> None:
-    query = f"?sslmode=verify-full&sslrootcert={folder}/crt"
+def test_another_name_is_refused(encrypted: Postgres, certificate: Path) -> None:
+    query = f"?sslmode=verify-full&sslrootcert={certificate}"
 
     assert fault(encrypted.url(query=query).replace("127.0.0.1", "localhost")) == ""
     assert "does not match host name" in fault(encrypted.url(query=query))
@@ -65,9 +57,9 @@ def test_another_name_is_refused(encrypted: Postgres, folder: Path) -> None:
 @pytest.mark.row("DB-13")
 @pytest.mark.parametrize("query", ["", "&sslrootcert=system"], ids=["unsaid", "named"])
 def test_the_systems_authorities_are_found(
-    encrypted: Postgres, folder: Path, monkeypatch: pytest.MonkeyPatch, query: str
+    encrypted: Postgres, certificate: Path, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "crt"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     url = encrypted.url(query=f"?sslmode=verify-full{query}").replace("127.0.0.1", "localhost")
 
     assert fault(url) == ""
