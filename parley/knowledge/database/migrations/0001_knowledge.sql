@@ -23,10 +23,6 @@ CREATE TABLE parley.base (
   encoder text,
   size int,
   terms_version int NOT NULL,
-  -- Of a base that is searched in the database.
-  average_length real,
-  statistics bytea,
-  searchable bool NOT NULL DEFAULT false,
   removed bool NOT NULL DEFAULT false,
   published timestamptz NOT NULL DEFAULT now()
 );
@@ -49,13 +45,10 @@ CREATE TABLE parley.passage (
   vector halfvec,
   -- Vectors of stretches of the text, as rows of int8.
   windows bytea,
-  words sparsevec,
-  grams sparsevec,
-  terms int4[],
   PRIMARY KEY (base_id, id)
 );
 CREATE INDEX ON parley.passage (base_id, revision);
-ALTER TABLE parley.passage ALTER grams SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL;
+ALTER TABLE parley.passage ALTER body SET STORAGE EXTERNAL;
 -- For whoever changes rows by other means than `flask kb publish`: servers then load the base anew.
 CREATE FUNCTION parley.touch(base text) RETURNS bigint LANGUAGE sql AS $$
   WITH touched AS (
