@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,11 +57,10 @@ def read_file(file: Path) -> PageFile:
     return PageFile(content, packed, hashlib.sha256(content).hexdigest()[:32], TYPES[file.suffix])
 
 
-def file_response(file: PageFile, request: Request, also: Mapping[str, str] | None = None) -> Response:
+def file_response(file: PageFile, request: Request) -> Response:
     """Return the response with a file, packed for those who can unpack it, or 304 for those who have it."""
     packs = request.accept_encodings["gzip"] > 0 and len(file.packed) < len(file.content)
     response = Response(file.packed if packs else file.content, headers=HEADERS, content_type=file.kind)
-    response.headers.update(also or {})
     if packs:
         response.headers["Content-Encoding"] = "gzip"
     # Two forms are two entities.

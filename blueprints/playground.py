@@ -80,16 +80,12 @@ def refuse_strangers(environ: Mapping[str, Any]) -> None:
     """
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     # What a browser says of the page counts more than the two names: a proxy may have changed that of the host.
-    is_own = site in ("same-origin", "none") if site else origin is None or host_of(origin) == environ.get("HTTP_HOST")
+    own_host = environ.get("HTTP_HOST")
+    is_own = site in ("same-origin", "none") if site else origin is None or origin.partition("://")[2] == own_host
     if not is_own:
         raise ForbiddenOrigin("only the playground's own page may ask for its data")
     if services().keyring.is_open and not page_access.is_local(environ):
         raise ForbiddenOrigin("set API_KEYS to see this from another machine", code="api_keys_not_set")
-
-
-def host_of(origin: str) -> str:
-    """Return the host of an origin, with its port."""
-    return origin.partition("://")[2]
 
 
 def number(name: str, default: int, least: int, most: int) -> int:

@@ -63,7 +63,7 @@ def distance(address: Any) -> float:
 
 
 def rights(probe: Probe) -> Iterator[Outcome]:
-    """Try everything that a worker does, under a name of no caller's, and remove it again."""
+    """Try everything that a worker does, under a name of no caller's, and remove it; behind a refusal it expires."""
     from parley.shared import leases, link, rates, urls
 
     settings = probe.settings

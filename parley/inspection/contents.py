@@ -28,7 +28,7 @@ def passages_of(services: Services, kb: str, file: str, first: int) -> dict[str,
     found = services.look_in_thread(lambda: [_fault(problem, lines) for problem in faults]) if faults else []
     return {
         "kb": kb,
-        "state": "empty" if not base.passages else "ok" if base.is_complete else "degraded",
+        "state": base.state,
         "files": [{"name": name, "passages": number} for name, number in counts.items()],
         "total": len(of_file),
         "from": first,

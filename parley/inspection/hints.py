@@ -1,6 +1,6 @@
-"""Sentences on what an operator should know of a running server, each with what to do: one list for all who tell them.
+"""Sentences on what an operator should know of a running server, each with what to do, for the playground's head.
 
-Where a check of `flask doctor` finds out the same by trying, it tells more; these are known without asking anybody.
+They are known without asking anybody. `flask doctor` does not read them: its checks find out by trying, and tell more.
 """
 
 from collections.abc import Iterator

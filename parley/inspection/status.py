@@ -57,11 +57,10 @@ def status_of(services: Services, scheme: str = "", browser_scheme: str = "") ->
 
 def base_status(services: Services, name: str, base: Base) -> dict[str, Any]:
     """Return the state of one knowledge base."""
-    state = "empty" if not base.passages else "ok" if base.is_complete else "degraded"
     return {
         "name": name,
         "passages": base.passages,
-        "state": state,
+        "state": base.state,
         "faults": len(base.problems),
         "language": base.index.language.code,
         "waiting_messages": services.waiting_messages(name),

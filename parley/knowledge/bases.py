@@ -54,6 +54,14 @@ class Base:
         """True if everything in the base's files is served."""
         return not self.stale and all(problem.lost == "nothing" for problem in self.problems)
 
+    @property
+    def state(self) -> State:
+        """The state of this base alone, as the module's table gives it."""
+        # Also where all its files are broken: there is nothing that could be found in part.
+        if not self.passages:
+            return "empty"
+        return "ok" if self.is_complete else "degraded"
+
 
 def lexical(
     passages: Sequence[Passage], breathe: Callable[[], None], settings: BaseSettings, _: StoredVectors | None

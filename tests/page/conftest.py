@@ -15,21 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from fake_upstream import FakeUpstream, answer, models
+from pictures import CHROMIUM, FLAGS
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from running_server import RunningServer
 from servers import Servers, shared_servers
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-    # A name that is no loopback name, so that http is not a secure context.
-    "--host-resolver-rules=MAP lan.test 127.0.0.1",
-)
+LAN_NAME = "--host-resolver-rules=MAP lan.test 127.0.0.1"
+"""Flag for a name that is no loopback name, so that http is not a secure context."""
 OUR_KEY = "sk-ours-0123456789abcdef"
 KEPT_SERVERS = 4
 PATIENCE_MS = 10_000
@@ -48,7 +40,7 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     # For a module: while Playwright runs, its event loop does, and no test beside these could begin one of its own.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, LAN_NAME])
         yield browser
         browser.close()
 

@@ -1,5 +1,6 @@
 """CAPTURE on the real server: what is kept of requests and answers, where, for whom; and that by default nothing is."""
 
+import itertools
 import os
 import signal
 import threading
@@ -185,9 +186,10 @@ def test_each_of_several_workers_tells_of_its_own(upstream: FakeUpstream) -> Non
     with running_server(settings) as server:
         address = f"{server.url}/playground/api/captures"
         found: dict[int, set[str]] = {}
+        numbers = itertools.count()
 
-        def look(number: int) -> None:
-            ask(server, f"call-{number}")
+        def look(_: int) -> None:
+            ask(server, f"call-{next(numbers)}")
             told = requests.get(address, timeout=9).json()
             assert told["workers"] == 2 and told["capture"] == 5
             found[told["worker"]] = {one["id"] for one in told["captures"]}
@@ -199,12 +201,11 @@ def test_each_of_several_workers_tells_of_its_own(upstream: FakeUpstream) -> Non
             return len(found) == 2 and all(found.values())
 
         wait_until(both_have_told)
-        one, other = found.values()
-        assert one != other
         missed = requests.get(f"{server.url}/playground/api/capture?id=none", timeout=9)
         assert missed.status_code == 404 and "of 2" in missed.text
         # The next question, on another connection, may reach the other worker.
         assert missed.headers["connection"] == "close"
+        assert not set.intersection(*found.values())
 
 
 @pytest.mark.row("PG-10")

@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[2]
 KEY = "doorkey-0123456789abcdef"
 FOREIGN = "callers-own-9876543210"
 NOTHING = (Redactor([]),)
-KEYS = {"own": KEY, "foreign": FOREIGN, "bearer": f"Bearer {KEY}", "form": "sk-abcdefgh0123"}
-PLACES = {"at the end": MAX_BYTES - 10, "in the margin": MAX_BYTES + 4080, "before the end": MAX_BYTES - 30}
 
 
 def begin(captures: Captures, name: str = "a", body: bytes = b"{}", path: str = "/chat/completions") -> Capture:

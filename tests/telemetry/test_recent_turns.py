@@ -14,6 +14,7 @@ from parley.telemetry.turn_files import ROOM, SLOT_BYTES, SLOTS
 from parley.turn_record import TurnRecord
 
 ANY = st.text(st.characters(), max_size=3000)
+PAGE = (Path(__file__).parents[2] / "docs" / "playground.md").read_text()
 
 
 def record_of(number: int, **fields: object) -> TurnRecord:
@@ -37,6 +38,14 @@ def test_a_turn_has_the_fields_of_its_log_line_less_the_address(turns: RecentTur
     assert (turn["id"], turn["outcome"], turn["ttft_ms"], turn["chunks"], turn["code"]) == ("id-1", "ok", 2.5, 4, None)
     assert before - 1 <= turn["at"] <= time.time() * 1000 + 1
     assert "10.1.2.3" not in json.dumps(turn) and not {"client", "client_by"} & set(turn)
+
+
+def test_the_page_documents_each_field(turns: RecentTurns) -> None:
+    turns.add(record_of(1))
+    (turn,) = turns.since(0, 10)
+    example = PAGE.partition("### `GET turns")[2].partition("```json\n")[2].partition("```")[0]
+
+    assert list(json.loads(example)["turns"][0]) == list(turn)
 
 
 def test_the_newest_come_first_and_only_those_behind(turns: RecentTurns) -> None:
