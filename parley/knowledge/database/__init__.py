@@ -8,7 +8,7 @@
     source         the bases and their rows as `bases.py` wants them
     snapshots      the rows of a base in a file: for a start without the database, and to fetch only what is new
     publishing     a folder's passages written as rows
-    examination    what `flask db check` tells
+    examination    what `flask db check` and `flask doctor` tell
 
 Nothing of psycopg is imported by a server that has no DATABASE_URL. No ranking lives here: bases are loaded into the
 indexes that a folder's bases have, too.
