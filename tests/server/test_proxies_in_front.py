@@ -22,10 +22,18 @@ from waiting import wait_until
 pytestmark = [pytest.mark.server, pytest.mark.row("RF-12")]
 CHAT, RAG = "/chat/completions", "/rag/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "When are you open?"}], "stream": True}
-FILES = {"nginx": ROOT / "deploy" / "nginx.conf", "caddy": ROOT / "deploy" / "Caddyfile"}
+DEPLOY = ROOT / "deploy"
+FILES = {"nginx": DEPLOY / "nginx.conf", "caddy": DEPLOY / "Caddyfile", "balancer": DEPLOY / "nginx.scale.conf"}
 PAGE = (ROOT / "docs" / "deploying.md").read_text()
-LISTENS = {"nginx": "listen 80;", "caddy": "voice.example.com {", "haproxy": "127.0.0.1:8080"}
+LISTENS = {
+    "nginx": "listen 80;",
+    "caddy": "voice.example.com {",
+    "haproxy": "127.0.0.1:8080",
+    "balancer": "listen 8080;",
+}
 """The words with which each file says where the proxy listens."""
+SERVERS = {"balancer": "parley-1:8000"}
+"""The words with which a file says where the server is, if not as a proxy of the same machine does."""
 KEY = "a-key-of-a-caller-0123456789"
 WORDS = 20
 
@@ -51,7 +59,8 @@ def configured(name: str, listens: str, server: RunningServer) -> str:
         text = FILES[name].read_text()
     else:
         (text,) = re.findall(rf"^```{name}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    for old, new in {LISTENS[name]: listens, "127.0.0.1:8000": f"127.0.0.1:{server.port}"}.items():
+    asked = SERVERS.get(name, "127.0.0.1:8000")
+    for old, new in {LISTENS[name]: listens, asked: f"127.0.0.1:{server.port}"}.items():
         assert text.count(old) == 1
         text = text.replace(old, new)
     return text
@@ -91,6 +100,27 @@ def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def balancer(server: RunningServer, folder: Path) -> Iterator[int]:
+    """Yield the port of nginx in front of two servers, of which one is down: every call is answered by the other."""
+    port, file = free_port(), folder / "nginx.conf"
+    text = configured("balancer", f"listen 127.0.0.1:{port};", server)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds)
+    changed = {"parley-2:8000": f"127.0.0.1:{free_port()}", "/tmp/nginx.pid": f"{folder}/pid"}
+    # The limit of open files is that of whoever runs the tests. One worker is enough.
+    changed |= {"worker_rlimit_nofile 65536;": "", "16384": "512", "worker_processes auto;": ""}
+    changed["http {"] = f"http {{ {places}"
+    for old, new in changed.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    file.write_text(user + text)
+    subprocess.run(["nginx", "-t", "-q", "-p", str(folder), "-c", str(file)], check=True, capture_output=True)
+    with running_proxy(["nginx", "-p", str(folder), "-c", str(file), "-g", "daemon off;"], port):
+        yield port
+
+
+@contextlib.contextmanager
 def caddy(server: RunningServer, folder: Path) -> Iterator[int]:
     port, file = free_port(), folder / "Caddyfile"
     # No certificate for a name that is not ours, no port for its administration.
@@ -118,7 +148,9 @@ def ask(port: int, request: bytes) -> bytes:
         return receive_until(connection, b"\r\n\r\n")
 
 
-PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
+PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy, "balancer": balancer}
+PROGRAMS = {"balancer": "nginx"}
+"""The program of a proxy that has another name."""
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -126,8 +158,9 @@ def port(
     request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """The port of a proxy in front of the server."""
-    if not shutil.which(request.param):
-        pytest.skip(f"{request.param} is not installed")
+    program = PROGRAMS.get(request.param, request.param)
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
     with PROXIES[request.param](server, tmp_path_factory.mktemp(request.param)) as port:
         yield port
 
