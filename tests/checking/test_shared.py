@@ -1,11 +1,13 @@
 """Checks of Redis, at real servers."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis_servers import RedisServer
 from running_server import free_port
+from waiting import wait_until
 
 from parley.checking.examination import examine
 from parley.checking.probe import Probe
@@ -48,6 +50,22 @@ def test_a_refusal_is_told(server: RedisServer, user: str, statuses: list[str], 
     assert [one.status for one in findings] == statuses
     assert word in "".join(one.detail for one in findings).lower()
     assert not [one for one in findings if "reader" in one.detail + one.fix or "-word" in one.detail]
+
+
+def test_in_a_cluster_the_page_names_one_more_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    (rights,) = re.findall(r"^ACL SETUSER parley on >PASSWORD (.*)$", page, re.MULTILINE)
+    (more,) = re.findall(r"In a cluster the user needs `(\S+)`", page)
+    # The bus of a cluster's server listens 10 000 ports above it.
+    while (port := free_port()) > 55_000:
+        pass
+    with RedisServer("--cluster-enabled", "yes", port=port) as server:
+        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        wait_until(lambda: "cluster_state:ok" in str(server.client.execute_command("CLUSTER", "INFO")))
+        for allowed, statuses in ((rights, ["fail", "skip"]), (f"{rights} {more}", ["ok", "ok"])):
+            server.client.execute_command("ACL", "SETUSER", "parley", "reset", "on", ">a-word", *allowed.split())
+            findings = found(f"redis+cluster://parle%79:a-word@127.0.0.1:{port}", REDIS_TIMEOUT="1000")
+            assert [one.status for one in findings] == statuses
 
 
 def test_nobody_there_is_told() -> None:
