@@ -68,6 +68,20 @@ def test_compose_has_two_of_the_same_behind_nginx() -> None:
     assert published == {"nginx": ["127.0.0.1:8000:8080"]} and "listen 8080;" in read("deploy/nginx.scale.conf")
 
 
+def directives(file: str) -> set[str]:
+    """What a file of nginx says of the calls that it passes on, without comments."""
+    (block,) = re.findall(r"location / \{(.*?)\}", re.sub(r"#.*", "", read(file)), re.DOTALL)
+    return {" ".join(one.split()) for one in block.split(";") if one.strip()}
+
+
+def test_the_balancer_passes_calls_on_as_one_nginx_does() -> None:
+    one, many = directives("deploy/nginx.conf"), directives("deploy/nginx.scale.conf")
+    assert one - many == {"proxy_pass http://127.0.0.1:8000", "proxy_set_header Host $host"}
+    assert {"proxy_pass http://parley", "proxy_next_upstream error timeout", "proxy_connect_timeout 1s"} <= many
+    upstream = read("deploy/nginx.scale.conf").partition("upstream parley {")[2].partition("}")[0]
+    assert "least_conn;" in upstream and "ip_hash" not in upstream
+
+
 def test_compose_starts_in_the_order_of_need() -> None:
     waits = {name: one.get("depends_on", {}) for name, one in services().items()}
     healthy = {"condition": "service_healthy"}

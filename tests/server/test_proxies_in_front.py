@@ -11,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_upstream import DONE, END, HANG, FakeUpstream, Step, answer, chunks, event, events
+from proxies import TEMPORARY, running_balancer, running_proxy
 from running_server import ROOT, RunningServer, free_port, post, receive_until, running_server
 from waiting import wait_until
 
@@ -23,17 +24,10 @@ pytestmark = [pytest.mark.server, pytest.mark.row("RF-12")]
 CHAT, RAG = "/chat/completions", "/rag/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "When are you open?"}], "stream": True}
 DEPLOY = ROOT / "deploy"
-FILES = {"nginx": DEPLOY / "nginx.conf", "caddy": DEPLOY / "Caddyfile", "balancer": DEPLOY / "nginx.scale.conf"}
+FILES = {"nginx": DEPLOY / "nginx.conf", "caddy": DEPLOY / "Caddyfile"}
 PAGE = (ROOT / "docs" / "deploying.md").read_text()
-LISTENS = {
-    "nginx": "listen 80;",
-    "caddy": "voice.example.com {",
-    "haproxy": "127.0.0.1:8080",
-    "balancer": "listen 8080;",
-}
+LISTENS = {"nginx": "listen 80;", "caddy": "voice.example.com {", "haproxy": "127.0.0.1:8080"}
 """The words with which each file says where the proxy listens."""
-SERVERS = {"balancer": "parley-1:8000"}
-"""The words with which a file says where the server is, if not as a proxy of the same machine does."""
 KEY = "a-key-of-a-caller-0123456789"
 WORDS = 20
 
@@ -59,36 +53,16 @@ def configured(name: str, listens: str, server: RunningServer) -> str:
         text = FILES[name].read_text()
     else:
         (text,) = re.findall(rf"^```{name}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    asked = SERVERS.get(name, "127.0.0.1:8000")
-    for old, new in {LISTENS[name]: listens, asked: f"127.0.0.1:{server.port}"}.items():
+    for old, new in {LISTENS[name]: listens, "127.0.0.1:8000": f"127.0.0.1:{server.port}"}.items():
         assert text.count(old) == 1
         text = text.replace(old, new)
     return text
 
 
 @contextlib.contextmanager
-def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os.environ) -> Iterator[None]:
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: is_listening(port) or process.poll() is not None)
-            assert process.poll() is None, command
-            yield
-        finally:
-            process.terminate()
-
-
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
-
-
-@contextlib.contextmanager
 def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
     port, file = free_port(), folder / "nginx.conf"
-    # Its temporary files would be in a folder of the system's.
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     # As in the distribution's own file, which reads those in conf.d. Its workers write large bodies into our folder.
     inside = configured("nginx", f"listen 127.0.0.1:{port};", server)
     user = "user root;" if os.geteuid() == 0 else ""
@@ -102,21 +76,7 @@ def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
 @contextlib.contextmanager
 def balancer(server: RunningServer, folder: Path) -> Iterator[int]:
     """Yield the port of nginx in front of two servers, of which one is down: every call is answered by the other."""
-    port, file = free_port(), folder / "nginx.conf"
-    text = configured("balancer", f"listen 127.0.0.1:{port};", server)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds)
-    changed = {"parley-2:8000": f"127.0.0.1:{free_port()}", "/tmp/nginx.pid": f"{folder}/pid"}
-    # The limit of open files is that of whoever runs the tests. One worker is enough.
-    changed |= {"worker_rlimit_nofile 65536;": "", "16384": "512", "worker_processes auto;": ""}
-    changed["http {"] = f"http {{ {places}"
-    for old, new in changed.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    file.write_text(user + text)
-    subprocess.run(["nginx", "-t", "-q", "-p", str(folder), "-c", str(file)], check=True, capture_output=True)
-    with running_proxy(["nginx", "-p", str(folder), "-c", str(file), "-g", "daemon off;"], port):
+    with running_balancer(server.port, free_port(), folder) as port:
         yield port
 
 
@@ -226,6 +186,8 @@ def test_the_callers_address_is_passed_on(server: RunningServer, upstream: FakeU
     assert (end["client"], end["client_by"]) == ("127.0.0.2", "proxy")
 
 
+# The balancer passes calls on as nginx.conf does, which tests/test_fleet_files.py holds: it need not be examined, too.
+@pytest.mark.parametrize("port", ["nginx", "caddy", "haproxy"], indirect=True)
 def test_the_doctor_finds_nothing_wrong(upstream: FakeUpstream, port: int) -> None:
     # Later than a waiting message may come, so that a buffered one shows.
     upstream.script = [1.5, *answer("We are open from nine to six.", interval=0.02)]
