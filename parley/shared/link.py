@@ -21,7 +21,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import gevent
@@ -73,15 +73,19 @@ class Script:
         # The name that Redis gives it, no secret.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "Redis", key: str, *arguments: str | float) -> Any:
-        """Return the result for one key, the only one that the script may use: a cluster finds its node by it."""
+    def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float) -> Any:
+        """Return the result for one key, or for several with one name in braces: a cluster finds their node by it.
+
+        The script may use no others.
+        """
         from redis.exceptions import NoScriptError
 
+        named = [keys] if isinstance(keys, str) else keys
         # Not SCRIPT LOAD, which some services forbid.
         try:
-            return client.evalsha(self._digest, 1, key, *arguments)
+            return client.evalsha(self._digest, len(named), *named, *arguments)
         except NoScriptError:
-            return client.eval(self._text, 1, key, *arguments)
+            return client.eval(self._text, len(named), *named, *arguments)
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
