@@ -23,7 +23,7 @@ from parley.factories.limits import hints_of, limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
 from parley.knowledge.bases import Bases
-from parley.knowledge.retriever import Retriever
+from parley.knowledge.retriever import SPREAD, Retriever
 from parley.settings import Settings
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
@@ -76,6 +76,7 @@ class Services:
             Bases(source, self.index_factory.build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
+            spread=SPREAD if self.database else 0.0,
         )
         # What a turn may do differently for the agent that it is for.
         self.options = TurnOptions(
