@@ -1,8 +1,8 @@
 """Hints between workers: what others know of an upstream, read and told by the beat, never for a caller.
 
     limited    the upstream has answered 429 and named a time: one account is limited for all who use it
-    sick       the breaker of a worker has opened; heeded once two workers, and half of all, say so: one machine
-               with a broken network moves nobody else
+    sick       the breaker of a worker has opened; heeded once two workers, and half of all, say so: those with a
+               broken network move nobody else
 
     nothing ──others say so──► heeded ──the time is over, or the upstream has answered this worker──► nothing
 
@@ -145,9 +145,13 @@ class Hints:
                 continue
             facts, was_heeded = known.facts, known.health.hint
             votes = max(LEAST_VOTES, math.ceil(self._link.workers / 2))
-            found = EXCHANGE.run(
-                client, known.keys, MOST_MS, limited_ms, sick_ms, self._link.worker, votes, known.votes_over
-            )
+            try:
+                found = EXCHANGE.run(
+                    client, known.keys, MOST_MS, limited_ms, sick_ms, self._link.worker, votes, known.votes_over
+                )
+            except Exception as error:  # noqa: BLE001 - as in `Link.beat`; the limits must not suffer for a hint
+                self._link.note_failure("hints", error)
+                continue
             known.told = facts
             # An answer that has come meanwhile has ended what was heeded; the next beat sees to it.
             is_answered = was_heeded is not None and known.health.hint is None

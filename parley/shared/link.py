@@ -234,6 +234,16 @@ class Link:
             self.beat()
             gevent.sleep(BEAT_SECONDS if self.is_up else DOWN_BEAT_SECONDS * random.uniform(0.8, 1.2))
 
+    def note_failure(self, op: str, error: Exception) -> None:
+        """Count the failure of a duty that is no reason to do without Redis, and log the first of them."""
+        series(measurements.FAILURES, op, _reason(error)).inc()
+        self._tell_error(op, f"{type(error).__name__}: {error}")
+
+    def _tell_error(self, op: str, words: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning("redis_error", op=op, reason=words)
+
     def _failed(self, op: str, reason: str, words: str) -> NoReturn:
         series(measurements.FAILURES, op, reason).inc()
         # All connections in use is no outage; one key of another type says nothing of the server.
@@ -241,9 +251,8 @@ class Link:
             self._failures += 1
             if reason == "refused" or self._failures >= FAILURES:
                 self._go_down(words)
-        elif reason == "error" and not self._is_told:
-            self._is_told = True
-            log.warning("redis_error", op=op, reason=words)
+        elif reason == "error":
+            self._tell_error(op, words)
         raise Unanswered(reason)
 
     def _go_up(self) -> None:

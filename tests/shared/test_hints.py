@@ -282,6 +282,17 @@ def test_no_answer_of_a_server_is_believed_in_blindly(
     assert hint is None if reply[1] < 0 else hint and hint.until - time.monotonic() <= MOST_MS / 1000
 
 
+def test_a_user_without_the_rights_loses_the_hints_alone(links: Callable[..., Link]) -> None:
+    rights = "on >parley-secret ~t:workers ~t:{two}:* +@read +@write +@scripting +@connection +time"
+    with RedisServer(*f"--user parley {rights} --user default off".split()) as server:
+        worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"))
+        with capture_logs() as logged:
+            worker.link.beat()
+            worker.link.beat()
+        assert worker.link.is_up
+        assert [(line["event"], line["op"]) for line in logged] == [("redis_error", "hints")]
+
+
 def test_one_upstream_alone_asks_for_nothing(workers: Workers, redis_server: RedisServer) -> None:
     (alone,) = workers(1, Api("primary", "one"))
     redis_server.client.set("t:{one}:limited", now_ms(redis_server) + 30_000)
