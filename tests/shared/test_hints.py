@@ -93,6 +93,19 @@ def test_a_limit_is_kept_by_all(workers: Workers, redis_server: RedisServer) -> 
     assert set(redis_server.client.scan_iter()) == {"t:workers", key}
 
 
+def test_what_redis_knows_is_not_told_again(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parley.shared import hints
+
+    (one,) = workers(1)
+    told, run = [], hints.EXCHANGE.run
+    monkeypatch.setattr(hints.EXCHANGE, "run", lambda *given: (told.append(given[3:5]), run(*given))[1])
+    one.break_network()
+    one.limit()
+    one.beat()
+    one.beat()
+    assert [[time > 0 for time in news] for news in told] == [[True, True], [False, False], *[[False, False]] * 2]
+
+
 @pytest.mark.parametrize("asked", ["86400", "Sat, 01 Jan 2050 00:00:00 GMT"], ids=["a day", "a date"])
 def test_a_long_limit_is_kept_for_a_minute(workers: Workers, redis_server: RedisServer, asked: str) -> None:
     one, other = workers()
@@ -147,9 +160,10 @@ def test_an_answer_during_a_beat_counts(workers: Workers, monkeypatch: pytest.Mo
     other.beat()
     run = hints.EXCHANGE.run
 
-    def answered(*arguments: Any) -> Any:
-        other.first.succeeded()
-        return run(*arguments)
+    def answered(client: Any, keys: list[str], *arguments: Any) -> Any:
+        if keys[0] == "t:{one}:limited":
+            other.first.succeeded()
+        return run(client, keys, *arguments)
 
     monkeypatch.setattr(hints.EXCHANGE, "run", answered)
     assert other.beat() == [] and other.first.hint is None
@@ -263,8 +277,8 @@ def test_poison_in_the_keys_does_no_harm(workers: Workers, redis_server: RedisSe
     assert other.beat() == [] and other.first.hint is None
 
     # Neither does it keep a worker from telling what it knows.
-    one.limit()
     one.break_network()
+    one.limit()
     assert one.beat() == []
     assert other.beat() == [(AVOIDED, "primary", "limited")]
 

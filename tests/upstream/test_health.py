@@ -95,7 +95,7 @@ def test_a_refused_key_opens_the_breaker_and_is_logged_once(candidate: UpstreamH
         (limited(retry_after="Sat, 01 Jan 2000 00:00:00 GMT"), 0),
         (limited(), 0),
         (UpstreamError("", status=503, headers={"retry-after": "30"}), 0),
-        (UpstreamRefused(404, {}, headers={"retry-after": "30"}), 0),
+        (UpstreamRefused(404, {}, headers={"retry-after": "30"}, fault="model"), 0),
     ],
     ids=["30 s", "a fraction", "ms", "a date", "a day", "0", "junk", "the past", "without", "503", "404"],
 )
