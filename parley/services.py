@@ -19,11 +19,11 @@ from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
 from parley.factories.knowledge import index_factory_of, source_of
-from parley.factories.limits import limits_of
+from parley.factories.limits import hints_of, limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
 from parley.knowledge.bases import Bases
-from parley.knowledge.retriever import Retriever
+from parley.knowledge.retriever import SPREAD, Retriever
 from parley.settings import Settings
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
@@ -67,6 +67,7 @@ class Services:
         self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
         self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
+        self.hints = hints_of(self.link, self.upstream)
         self.index_factory = index_factory_of(settings)
         self.database, source = source_of(settings, self.look_in_thread)
         # No caller waits for a reload: its steps come behind those of all streams.
@@ -75,6 +76,7 @@ class Services:
             Bases(source, self.index_factory.build, in_background),
             timeout=settings.rag_timeout,
             poll=settings.kb_poll,
+            spread=SPREAD if self.database else 0.0,
         )
         # What a turn may do differently for the agent that it is for.
         self.options = TurnOptions(

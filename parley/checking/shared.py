@@ -64,12 +64,13 @@ def distance(address: Any) -> float:
 
 def rights(probe: Probe) -> Iterator[Outcome]:
     """Try everything that a worker does, under a name of no caller's, and remove it; behind a refusal it expires."""
-    from parley.shared import leases, link, rates, urls
+    from parley.shared import hints, leases, link, rates, urls
 
     settings = probe.settings
     client = urls.connect(settings.redis_url, SECONDS)
     # The braces keep all keys of one name at one node of a cluster.
     start = f"{settings.redis_prefix}:{{{KEY}}}"
+    told = [f"{start}:limited", f"{start}:sick"]
     # The scripts of the workers themselves: a right that only a script needs shows nowhere else.
     steps: dict[str, Callable[[], Any]] = {
         "counting workers": lambda: link.REGISTER.run(client, f"{start}:workers", KEY, link.FORGOTTEN_MS),
@@ -77,6 +78,7 @@ def rights(probe: Probe) -> Iterator[Outcome]:
         "MAX_STREAMS_PER_KEY": lambda: leases.TAKE.run(client, f"{start}:streams", 1000, 1000, KEY),
         "renewing places": lambda: leases.RENEW.run(client, f"{start}:streams", 1000, "XX", KEY),
         "giving places back": lambda: client.zrem(f"{start}:streams", KEY),
+        "hints on upstreams": lambda: hints.EXCHANGE.run(client, told, hints.MOST_MS, 1000, 1000, KEY, 2, 0),
     }
     try:
         # In the order in which a call needs them: behind the first refusal the others tell nothing new.
@@ -86,8 +88,8 @@ def rights(probe: Probe) -> Iterator[Outcome]:
             except Exception as exc:  # noqa: BLE001 - as in `reach`
                 yield fail(f"{name}: {exc}", "see docs/security.md for the rights that its user needs")
                 return
-        for end in ("workers", "rate"):
-            client.delete(f"{start}:{end}")
+        for key in (f"{start}:workers", f"{start}:rate", *told):
+            client.delete(key)
     finally:
         client.close()
     yield ok("its user may do all that the limits need")

@@ -9,6 +9,7 @@ A failure here costs the answer its context, never the answer.
 
 import contextlib
 import functools
+import random
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from parley.turn_record import TurnRecord
 
 AWAIT_SECONDS = 1.0
 """Pause in seconds before the source of the knowledge is asked again for the first load."""
+SPREAD = 0.2
+"""Share by which pauses vary at random where many workers ask one server, so that they do not ask together."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,16 @@ class Grounding:
 
 
 class Retriever:
-    """The knowledge bases as the answers use them. `timeout` and `poll` are in seconds; 0 as `poll` means never."""
+    """The knowledge bases as the answers use them. `timeout` and `poll` are in seconds; 0 as `poll` means never.
 
-    def __init__(self, bases: Bases, timeout: float, poll: float) -> None:
+    `spread` is the share by which the pauses between two looks at the bases' source vary.
+    """
+
+    def __init__(self, bases: Bases, timeout: float, poll: float, spread: float = 0.0) -> None:
         self.bases = bases
         self._timeout = timeout
         self._poll = poll
+        self._spread = spread
         self._loaded = Event()
         self._is_warmed = False
         self._is_awaiting = False
@@ -191,7 +198,10 @@ class Retriever:
         if not self._is_awaiting:
             self._is_awaiting = True
             log.warning("knowledge_awaited", fault=str(failed))
-        gevent.sleep(AWAIT_SECONDS)
+        self._pause(AWAIT_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        gevent.sleep(seconds * random.uniform(1 - self._spread, 1 + self._spread))
 
     def _keep_fresh(self) -> None:
         while True:
@@ -208,4 +218,4 @@ class Retriever:
             self._loaded.set()
             if not self._poll:
                 return
-            gevent.sleep(self._poll)
+            self._pause(self._poll)

@@ -12,7 +12,7 @@ import pytest
 from redis_servers import RedisServer, is_listening, redis_server
 from running_server import free_port
 
-from parley.shared import urls
+from parley.shared import hints, urls
 from parley.shared.link import Link, Unanswered
 
 pytestmark = pytest.mark.slow
@@ -116,6 +116,9 @@ def test_a_cluster_that_loses_a_master_or_all(cluster: list[RedisServer]) -> Non
     link = Link(urls.parse(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{cluster[0].port}"), timeout=0.5, prefix="t")
     link.beat()
     assert link.is_up and link.ask("rate", ping)
+    # Two keys of one script lie at one node.
+    keys = ["t:{one}:limited", "t:{one}:sick"]
+    assert link.ask("beat", lambda client: hints.EXCHANGE.run(client, keys, 60_000, 1000, 0, "w", 2, 0))[0]
 
     cluster[0].kill()
     assert seconds_until_answered(link) < GENEROUS

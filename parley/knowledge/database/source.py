@@ -68,6 +68,8 @@ class DatabaseSource:
         self._origin = ""
         self._seen = ""
         self._versions: dict[str, Version] = {}
+        # Bases that have been fetched, where copies can't be kept.
+        self._fetched_before: set[str] = set()
         self._has_answered = False
         self._confirmed_at = time.monotonic()
         self._told = ""
@@ -132,13 +134,14 @@ class DatabaseSource:
         if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
             return result_of(kept, "snapshot")
         # Not before the first load, for which callers wait.
-        if kept:
+        if kept or name in self._fetched_before:
             time.sleep(random.uniform(0, SPREAD_SECONDS))
         fetch = functools.partial(fetched, name=name, address=self._snapshots.address, kept=kept, breathe=breathe)
         fresh = self._connections.run("load", fetch, LOAD_SECONDS, probes=True)
         if fresh is None:
             # Dropped since the last look; the next one tells.
             return LoadResult([], [])
+        self._fetched_before.add(name)
         self._snapshots.write(fresh, breathe)
         return result_of(fresh, "database")
 
