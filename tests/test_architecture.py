@@ -85,6 +85,7 @@ GEVENT = {
     "parley/http_client/spares.py",
     "parley/knowledge/database/connections.py",
     "parley/knowledge/encoders.py",
+    "parley/knowledge/redis_vectors.py",
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",
     "parley/knowledge/vector_cache.py",

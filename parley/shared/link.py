@@ -73,7 +73,7 @@ class Script:
         # The name that Redis gives it, no secret.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "Redis", key: str, *arguments: str | float) -> Any:
+    def run(self, client: "Redis", key: str, *arguments: str | float | bytes) -> Any:
         """Return the result for one key, the only one that the script may use: a cluster finds its node by it."""
         from redis.exceptions import NoScriptError
 
