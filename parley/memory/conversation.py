@@ -144,7 +144,7 @@ def history_of(messages: Sequence[Message]) -> History | None:
 def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
     """Return the calls and results of a turn as they are stored: results cut, thoughts left out.
 
-    Nothing is kept where the calls themselves are too large.
+    Nothing is kept where the calls themselves are too large, or of a form that would not be read back.
     """
     kept = []
     for message in messages:
@@ -157,7 +157,7 @@ def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
         kept.append(without_halves(each))
     # Arguments that are cut would be broken.
     calls = sum(len(str(each["tool_calls"])) for each in kept if "tool_calls" in each)
-    return tuple(kept) if calls <= MAX_CHARACTERS // 3 else ()
+    return tuple(kept) if calls <= MAX_CHARACTERS // 3 and _is_exchange(kept) else ()
 
 
 def stored_turn(

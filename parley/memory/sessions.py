@@ -28,6 +28,8 @@ MAX_TRIES = 8
 """Most attempts at a write that fails."""
 MAX_RACES = 100
 """Most attempts at a write that other writers of the session are faster than. Of these one succeeds each time."""
+FORGET_SECONDS = 2.0
+"""Longest time in seconds that a deletion waits for what is still being written of its session."""
 NOTHING = encode(())
 """A session whose turns have all been taken out of it."""
 
@@ -58,8 +60,9 @@ class Sessions:
         self, key: str, messages: list[dict[str, Any]], turn: str, *, mode: Mode, with_tools: bool
     ) -> Recollection | None:
         """Return a request's messages with what is remembered; None if the store fails."""
-        # A caller may ask again in the moment in which the last answer ends.
-        self._wait_for_writes(key)
+        # A caller may ask again in the moment in which the last answer ends. A store that fails is not waited for.
+        if not self._is_failing:
+            self._wait_for_writes(key, WAIT_SECONDS)
         try:
             entry = self._reader.get(key)
         except StoreFailed as failure:
@@ -79,7 +82,9 @@ class Sessions:
 
     def forget(self, key: str) -> bool:
         """Delete a session, if there is one; return false if the store fails."""
-        self._wait_for_writes(key)
+        if not self._wait_for_writes(key, FORGET_SECONDS):
+            # A write that is being tried again would bring back what has been deleted.
+            return False
         try:
             self._store.delete(key)
         except StoreFailed as failure:
@@ -112,10 +117,10 @@ class Sessions:
         gevent.joinall(list(self._writing), timeout=seconds)
         self._store.close()
 
-    def _wait_for_writes(self, key: str) -> None:
-        """Wait for what is being written of this session, for as long as a store may take."""
-        if before := [greenlet for greenlet, of in self._writing.items() if of == key]:
-            gevent.joinall(before, timeout=WAIT_SECONDS)
+    def _wait_for_writes(self, key: str, seconds: float) -> bool:
+        """Wait for what is being written of this session, for so many seconds at most; return true if it is over."""
+        before = [greenlet for greenlet, of in self._writing.items() if of == key]
+        return not before or len(gevent.joinall(before, timeout=seconds)) == len(before)
 
     def _changed(self, key: str, change: Callable[[tuple[StoredTurn, ...]], tuple[StoredTurn, ...]]) -> bool:
         failures = races = 0

@@ -5,6 +5,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from parley.memory import stores
 from parley.memory.conversation import decode, history_of, stored_turn
@@ -101,6 +102,38 @@ def test_a_session_that_is_deleted_is_forgotten() -> None:
 
     assert sessions.forget("key") and sessions.forget("unknown")
     assert take_turn(sessions, "key", "hello", "hi", 2.0) == ["hello"]
+
+
+def writing(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Begin to write something of a session, behind the answer as in a worker; return what lets it end."""
+    monkeypatch.setattr("gevent.monkey.is_module_patched", lambda name: True)
+    goes_on = Event()
+    sessions.spawn("key", goes_on.wait)
+    return goes_on
+
+
+def test_a_deletion_waits_for_what_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(WorkerStore(), ttl=60)
+    take_turn(sessions, "key", "a secret", "noted", 1.0)
+    goes_on = writing(sessions, monkeypatch)
+
+    monkeypatch.setattr("parley.memory.sessions.FORGET_SECONDS", 0.01)
+    assert sessions.forget("another") and not sessions.forget("key")
+    goes_on.set()
+    monkeypatch.setattr("parley.memory.sessions.FORGET_SECONDS", 20)
+    assert sessions.forget("key")
+    assert take_turn(sessions, "key", "hello", "hi", 2.0) == ["hello"]
+
+
+def test_a_store_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(BrokenStore(), ttl=60)
+    assert sessions.recall("key", ask("now"), "", mode="full", with_tools=True) is None
+    goes_on = writing(sessions, monkeypatch)
+
+    monkeypatch.setattr("parley.memory.sessions.WAIT_SECONDS", 1000)
+    with gevent.Timeout(20):
+        assert sessions.recall("key", ask("now"), "", mode="full", with_tools=True) is None
+    goes_on.set()
 
 
 def test_a_late_result_is_remembered() -> None:
