@@ -8,7 +8,7 @@ then finds nothing, and `put` stores nothing. Values that are not vectors are to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gevent.lock import BoundedSemaphore
@@ -17,9 +17,6 @@ from parley.concurrency import checkpoint
 from parley.knowledge.postings import Floats
 from parley.shared.link import Link, Unanswered
 from parley.telemetry.logs import log
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 SECONDS = 2.0
 """Longest time of a question in seconds; no caller waits for it."""
@@ -88,10 +85,10 @@ class RedisVectors:
     def _ask(self, commands: Callable[[Any], object]) -> list[Any]:
         """Return the answers to some commands, none if Redis is away."""
 
-        def work(client: "Redis") -> list[Any]:
+        def work(client: Any) -> list[Any]:
             batch = client.pipeline(transaction=False)
             commands(batch)
-            answers = batch.execute(raise_on_error=False)
+            answers: list[Any] = batch.execute(raise_on_error=False)
             for answer in answers:
                 # A value of another type is that value's fault alone.
                 if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):

@@ -8,14 +8,11 @@ What is stored in any other form, by whomever, counts as nothing: it is not fetc
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from parley.memory.conversation import MAX_BYTES
 from parley.memory.stores import Entry, StoreFailed
 from parley.shared.link import Link, Script, Unanswered
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 WRITE_SECONDS = 0.5
 """Longest time in seconds of a question for which no caller waits on the phone."""
@@ -86,7 +83,7 @@ class RedisStore:
         # The braces put the key at one node of a cluster, whatever else may once be kept of a session.
         return f"{self._link.prefix}:{{m:{key}}}"
 
-    def _ask(self, work: "Callable[[Redis], Any]") -> Any:
+    def _ask(self, work: Callable[[Any], Any]) -> Any:
         """Return the result of the work. Raises StoreFailed."""
         try:
             return self._link.ask("memory", work, self._seconds)

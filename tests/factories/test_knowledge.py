@@ -58,7 +58,7 @@ def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPa
         source_of(Settings.from_environ(DATABASE), lambda look: look())
 
 
-def test_vectors_may_be_kept_in_redis_and_copies_stay_on_the_machine() -> None:
+def test_vectors_may_be_in_redis_copies_stay_on_the_machine() -> None:
     settings = Settings.from_environ({"EMBEDDINGS_CACHE": "redis", "REDIS_URL": "redis://127.0.0.1:1"})
 
     assert type(vector_cache_of(settings, link_of(settings))).__name__ == "RedisVectors"
