@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -299,6 +299,15 @@ def parse_store(value: str) -> StoreSetting:
     return StoreSetting("sqlite", Path(parse_text(place)))
 
 
+def parse_cache(value: str) -> Path | Literal["redis"]:
+    """Return the folder of a cache, or `redis`. Raises ValueError for a URL of a Redis, which would name a folder."""
+    if value.lower() == "redis":
+        return "redis"
+    if re.match(r"(redis|valkey|sqlite|memory)s?(\+\w+)?:", value, re.IGNORECASE):
+        raise ValueError
+    return Path(value)
+
+
 def parse_origin(value: str) -> str:
     """Return an origin as browsers and apps send it: that of a web page, of an app, or `*` for any.
 
@@ -362,7 +371,7 @@ STORE = SettingType(
     parse_store,
     "memory: for each worker's own memory, sqlite: and the path of a file, or redis: for the Redis of REDIS_URL",
 )
-CACHE = SettingType(lambda value: "redis" if value == "redis" else Path(value), "a path, or redis")
+CACHE = SettingType(parse_cache, "a path, or redis for the Redis of REDIS_URL")
 SPOKEN_TEXT = SettingType(parse_spoken, "text without control characters")
 PHRASES = SettingType(parse_phrases, "phrases separated by |, without control characters")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)

@@ -127,7 +127,7 @@ def run(code: str, cwd: Path) -> str:
         ("MEMORY_STORE", "sqlite:///dev/shm/a.db", StoreSetting("sqlite", Path("/dev/shm/a.db"))),
         ("MEMORY_STORE", "sqlite:sessions.db", StoreSetting("sqlite", Path("sessions.db"))),
         ("MEMORY_STORE", "redis:", StoreSetting("redis")),
-        ("EMBEDDINGS_CACHE", "redis", "redis"),
+        ("EMBEDDINGS_CACHE", "Redis", "redis"),
         ("EMBEDDINGS_CACHE", "./redis", Path("redis")),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
@@ -280,6 +280,11 @@ BAD = [
             *("redis", "redis://a", "redis:x", "rediss:", "Redis:"),
         ],
     ),
+    (
+        "EMBEDDINGS_CACHE",
+        "a path, or redis for the Redis of REDIS_URL",
+        ["redis:", "redis://127.0.0.1", "REDISS://a", "valkey+cluster://a", "memory:", "sqlite:/a.db"],
+    ),
     ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
     ("PLAYGROUND", "one of auto, on, off", ["yes", "1", "true"]),
     ("CAPTURE", "a whole number from 0 to 200", ["-1", "201", "on", "1.5"]),
@@ -387,7 +392,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "agents_dir", "tools_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "audio_dir", "agents_dir", "tools_dir", "llm_forward_fields"}
 
     told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
     assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}
