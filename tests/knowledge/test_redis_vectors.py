@@ -18,7 +18,7 @@ from parley.knowledge.postings import Floats
 from parley.knowledge.redis_vectors import AT_ONCE, KEPT_SECONDS, MAX_BYTES, RedisVectors, decode, encode
 from parley.knowledge.semantic import Calibration, SemanticIndex
 from parley.knowledge.vector_cache import content_key
-from parley.shared.link import Link, Unanswered
+from parley.shared.link import CONNECTIONS, Link, Unanswered
 from parley.turn_record import TurnRecord
 
 Links = Callable[..., Link]
@@ -140,29 +140,18 @@ def test_a_server_without_memory_is_told(link: Link, redis_server: RedisServer) 
 def test_bases_that_are_filled_leave_callers_their_connections(links: Links, redis_server: RedisServer) -> None:
     link = links(timeout=20)
     cache = RedisVectors(link)
-    asking = 0
-    most = []
-    ask = link.ask
-
-    def counted(op: str, work: Callable[..., object], seconds: float | None = None) -> object:
-        nonlocal asking
-        asking += 1
-        most.append(asking)
-        try:
-            return ask(op, work, seconds)
-        finally:
-            asking -= 1
-
-    link.ask = counted  # type: ignore[assignment]
-    gevent.joinall([gevent.spawn(cache.put, VECTORS) for _ in range(20)], raise_error=True)
-    assert max(most) == 1
+    with redis_server.frozen():
+        filling = [gevent.spawn(cache.put, VECTORS) for _ in range(20)]
+        gevent.sleep(0.1)
+        assert link._gate.counter == CONNECTIONS - 1
+    gevent.joinall(filling, raise_error=True)
 
     # Whoever has no time left of its own for Redis is not in the way of the vectors, either.
     record = TurnRecord("rag", "r")
     Link.begin_turn(record)
     record.redis_ms = 1e6
     with pytest.raises(Unanswered):
-        ask("rate", lambda client: client.ping())
+        link.ask("rate", lambda client: client.ping())
     assert found(cache) == WHOLE and record.redis_ms == 1e6
 
 

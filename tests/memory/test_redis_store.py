@@ -79,10 +79,10 @@ def test_a_write_after_another_one_is_refused(store: RedisStore) -> None:
 
 @pytest.mark.row("SH-13")
 def test_machines_that_end_turns_at_once_lose_none(links: Links) -> None:
-    workers = [Sessions(RedisStore(links(timeout=PATIENT), PATIENT), ttl=60) for _ in range(2)]
-    texts = [f"q{number}" for number in range(20)]
+    workers = [Sessions(RedisStore(links(timeout=PATIENT), PATIENT), ttl=60) for _ in range(6)]
+    texts = [f"q{number}" for number in range(36)]
 
-    ended = [gevent.spawn(end, workers[number % 2], text, number + 1.0) for number, text in enumerate(texts)]
+    ended = [gevent.spawn(end, workers[number % 6], text, number + 1.0) for number, text in enumerate(texts)]
     gevent.joinall(ended, raise_error=True)
 
     assert all(each.value for each in ended)
@@ -195,19 +195,19 @@ def test_no_name_of_a_session_is_a_key_of_another_holder(
 
 @pytest.mark.row("SH-13")
 def test_a_caller_waits_for_the_rest_of_the_budget_alone(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=0.2)
+    link = links(timeout=5)
     record = TurnRecord("chat", "r")
     Link.begin_turn(record)
     reader, writer = RedisStore(link), RedisStore(link, PATIENT)
     assert writer.put("a", b"x", 60, 0) and record.redis_ms == 0
     assert reader.get("a") and record.redis_ms
 
-    record.redis_ms = 150.0
+    record.redis_ms = 4_950.0
     with redis_server.frozen():
         started = time.monotonic()
         with pytest.raises(StoreFailed, match="timeout"):
             reader.get("a")
-        assert time.monotonic() - started < 0.19
+        assert time.monotonic() - started < 4
     with pytest.raises(StoreFailed, match="timeout"):
         reader.get("a")
     entry = writer.get("a")
@@ -219,7 +219,8 @@ def test_a_frozen_redis_costs_the_memory_and_no_turn(
     links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_store, "WRITE_SECONDS", 0.05)
-    link = links(timeout=0.05)
+    link = links(timeout=PATIENT)
+    link.timeout = 0.05
     sessions = Sessions(RedisStore(link, redis_store.WRITE_SECONDS), ttl=60, reader=RedisStore(link))
     with redis_server.frozen(), capture_logs() as logged:
         assert sessions.recall(KEY, ask("x"), "", mode="full", with_tools=True) is None
@@ -227,8 +228,8 @@ def test_a_frozen_redis_costs_the_memory_and_no_turn(
         assert not link.is_up
 
     assert [line["event"] for line in logged] == ["memory_failed", "redis_down"]
-    for _ in range(100):
-        link.beat()
+    link.timeout = PATIENT
+    link.beat()
     assert end(sessions, "x", 1.0)
 
 

@@ -11,6 +11,7 @@ from parley.memory import stores
 from parley.memory.conversation import decode, history_of, stored_turn
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Entry, SqliteStore, StoreFailed, WorkerStore
+from parley.telemetry import metrics
 
 WAIT_SECONDS, BUSY_SECONDS = stores.WAIT_SECONDS, stores.BUSY_SECONDS
 SYSTEM = {"role": "system", "content": "You are Mia."}
@@ -207,6 +208,29 @@ def test_a_write_that_fails_once_is_made_again() -> None:
     assert writing.get(timeout=20)
     entry = store.get("key")
     assert entry and decode(entry.data) == (turn,)
+
+
+class ContestedStore(WorkerStore):
+    """A store in which other writers are faster, so many times."""
+
+    races = 0
+
+    def put(self, key: str, data: bytes, ttl: float, version: int) -> bool:
+        self.races -= 1
+        return self.races < 0 and super().put(key, data, ttl, version)
+
+
+@pytest.mark.row("SH-13")
+@pytest.mark.parametrize(("races", "is_kept"), [(40, True), (1000, False)], ids=["forty", "for ever"])
+def test_a_write_is_made_again_while_others_are_faster(races: int, is_kept: bool) -> None:
+    store = ContestedStore()
+    store.races = races
+    history, lost = history_of(ask("now")), metrics.MEMORY_LOST._value.get()
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    assert Sessions(store, ttl=60).remember("key", history, turn, mode="full") == is_kept
+    assert metrics.MEMORY_LOST._value.get() == lost + (not is_kept)
 
 
 def test_a_write_that_had_been_made_is_not_made_twice() -> None:

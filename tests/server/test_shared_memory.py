@@ -68,6 +68,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         second = stack.enter_context(running_server(env))
         wait_until(lambda: "embeddings_ready" in second.output(), 30, tell=second.output)
         assert len(texts_encoded(upstream)) == encoded, "the second machine encodes nothing"
+        assert "memory_failed" not in first.output() + second.output()
         yield Machines(first, second, redis, upstream)
 
 
