@@ -25,7 +25,7 @@ KEPT_SECONDS = 30 * 86_400
 AT_ONCE = 16
 """Most values in one question; more would keep callers' questions waiting at the server."""
 MAX_BYTES = 1 << 20
-"""Largest value in bytes. A passage of 150 words takes 10 to 100 KB."""
+"""Largest value in bytes. A passage takes 1 to 40 KB, by its length and the encoder."""
 SIZE_BYTES = 2
 """Bytes of the number of dimensions in front of the rows."""
 
