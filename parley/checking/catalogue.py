@@ -111,7 +111,7 @@ GROUPS: tuple[Group, ...] = (
         lambda _: "Redis",
         (
             Check("SH-1", "Redis answers, and soon", shared.reach, "correct REDIS_URL", asks=True),
-            Check("SH-2", "its user may count", shared.rights, "see docs/security.md", asks=True),
+            Check("SH-2", "its user may do what is asked", shared.rights, "see docs/security.md", asks=True),
         ),
     ),
     Group(

@@ -7,6 +7,7 @@ from typing import Any
 
 from parley.checking.probe import Probe
 from parley.checking.report import Outcome, block, fail, ok, warn
+from parley.settings import Settings
 
 SECONDS = 3.0
 """Longest time for anything that is asked, in seconds."""
@@ -79,6 +80,8 @@ def rights(probe: Probe) -> Iterator[Outcome]:
         "renewing places": lambda: leases.RENEW.run(client, f"{start}:streams", 1000, "XX", KEY),
         "giving places back": lambda: client.zrem(f"{start}:streams", KEY),
         "hints on upstreams": lambda: hints.EXCHANGE.run(client, told, hints.MOST_MS, 1000, 1000, KEY, 2, 0),
+        **memory_steps(settings, client, f"{start}:m"),
+        **vector_steps(settings, client, f"{start}:v"),
     }
     try:
         # In the order in which a call needs them: behind the first refusal the others tell nothing new.
@@ -92,4 +95,29 @@ def rights(probe: Probe) -> Iterator[Outcome]:
             client.delete(key)
     finally:
         client.close()
-    yield ok("its user may do all that the limits need")
+    yield ok("its user may do all that is asked of it")
+
+
+def memory_steps(settings: Settings, client: Any, key: str) -> dict[str, Callable[[], Any]]:
+    """Return what a worker does with a session, none where sessions are kept elsewhere."""
+    if settings.memory_store.kind != "redis":
+        return {}
+    from parley.memory.conversation import MAX_BYTES
+    from parley.memory.redis_store import READ, WRITE
+
+    return {
+        "MEMORY_STORE, writing": lambda: WRITE.run(client, key, MAX_BYTES, "0", "1", "[]", 1000),
+        "MEMORY_STORE, reading": lambda: READ.run(client, key, MAX_BYTES),
+        "MEMORY_STORE, deleting": lambda: client.unlink(key),
+    }
+
+
+def vector_steps(settings: Settings, client: Any, key: str) -> dict[str, Callable[[], Any]]:
+    """Return what a worker does with embeddings, none where they are kept elsewhere."""
+    if settings.embeddings_cache != "redis":
+        return {}
+    return {
+        "EMBEDDINGS_CACHE, writing": lambda: client.set(key, b"1", ex=1),
+        "EMBEDDINGS_CACHE, reading": lambda: (client.getrange(key, 0, 1), client.expire(key, 1)),
+        "EMBEDDINGS_CACHE, removing": lambda: client.unlink(key),
+    }

@@ -19,9 +19,8 @@ def limits_of(settings: Settings, lasting_name: Callable[[str], str]) -> "tuple[
         return None, LocalPlaces(settings.max_streams_per_key), rate
     # perf: saves 60 ms (a start without Redis)
     from parley.shared import leases, rates
-    from parley.shared.link import Link
 
-    link = Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)
+    link = link_of(settings)
     places: Places = LocalPlaces()
     shared_rate: Rate = NoRate()
     without = settings.limits_without_redis
@@ -39,3 +38,8 @@ def hints_of(link: "Link | None", upstream: Upstream) -> "Hints | None":
     from parley.shared.hints import Hints
 
     return Hints(link, upstream.candidates)
+def link_of(settings: Settings) -> "Link":
+    """Return a link to the Redis of REDIS_URL, which has asked nothing yet."""
+    from parley.shared.link import Link
+
+    return Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)

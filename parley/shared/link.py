@@ -73,7 +73,7 @@ class Script:
         # The name that Redis gives it, no secret.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float) -> Any:
+    def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float | bytes) -> Any:
         """Return the result for one key, or for several with one name in braces: a cluster finds their node by it.
 
         The script may use no others.

@@ -32,7 +32,8 @@ def found(url: str, **settings: str) -> list[Finding]:
 def test_a_good_server_is_well_and_left_as_it_was(server: RedisServer) -> None:
     import redis
 
-    first, second = found(f"redis://:the-password@127.0.0.1:{server.port}", REDIS_TIMEOUT="1000")
+    kept = {"MEMORY_STORE": "redis:", "EMBEDDINGS_CACHE": "redis"}
+    first, second = found(f"redis://:the-password@127.0.0.1:{server.port}", REDIS_TIMEOUT="1000", **kept)
     assert (first.status, second.status) == ("ok", "ok")
     assert "answers in" in first.detail and "the-password" not in first.detail
     with redis.Redis(port=server.port, password="the-password") as client:
@@ -76,3 +77,21 @@ def test_nobody_there_is_told() -> None:
 
 def test_without_redis_there_is_nothing_to_check() -> None:
     assert found("") == []
+
+
+COUNTER = ["--user", "counter", "on", ">counter-word", "~*", "+@all"]
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "settings", "step"),
+    [
+        ("-hset", {"MEMORY_STORE": "redis:"}, "MEMORY_STORE, writing"),
+        ("-unlink", {"EMBEDDINGS_CACHE": "redis"}, "EMBEDDINGS_CACHE, removing"),
+    ],
+    ids=["sessions", "embeddings"],
+)
+def test_a_right_that_is_missing_is_told_by_what_needs_it(forbidden: str, settings: dict[str, str], step: str) -> None:
+    with RedisServer(*COUNTER, forbidden) as server:
+        url = f"redis://%63ounter:counter-word@127.0.0.1:{server.port}"
+        assert found(url, REDIS_TIMEOUT="1000", **settings)[1].detail.startswith(step)
+        assert found(url, REDIS_TIMEOUT="1000")[1].status == "ok"
