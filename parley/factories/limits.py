@@ -38,6 +38,8 @@ def hints_of(link: "Link | None", upstream: Upstream) -> "Hints | None":
     from parley.shared.hints import Hints
 
     return Hints(link, upstream.candidates)
+
+
 def link_of(settings: Settings) -> "Link":
     """Return a link to the Redis of REDIS_URL, which has asked nothing yet."""
     from parley.shared.link import Link
