@@ -173,6 +173,7 @@ class Retriever:
             if self._is_warmed:
                 self._loaded.wait()
             try:
+                # One that is not in memory is waited for, and within the same deadline.
                 base = self.bases.get(kb)
                 ranking = base.index.rank(query, limit)
             except SourceFailed:
@@ -225,8 +226,10 @@ class Retriever:
                 log.exception("knowledge_reload_failed")
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
+            # Until the next look, what is asked for is loaded by this very greenlet: one load at a time.
             looked_at = time.monotonic()
             self.bases.attend(self._poll)
             if not self._poll:
                 return
+            # Nothing is left of the pause where loads have taken it.
             gevent.sleep(max(0.0, looked_at + self._poll - time.monotonic()))
