@@ -116,6 +116,7 @@ class Retriever:
 
     def base(self, kb: str) -> Base:
         """Return a knowledge base for an operator, loaded if need be. Raises NotFound, WarmingUp."""
+        # Longer than a caller waits, who hears an answer without context in the end.
         with gevent.Timeout(OPERATOR_SECONDS, WarmingUp("the knowledge base is still loading")):
             try:
                 return self.bases.get(kb)
@@ -169,11 +170,11 @@ class Retriever:
         started = time.monotonic()
         base: Base | None = None
         ranking: Ranking | None = None
+        # All that the caller waits for counts: the list of the bases, the load of this one, the search.
         with gevent.Timeout(self._timeout, False):
             if self._is_warmed:
                 self._loaded.wait()
             try:
-                # One that is not in memory is waited for, and within the same deadline.
                 base = self.bases.get(kb)
                 ranking = base.index.rank(query, limit)
             except SourceFailed:
