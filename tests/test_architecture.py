@@ -84,6 +84,8 @@ GEVENT = {
     "parley/http_client/response.py",
     "parley/http_client/spares.py",
     "parley/knowledge/database/connections.py",
+    "parley/knowledge/database/load_queue.py",
+    "parley/knowledge/database/on_demand.py",
     "parley/knowledge/encoders.py",
     "parley/knowledge/redis_vectors.py",
     "parley/knowledge/retriever.py",

@@ -91,7 +91,9 @@ class EmbeddedEncoder(ThreadedEncoder):
         return cls(multilingual.NAME, multilingual.Multilingual, multilingual.CALIBRATION, timeout)
 
     def load(self) -> None:
-        """Load the model and use it once, so that the first question does not wait for it."""
+        """Load the model and use it once, so that the first question does not wait for it. A loaded one stays."""
+        if self._model is not None:
+            return
         # `_encode` has logged the failure.
         with contextlib.suppress(EncoderFailed):
             self.passages(["Good morning."])
@@ -241,6 +243,12 @@ class IndexFactory:
                     built.fill()
         fill(built)
         return built
+
+    def prepare(self, settings: BaseSettings) -> None:
+        """Load the encoder of a base beside: whoever asks for the base first does not wait for it then."""
+        encoder = self.encoder_for(settings, settings.spoken_language)
+        if isinstance(encoder, EmbeddedEncoder):
+            gevent.spawn(encoder.load)
 
     def encoder_for(self, settings: BaseSettings, language: Language) -> Encoder | None:
         """Return the encoder of a base: the one that its settings name, else that of its language."""

@@ -4,7 +4,7 @@ A failure here costs the answer its context, never the answer.
 
     idle       `warm` has not been called (a command, a test): `require` loads the bases
     loading    `warm` has been called: searches wait for the first load, up to the deadline
-    loaded     the bases are refreshed every `poll` seconds
+    loaded     the bases are refreshed every `poll` seconds; between two refreshes those are loaded that are asked for
 """
 
 import contextlib
@@ -12,15 +12,16 @@ import functools
 import random
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence, checkpoint
+from parley.errors import WarmingUp
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
-from parley.knowledge.bases import Bases
+from parley.knowledge.bases import Base, Bases
 from parley.knowledge.index import Hit, Query, Ranking
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.quoting import Quote, VectorMemory, quote
@@ -30,6 +31,8 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 
+OPERATOR_SECONDS = 10.0
+"""Longest time in seconds that an operator's page waits for a base to be loaded."""
 AWAIT_SECONDS = 1.0
 """Pause in seconds before the source of the knowledge is asked again for the first load."""
 SPREAD = 0.2
@@ -41,11 +44,13 @@ class SearchResult:
     """The hits of a search, best first. `degraded` is true if it failed or was late: then nothing is known.
 
     `is_small_talk` is true if the encoder took the turn for small talk, which the phrases of the gate had not told.
+    `base` is the one that was searched, as it was then: it may have left the memory since.
     """
 
     hits: list[Hit]
     degraded: bool = False
     is_small_talk: bool = False
+    base: Base | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Grounding:
     citations: tuple[dict[str, Any], ...]
     degraded: bool = False
     is_small_talk: bool = False
+    base: Base | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, result: SearchResult, most_excerpts: int) -> "Grounding":
@@ -77,7 +83,7 @@ class Grounding:
             }
             for hit in shown
         )
-        return cls(tuple(result.hits), excerpts, citations, result.degraded, result.is_small_talk)
+        return cls(tuple(result.hits), excerpts, citations, result.degraded, result.is_small_talk, result.base)
 
 
 class Retriever:
@@ -107,17 +113,26 @@ class Retriever:
         return self._is_warmed and not self._loaded.is_set()
 
     def require(self, kb: str) -> None:
-        """Raise NotFound if there is no knowledge base of this name. Without a load in time nothing is raised."""
+        """Raise NotFound if there is no knowledge base of this name. Without a list in time nothing is raised."""
         if self._is_warmed:
             self._loaded.wait(self._timeout)
         elif self.bases.state == "loading":
             self.bases.refresh()
         if self.bases.state != "loading":
-            self.bases.get(kb)
+            self.bases.require(kb)
+
+    def base(self, kb: str) -> Base:
+        """Return a knowledge base for an operator, loaded if need be. Raises NotFound, WarmingUp."""
+        # Longer than a caller waits, who hears an answer without context in the end.
+        with gevent.Timeout(OPERATOR_SECONDS, WarmingUp("the knowledge base is still loading")):
+            try:
+                return self.bases.get(kb)
+            except SourceFailed as failed:
+                raise WarmingUp(f"the knowledge base can't be loaded now: {failed}") from None
 
     def settings_of(self, kb: str) -> BaseSettings:
-        """Return the settings of a knowledge base; those of a base without any where it is not loaded."""
-        base = self.bases.serving.get(kb)
+        """Return the settings of a knowledge base; those of a base without any where nothing is known of it."""
+        base = self.bases.listed.get(kb)
         return base.settings if base else NO_SETTINGS
 
     def ground(self, kb: str, query: Query, most_excerpts: int, record: TurnRecord) -> Grounding:
@@ -136,11 +151,11 @@ class Retriever:
         result = yield from self.search_telling(kb, query, limit, record, notify_after)
         return Grounding.of(result, most_excerpts)
 
-    def quote(self, kb: str, query: Query, hits: Sequence[Hit]) -> Quote | None:
+    def quote(self, base: Base, query: Query, hits: Sequence[Hit]) -> Quote | None:
         """Return the sentences of a search's hits that answer its query, or None. Never raises."""
         with gevent.Timeout(self._timeout, False):
             try:
-                built = self.bases.get(kb).index
+                built = base.index
                 asked = built.folded(query)
                 find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
                 if isinstance(built, SemanticIndex) and built.ready:
@@ -160,12 +175,18 @@ class Retriever:
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
         """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""
         started = time.monotonic()
+        base: Base | None = None
         ranking: Ranking | None = None
+        # All that the caller waits for counts: the list of the bases, the load of this one, the search.
         with gevent.Timeout(self._timeout, False):
             if self._is_warmed:
                 self._loaded.wait()
             try:
-                ranking = self.bases.get(kb).index.rank(query, limit)
+                base = self.bases.get(kb)
+                ranking = base.index.rank(query, limit)
+            except SourceFailed:
+                # Told when the base was loaded in vain, and not with every question.
+                pass
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
                 log.exception("rag_failed", id=record.id)
         seconds = time.monotonic() - started
@@ -176,7 +197,7 @@ class Retriever:
             log.warning("rag_degraded", id=record.id, ms=record.lookup_ms)
             return SearchResult([], degraded=True)
         metrics.series(metrics.LOOKUPS, "found" if ranking.hits else "nothing").inc()
-        return SearchResult(ranking.hits, is_small_talk=ranking.small_talk is not None)
+        return SearchResult(ranking.hits, is_small_talk=ranking.small_talk is not None, base=base)
 
     def search_telling(
         self, kb: str, query: Query, limit: int, record: TurnRecord, notify_after: float
@@ -198,10 +219,10 @@ class Retriever:
         if not self._is_awaiting:
             self._is_awaiting = True
             log.warning("knowledge_awaited", fault=str(failed))
-        self._pause(AWAIT_SECONDS)
+        gevent.sleep(self._varied(AWAIT_SECONDS))
 
-    def _pause(self, seconds: float) -> None:
-        gevent.sleep(seconds * random.uniform(1 - self._spread, 1 + self._spread))
+    def _varied(self, seconds: float) -> float:
+        return seconds * random.uniform(1 - self._spread, 1 + self._spread)
 
     def _keep_fresh(self) -> None:
         while True:
@@ -216,6 +237,11 @@ class Retriever:
                 log.exception("knowledge_reload_failed")
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
+            # Until the next look, what is asked for is loaded by this very greenlet: one load at a time.
+            pause = self._varied(self._poll)
+            until = time.monotonic() + pause
+            self.bases.attend(pause)
             if not self._poll:
                 return
-            self._pause(self._poll)
+            # Nothing is left of the pause where loads have taken it.
+            gevent.sleep(max(0.0, until - time.monotonic()))

@@ -140,6 +140,11 @@ class KnowledgeRows:
         secret=True,
     )
     database_pool: int = row(types.integer(1, 20), "2", "Maximum number of connections of a worker to the database.")
+    kb_resident: int = row(
+        types.integer(1, 100_000_000),
+        "100000",
+        "Maximum number of passages from the database that a worker holds in memory, all knowledge bases together.",
+    )
     waiting: int | None = row(
         types.WAITING,
         "always",

@@ -1,13 +1,15 @@
 """Which source, encoders and thresholds of the knowledge the settings name."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from redis_servers import RedisServer
 
-from parley.factories.knowledge import encoders_of, source_of, vector_cache_of
+from parley.factories.knowledge import bases_of, encoders_of, index_factory_of, vector_cache_of
 from parley.factories.limits import link_of
+from parley.knowledge.bases import Bases
 from parley.knowledge.database import address
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
 from parley.knowledge.sources import FolderSource
@@ -37,25 +39,29 @@ def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
     assert (tmp_path / CACHE_FILE).is_file()
 
 
-def test_without_a_database_the_folder_is_the_source() -> None:
-    connections, source = source_of(Settings.from_environ({}), lambda look: look())
+def made_of(settings: Settings) -> tuple[Any, Bases]:
+    return bases_of(settings, index_factory_of(settings), lambda look: look(), lambda: None)
 
-    assert connections is None and isinstance(source, FolderSource)
+
+def test_without_a_database_the_folder_is_the_source() -> None:
+    connections, bases = made_of(Settings.from_environ({}))
+
+    assert connections is None and type(bases) is Bases and isinstance(bases._source, FolderSource)
 
 
 def test_a_database_is_the_source_and_not_asked_yet(tmp_path: Path) -> None:
     settings = Settings.from_environ({**DATABASE, "EMBEDDINGS_CACHE": str(tmp_path)})
 
-    connections, source = source_of(settings, lambda look: look())
+    connections, bases = made_of(settings)
 
-    assert connections and connections.state == "down" and type(source).__name__ == "DatabaseSource"
+    assert connections and connections.state == "down" and type(bases).__name__ == "BasesOnDemand"
 
 
 def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address, "PACKAGES", ("no_such_package",))
 
     with pytest.raises(SettingsError, match=r"requirements-shared\.txt"):
-        source_of(Settings.from_environ(DATABASE), lambda look: look())
+        made_of(Settings.from_environ(DATABASE))
 
 
 def test_vectors_may_be_in_redis_copies_stay_on_the_machine() -> None:

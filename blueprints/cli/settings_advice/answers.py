@@ -167,6 +167,12 @@ KNOWLEDGE = Group(
             "Connections to the database that a worker opens at most. It uses one to look for what is new.",
             "Lower it to 1 where the database has few connections for many workers.",
         ),
+        "KB_RESIDENT": Advice(
+            "Passages of a database that a worker holds in memory, all knowledge bases together. If there are more, "
+            "bases are loaded when they are first asked for, and those that were not asked for longest leave.",
+            "Lower it where memory is short (3 to 15 KB a passage, in each worker); raise it if "
+            "`parley_kb_evictions_total` keeps growing: [scaling.md](scaling.md#knowledge-in-a-database).",
+        ),
         "WAITING": Advice(
             "When `/rag` speaks a waiting message: `always` (at once), `off`, or only after this many milliseconds "
             "without a word; thoughts of a model are none. A request may override it with the field `waiting`.",
