@@ -151,8 +151,10 @@ class Balancer:
     def without(self, host: Host) -> Iterator[None]:
         """Send nothing new to a host for the length of a `with` block."""
         self._reload(leaving_out=host)
-        yield
-        self._reload()
+        try:
+            yield
+        finally:
+            self._reload()
 
     def _reload(self, leaving_out: Host | None = None) -> None:
         before = self._workers()
