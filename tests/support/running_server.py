@@ -45,9 +45,12 @@ class ServerDidNotStart(Exception):
 class RunningServer:
     """The server's process and what it prints."""
 
-    def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path, host: str = "127.0.0.1"
+    ) -> None:
+        self.host = host
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._printed = b""
         self._keys = keys_in(env)
@@ -100,7 +103,7 @@ class RunningServer:
 
     def connect(self) -> socket.socket:
         """A connection to the server, for a client that does what no library would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10.0)
+        return socket.create_connection((self.host, self.port), timeout=10.0)
 
     def worker_pids(self) -> list[int]:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
@@ -136,16 +139,16 @@ class RunningServer:
         self._log.close()
         assert not [key for key in self._keys if key in printed], "a key in the log"
 
-    def wait_until_healthy(self) -> None:
+    def wait_until_healthy(self, timeout: float = START_TIMEOUT) -> None:
         """Raises ServerDidNotStart when it ends before `GET /health` answers 200, or takes too long."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + timeout
         while not self._is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ServerDidNotStart(self._process.returncode, self.output())
             time.sleep(0.02)
 
     def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=1.0)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
@@ -212,20 +215,23 @@ def running_server(
     cwd: Path = ROOT,
     blank: Iterable[str] | None = None,
     wrapped: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    start_timeout: float = START_TIMEOUT,
 ) -> Iterator[RunningServer]:
     """The server, healthy, for the length of a `with` block; `argv` are further arguments for gunicorn.
 
     `blank` are the variables that are empty unless `env` has them; by default every setting's names.
     `wrapped` is a command that becomes the one behind it: `("nice",)`.
     """
-    port = free_port()
-    gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}")
+    port = port or free_port()
+    gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"{host}:{port}")
     names = setting_names() if blank is None else blank
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **QUICK, **env}
-    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd)
+    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd, host)
     try:
-        server.wait_until_healthy()
+        server.wait_until_healthy(start_timeout)
         yield server
     finally:
         server.close()
