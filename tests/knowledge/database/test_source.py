@@ -125,32 +125,6 @@ def test_one_worker_fetches_and_the_others_read_its_file(
     assert loaded.provenance["source"] == "snapshot" and not loaded.stale
 
 
-@pytest.mark.parametrize("has_copies", [True, False])
-def test_a_change_is_fetched_after_a_pause(
-    connections: Connections,
-    address: DatabaseAddress,
-    database: Database,
-    tmp_path: Path,
-    copies: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    has_copies: bool,
-) -> None:
-    pauses: list[tuple[float, float]] = []
-    monkeypatch.setattr(database_source.random, "uniform", lambda *limits: pauses.append(limits) or 0.0)
-    # Where a file lies no folder can be made.
-    (tmp_path / "file").write_text("")
-    source = DatabaseSource(connections, Snapshots(copies if has_copies else tmp_path / "file", address_key(address)))
-    published(database, write_base(tmp_path / "kb", TEXTS))
-    source.look([])
-    texts(source)
-    assert not pauses, "callers wait for the first load"
-
-    published(database, write_base(tmp_path / "kb", {**TEXTS, "new": "We also sell tyres."}))
-    source.look(["shop"])
-    assert "new" in texts(source)
-    assert pauses == [(0, database_source.SPREAD_SECONDS)]
-
-
 @pytest.mark.parametrize("fault", ["a row more", "another database", "too old", "cut", "no folder"])
 def test_a_copy_of_no_use_is_fetched_anew(
     source: DatabaseSource,
