@@ -172,6 +172,15 @@ def answer(text: str, *, interval: float = 0.0, **more: Any) -> list[Step]:
     return [*events(chunks(text, **more), interval), event(DONE), END]
 
 
+def held(text: str, stops: Mapping[int, threading.Event], *, interval: float = 0.0, **more: Any) -> list[Step]:
+    """A good stream that is silent behind so many words until that event is set, so that a test can look at it."""
+    steps = answer(text, interval=interval, **more)
+    for words, go_on in sorted(stops.items(), reverse=True):
+        # The head and the role, then a silence and a word in turn.
+        steps.insert(2 + 2 * words, go_on)
+    return steps
+
+
 def whole(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> list[Step]:
     """An answer with its Content-Length; JSON, unless `headers` say otherwise (names in lower case)."""
     framing = {"content-type": "application/json", "content-length": str(len(body))}
