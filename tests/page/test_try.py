@@ -25,8 +25,8 @@ SLOW = 5.0
 
 @pytest.fixture
 def knowing(upstream: FakeUpstream, servers: Servers) -> RunningServer:
-    """Return a server with knowledge and one waiting message."""
-    return servers(WAITING_MESSAGES=WAITING)
+    """Return a server with knowledge and one waiting message, which shows signs of life every second."""
+    return servers(WAITING_MESSAGES=WAITING, HEARTBEAT="1")
 
 
 def test_a_chat_streams_with_its_figures(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
@@ -63,10 +63,10 @@ def test_a_rate_is_of_tokens_where_usage_is_told(page: Page, patient: RunningSer
     expect(figure(page, "Rate")).to_contain_text("tokens/s")
 
 
-def test_a_silent_model_is_told_from_a_dead_one(page: Page, servers: Servers, upstream: FakeUpstream) -> None:
+def test_a_silent_model_is_told_from_a_dead_one(page: Page, knowing: RunningServer, upstream: FakeUpstream) -> None:
     go_on = threading.Event()
     upstream.script = held("Well then", {1: go_on})
-    open_try(page, servers(HEARTBEAT="1"))
+    open_try(page, knowing)
     say(page, "Well?")
 
     expect(last_answer(page).locator(".state")).to_contain_text(re.compile(r"server alive, \d\.\d s of silence"))
