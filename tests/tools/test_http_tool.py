@@ -313,5 +313,5 @@ def test_a_server_that_writes_twice_is_not_waited_for(folder: Path, method: str)
             started = time.perf_counter()
             assert run(tool).text == "ok"
             seconds.append(time.perf_counter() - started)
-    # 44 ms where the second write waits for a delayed acknowledgement.
-    assert statistics.median(seconds) < 0.02
+    # 44 ms where the second write waits for a delayed acknowledgement: the quickest quarter, on a busy machine.
+    assert statistics.quantiles(seconds)[0] < 0.02
