@@ -24,7 +24,7 @@ LAN_NAME = "--host-resolver-rules=MAP lan.test 127.0.0.1"
 """Flag for a name that is no loopback name, so that http is not a secure context."""
 OUR_KEY = "sk-ours-0123456789abcdef"
 KEPT_SERVERS = 4
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000
 """Milliseconds that a locator is waited for, on a busy machine."""
 REPORTED = "addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`))"
 OpenPage = Callable[..., Page]
