@@ -33,7 +33,7 @@ GATHERED_SECONDS = 0.05
 """The server writes its log lines a little later than it makes them, several together."""
 LEAST_KEY_CHARACTERS = 12
 OWN_PORTS = range(10_000, 32_000)
-"""Ports that are never given to a connection, nor to who listens on any: a port that is chosen is bound a little later."""
+"""Ports that the system gives to nobody who takes any: one that is chosen is bound a little later."""
 
 
 class ServerDidNotStart(Exception):
