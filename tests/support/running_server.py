@@ -91,7 +91,7 @@ class RunningServer:
         ends = [line for line in logged if line["event"] == "request_end"]
         return [line for line in ends if request_id in (None, line["id"])]
 
-    def wait_for_end(self, request_id: str, timeout: float = 20.0) -> dict[str, Any]:
+    def wait_for_end(self, request_id: str, timeout: float = 60.0) -> dict[str, Any]:
         """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
         deadline = time.monotonic() + timeout
         while not (ends := self._ends(self._output(), request_id)):
@@ -109,7 +109,7 @@ class RunningServer:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
         return sorted(pid for pid in _processes() if _parent(pid) == self.pid and _is_gunicorn(pid))
 
-    def wait_for_exit(self, timeout: float = 10.0) -> int:
+    def wait_for_exit(self, timeout: float = 30.0) -> int:
         """The return code, once the server has ended by itself."""
         return self._process.wait(timeout)
 
