@@ -85,6 +85,8 @@ def test_a_recording_is_heard_word_by_word(page: Page, recorded: RunningServer) 
     open_try(page, recorded, "audio")
     page.locator("#asset").select_option("welcome")
     page.evaluate(WATCH)
+    # All at once: where a busy machine is late with a chunk, the page would tell of a gap, and rightly.
+    page.route("**/audio/chat/completions", lambda route: route.fulfill(response=route.fetch()))
     say(page, "Hello?")
     expect_state(page, "complete")
     expect(page.locator("#interrupt")).to_be_disabled()
@@ -113,7 +115,8 @@ def test_a_barge_in_keeps_what_was_heard(page: Page, recorded: RunningServer) ->
     heard_ms = float(page.locator(".sound").get_attribute("data-heard") or 0)
     heard = [str(word["text"]) for word in words if int(word["end_ts"]) <= heard_ms]
     shown = last_answer(page).locator("p.text").evaluate("(text) => text.childNodes[1].data")
-    assert heard and shown.split() == heard
+    # A mark is a word of its own.
+    assert heard and "".join(shown.split()) == "".join(heard)
     page.locator("#edit").click()
     expect(page.locator("#request")).not_to_have_value("")
     assistant = [one for one in json.loads(page.locator("#request").input_value())["messages"] if one["role"] != "user"]

@@ -1,6 +1,7 @@
 """What the page does with what is dangerous: markup in data, the key, an address that browsers take for insecure."""
 
 import json
+import re
 import threading
 
 import pytest
@@ -98,4 +99,4 @@ def test_plain_http_at_a_name_works(page: Page, servers: Servers, upstream: Fake
     expect(last_answer(page).locator(".waiting")).to_have_text("One moment, please.")
     page.locator("#endpoint-audio").check(force=True)
     ask(page, "Hello?")
-    expect(page.locator("#sound-figures")).to_contain_text("0 gaps")
+    expect(page.locator("#sound-figures")).to_contain_text(re.compile("heard [1-9]"))

@@ -198,7 +198,7 @@ def check_one_line(server: RunningServer, name: str, path: str) -> dict[str, Any
 def counted(server: RunningServer) -> collections.Counter[tuple[str, str, str]]:
     """The requests that the metrics count, by endpoint, outcome and code."""
     counts: collections.Counter[tuple[str, str, str]] = collections.Counter()
-    text = requests.get(f"{server.url}/metrics", timeout=5).text
+    text = requests.get(f"{server.url}/metrics", timeout=20).text
     for labels, count in re.findall(r"^parley_requests_total{(.*)} (\S+)$", text, re.MULTILINE):
         named = dict(re.findall(r'(\w+)="([^"]*)"', labels))
         counts[named["endpoint"], named["outcome"], named["code"]] += int(float(count))

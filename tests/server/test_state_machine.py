@@ -172,7 +172,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(path=st.sampled_from([*PATHS, "/audio/chat/completions"]), stream=st.booleans())
     def ask_in_vain(self, path: str, stream: bool) -> None:
         name, fields = next(names), {**HELLO, "stream": stream}
-        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=20)
         assert (answered.status_code, answered.json()["error"]["code"]) == (503, "server_overloaded")
         self.ends[name] = ("refused", "server_overloaded")
 
@@ -183,7 +183,7 @@ class Conversations(RuleBasedStateMachine):
         name = next(names)
         self.upstream.enqueue(completion("Hello"))
         fields = {**HELLO, "stream": False}
-        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=20)
         assert answered.json()["choices"][0]["message"]["content"] == "Hello"
         self.ends[name] = ("ok", None)
 
@@ -218,7 +218,7 @@ class Conversations(RuleBasedStateMachine):
         self.the_server_holds_what_the_model_holds()
 
     def _streams(self) -> int:
-        ready = requests.get(f"{self.server.url}/ready", timeout=5)
+        ready = requests.get(f"{self.server.url}/ready", timeout=20)
         return int(ready.json()["details"]["streams"])
 
 

@@ -103,7 +103,7 @@ class RunningServer:
 
     def connect(self) -> socket.socket:
         """A connection to the server, for a client that does what no library would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10.0)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30.0)
 
     def worker_pids(self) -> list[int]:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
@@ -127,13 +127,13 @@ class RunningServer:
         """Send a signal to gunicorn's master."""
         self._process.send_signal(number)
 
-    def stop(self, timeout: float = 5.0) -> int:
+    def stop(self, timeout: float = 20.0) -> int:
         """SIGTERM, and SIGKILL for all that still lives after `timeout` seconds; gives the return code."""
         return self._stop(signal.SIGTERM, timeout)
 
     def close(self) -> None:
         """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
-        self._stop(signal.SIGQUIT, 5.0)  # a second less than SIGTERM takes
+        self._stop(signal.SIGQUIT, 20.0)  # a second less than SIGTERM takes
         self._kill()
         printed = self.output()
         self._log.close()
