@@ -133,7 +133,7 @@ class RunningServer:
 
     def close(self) -> None:
         """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
-        self._stop(signal.SIGQUIT, 20.0)  # a second less than SIGTERM takes
+        self._stop(signal.SIGQUIT, 20.0)  # sooner than SIGTERM
         self._kill()
         printed = self.output()
         self._log.close()
