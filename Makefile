@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
+# What one process has compiled, the others need not: collecting the tests would take each of them three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check

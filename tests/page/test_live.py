@@ -27,7 +27,7 @@ def called(servers: Servers, upstream: FakeUpstream) -> RunningServer:
 
 def metric(server: RunningServer, pattern: str) -> float:
     """Return the sum of the series that match."""
-    text = requests.get(f"{server.url}/metrics", timeout=10).text
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
     return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.M))
 
 

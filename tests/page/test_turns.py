@@ -40,7 +40,7 @@ def asked_while(page: Page, ms: int) -> list[str]:
 
 def workers(server: RunningServer) -> set[int]:
     """Return the workers whose turns are kept."""
-    turns = requests.get(f"{server.url}/playground/api/turns?limit=200", timeout=10).json()["turns"]
+    turns = requests.get(f"{server.url}/playground/api/turns?limit=200", timeout=30).json()["turns"]
     return {turn["worker"] for turn in turns}
 
 
@@ -105,7 +105,7 @@ def test_the_slowest_can_come_first(page: Page, turning: RunningServer, upstream
 
 
 def test_a_refused_turn_is_told_by_its_code(page: Page, turning: RunningServer) -> None:
-    refused = requests.post(f"{turning.url}/chat/completions", json={"messages": "none"}, timeout=10)
+    refused = requests.post(f"{turning.url}/chat/completions", json={"messages": "none"}, timeout=30)
     page.goto(f"{turning.url}/playground#turns")
     page.locator("#turns-wanted").fill(refused.headers["x-request-id"])
 

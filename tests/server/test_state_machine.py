@@ -190,7 +190,7 @@ class Conversations(RuleBasedStateMachine):
     @invariant()
     def the_server_holds_what_the_model_holds(self) -> None:
         wait_until(lambda: self.stopped or self._streams() == len(self.here), 10, tell=lambda: len(self.here))
-        self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open), timeout=2)
+        self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open))
 
     @invariant()
     def each_ended_turn_has_its_line(self) -> None:
@@ -214,7 +214,7 @@ class Conversations(RuleBasedStateMachine):
                 stream.connection.close()
             self.open = []
         with contextlib.suppress(AssertionError):  # the next example's invariant tells of it
-            self.upstream.wait_until(lambda: self.upstream.open_calls == 0, timeout=2)
+            self.upstream.wait_until(lambda: self.upstream.open_calls == 0)
         self.the_server_holds_what_the_model_holds()
 
     def _streams(self) -> int:

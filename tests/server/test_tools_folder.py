@@ -219,7 +219,7 @@ def test_a_blocking_function_holds_up_nobody(server: RunningServer, upstream: Fa
         seconds = []
         for _ in range(10):
             started = time.monotonic()
-            assert requests.get(f"{server.url}/health", timeout=10).status_code == 200
+            assert requests.get(f"{server.url}/health", timeout=30).status_code == 200
             seconds.append(time.monotonic() - started)
         assert payloads(response.content)[-1] == DONE
     assert min(seconds) < 0.3
@@ -238,7 +238,7 @@ def test_a_broken_file_leaves_the_tools_in_service(server: RunningServer, upstre
     (folder / "new.json").write_text('{"tools": [\n  {"function": }]}')
     wait_until(kept)
     assert named() == before == ["order_status", "book", "refused", "tls", "block", "slot"]
-    assert requests.get(f"{server.url}/ready", timeout=10).json()["details"]["tools"] == 6
+    assert requests.get(f"{server.url}/ready", timeout=30).json()["details"]["tools"] == 6
     (folder / "new.json").write_text(json.dumps([entry("another", "http://127.0.0.1:9/{{args.order_id}}")]))
     wait_until(lambda: "another" in named())
     (folder / "new.json").unlink()
@@ -290,6 +290,6 @@ def test_without_tools_the_upstream_is_asked_as_ever(upstream: FakeUpstream, tmp
     with running_server({"LLM_BASE_URL": upstream.base_url, "TOOLS_DIR": str(tmp_path / "tools")}) as server:
         assert requests.post(server.url + CHAT, json=HELLO, timeout=30).status_code == 200
         assert "tools" not in upstream.calls[-1].json
-        assert "tools" not in requests.get(f"{server.url}/ready", timeout=10).json()["details"]
+        assert "tools" not in requests.get(f"{server.url}/ready", timeout=30).json()["details"]
         assert "tools_loaded" not in server.output() and "open_tools" not in server.output()
         assert ("tools_missing" in server.output()) is not made

@@ -827,7 +827,7 @@ def test_ready_and_metrics_tell_of_tools(server: RunningServer, upstream: FakeUp
     upstream.enqueue(called(status()), answer(FRIDAY))
     Told(server)
 
-    assert requests.get(f"{server.url}/ready", timeout=9).json()["details"]["tools"] == 7
-    text = requests.get(f"{server.url}/metrics", timeout=9).text
+    assert requests.get(f"{server.url}/ready", timeout=30).json()["details"]["tools"] == 7
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
     assert 'parley_tool_calls_total{result="ok",tool="order_status"}' in text
     assert 'parley_tool_seconds_count{tool="order_status"}' in text and "parley_tool_passes_count" in text
