@@ -4,6 +4,8 @@ def test_something(page: Page, patient: RunningServer) -> None:
     page.goto(f"{patient.url}/playground#live")
 
 No page may print an error, break its policy, ask anybody but its server, or throw: `page` and `open_page` see to it.
+A browser is asked as seldom as once a second: a state that passes is awaited only while it is held, by an Event in the
+script of the model (`fake_upstream.held`) or by the page's clock (`page.clock`). A recording is to be a long one.
 Under the page's policy `wait_for_function` fails (it evaluates strings): use locators and `expect`.
 """
 
