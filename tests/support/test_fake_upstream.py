@@ -23,6 +23,7 @@ from fake_upstream import (
     event,
     events,
     head,
+    held,
     refusal,
     reset,
     text_chunk,
@@ -115,6 +116,20 @@ def test_a_step_waits_for_its_event(upstream: FakeUpstream, client: http.client.
     assert upstream.open_calls == 1
     go_on.set()
     assert (response.readline(), response.readline()) == (b"\n", b"data: 2\n")
+
+
+def test_a_held_answer_is_silent_behind_its_words(upstream: FakeUpstream, client: http.client.HTTPConnection) -> None:
+    second, rest = threading.Event(), threading.Event()
+    upstream.script = held("One two three", {1: second, 2: rest})
+    response = ask(client)
+    heard = []
+    for go_on in (second, rest):
+        while b'"content":" ' not in (line := response.readline()) and b'"content":"One' not in line:
+            pass
+        heard.append(json.loads(line.removeprefix(b"data: "))["choices"][0]["delta"]["content"])
+        assert upstream.open_calls == 1
+        go_on.set()
+    assert heard == ["One", " two"] and response.read().endswith(b"data: [DONE]\n\n")
 
 
 def test_a_script_may_depend_on_the_call_and_be_endless(
