@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import requests
 from exchange import CHAT
 from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import DONE, END, HANG, FakeUpstream, Step, chunk, chunks, close, event, events, head, whole
-from running_server import RunningServer, ServerDidNotStart, payloads, running_server
+from running_server import RunningServer, ServerDidNotStart, free_port, payloads, running_server
 from waiting import wait_until
 
 pytestmark = pytest.mark.server
@@ -65,8 +64,7 @@ def service() -> Iterator[FakeUpstream]:
 def folder(service: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("tools")
     origin = service.base_url.removesuffix("/v1")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dead = listener.getsockname()[1]
+    dead = free_port()
     with FakeTlsUpstream(Certificates(tmp_path_factory.mktemp("certificates")).self_signed) as tls:
         bearer = {"authorization": "Bearer {{env.ORDERS_TOKEN}}"}
         tools = [

@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import http.server
 import json
-import socket
 import statistics
 import threading
 import time
@@ -17,6 +16,7 @@ import gevent
 import pytest
 from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import HANG, FakeUpstream, Step, close, head, reset, whole
+from running_server import free_port
 
 from parley.http_client.pool import ConnectionPool
 from parley.telemetry.redaction import Redactor
@@ -210,9 +210,7 @@ def test_a_broken_answer_is_unreachable(folder: Path, service: FakeUpstream, scr
 
 @pytest.mark.row("TL-10")
 def test_refused_connections_and_unknown_hosts_are_unreachable(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for origin in (f"http://127.0.0.1:{port}", "http://nowhere.invalid"):
+    for origin in (f"http://127.0.0.1:{free_port()}", "http://nowhere.invalid"):
         assert run(made(folder, origin)).outcome == "unreachable"
 
 
