@@ -61,7 +61,7 @@ def broken(upstream_url: str, _settings: tuple[str, str]) -> Iterator[RunningSer
 
 def degraded(server: RunningServer) -> float:
     """What the metric says."""
-    lines = requests.get(f"{server.url}/metrics", timeout=10).text.splitlines()
+    lines = requests.get(f"{server.url}/metrics", timeout=30).text.splitlines()
     found = [line for line in lines if line.startswith('parley_rag_lookups_total{result="degraded"}')]
     return float(found[0].rpartition(" ")[2]) if found else 0.0
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 import pytest
 from running_server import free_port
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 NEVER_SAVED = ("--save", "", "--appendonly", "no")
 
 
