@@ -64,8 +64,8 @@ class Services:
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
-        self.admission = Admission(settings.max_streams, places, rate)
+        self.link, places = limits_of(settings, self.keyring.lasting_name)
+        self.admission = Admission(settings.max_streams, places)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
         self.database, source = source_of(settings, self.look_in_thread)

@@ -21,7 +21,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import gevent
@@ -65,6 +65,22 @@ class Unanswered(Exception):
         self.reason = reason
 
 
+def reply_to(client: "Redis", *command: str | float) -> Any:
+    """Return the reply to a command as it comes. Raises what the library raises."""
+    pool = getattr(client, "connection_pool", None)
+    # A cluster has a pool for each node, and its client knows which.
+    if pool is None:
+        return client.execute_command(*command)  # type: ignore[no-untyped-call]
+    # perf: saves 30 us of CPU a turn (with limits): not through the client's retries and observers.
+    connection = pool.get_connection()
+    try:
+        # Either closes the connection where it fails or is interrupted: no reply is left for the next question.
+        connection.send_command(*command)
+        return connection.read_response()
+    finally:
+        pool.release(connection)
+
+
 class Script:
     """A Lua script: asked for by its digest, and sent in full to a server that does not know it."""
 
@@ -73,15 +89,19 @@ class Script:
         # The name that Redis gives it, no secret.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "Redis", key: str, *arguments: str | float) -> Any:
-        """Return the result for one key, the only one that the script may use: a cluster finds its node by it."""
+    def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float) -> Any:
+        """Return the result for a key, or for several with one {hash tag}: a cluster finds its node by them.
+
+        The script may use no others.
+        """
         from redis.exceptions import NoScriptError
 
+        keys = (keys,) if isinstance(keys, str) else keys
         # Not SCRIPT LOAD, which some services forbid.
         try:
-            return client.evalsha(self._digest, 1, key, *arguments)
+            return reply_to(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return client.eval(self._text, 1, key, *arguments)
+            return reply_to(client, "EVAL", self._text, len(keys), *keys, *arguments)
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
