@@ -29,7 +29,7 @@ from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.sources import SourceFailed, Version
-from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.stored_vectors import StoredVectors, in_steps
 from parley.languages import LANGUAGES
 from parley.telemetry.logs import log
 
@@ -97,7 +97,7 @@ class DatabaseSource:
         """Return the contents of a base. Raises SourceFailed."""
         if not self._has_answered:
             found = self._snapshots.newest(name, breathe)
-            return result_of(found, "snapshot", stale=True) if found else LoadResult([], [])
+            return result_of(found, "snapshot", breathe, stale=True) if found else LoadResult([], [])
         if self._versions.get(name) == EMPTY:
             return LoadResult([], [])
         try:
@@ -130,7 +130,7 @@ class DatabaseSource:
         kept = self._snapshots.newest(name, breathe, self._origin)
         version = self._versions[name]
         if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
-            return result_of(kept, "snapshot")
+            return result_of(kept, "snapshot", breathe)
         # Not before the first load, for which callers wait.
         if kept:
             time.sleep(random.uniform(0, SPREAD_SECONDS))
@@ -140,7 +140,7 @@ class DatabaseSource:
             # Dropped since the last look; the next one tells.
             return LoadResult([], [])
         self._snapshots.write(fresh, breathe)
-        return result_of(fresh, "database")
+        return result_of(fresh, "database", breathe)
 
     def _kept(self) -> Mapping[str, Version]:
         """Return the bases that have a snapshot; the versions are unlike those of the database."""
@@ -205,7 +205,9 @@ def _rows(
             breathe()
 
 
-def result_of(snapshot: Snapshot, origin: str, *, stale: bool = False) -> LoadResult:
+def result_of(
+    snapshot: Snapshot, origin: str, breathe: Callable[[], None] = lambda: None, *, stale: bool = False
+) -> LoadResult:
     """Return a snapshot as passages with their vectors."""
     header = snapshot.header
     try:
@@ -216,9 +218,9 @@ def result_of(snapshot: Snapshot, origin: str, *, stale: bool = False) -> LoadRe
         settings = NO_SETTINGS
     if settings.language is None and header.language in LANGUAGES:
         settings = replace(settings, language=LANGUAGES[header.language])
-    vectors = {row.content_key: row.vectors for row in snapshot.rows if row.content_key}
+    vectors = {row.content_key: row.vectors for row in in_steps(snapshot.rows, breathe) if row.content_key}
     return LoadResult(
-        passages_of(snapshot.rows),
+        passages_of(snapshot.rows, breathe),
         [],
         settings=settings,
         vectors=StoredVectors(header.encoder, vectors),
