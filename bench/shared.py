@@ -39,7 +39,7 @@ def main() -> int:
         "--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="NAME", help=f"{[*FIGURES]}"
     )
     parser.add_argument("--rounds", type=int, default=1000, help="calls of each kind")
-    parser.add_argument("--passages", type=int, default=20_000, help="passages of the large base")
+    parser.add_argument("--passages", type=int, default=10_000, help="passages of the large base")
     options = parser.parse_args()
     report = Report(options.rounds, options.passages)
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
