@@ -10,6 +10,7 @@ exit 1 if one is broken.
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1000, help="calls of each kind")
     parser.add_argument("--passages", type=int, default=10_000, help="passages of the large base")
     options = parser.parse_args()
+    # Servers have sessions of their own, and would outlive this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     report = Report(options.rounds, options.passages)
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.2f}: the figures are for an idle machine")
     for name in options.only:

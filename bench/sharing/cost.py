@@ -6,6 +6,7 @@ slows both.
 
 import contextlib
 import statistics
+import time
 from collections.abc import Mapping
 
 from fake_upstream import FakeUpstream
@@ -39,8 +40,6 @@ def far(report: Report) -> None:
 
 
 def _round_trip(report: Report, proxy: TcpProxy) -> None:
-    import time
-
     import redis
 
     times = []

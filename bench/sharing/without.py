@@ -46,7 +46,7 @@ def neither(report: Report) -> None:
         loaded = [one for one in modules if one.partition(".")[0] in CLIENTS]
         report.count("neither: modules of the clients that a worker loads", len(loaded))
         ours = [one for one in modules if one.startswith(("parley.shared.", "parley.knowledge.database"))]
-        report.line("neither: modules of ours beside them", ", ".join(ours), "parley.shared.local, urls")
+        report.line("neither: modules of ours beside them", ", ".join(ours), "parley.shared.local")
         for what, unit, found in (("CPU of a worker's start", "s", cpu), ("RSS of a worker", "MiB", rss)):
             here, there = (statistics.median(found[kind]) for kind in KINDS)
             report.line(
