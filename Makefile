@@ -63,7 +63,7 @@ bench-knowledge: $(VENV)/.tested
 bench-retrieval: $(VENV)/.tested
 	PYTHONPATH=. $(BIN)/python bench/retrieval.py
 
-# Limits over all workers: what Redis costs a call, and what calls notice of one that fails.
+# What it costs to share a Redis and a database, and what calls notice of one that fails. A part alone: bench/README.md.
 bench-shared: $(VENV)/.tested
 	$(BIN)/python bench/shared.py $(ROUNDS:%=--rounds %)
 

@@ -65,8 +65,8 @@ class Services:
             raise SettingsError(fault)
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
-        self.admission = Admission(settings.max_streams, places, rate)
+        self.link, places = limits_of(settings, self.keyring.lasting_name)
+        self.admission = Admission(settings.max_streams, places)
         self.upstream = upstream or upstream_of(settings)
         self.hints = hints_of(self.link, self.upstream)
         self.index_factory = index_factory_of(settings, self.link)

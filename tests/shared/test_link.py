@@ -50,7 +50,7 @@ def test_a_script_is_sent_to_a_server_that_does_not_know_it(link: Link, redis_se
 
     assert link.ask("rate", lambda client: script.run(client, "k", 7)) == [b"k", b"7"]
     redis_server.client.script_flush()
-    assert link.ask("rate", lambda client: script.run(client, "k", 8)) == [b"k", b"8"]
+    assert link.ask("rate", lambda client: script.run(client, ("k",), 8)) == [b"k", b"8"]
 
 
 def test_workers_are_counted_and_forgotten(links: Links, redis_server: RedisServer) -> None:
