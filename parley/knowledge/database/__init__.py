@@ -10,7 +10,7 @@
     load_queue     which base is loaded next, and who waits for it
     snapshots      the rows of a base in a file: for a start without the database, and to fetch only what is new
     publishing     a folder's passages written as rows
-    examination    what `flask db check` tells
+    examination    what `flask db check` and `flask doctor` tell
 
 Nothing of psycopg is imported by a server that has no DATABASE_URL. No ranking lives here: bases are loaded into the
 indexes that a folder's bases have, too.
