@@ -73,7 +73,7 @@ def test_bases_that_are_not_in_memory_are_told_as_well() -> None:
     assert any("'large' is degraded: its 9 passages" in hint["text"] for hint in told["hints"])
     # They are loaded for whoever looks into them.
     assert passages_of(services, "a", "", 0)["total"] == 3
-    found = search.explain(services, search.conversation("What has part 1 of base b?", "", "", {}), "b")
+    found = search.explain(services, search.conversation("Base b revision 1 part 1?", "", "", {}), "b")
     assert found["hits"] and found["language"] == "es" and source.loads == ["a", "b"]
     with pytest.raises(WarmingUp, match="KB_RESIDENT=5"):
         passages_of(services, "large", "", 0)
