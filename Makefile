@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A person reads along; in a deployment (the Procfile) the log is JSON.
 export LOG_FORMAT ?= text
+# What one process has compiled, the others need not: collecting the tests would take each of them three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 # With the progress on a terminal, where a person waits.
 PIP_INSTALL = $(BIN)/pip install $$([ -t 2 ] || echo -q) --disable-pip-version-check
@@ -18,9 +20,9 @@ endif
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
 
-# In two processes, file by file and the longest files first: most of the time is spent waiting.
+# In four processes, though two cores will do, file by file and the longest files first: most of the time is spent waiting.
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # While you write: what starts no server or process and loads no model; three cases of each parametrized test, few drawn examples.
 quick: $(VENV)/.tested
@@ -61,7 +63,7 @@ bench-knowledge: $(VENV)/.tested
 bench-retrieval: $(VENV)/.tested
 	PYTHONPATH=. $(BIN)/python bench/retrieval.py
 
-# Limits over all workers: what Redis costs a call, and what calls notice of one that fails.
+# What it costs to share a Redis and a database, and what calls notice of one that fails. A part alone: bench/README.md.
 bench-shared: $(VENV)/.tested
 	$(BIN)/python bench/shared.py $(ROUNDS:%=--rounds %)
 

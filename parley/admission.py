@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gevent.event import Event
 
 from parley.errors import InvalidApiKey, ServerOverloaded
-from parley.shared.local import LocalPlaces, NoRate, Place, Places, Rate, While, no_more_places
+from parley.shared.local import LocalPlaces, Place, Places, While, no_more_places
 
 if TYPE_CHECKING:
     from parley.turn import Turn
@@ -83,8 +83,8 @@ def _digest(key: str) -> bytes:
 class Admission:
     """The slots of one worker: at most `limit` turns, of which each holder of a key has as many as it has `places`.
 
-    `rate` limits how many turns a holder may begin in a stretch of time. Both may be shared by several workers. Not
-    safe for threads: a gevent worker has one.
+    The places also limit how many turns a holder may begin in a stretch of time. They may be shared by several workers.
+    Not safe for threads: a gevent worker has one.
 
     A caller who barges in ends one call and begins the next in the same moment, so a call that finds no slot waits a
     little for one: up to FREED_SECONDS while a turn is ending, else NEWS_SECONDS. `release` gives the slot to the call
@@ -97,10 +97,9 @@ class Admission:
     A place that other workers know of is asked for behind the slot: what this worker can refuse costs no question.
     """
 
-    def __init__(self, limit: int, places: Places | None = None, rate: Rate | None = None) -> None:
+    def __init__(self, limit: int, places: Places | None = None) -> None:
         self.limit = limit
         self._places = places or LocalPlaces()
-        self._rate = rate or NoRate()
         self._taken: dict[Turn, Place] = {}
         self._by_holder: Counter[str] = Counter()
         self._waiting: dict[Turn, tuple[str, Event]] = {}
@@ -122,18 +121,17 @@ class Admission:
             with while_waiting():
                 self._wait_for_slot(turn, holder)
         try:
+            # Behind the slot, so that a call that is refused for want of one does not count.
             place = self._places.take(holder, self._by_holder[holder], while_waiting)
-            if place:
-                self._taken[turn] = place
-            # Last, so that a call that is refused for want of a slot does not count.
-            self._rate.take(holder)
         except BaseException:
             self.release(turn)
             raise
+        if place:
+            self._taken[turn] = place
 
     def count(self, holder: str) -> None:
         """Count something that a holder begins without a slot. Raises RateLimited."""
-        self._rate.take(holder)
+        self._places.rate.take(holder)
 
     def release(self, turn: "Turn") -> None:
         """Free the slot of an admitted turn, for the first waiting call that may take it."""

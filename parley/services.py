@@ -65,16 +65,17 @@ class Services:
             raise SettingsError(fault)
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
-        self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
-        self.admission = Admission(settings.max_streams, places, rate)
+        self.link, places = limits_of(settings, self.keyring.lasting_name)
+        self.admission = Admission(settings.max_streams, places)
         self.upstream = upstream or upstream_of(settings)
         self.hints = hints_of(self.link, self.upstream)
         self.index_factory = index_factory_of(settings, self.link)
         # Few callers wait for a load: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.database, bases = bases_of(settings, self.index_factory, self.look_in_thread, in_background)
-        spread = SPREAD if self.database else 0.0
-        self.knowledge = Retriever(bases, timeout=settings.rag_timeout, poll=settings.kb_poll, spread=spread)
+        self.knowledge = Retriever(
+            bases, timeout=settings.rag_timeout, poll=settings.kb_poll, spread=SPREAD if self.database else 0.0
+        )
         # What a turn may do differently for the agent that it is for.
         self.options = TurnOptions(
             waiting=settings.waiting,

@@ -11,11 +11,40 @@ import structlog
 
 from parley.telemetry import logs
 
+# On a busy machine an example may take any time, and so may drawing it.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 hypothesis.settings.register_profile("quick", max_examples=10)
 QUICK_CASES = 3
 """Cases of one parametrized test that `--quick` runs."""
-BLACK_BOX = Path(__file__).parent / "server"
-IMAGE = Path(__file__).parent / "image"
+TESTS = Path(__file__).parent
+BLACK_BOX = TESTS / "server"
+IMAGE = TESTS / "image"
+LONGEST = (
+    "server/test_reloads.py",
+    "server/test_state_machine.py",
+    "server/test_resource_leaks.py",
+    "server/test_start.py",
+    "server/test_shared_limits.py",
+    "server/test_speech.py",
+    "server/test_security_walk.py",
+    "server/test_thoughts.py",
+    "server/test_tools_in_turns.py",
+    "server/test_request_logs.py",
+    "server/test_upstream_before_first_word.py",
+    "server/test_memory.py",
+    "server/test_upstream_addresses.py",
+    "server/test_hostile_clients.py",
+    "test_soak.py",
+    "page/test_try.py",
+    "knowledge/database/test_served.py",
+    "test_bench.py",
+    "memory/test_policy.py",
+    "blueprints/cli/test_kb.py",
+)
+"""The files that take longest, half a minute and more, the longest first."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,9 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Put the files that start servers first, or leave out what `--quick` does not run."""
     if config.getoption("--quick"):
         items[:] = quick_items(items)
-    # `make test` hands out whole files, and these take longest.
+    # `make test` hands out whole files: no process may begin a long one when the others are about to end.
     long = {item.path for item in items if item.get_closest_marker("server") or item.get_closest_marker("embedded")}
-    items.sort(key=lambda item: item.path not in long)
+    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (ranks.get(item.path, len(ranks)), item.path not in long))
 
 
 def pytest_collection_finish() -> None:

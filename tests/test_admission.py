@@ -298,7 +298,7 @@ def test_only_so_many_wait() -> None:
 
 
 def test_the_rate_counts_a_waiting_call_once_a_refused_one_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line(Admission(1, rate=LocalRate("3/hour")))
+    line = Line(Admission(1, LocalPlaces(rate=LocalRate("3/hour"))))
     line.come("a")
     assert isinstance(line.come("refused").get(timeout=LONG), ServerOverloaded)
     monkeypatch.setattr(module, "NEWS_SECONDS", LONG)

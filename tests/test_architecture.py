@@ -91,6 +91,7 @@ GEVENT = {
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",
     "parley/knowledge/vector_cache.py",
+    "parley/memory/redis_store.py",
     "parley/memory/sessions.py",
     "parley/memory/stores.py",
     "parley/server/connections.py",

@@ -92,9 +92,8 @@ class Bases:
         """
         return self._hold(self._source.look(self.serving))
 
-    def attend(self, seconds: float) -> float:
-        """Load what is asked for, for so many seconds; return those that are left: all of them, since all is loaded."""
-        return seconds
+    def attend(self, seconds: float) -> None:
+        """Return at once: nothing that is asked for has to be loaded between two refreshes."""
 
     def _hold(self, versions: Mapping[str, Version]) -> bool:
         """Have all these bases in memory. Return True if anything had to be done for it."""
@@ -106,10 +105,10 @@ class Bases:
         # A base whose last file was deleted is gone, and its name unknown.
         gone = serving.keys() - versions.keys()
         new_passages: dict[str, Sequence[Passage]] = {}
+        if self._source.spread and not serving.keys().isdisjoint(changed):
+            # Many machines see a change at the same moment.
+            time.sleep(random.uniform(0, self._source.spread))
         for name in changed:
-            if name in serving and self._source.spread:
-                # Many machines see a change at the same moment.
-                time.sleep(random.uniform(0, self._source.spread))
             serving[name], new_passages[name] = self._load(name, versions[name])
             # At first all bases appear at once: no name is unknown only because its turn has not come.
             if self._serving is not None:

@@ -260,7 +260,7 @@ class IndexFactory:
 
     def _are_ours(self, vectors: StoredVectors, encoder: Encoder, passages: Sequence[Passage]) -> bool:
         """Return True if all passages came with vectors of this encoder; tell once of one that others made."""
-        if vectors.holds([content_key(encoder.name, passage.title, passage.text) for passage in passages]):
+        if vectors.holds(content_key(encoder.name, passage.title, passage.text) for passage in passages):
             return True
         if passages and vectors.encoder not in self._logged:
             self._logged.add(vectors.encoder)

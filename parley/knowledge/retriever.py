@@ -132,7 +132,6 @@ class Retriever:
 
     def settings_of(self, kb: str) -> BaseSettings:
         """Return the settings of a knowledge base; those of a base without any where nothing is known of it."""
-        # Also of one that is not in memory: its waiting message is spoken while it is loaded.
         base = self.bases.listed.get(kb)
         return base.settings if base else NO_SETTINGS
 
@@ -223,7 +222,6 @@ class Retriever:
         gevent.sleep(self._varied(AWAIT_SECONDS))
 
     def _varied(self, seconds: float) -> float:
-        """Return a pause that is not the one of all other workers."""
         return seconds * random.uniform(1 - self._spread, 1 + self._spread)
 
     def _keep_fresh(self) -> None:
@@ -240,8 +238,10 @@ class Retriever:
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
             # Until the next look, what is asked for is loaded by this very greenlet: one load at a time.
-            left = self.bases.attend(self._varied(self._poll))
+            pause = self._varied(self._poll)
+            until = time.monotonic() + pause
+            self.bases.attend(pause)
             if not self._poll:
                 return
-            # None are left where the loads have taken the time.
-            gevent.sleep(left)
+            # Nothing is left of the pause where loads have taken it.
+            gevent.sleep(max(0.0, until - time.monotonic()))

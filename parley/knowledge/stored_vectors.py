@@ -1,9 +1,23 @@
 """Vectors that came with a base's passages, used in place of the cache's until all of them have been read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from parley.knowledge.postings import Floats
 from parley.knowledge.vector_cache import Vectors
+
+STEP = 64
+"""Items between two steps of quick work on each of them, some 200 us."""
+
+Item = TypeVar("Item")
+
+
+def in_steps(items: Iterable[Item], breathe: Callable[[], None]) -> Iterator[Item]:
+    """Yield the items, and call `breathe` now and then, so that the event loop can run meanwhile."""
+    for number, item in enumerate(items):
+        if number % STEP == 0:
+            breathe()
+        yield item
 
 
 class StoredVectors:
@@ -20,9 +34,10 @@ class StoredVectors:
         self._behind, self._breathe = cache, breathe
         return self
 
-    def holds(self, keys: Sequence[bytes]) -> bool:
+    def holds(self, keys: Iterable[bytes]) -> bool:
         """Return True if there are vectors of all these keys."""
-        return self._read.keys() >= set(keys)
+        # Making the keys of a large base takes long.
+        return all(key in self._read for key in in_steps(keys, self._breathe))
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Floats]:
         """Return the vectors of those keys that came with the passages, or that the cache has."""
@@ -38,6 +53,8 @@ class StoredVectors:
 
     def close(self) -> None:
         """Let go of the vectors: the index has copied them."""
-        self._read = {}
+        # One by one: with each goes a row, and all of a large base at once would hold up the event loop.
+        for key in in_steps(list(self._read), self._breathe):
+            del self._read[key]
         if self._behind:
             self._behind.close()

@@ -6,9 +6,13 @@ A session is written in one step with the comparison of its version, so that no 
 What is stored in any other form, by whomever, counts as nothing: it is not fetched, and the next write takes its place.
 """
 
+import contextlib
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
+
+from gevent.lock import BoundedSemaphore
 
 from parley.memory.conversation import MAX_BYTES
 from parley.memory.stores import Entry, StoreFailed
@@ -16,6 +20,8 @@ from parley.shared.link import Link, Script, Unanswered
 
 WRITE_SECONDS = 0.5
 """Longest time in seconds of a question for which no caller waits on the phone."""
+WRITES_AT_ONCE = 2
+"""Most such questions at the same time: where Redis has stopped, they would hold all connections that callers need."""
 
 VERSION = """
 local function version_of(key, most)
@@ -59,6 +65,9 @@ class RedisStore:
     def __init__(self, link: Link, seconds: float | None = None) -> None:
         self._link = link
         self._seconds = seconds
+        self._order: AbstractContextManager[object] = contextlib.nullcontext()
+        if seconds is not None:
+            self._order = BoundedSemaphore(WRITES_AT_ONCE)
 
     def get(self, key: str) -> Entry | None:
         """Return what is stored, if its time is not over; version 0 and no data where that is not a session."""
@@ -86,6 +95,7 @@ class RedisStore:
     def _ask(self, work: Callable[[Any], Any]) -> Any:
         """Return the result of the work. Raises StoreFailed."""
         try:
-            return self._link.ask("memory", work, self._seconds)
+            with self._order:
+                return self._link.ask("memory", work, self._seconds)
         except Unanswered as failure:
             raise StoreFailed(f"Redis gives no answer: {failure.reason}") from None

@@ -144,6 +144,7 @@ class Hints:
             if not (self._reads or any(news)):
                 continue
             facts, was_heeded = known.facts, known.health.hint
+            # A worker's own vote counts among them: its breaker keeps it away in any case.
             votes = max(LEAST_VOTES, math.ceil(self._link.workers / 2))
             try:
                 found = EXCHANGE.run(
@@ -203,6 +204,7 @@ class Known:
         seconds = min(left[reason], MOST_MS) / 1000
         if seconds > 0:
             self.health.heed(reason, seconds)
+            # Once, however often it is prolonged.
             if not self._is_heeded:
                 self._is_heeded = True
                 log.warning("upstream_avoided", upstream=self.health.upstream.name, reason=reason, seconds=seconds)
@@ -223,6 +225,7 @@ def names_of(upstreams: Sequence[Account]) -> list[str]:
     names, models = [], dict[str, str]()
     for upstream in upstreams:
         name = upstream.account
+        # The first model has the plain name, so that servers with other fallbacks mean the same.
         if name and models.setdefault(name, upstream.model) != upstream.model:
             name = hashlib.sha256(f"{name}\0{upstream.model}".encode()).hexdigest()[:16]
         names.append(name)

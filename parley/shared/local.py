@@ -121,7 +121,12 @@ class Place:
 
 
 class Places(Protocol):
-    """A limit on the turns of each holder that run at a time."""
+    """A limit on the turns of each holder that run at a time, and on those that begin: a place is for a turn that may.
+
+    `rate` is for what begins without a place.
+    """
+
+    rate: Rate
 
     @property
     def most(self) -> int | None:
@@ -131,7 +136,7 @@ class Places(Protocol):
     def take(self, holder: str, running: int, while_waiting: While = contextlib.nullcontext) -> Place | None:
         """Return a place for one of the holder's `running` turns in this worker, itself included; None needs no giving.
 
-        Raises RateLimited and LimitsUnavailable.
+        The rate counts the turn, but not one that gets no place. Raises RateLimited and LimitsUnavailable.
         """
         ...
 
@@ -143,11 +148,13 @@ class Places(Protocol):
 class LocalPlaces:
     """Places of each holder in this worker, whose turns `Admission` counts; without a limit any number."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, rate: Rate | None = None) -> None:
         self.most = limit
+        self.rate = rate or NoRate()
 
     def take(self, holder: str, running: int, while_waiting: While = contextlib.nullcontext) -> None:
-        """Return nothing: there is nobody to ask."""
+        """Count a turn with the rate; nobody is asked for a place. Raises RateLimited and LimitsUnavailable."""
+        self.rate.take(holder)
 
     def give(self, place: Place) -> None:
         """Do nothing."""

@@ -15,12 +15,11 @@ from parley.shared.local import LocalRate
 SLICES = 60
 """Slices of the stretch: Redis reads all of them for each turn, so there are fewer than in a worker."""
 
-TAKE = Script(
-    """
+BEGIN = """
+local function begin(key, limit, width, slices)
     local t = redis.call('TIME') local now = t[1] * 1000000 + t[2]
-    local limit, width, slices = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
     local current = math.floor(now / width)
-    local found, live, dead, sum = redis.call('HGETALL', KEYS[1]), {}, {}, 0
+    local found, live, dead, sum = redis.call('HGETALL', key), {}, {}, 0
     for i = 1, #found, 2 do
         local slice, turns = tonumber(found[i]), tonumber(found[i + 1])
         -- A slice from the future was counted by the clock of a server that has been replaced.
@@ -31,7 +30,7 @@ TAKE = Script(
             dead[#dead + 1] = found[i]
         end
     end
-    for i = 1, #dead do redis.call('HDEL', KEYS[1], dead[i]) end
+    for i = 1, #dead do redis.call('HDEL', key, dead[i]) end
     if sum >= limit then
         table.sort(live, function(a, b) return a[1] < b[1] end)
         local over, wait = sum - limit, width
@@ -42,12 +41,13 @@ TAKE = Script(
         end
         return math.ceil(wait / 1000)
     end
-    redis.call('HINCRBY', KEYS[1], string.format('%.0f', current), 1)
-    redis.call('PEXPIRE', KEYS[1], math.ceil((slices + 2) * width / 1000))
+    redis.call('HINCRBY', key, string.format('%.0f', current), 1)
+    redis.call('PEXPIRE', key, math.ceil((slices + 2) * width / 1000))
     return 0
-    """
-)
-"""Count a turn in a hash of slices; return 0, or the milliseconds until the next one may begin."""
+end
+"""
+"""Function of a script: count a turn in a hash of slices; return 0, or the milliseconds until the next may begin."""
+TAKE = Script(BEGIN + "return begin(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))")
 
 
 class SharedRate:
@@ -62,27 +62,33 @@ class SharedRate:
         self._name_of = name_of
         self._without = without
         self._local = LocalRate(rate)
+        # Of `begin`, behind the key.
+        self.arguments = (self._local.amount, f"{self._local.seconds * 1_000_000 / SLICES:.3f}", SLICES)
 
     def take(self, holder: str) -> None:
         """Count a turn. Raises RateLimited and LimitsUnavailable."""
-        local, key = self._local, f"{self._link.prefix}:{{{self._name_of(holder)}}}:rate"
-        width = local.seconds * 1_000_000 / SLICES
         try:
-            wait_ms = int(
-                self._link.ask("rate", lambda client: TAKE.run(client, key, local.amount, f"{width:.3f}", SLICES))
-            )
+            wait_ms = self._link.ask("rate", lambda client: TAKE.run(client, self.key(holder), *self.arguments))
         except Unanswered:
-            self._take_without(holder)
-            return
+            self.take_without(holder)
+        else:
+            self.taken(holder, int(wait_ms))
+
+    def key(self, holder: str) -> str:
+        """Return the key of a holder's slices."""
+        return f"{self._link.prefix}:{{{self._name_of(holder)}}}:rate"
+
+    def taken(self, holder: str, wait_ms: int) -> None:
+        """Take over what the script has returned. Raises RateLimited, unless the turn may begin at once."""
         self._link.count_limit("shared")
         if wait_ms:
             seconds = math.ceil(wait_ms / 1000)
-            raise local.refusal(min(max(1, seconds), 2 * local.seconds))
+            raise self._local.refusal(min(max(1, seconds), 2 * self._local.seconds))
         # Here as well, so that a worker that must count by itself does not begin with an empty stretch.
-        local.note(holder)
+        self._local.note(holder)
 
-    def _take_without(self, holder: str) -> None:
-        """Count a turn while Redis is away."""
+    def take_without(self, holder: str) -> None:
+        """Count a turn while Redis is away. Raises RateLimited and LimitsUnavailable."""
         if self._without == "refuse":
             raise LimitsUnavailable.in_a_second()
         self._link.count_limit(self._without)

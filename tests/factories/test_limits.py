@@ -6,27 +6,37 @@ from parley.factories.limits import hints_of, limits_of
 from parley.factories.model import upstream_of
 from parley.settings import Settings
 from parley.shared.link import Link
-from parley.shared.local import LocalPlaces, LocalRate, NoRate
+from parley.shared.local import LocalPlaces, LocalRate, NoRate, Places
 
 
-def limits(**environ: str) -> tuple[object, object, object]:
+def limits(**environ: str) -> tuple[object, Places]:
     return limits_of(Settings.from_environ(environ), lambda holder: holder)
 
 
 def test_without_redis_each_worker_counts() -> None:
-    link, places, rate = limits(RATE_LIMIT="5/minute", MAX_STREAMS_PER_KEY="2")
+    link, places = limits(RATE_LIMIT="5/minute", MAX_STREAMS_PER_KEY="2")
 
-    assert link is None and isinstance(places, LocalPlaces) and isinstance(rate, LocalRate)
+    assert link is None and isinstance(places, LocalPlaces) and isinstance(places.rate, LocalRate)
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
-    assert isinstance(limits()[2], NoRate)
+    assert isinstance(limits()[1].rate, NoRate)
 
 
 def test_with_redis_all_workers_count_together() -> None:
-    link, places, rate = limits(REDIS_URL="redis://127.0.0.1:1", RATE_LIMIT="5/minute", MAX_STREAMS_PER_KEY="2")
+    both = {"RATE_LIMIT": "5/minute", "MAX_STREAMS_PER_KEY": "2"}
+    kinds = []
+    for names in (both, ["RATE_LIMIT"], ["MAX_STREAMS_PER_KEY"], []):
+        link, places = limits(REDIS_URL="redis://127.0.0.1:1", **{name: both[name] for name in names})
+        assert link
+        kinds.append((type(places).__name__, type(places.rate).__name__))
 
-    assert link and [type(one).__name__ for one in (places, rate)] == ["SharedPlaces", "SharedRate"]
+    assert kinds == [
+        ("SharedPlaces", "SharedRate"),
+        ("LocalPlaces", "SharedRate"),
+        ("SharedPlaces", "NoRate"),
+        ("LocalPlaces", "NoRate"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +50,7 @@ def test_with_redis_all_workers_count_together() -> None:
 )
 def test_hints_are_a_duty_of_the_beat(environ: dict[str, str], duties: int) -> None:
     settings = Settings.from_environ(environ)
-    link, _, _ = limits_of(settings, lambda holder: holder)
+    link, _ = limits_of(settings, lambda holder: holder)
     hints = hints_of(link, upstream_of(settings))
 
     assert (hints is not None) == bool(duties)

@@ -19,7 +19,7 @@ from parley.errors import UpstreamTimeout, UpstreamTlsError, UpstreamUnreachable
 from parley.http_client import dns
 from parley.http_client.connect import Route, connect
 
-TIMEOUT = 2.0
+TIMEOUT = 10.0
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from parley.http_client import pool as pool_module
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.response import HttpResponse, NoResponse
 
-TIMEOUT = 2.0
+TIMEOUT = 10.0
 HELLO = whole(b"hello")
 
 

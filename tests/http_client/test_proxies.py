@@ -20,7 +20,7 @@ from parley.http_client.connect import Route, connect
 from parley.http_client.pool import ConnectionPool
 from parley.http_client.proxies import BadProxy
 
-TIMEOUT = 2.0
+TIMEOUT = 10.0
 
 
 class Proxy:

@@ -22,7 +22,7 @@ from parley.http_client.response import MAX_HEAD_BYTES, HttpResponse, NoResponse
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-TIMEOUT = 1.0
+TIMEOUT = 10.0
 
 
 class Wire:

@@ -10,6 +10,7 @@ import gevent
 import pytest
 from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import HANG, FakeUpstream, whole
+from running_server import free_port
 from unreachable import silent
 
 from parley.http_client import spares
@@ -113,8 +114,7 @@ def reason_for(fault: str, certificates: Certificates, keep: Keep) -> str:
     """Return the reason that is reported for a way in which connections can't be opened."""
     with contextlib.ExitStack() as stack:
         if fault == "refused":
-            with socket.create_server(("127.0.0.1", 0)) as gone:
-                base_url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+            base_url = f"http://127.0.0.1:{free_port()}"
         elif fault == "unknown host":
             base_url = "http://nowhere.invalid"
         elif fault == "silent behind TLS":

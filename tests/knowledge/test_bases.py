@@ -109,6 +109,24 @@ def test_a_change_of_the_same_length_is_noticed(tmp_path: Path) -> None:
     assert texts(bases) == ["new"]
 
 
+def test_changed_bases_are_loaded_after_one_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[tuple[float, float]] = []
+    monkeypatch.setattr("parley.knowledge.bases.random.uniform", lambda *limits: pauses.append(limits) or 0.0)
+    source = FolderSource(tmp_path)
+    source.spread = 1.5
+    bases = Bases(source, build=lambda passages, *_: AllPassages(passages))
+    for name in ("one", "two"):
+        write(tmp_path / name / "f.json", [{"id": "a", "text": "first"}])
+    bases.refresh()
+    assert not pauses, "callers wait for the first load"
+
+    for name in ("one", "two"):
+        write(tmp_path / name / "f.json", [{"id": "a", "text": "another one"}])
+    bases.refresh()
+    assert texts(bases, "one") == texts(bases, "two") == ["another one"]
+    assert pauses == [(0, 1.5)]
+
+
 def test_new_and_vanished_bases_come_and_go(tmp_path: Path) -> None:
     bases = bases_of(tmp_path)
     bases.refresh()

@@ -106,10 +106,10 @@ def test_chinese_is_found_without_spaces_between_words() -> None:
     ids=["empty", "space", "marks", "NUL", "surrogate", "emoji", "long word", "words", "ligature", "CJK"],
 )
 def test_odd_queries_find_nothing_and_take_no_time(house: Index, query: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert found(house, query) == []
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 @pytest.mark.parametrize("texts", [(), ("the", "🚲")], ids=["no passage", "no word"])

@@ -137,15 +137,17 @@ def test_polls_of_a_database_are_spread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spread: float, least: float, most: float
 ) -> None:
     pauses: list[float] = []
-    made = Retriever(Bases(FolderSource(tmp_path), lambda *_: FakeIndex(late)), timeout=5.0, poll=2.0, spread=spread)
+    bases = Bases(FolderSource(tmp_path), lambda *_: FakeIndex(late))
+    made = Retriever(bases, timeout=5.0, poll=2.0, spread=spread)
 
-    def sleep(seconds: float) -> None:
+    def attend(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 100:
             raise gevent.GreenletExit
 
+    monkeypatch.setattr(bases, "attend", attend)
     with monkeypatch.context() as patched:
-        patched.setattr("parley.knowledge.retriever.gevent.sleep", sleep)
+        patched.setattr("parley.knowledge.retriever.gevent.sleep", lambda _: None)
         with pytest.raises(gevent.GreenletExit):
             made._keep_fresh()
     assert all(least <= pause <= most for pause in pauses)

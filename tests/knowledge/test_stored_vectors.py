@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.stored_vectors import STEP, StoredVectors
 from parley.knowledge.vector_cache import VectorCache
 
 ROWS = np.ones((2, 3), np.float32)
@@ -35,3 +35,15 @@ def test_each_portion_is_a_step() -> None:
         stored.get([b"a"])
 
     assert len(steps) == 3
+
+
+def test_many_are_looked_for_and_let_go_of_in_steps() -> None:
+    steps: list[int] = []
+    keys = [str(number).encode() for number in range(1000)]
+    stored = StoredVectors("ours", {key: lambda: ROWS for key in keys})
+    stored = stored.in_front_of(VectorCache(None), lambda: steps.append(1))
+
+    assert stored.holds(iter(keys)) and len(steps) == -(-1000 // STEP)
+    stored.close()
+
+    assert not stored.holds(keys[:1]) and len(steps) == 2 * -(-1000 // STEP) + 1

@@ -18,7 +18,7 @@ from parley.memory.conversation import MAX_BYTES, MAX_TURNS, StoredTurn, decode,
 from parley.memory.redis_store import RedisStore
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Store, StoreFailed
-from parley.shared.link import Link
+from parley.shared.link import CONNECTIONS, Link
 from parley.turn_record import TurnRecord
 
 Links = Callable[..., Link]
@@ -231,6 +231,15 @@ def test_a_frozen_redis_costs_the_memory_and_no_turn(
     link.timeout = PATIENT
     link.beat()
     assert end(sessions, "x", 1.0)
+
+
+def test_turns_that_end_leave_callers_their_connections(store: RedisStore, redis_server: RedisServer) -> None:
+    with redis_server.frozen():
+        ending = [gevent.spawn(store.put, str(number), b"x", 60, 0) for number in range(20)]
+        gevent.sleep(0.1)
+        assert store._link._gate.counter == CONNECTIONS - redis_store.WRITES_AT_ONCE
+    gevent.joinall(ending, raise_error=True)
+    assert all(each.value for each in ending)
 
 
 def test_random_interruptions_mix_up_no_sessions(store: RedisStore) -> None:

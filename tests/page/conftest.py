@@ -4,6 +4,8 @@ def test_something(page: Page, patient: RunningServer) -> None:
     page.goto(f"{patient.url}/playground#live")
 
 No page may print an error, break its policy, ask anybody but its server, or throw: `page` and `open_page` see to it.
+A browser is asked as seldom as once a second: a state that passes is awaited only while it is held, by an Event in the
+script of the model (`fake_upstream.held`) or by the page's clock (`page.clock`). A recording is to be a long one.
 Under the page's policy `wait_for_function` fails (it evaluates strings): use locators and `expect`.
 """
 
@@ -24,7 +26,7 @@ LAN_NAME = "--host-resolver-rules=MAP lan.test 127.0.0.1"
 """Flag for a name that is no loopback name, so that http is not a secure context."""
 OUR_KEY = "sk-ours-0123456789abcdef"
 KEPT_SERVERS = 4
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000
 """Milliseconds that a locator is waited for, on a busy machine."""
 REPORTED = "addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`))"
 OpenPage = Callable[..., Page]

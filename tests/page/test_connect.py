@@ -10,6 +10,7 @@ import page_kits
 import pytest
 import requests
 from fake_upstream import FakeUpstream, answer
+from playground import copy_by
 from playwright.sync_api import Page, expect
 from running_server import RunningServer
 
@@ -86,11 +87,7 @@ def test_what_is_copied_is_what_is_shown(connect: Page) -> None:
     connect.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shown = choose(connect, "agora")
 
-    connect.get_by_role("button", name="Copy the URL").click()
-
-    # The browser copies in its own time.
-    expect(connect.get_by_role("button", name="Copied")).to_be_visible()
-    assert connect.evaluate("navigator.clipboard.readText()") == shown["url"]
+    assert copy_by(connect, "Copy the URL") == shown["url"]
 
 
 WARNINGS = {

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.server, pytest.mark.page]
 HOSTILE = "<img src=x onerror=alert(1)></script><b>javascript:alert(1)</b> \u202egnol"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> tuple[Path, RunningServer]:
     """Return a folder of knowledge with faults and a long file, and the server that reads it."""
     folder = tmp_path_factory.mktemp("kb")

@@ -11,6 +11,8 @@ from running_server import RunningServer
 from servers import Servers
 
 pytestmark = [pytest.mark.server, pytest.mark.page]
+POLL_MS = 5000
+"""Milliseconds between two questions of the page for the metrics."""
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def called(servers: Servers, upstream: FakeUpstream) -> RunningServer:
 
 def metric(server: RunningServer, pattern: str) -> float:
     """Return the sum of the series that match."""
-    text = requests.get(f"{server.url}/metrics", timeout=10).text
+    text = requests.get(f"{server.url}/metrics", timeout=30).text
     return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.M))
 
 
@@ -85,6 +87,7 @@ INKS = """canvas => {
 
 
 def test_without_metrics_the_last_picture_stays(page: Page, called: RunningServer) -> None:
+    page.clock.install()
     page.goto(f"{called.url}/playground#live")
     expect(page.locator("#panel-live [data-key=requests]")).to_be_visible()
 
@@ -92,7 +95,8 @@ def test_without_metrics_the_last_picture_stays(page: Page, called: RunningServe
         route.abort()
 
     page.route("**/metrics", refuse)
+    page.clock.run_for(POLL_MS)
 
-    expect(page.locator("#panel-live .notice")).to_contain_text("The picture is of", timeout=15_000)
+    expect(page.locator("#panel-live .notice")).to_contain_text("The picture is of")
     expect(page.locator("#panel-live [data-key=requests]")).to_be_visible()
     assert page.locator("#panel-live .stale").count() == 1

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import requests
-from fake_upstream import DONE, END, FakeUpstream, answer, chunk, chunks, completion, event, events, head, text_chunk
-from playground import ask, expect_state, figure, last_answer, milliseconds, open_try, say
+from fake_upstream import DONE, END, FakeUpstream, answer, chunk, completion, event, head, held, text_chunk
+from playground import ask, copy_by, expect_state, figure, last_answer, milliseconds, open_try, say
 from playwright.sync_api import Page, expect
 from running_server import RunningServer
 from servers import Servers
@@ -19,23 +19,26 @@ from parley.operators.platforms import PLATFORMS
 pytestmark = [pytest.mark.server, pytest.mark.page]
 TEXT = "We are open from nine to six. Come in."
 WAITING = "One moment, please."
-SLOW = 1.5
+SLOW = 5.0
 """Seconds that a figure may be off on a busy machine: above the delay, never below it."""
 
 
 @pytest.fixture
 def knowing(upstream: FakeUpstream, servers: Servers) -> RunningServer:
-    """Return a server with knowledge and one waiting message."""
-    return servers(WAITING_MESSAGES=WAITING)
+    """Return a server with knowledge and one waiting message, which shows signs of life every second."""
+    return servers(WAITING_MESSAGES=WAITING, HEARTBEAT="1")
 
 
 def test_a_chat_streams_with_its_figures(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
-    upstream.script = [0.4, *answer(TEXT, interval=0.05)]
+    second, rest = threading.Event(), threading.Event()
+    upstream.script = [0.4, *held(TEXT, {1: second, 6: rest}, interval=0.03)]
     open_try(page, patient)
     say(page, "When are you open?")
     expect_state(page, "speaking")
+    second.set()
     expect(figure(page, "Rate")).to_contain_text("chunks/s")
 
+    rest.set()
     expect_state(page, "complete")
     expect(last_answer(page).locator(".text")).to_have_text(TEXT)
     content, sentence = (milliseconds(figure(page, name)) for name in ("First content", "First sentence"))
@@ -49,17 +52,21 @@ def test_a_chat_streams_with_its_figures(page: Page, patient: RunningServer, ups
 
 
 def test_a_rate_is_of_tokens_where_usage_is_told(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
-    upstream.script = answer(TEXT, interval=0.05, usage=True)
+    rest = threading.Event()
+    upstream.script = held(TEXT, {1: rest}, interval=0.03, usage=True)
     open_try(page, patient)
-    ask(page, "When?")
+    say(page, "When?")
+    expect_state(page, "speaking")
+    rest.set()
+    expect_state(page, "complete")
 
     expect(figure(page, "Rate")).to_contain_text("tokens/s")
 
 
-def test_a_silent_model_is_told_from_a_dead_one(page: Page, servers: Servers, upstream: FakeUpstream) -> None:
+def test_a_silent_model_is_told_from_a_dead_one(page: Page, knowing: RunningServer, upstream: FakeUpstream) -> None:
     go_on = threading.Event()
-    upstream.script = [*events(chunks("Well then")[:2]), go_on, *[event(one) for one in (*chunks("x")[2:], DONE)], END]
-    open_try(page, servers(HEARTBEAT="1"))
+    upstream.script = held("Well then", {1: go_on})
+    open_try(page, knowing)
     say(page, "Well?")
 
     expect(last_answer(page).locator(".state")).to_contain_text(re.compile(r"server alive, \d\.\d s of silence"))
@@ -71,14 +78,17 @@ def test_a_silent_model_is_told_from_a_dead_one(page: Page, servers: Servers, up
 def test_the_waiting_message_is_grey_and_passages_shown(
     page: Page, knowing: RunningServer, upstream: FakeUpstream
 ) -> None:
-    upstream.script = [0.5, *answer("It costs 65 dollars.")]
+    upstream.script = answer("It costs 65 dollars.")
     question = {"messages": [{"role": "user", "content": "How much is a tune-up?"}]}
     told = requests.post(f"{knowing.url}/rag/chat/completions", json=question, timeout=20).text
     titles = [one["title"] for one in json.loads(re.search(r": citations (.*)", told)[1])]  # type: ignore[index]
+    go_on = threading.Event()
+    upstream.script = [go_on, *answer("It costs 65 dollars.")]
     open_try(page, knowing, "rag")
     say(page, "How much is a tune-up?")
     expect_state(page, "filled")
     expect(last_answer(page).locator(".waiting")).to_have_text(WAITING)
+    go_on.set()
 
     expect_state(page, "complete")
     expect(last_answer(page).locator(".text")).to_have_text(f"{WAITING} It costs 65 dollars.")
@@ -98,10 +108,12 @@ def test_nothing_found_is_told(page: Page, knowing: RunningServer, upstream: Fak
 def test_a_barge_in_closes_the_stream_and_is_remembered(
     page: Page, patient: RunningServer, upstream: FakeUpstream
 ) -> None:
-    upstream.script = answer("Welcome to the house of bicycles and tandems.", interval=0.25)
+    # More than can be said in the time that a busy machine takes to interrupt it.
+    whole = f"Welcome to the house of bicycles {'and tricycles ' * 100}and tandems."
+    upstream.script = held(whole, {208: threading.Event()})
     open_try(page, patient)
     say(page, "Hello?")
-    expect(last_answer(page).locator(".text")).to_contain_text("house")
+    expect(last_answer(page).locator(".text")).to_contain_text("tandems")
     page.keyboard.press("Escape")
     pressed = time.monotonic()
 
@@ -125,7 +137,7 @@ def test_a_barge_in_closes_the_stream_and_is_remembered(
 
 
 def test_new_words_interrupt(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
-    upstream.enqueue(answer("One two three four five six seven eight nine ten.", interval=0.3))
+    upstream.enqueue(held("One two three four five.", {3: threading.Event()}))
     upstream.script = answer("Ten.")
     open_try(page, patient)
     say(page, "Count")
@@ -201,22 +213,17 @@ def test_the_copied_command_asks_the_same(page: Page, patient: RunningServer, up
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_try(page, patient)
     page.locator("#words").fill("It's me, is it?")
-    page.get_by_role("button", name="curl", exact=True).click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    command = page.evaluate("navigator.clipboard.readText()")
+    command = copy_by(page, "curl")
 
     printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
     assert printed.stdout.endswith("data: [DONE]\n\n"), printed
     assert upstream.calls[-1].json["messages"][-1]["content"] == "It's me, is it?"
     for kind in ("Python", "openai-node", "Agora join"):
-        expect(page.get_by_role("button", name="Copied")).to_have_count(0)
-        page.get_by_role("button", name=kind).click()
-        expect(page.get_by_role("button", name="Copied")).to_be_visible()
-        assert str(patient.port) in page.evaluate("navigator.clipboard.readText()")
+        assert str(patient.port) in copy_by(page, kind)
 
 
 def test_the_keyboard_alone_holds_a_conversation(page: Page, patient: RunningServer, upstream: FakeUpstream) -> None:
-    upstream.script = answer("One two three four five six seven eight.", interval=0.2)
+    upstream.script = held("One two three four five.", {3: threading.Event()})
     page.goto(f"{patient.url}/playground")
     expect(page.locator("#platform option")).not_to_have_count(0)
     page.keyboard.press("/")

@@ -1,9 +1,10 @@
 """The view Try where something fails: every state has its cause, its code and its next step."""
 
 import re
+import threading
 
 import pytest
-from fake_upstream import FakeUpstream, answer, chunks, events, refusal, reset, whole
+from fake_upstream import HANG, FakeUpstream, answer, chunks, events, held, refusal, reset, whole
 from playground import ask, expect_state, last_answer, open_try, say
 from playwright.sync_api import Page, expect
 from running_server import RunningServer, running_server
@@ -11,14 +12,14 @@ from servers import Servers
 
 pytestmark = [pytest.mark.server, pytest.mark.page]
 KEY = "sk-callers-0123456789abcdef"
-QUICK = {"TTFT_TIMEOUT": "0.3", "PRECOMMIT_TIMEOUT": "0.6", "IDLE_TIMEOUT": "0.5", "BREAKER_FAILURES": "1000"}
+QUICK = {"TTFT_TIMEOUT": "1", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "5", "BREAKER_FAILURES": "1000"}
 REFUSED = [
     (lambda: refusal(404, {"message": "None", "code": "model_not_found"}), "404 model_not_found", "in the request"),
     (lambda: refusal(429, {"message": "Slow down"}, {"retry-after": "7"}), "429", "7 s to wait"),
     (lambda: refusal(401, {"message": "Bad key"}), "502 upstream_auth_failed", "LLM_API_KEY"),
     (lambda: refusal(503, {"message": "Later"}), "503 upstream_error", "Ask again"),
     (lambda: whole(b"<html>", 200, {"content-type": "text/html"}), "502 upstream_bad_response", "flask doctor"),
-    (lambda: [0.8, *answer("Late.")], "504 upstream_timeout", "TTFT_TIMEOUT"),
+    (lambda: [HANG], "504 upstream_timeout", "TTFT_TIMEOUT"),
 ]  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def test_an_error_frame_leaves_the_words(page: Page, servers: Servers, upstream:
 
 
 def test_a_cut_stream_is_incomplete(page: Page, upstream: FakeUpstream) -> None:
-    upstream.script = [*events(chunks("We are open today")[:3]), 3.0]
+    upstream.script = held("We are open today", {2: threading.Event()})
     # A server that ends at once, in mid answer.
     with running_server({"LLM_BASE_URL": upstream.base_url, "LLM_API_KEY": "sk-ours-0123456789abcdef"}) as server:
         open_try(page, server)

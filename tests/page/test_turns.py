@@ -11,6 +11,8 @@ from parley.operators.platform_requests import Message
 from parley.operators.platforms import PLATFORMS
 
 pytestmark = [pytest.mark.server, pytest.mark.page]
+POLL_MS = 2000
+"""Milliseconds between two questions of the page for turns."""
 
 
 @pytest.fixture
@@ -26,9 +28,19 @@ def ask(server: RunningServer, platform: str = "agora", path: str = "/chat/compl
     return str(requests.post(server.url + path, json=body, timeout=20).headers["x-request-id"])
 
 
+def asked_while(page: Page, ms: int) -> list[str]:
+    """Return the questions for turns that the page asks while so much time passes, by its clock."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/turns" in request.url else None)
+    page.clock.run_for(ms)
+    # What was asked before this is told before its answer.
+    page.evaluate("fetch('/health').then((response) => response.status)")
+    return list(asked)
+
+
 def workers(server: RunningServer) -> set[int]:
     """Return the workers whose turns are kept."""
-    turns = requests.get(f"{server.url}/playground/api/turns?limit=200", timeout=10).json()["turns"]
+    turns = requests.get(f"{server.url}/playground/api/turns?limit=200", timeout=30).json()["turns"]
     return {turn["worker"] for turn in turns}
 
 
@@ -61,20 +73,23 @@ def test_a_row_opens_its_waterfall_and_log_line(page: Page, turning: RunningServ
 
 def test_new_turns_appear_and_a_pause_holds_them_back(page: Page, turning: RunningServer) -> None:
     ask(turning)
+    page.clock.install()
     page.goto(f"{turning.url}/playground#turns")
     expect(page.locator("tr.turn").first).to_be_visible()
     name = ask(turning)
     expect(page.locator("tr.turn").first.locator(".opener")).to_be_visible()
     page.locator("#turns-wanted").fill(name)
-    expect(page.locator("tr.turn")).to_have_count(1, timeout=10_000)
+    page.clock.run_for(POLL_MS)
+    expect(page.locator("tr.turn")).to_have_count(1)
 
     page.get_by_role("button", name="Pause").click()
     later = ask(turning)
     page.locator("#turns-wanted").fill(later)
-    page.wait_for_timeout(2500)
+    asked = asked_while(page, 5 * POLL_MS)
+    assert asked == []
     expect(page.locator("tr.turn")).to_have_count(0)
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator("tr.turn")).to_have_count(1, timeout=10_000)
+    expect(page.locator("tr.turn")).to_have_count(1)
 
 
 def test_the_slowest_can_come_first(page: Page, turning: RunningServer, upstream: FakeUpstream) -> None:
@@ -90,7 +105,7 @@ def test_the_slowest_can_come_first(page: Page, turning: RunningServer, upstream
 
 
 def test_a_refused_turn_is_told_by_its_code(page: Page, turning: RunningServer) -> None:
-    refused = requests.post(f"{turning.url}/chat/completions", json={"messages": "none"}, timeout=10)
+    refused = requests.post(f"{turning.url}/chat/completions", json={"messages": "none"}, timeout=30)
     page.goto(f"{turning.url}/playground#turns")
     page.locator("#turns-wanted").fill(refused.headers["x-request-id"])
 
@@ -106,15 +121,12 @@ def test_without_turns_the_next_step_is_told(page: Page, servers: Servers) -> No
 
 @pytest.mark.row("PG-12")
 def test_a_view_that_nobody_sees_asks_for_nothing(page: Page, turning: RunningServer) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{turning.url}/playground#turns")
+    page.clock.install()
+    with page.expect_response("**/api/turns*"):
+        page.goto(f"{turning.url}/playground#turns")
     expect(page.locator("#panel-turns")).to_be_visible()
+    assert asked_while(page, 2 * POLL_MS)
     page.goto(f"{turning.url}/playground#connect")
     expect(page.locator("#panel-turns")).to_be_hidden()
-    page.wait_for_timeout(300)
-    asked.clear()
 
-    page.wait_for_timeout(2600)
-
-    assert [url for url in asked if "/api/turns" in url] == []
+    assert asked_while(page, 5 * POLL_MS) == []

@@ -15,7 +15,7 @@ from servers import Servers, shared_servers
 OUR_KEY = "sk-ours-0123456789abcdef"
 QUICK = {"TTFT_TIMEOUT": "0.5", "PRECOMMIT_TIMEOUT": "2", "IDLE_TIMEOUT": "0.5", "WAITING_MESSAGES": "Wait."}
 """Timeouts that a test can wait for, and one waiting message, so that a test knows which one it is."""
-KEPT_SERVERS = 12
+KEPT_SERVERS = 8
 """Servers that are kept from module to module, of each process that runs tests: 100 MB each."""
 
 

@@ -250,28 +250,28 @@ def test_a_filler_is_the_agents(server: RunningServer, upstream: FakeUpstream) -
 
 def test_agents_are_listed_first(server: RunningServer) -> None:
     for path in ("/models", "/v1/models", "/agents/mia/v1/models", "/v1/agents/mia/rag/models"):
-        listed = requests.get(f"{server.url}{path}", timeout=10).json()["data"]
+        listed = requests.get(f"{server.url}{path}", timeout=30).json()["data"]
         assert [(each["id"], each["owned_by"]) for each in listed[: len(AGENTS)]] == [
             (name, "parley") for name in sorted(AGENTS)
         ]
         assert listed[-1]["owned_by"] != "parley"
     for path in ("/agents/x/v1/models", "/v1/agents/MIA/audio/models", "/models?agent=x"):
-        missing = requests.get(f"{server.url}{path}", timeout=10)
+        missing = requests.get(f"{server.url}{path}", timeout=30)
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_agent")
-    assert requests.get(f"{server.url}/ready", timeout=10).json()["details"]["agents"] == len(AGENTS)
+    assert requests.get(f"{server.url}/ready", timeout=30).json()["details"]["agents"] == len(AGENTS)
 
 
 def test_other_methods_and_paths_are_told(server: RunningServer) -> None:
-    got = requests.get(f"{server.url}/agents/mia/chat/completions", timeout=10)
+    got = requests.get(f"{server.url}/agents/mia/chat/completions", timeout=30)
     assert got.status_code == 405 and "POST" in got.headers["Allow"]
     for path in ("/agents", "/agents/mia", "/agents/mia/v1", "/agents/mia/rag", "/agents/mia/chat", "/v1/agents/mia"):
-        missing = requests.post(f"{server.url}{path}", json=QUESTION, timeout=10)
+        missing = requests.post(f"{server.url}{path}", json=QUESTION, timeout=30)
         assert missing.status_code == 404 and "/agents/NAME" in missing.json()["error"]["message"]
 
 
 def test_metrics_have_no_series_for_each_agent(server: RunningServer) -> None:
     ask(server, "/agents/mia/chat/completions")
-    metrics = requests.get(f"{server.url}/metrics", timeout=10).text
+    metrics = requests.get(f"{server.url}/metrics", timeout=30).text
     assert 'endpoint="chat"' in metrics and "mia" not in metrics
 
 

@@ -42,7 +42,7 @@ def ask(server: RunningServer, name: str, path: str = CHAT, words: str = "CANARY
 
 def capture(server: RunningServer, name: str) -> dict[str, Any] | None:
     """Return a capture once its turn has ended; None where there is none."""
-    told = requests.get(f"{server.url}/playground/api/capture", params={"id": name}, headers=DOOR, timeout=9)
+    told = requests.get(f"{server.url}/playground/api/capture", params={"id": name}, headers=DOOR, timeout=30)
     if told.status_code == 404:
         return None
     found: dict[str, Any] = told.json()
@@ -50,7 +50,7 @@ def capture(server: RunningServer, name: str) -> dict[str, Any] | None:
 
 
 def kept(server: RunningServer) -> list[dict[str, Any]]:
-    told = requests.get(f"{server.url}/playground/api/captures", headers=DOOR, timeout=9).json()
+    told = requests.get(f"{server.url}/playground/api/captures", headers=DOOR, timeout=30).json()
     found: list[dict[str, Any]] = told["captures"]
     return found
 
@@ -84,7 +84,7 @@ def test_only_the_last_ones_are_kept(server: RunningServer, upstream: FakeUpstre
 
     assert [one["id"] for one in kept(server)] == names[: -KEPT - 1 : -1]
     assert capture(server, "last-0") is None
-    status = requests.get(f"{server.url}/playground/api/status", headers=DOOR, timeout=9).json()
+    status = requests.get(f"{server.url}/playground/api/status", headers=DOOR, timeout=30).json()
     assert status["capture"] == KEPT and any("callers' words" in hint["text"] for hint in status["hints"])
 
 
@@ -105,14 +105,14 @@ def test_what_left_before_a_barge_in_is_kept(server: RunningServer, upstream: Fa
 
 def test_refused_requests_leave_what_their_callers_may_say(server: RunningServer, upstream: FakeUpstream) -> None:
     wrong = {"authorization": "Bearer wrong-CANARY-key", "x-request-id": "wrong"}
-    assert requests.post(server.url + CHAT, json={"messages": []}, headers=wrong, timeout=9).status_code == 401
+    assert requests.post(server.url + CHAT, json={"messages": []}, headers=wrong, timeout=30).status_code == 401
     large = b" " * ((2 << 20) + 1)
     named = {**DOOR, "x-request-id": "large"}
-    assert requests.post(server.url + CHAT, data=large, headers=named, timeout=9).status_code == 413
+    assert requests.post(server.url + CHAT, data=large, headers=named, timeout=30).status_code == 413
     assert capture(server, "wrong") is None and capture(server, "large") is None
 
     for name, raw in (("torn", b'{"messages": [CANARYTORN'), ("latin", b'{"messages": "\xe9CANARYTORN"}')):
-        told = requests.post(server.url + CHAT, data=raw, headers={**DOOR, "x-request-id": name}, timeout=9)
+        told = requests.post(server.url + CHAT, data=raw, headers={**DOOR, "x-request-id": name}, timeout=30)
         found = answered(server, name, told.text)
         assert told.status_code == 400 and found["body"] == raw.decode(errors="replace")
 
@@ -157,11 +157,11 @@ def open_files(pid: int) -> list[Path]:
 @pytest.mark.parametrize("name", ["captures", "capture?id=any"])
 def test_captures_are_for_who_may_see_the_data(server: RunningServer, name: str) -> None:
     address = f"{server.url}/playground/api/{name}"
-    assert requests.get(address, timeout=9).status_code == 401
+    assert requests.get(address, timeout=30).status_code == 401
     foreign = {**DOOR, "sec-fetch-site": "cross-site"}
-    assert requests.get(address, headers=foreign, timeout=9).status_code == 403
-    assert requests.post(address, headers=DOOR, timeout=9).status_code == 405
-    proxied = requests.get(address, headers={**DOOR, "x-forwarded-for": "1.2.3.4"}, timeout=9)
+    assert requests.get(address, headers=foreign, timeout=30).status_code == 403
+    assert requests.post(address, headers=DOOR, timeout=30).status_code == 405
+    proxied = requests.get(address, headers={**DOOR, "x-forwarded-for": "1.2.3.4"}, timeout=30)
     assert proxied.status_code == 404 and proxied.headers.get("cache-control") is None
 
 
@@ -170,14 +170,14 @@ def test_without_keys_only_this_machine_sees_them(upstream: FakeUpstream) -> Non
         ask(server, "one")
         for name in ("captures", "capture?id=one"):
             address = f"{server.url}/playground/api/{name}"
-            refused = requests.get(address, headers={"host": "any.example"}, timeout=9)
+            refused = requests.get(address, headers={"host": "any.example"}, timeout=30)
             assert (refused.status_code, "CANARY" in refused.text) == (403, False)
         assert capture(server, "one") is not None
         # It is gone with its worker.
         old = server.worker_pids()
         os.kill(old[0], signal.SIGKILL)
         wait_until(lambda: server.worker_pids() not in ([], old))
-        wait_until(lambda: requests.get(f"{server.url}/health", timeout=9).status_code == 200)
+        wait_until(lambda: requests.get(f"{server.url}/health", timeout=30).status_code == 200)
         assert capture(server, "one") is None
 
 
@@ -190,7 +190,7 @@ def test_each_of_several_workers_tells_of_its_own(upstream: FakeUpstream) -> Non
 
         def look(_: int) -> None:
             ask(server, f"call-{next(numbers)}")
-            told = requests.get(address, timeout=9).json()
+            told = requests.get(address, timeout=30).json()
             assert told["workers"] == 2 and told["capture"] == 5
             found[told["worker"]] = {one["id"] for one in told["captures"]}
 
@@ -201,7 +201,7 @@ def test_each_of_several_workers_tells_of_its_own(upstream: FakeUpstream) -> Non
             return len(found) == 2 and all(found.values())
 
         wait_until(both_have_told)
-        missed = requests.get(f"{server.url}/playground/api/capture?id=none", timeout=9)
+        missed = requests.get(f"{server.url}/playground/api/capture?id=none", timeout=30)
         assert missed.status_code == 404 and "of 2" in missed.text
         # The next question, on another connection, may reach the other worker.
         assert missed.headers["connection"] == "close"
@@ -213,10 +213,10 @@ def test_by_default_nothing_is_kept(upstream: FakeUpstream) -> None:
     with running_server({"LLM_BASE_URL": upstream.base_url}) as server:
         ask(server, "call")
         server.wait_for_end("call")
-        told = requests.get(f"{server.url}/playground/api/captures", timeout=9).json()
+        told = requests.get(f"{server.url}/playground/api/captures", timeout=30).json()
         assert (told["capture"], told["captures"]) == (0, [])
         assert capture(server, "call") is None and "capture" not in server.output()
-        status = requests.get(f"{server.url}/playground/api/status", timeout=9).json()
+        status = requests.get(f"{server.url}/playground/api/status", timeout=30).json()
         assert status["capture"] == 0 and "callers' words" not in str(status["hints"])
 
 
@@ -224,5 +224,5 @@ def test_by_default_nothing_is_kept(upstream: FakeUpstream) -> None:
 def test_where_nobody_sees_it_nothing_is_kept(upstream: FakeUpstream, settings: dict[str, str]) -> None:
     with running_server({"LLM_BASE_URL": upstream.base_url, "CAPTURE": "5", **settings}) as server:
         ask(server, "call")
-        assert requests.get(f"{server.url}/playground/api/captures", timeout=9).status_code == 404
+        assert requests.get(f"{server.url}/playground/api/captures", timeout=30).status_code == 404
         assert '"capture_off"' in server.output() and '"capture_on"' not in server.output()

@@ -45,7 +45,7 @@ def server(own: Path) -> Iterator[RunningServer]:
 
 
 def ready(server: RunningServer) -> int:
-    return requests.get(f"{server.url}/ready", timeout=9).status_code
+    return requests.get(f"{server.url}/ready", timeout=30).status_code
 
 
 def ask(server: RunningServer, path: str = "/chat/completions", **fields: Any) -> requests.Response:
@@ -96,7 +96,7 @@ def test_a_call_waits_for_the_process_that_replaces_a_killed_one(
 def test_ready_says_that_the_model_is_gone_and_when_it_is_back(server: RunningServer) -> None:
     kill(server)
     wait_until(lambda: ready(server) == 503)
-    told = requests.get(f"{server.url}/ready", timeout=9).json()
+    told = requests.get(f"{server.url}/ready", timeout=30).json()
     assert "model" in told["reason"]
     wait_until(lambda: ready(server) == 200)
 

@@ -58,7 +58,7 @@ def test_the_memory_after_a_barge_in_is_what_was_heard(server: RunningServer, up
 
 
 def test_it_says_what_it_is(server: RunningServer) -> None:
-    ready = requests.get(f"{server.url}/ready", timeout=5).json()
+    ready = requests.get(f"{server.url}/ready", timeout=20).json()
 
     assert "demonstration voice" in ready["details"]["voice"]
     (start,) = (line for line in server.lines() if '"listening"' in line)

@@ -72,7 +72,7 @@ def told(server: RunningServer, first: FakeUpstream, question: str) -> str:
 
 
 def embeddings(server: RunningServer) -> str:
-    return str(requests.get(f"{server.url}/ready", timeout=10).json()["details"]["embeddings"])
+    return str(requests.get(f"{server.url}/ready", timeout=30).json()["details"]["embeddings"])
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -93,5 +93,5 @@ def test_words_answer_until_the_api_is_well_again(
     wait_until(lambda: embeddings(server) == "ok", 40, tell=server.output)
     warned = [line for line in server.lines() if "not_encoded" in line]
     assert len(warned) <= 2, "once for each reason"
-    assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
+    assert requests.get(f"{server.url}/ready", timeout=30).status_code == 200
     assert "rag_failed" not in server.output()

@@ -199,7 +199,7 @@ def test_a_call_learns_that_it_is_too_late(full: RunningServer, upstream: FakeUp
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
         body = json.dumps({"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
         upstream.enqueue(whole(body.encode()), completion("Done."))
-        assert requests.post(full.url + CHAT, json={**QUESTION, "stream": False}, timeout=10).json()["choices"]
+        assert requests.post(full.url + CHAT, json={**QUESTION, "stream": False}, timeout=30).json()["choices"]
     assert upstream.calls[-1].json["messages"][-1]["content"] == "false"
 
 
@@ -252,6 +252,6 @@ def test_a_fallback_text_is_a_first_chunk_too(speaking: RunningServer, upstream:
 @pytest.mark.parametrize("value", ["x", [], {"interruptable": 1}, {"tts_params": {"params": 1}}, {"a": "é" * 2048}])
 @pytest.mark.parametrize("path", [CHAT, RAG, AUDIO])
 def test_another_form_is_refused_by_its_name(full: RunningServer, path: str, value: Any) -> None:
-    response = requests.post(full.url + path, json={**QUESTION, "first_chunk": value}, timeout=10)
+    response = requests.post(full.url + path, json={**QUESTION, "first_chunk": value}, timeout=30)
 
     assert response.status_code == 400 and response.json()["error"]["param"] == "first_chunk"

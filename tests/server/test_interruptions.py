@@ -18,7 +18,7 @@ TOOLS = [{"type": "function", "function": {"name": "end_call", "parameters": {"t
 
 
 def ask(server: RunningServer, body: Any, path: str = "/chat/completions") -> requests.Response:
-    return requests.post(f"{server.url}{path}", json=body, timeout=10)
+    return requests.post(f"{server.url}{path}", json=body, timeout=30)
 
 
 @pytest.mark.row("IT-01")

@@ -104,7 +104,7 @@ def test_spares_that_can_not_stand_are_told_and_tried_seldom(certificates: Certi
     ):
         first.wait_until(lambda: first.connections >= 3)
         told = [json.loads(line) for line in server.lines() if "spare_connections_failed" in line]
-        ready = requests.get(f"{server.url}/ready", timeout=9)
+        ready = requests.get(f"{server.url}/ready", timeout=30)
         assert first.connections <= 4 and second.connections <= 4
     assert {line["upstream"]: line["level"] for line in told} == {"primary": "warning", "fallback-1": "warning"}
     assert len(told) == 2 and "self-signed" in told[0]["reason"] + told[1]["reason"]
@@ -121,7 +121,7 @@ def test_a_spare_that_an_interruption_used_up_comes_back(certificates: Certifica
         upstream.script = [*answer("Hello there")[:4], HANG]
         for number in range(1, 4):
             with requests.post(
-                f"{server.url}/chat/completions", json={"messages": SAID, "stream": True}, stream=True, timeout=9
+                f"{server.url}/chat/completions", json={"messages": SAID, "stream": True}, stream=True, timeout=30
             ) as heard:
                 next(heard.iter_content(1))
             upstream.wait_until(lambda number=number: upstream.connections == 8 + number, timeout=10)
@@ -186,7 +186,7 @@ def test_head_and_body_in_parts_cost_no_delay(kind: str) -> None:
         turn(server)
         for _ in range(25):
             body = {"messages": SAID, "stream": True}
-            assert "there" in caller.post(f"{server.url}/chat/completions", json=body, timeout=9).text
+            assert "there" in caller.post(f"{server.url}/chat/completions", json=body, timeout=30).text
         kept = sorted(end["ttft_ms"] for end in server.request_ends()[10:])
     # The system delays an acknowledgement by 40 ms at least. Of a busy machine the quicker turns tell more.
     assert kept[len(kept) // 4] < 30, kept

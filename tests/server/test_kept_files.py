@@ -19,7 +19,7 @@ HELLO = {"messages": [{"role": "user", "content": "Hello?"}]}
 
 def offered(server: RunningServer, upstream: FakeUpstream) -> set[str]:
     """Return the names of the tools that the model is told of."""
-    requests.post(f"{server.url}/chat/completions", json={**HELLO, "stream": True}, timeout=10)
+    requests.post(f"{server.url}/chat/completions", json={**HELLO, "stream": True}, timeout=30)
     return {tool["function"]["name"] for tool in upstream.calls[-1].json["tools"]}
 
 

@@ -56,8 +56,8 @@ def started(first: FakeUpstream, quick_servers: Servers) -> Iterator[Started]:
 
 def ready(kb: LivingKnowledge) -> requests.Response:
     """The answer of readiness, once the knowledge has been read."""
-    kb.wait_until(lambda: requests.get(f"{kb.server.url}/readyz", timeout=10).status_code == 200)
-    return requests.get(f"{kb.server.url}/readyz", timeout=10)
+    kb.wait_until(lambda: requests.get(f"{kb.server.url}/readyz", timeout=30).status_code == 200)
+    return requests.get(f"{kb.server.url}/readyz", timeout=30)
 
 
 class Flow:

@@ -106,7 +106,7 @@ def test_strangers_who_could_ask_are_warned_of(quoting: tuple[RunningServer, Pat
     server, _ = quoting
 
     assert '"event":"open_memory"' in server.output()
-    assert requests.delete(f"{server.url}/sessions/room", timeout=9).status_code == 204
+    assert requests.delete(f"{server.url}/sessions/room", timeout=30).status_code == 204
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +169,10 @@ def test_a_store_that_can_not_be_used_costs_no_turn(upstream: FakeUpstream, tmp_
             text, end = ask(server, path, "Hello?")
             assert "there" in text and (end["memory"], end["outcome"]) == ("failed", "ok")
 
-        metrics = requests.get(f"{server.url}/metrics", timeout=9).text
+        metrics = requests.get(f"{server.url}/metrics", timeout=30).text
         assert server.output().count('"event":"memory_failed"') == 1
         assert 'parley_memory_lookups_total{result="failed"} 3.0' in metrics
-        assert requests.delete(f"{server.url}/sessions/room", timeout=9).status_code == 503
+        assert requests.delete(f"{server.url}/sessions/room", timeout=30).status_code == 503
 
 
 def test_a_turn_that_the_stop_cuts_is_remembered(upstream: FakeUpstream, tmp_path: Path) -> None:
@@ -194,6 +194,6 @@ def test_a_turn_that_the_stop_cuts_is_remembered(upstream: FakeUpstream, tmp_pat
 
 def test_without_a_memory_nothing_is_deleted_or_logged(patient: RunningServer, upstream: FakeUpstream) -> None:
     _, end = ask(patient, CHAT, "Hello?")
-    gone = requests.delete(f"{patient.url}/v1/sessions/room", timeout=9)
+    gone = requests.delete(f"{patient.url}/v1/sessions/room", timeout=30)
 
     assert end["memory"] is None and (gone.status_code, gone.json()["error"]["code"]) == (404, "not_found")

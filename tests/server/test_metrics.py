@@ -43,13 +43,13 @@ def test_health_asks_nobody_and_ready_says_what_is_wrong(upstream: FakeUpstream)
     upstream.script = refusal(500, {"message": "no"})
     with running_server({"LLM_BASE_URL": upstream.base_url}) as running:
         for _ in range(6):
-            requests.post(running.url + CHAT, json=HELLO, timeout=9)
+            requests.post(running.url + CHAT, json=HELLO, timeout=30)
         asked = len(upstream.calls)
         for path in ("/ready", "/readyz"):
-            ready = requests.get(running.url + path, timeout=9)
+            ready = requests.get(running.url + path, timeout=30)
             assert (ready.status_code, ready.json()["details"]["upstreams"]) == (200, {"primary": "open"})
         for path in ("/health", "/healthz"):
-            assert requests.get(running.url + path, timeout=9).json() == {"status": "ok"}
+            assert requests.get(running.url + path, timeout=30).json() == {"status": "ok"}
         assert len(upstream.calls) == asked
 
 
@@ -79,10 +79,10 @@ def test_readiness_details_need_a_key(upstream: FakeUpstream) -> None:
     settings = {"LLM_API_KEY": "sk-ours-0123456789", "API_KEYS": "door-0123456789"}
     with running_server({"LLM_BASE_URL": upstream.base_url, **settings}) as running:
         wait_until_ready(running)
-        assert requests.get(f"{running.url}/ready", timeout=9).json() == {"status": "ready"}
-        shown = requests.get(f"{running.url}/ready", headers={"x-api-key": "door-0123456789"}, timeout=9).json()
+        assert requests.get(f"{running.url}/ready", timeout=30).json() == {"status": "ready"}
+        shown = requests.get(f"{running.url}/ready", headers={"x-api-key": "door-0123456789"}, timeout=30).json()
         assert shown["details"].keys() == {"model", "auth", "streams", "upstreams", "kb", "agents", "redis", "database"}
-        assert requests.get(f"{running.url}/metrics", timeout=9).status_code == 401
+        assert requests.get(f"{running.url}/metrics", timeout=30).status_code == 401
 
 
 @pytest.mark.row("OB-03")
@@ -94,12 +94,12 @@ def test_every_metric_is_there_and_moves(upstream: FakeUpstream) -> None:
                 call.sendall(post(CHAT, HELLO))
                 receive_until(call, b" there")
             wait_for(running, "parley_open_streams", 2, endpoint="chat")
-            assert requests.post(running.url + RAG, json=HELLO, timeout=9).status_code == 503
+            assert requests.post(running.url + RAG, json=HELLO, timeout=30).status_code == 503
         wait_for(running, "parley_open_streams", 0)
         wait_for(running, "parley_cancel_seconds_count", 2)
         upstream.script = refusal(500, {"message": "no"})
         for _ in range(6):
-            requests.post(running.url + CHAT, json=HELLO, timeout=9)
+            requests.post(running.url + CHAT, json=HELLO, timeout=30)
         wait_for(running, "parley_breaker_open", 1, upstream="primary")
         now = series(running)
         assert total(now, "parley_rejections_total", code="server_overloaded") == 1
@@ -115,7 +115,7 @@ def test_every_metric_is_there_and_moves(upstream: FakeUpstream) -> None:
 
 def ask_all(server: RunningServer, count: int) -> None:
     with ThreadPoolExecutor(8) as pool:
-        statuses = pool.map(lambda _: requests.post(server.url + CHAT, json=JSON, timeout=9).status_code, range(count))
+        statuses = pool.map(lambda _: requests.post(server.url + CHAT, json=JSON, timeout=30).status_code, range(count))
         assert set(statuses) == {200}
 
 
@@ -206,7 +206,7 @@ def folders(temporary: Path) -> set[Path]:
 
 
 def wait_until_ready(running: RunningServer) -> None:
-    wait_until(lambda: requests.get(f"{running.url}/ready", timeout=9).status_code == 200)
+    wait_until(lambda: requests.get(f"{running.url}/ready", timeout=30).status_code == 200)
 
 
 def wait_for_new_workers(running: RunningServer, count: int) -> None:
@@ -216,5 +216,5 @@ def wait_for_new_workers(running: RunningServer, count: int) -> None:
 
 def answers(running: RunningServer) -> bool:
     with contextlib.suppress(requests.ConnectionError):
-        return requests.get(f"{running.url}/health", timeout=9).status_code == 200
+        return requests.get(f"{running.url}/health", timeout=30).status_code == 200
     return False

@@ -66,9 +66,9 @@ def test_a_key_in_utf_16_shuts_the_door(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("API_KEYS=hunter2-hunter2\r\n".encode("utf-16"))
     env = {"PYTHONPATH": str(ROOT), "LLM_BASE_URL": "http://127.0.0.1:9/v1"}
     with running_server(env, argv=("-c", CONFIG), cwd=tmp_path, blank=()) as server:
-        assert requests.get(f"{server.url}/models", timeout=9).status_code == 401
+        assert requests.get(f"{server.url}/models", timeout=30).status_code == 401
         key = {"x-api-key": "hunter2-hunter2"}
-        assert requests.get(f"{server.url}/models", headers=key, timeout=9).status_code == 200
+        assert requests.get(f"{server.url}/models", headers=key, timeout=30).status_code == 200
 
 
 def test_other_names_are_told_and_unrelated_ones_are_not(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_every_other_answer_is_as_described(server: RunningServer, path: str) ->
 
     for accepted in described:
         answered = requests.get(
-            server.url + path.replace("{kb}", KB).replace("{agent}", AGENT), headers={"accept": accepted}, timeout=9
+            server.url + path.replace("{kb}", KB).replace("{agent}", AGENT), headers={"accept": accepted}, timeout=30
         )
 
         kind = answered.headers["content-type"].partition(";")[0]

@@ -81,7 +81,7 @@ def is_absent(server: RunningServer, host: str = "", **headers: str) -> None:
 def test_who_is_not_served_finds_no_route(usual: RunningServer, host: str, header: dict[str, str]) -> None:
     is_absent(usual, host, **header)
     # A plain request of this machine is served: only the host or the header made the difference.
-    assert requests.get(f"{usual.url}/playground", timeout=9).status_code == 200
+    assert requests.get(f"{usual.url}/playground", timeout=30).status_code == 200
 
 
 @pytest.mark.row("PG-01")
@@ -93,7 +93,7 @@ def test_on_a_hosting_platform_there_is_no_page(upstream: FakeUpstream) -> None:
 @pytest.mark.row("PG-02")
 def test_where_it_is_off_nothing_is_there_or_kept(upstream: FakeUpstream, off: RunningServer) -> None:
     is_absent(off)
-    index = requests.get(off.url, headers={"accept": "text/html"}, timeout=9)
+    index = requests.get(off.url, headers={"accept": "text/html"}, timeout=30)
     assert index.status_code == 200 and "/playground" not in off.output()
 
 
@@ -101,7 +101,7 @@ def test_where_it_is_off_nothing_is_there_or_kept(upstream: FakeUpstream, off: R
 def test_where_it_is_off_workers_share_no_turns(upstream: FakeUpstream, tmp_path: Path) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2", "PLAYGROUND": "off"}
     with running_server(settings, argv=("--worker-tmp-dir", str(tmp_path))) as running:
-        requests.post(f"{running.url}/chat/completions", json=HELLO, timeout=9)
+        requests.post(f"{running.url}/chat/completions", json=HELLO, timeout=30)
         assert list(tmp_path.rglob("*.ring")) == [] and list(tmp_path.rglob("*.db"))
 
 
@@ -112,9 +112,9 @@ def test_a_browser_is_led_from_the_root_to_the_page(usual: RunningServer) -> Non
         ("application/json", 200),
         ("text/html;q=0", 200),
     ):
-        index = requests.get(usual.url, headers={"accept": accept}, allow_redirects=False, timeout=9)
+        index = requests.get(usual.url, headers={"accept": accept}, allow_redirects=False, timeout=30)
         assert (index.status_code, index.headers["vary"]) == (status, "Accept")
-    page = requests.get(usual.url, headers={"accept": "text/html"}, timeout=9)
+    page = requests.get(usual.url, headers={"accept": "text/html"}, timeout=30)
     assert page.url == f"{usual.url}/playground" and page.headers["content-type"].startswith("text/html")
 
 
@@ -122,31 +122,31 @@ def test_a_browser_is_led_from_the_root_to_the_page(usual: RunningServer) -> Non
 @pytest.mark.parametrize("name", API)
 def test_with_keys_the_data_need_one_and_the_page_none(shown: RunningServer, name: str) -> None:
     address = f"{shown.url}/playground/api/{name}"
-    assert requests.get(f"{shown.url}/playground", headers={"host": "any.example"}, timeout=9).status_code == 200
-    refused = requests.get(address, timeout=9)
+    assert requests.get(f"{shown.url}/playground", headers={"host": "any.example"}, timeout=30).status_code == 200
+    refused = requests.get(address, timeout=30)
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     for key in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}):
-        told = requests.get(address, headers={"host": "any.example", **key}, timeout=9)
+        told = requests.get(address, headers={"host": "any.example", **key}, timeout=30)
         assert (told.status_code, told.headers["cache-control"]) == (200, "no-store")
-    assert requests.head(f"{address}/", headers={"x-api-key": KEY}, timeout=9).content == b""
+    assert requests.head(f"{address}/", headers={"x-api-key": KEY}, timeout=30).content == b""
 
 
 @pytest.mark.row("PG-05")
 def test_without_keys_other_machines_are_told_nothing(upstream: FakeUpstream) -> None:
     with running_server({"LLM_BASE_URL": upstream.base_url, "PLAYGROUND": "on"}) as server:
-        assert requests.get(f"{server.url}/playground", headers={"host": "any.example"}, timeout=9).status_code == 200
+        assert requests.get(f"{server.url}/playground", headers={"host": "any.example"}, timeout=30).status_code == 200
         for name in API:
             address = f"{server.url}/playground/api/{name}"
             for header in ({"host": "any.example"}, {"x-forwarded-for": "1.2.3.4"}):
-                refused = requests.get(address, headers=header, timeout=9)
+                refused = requests.get(address, headers=header, timeout=30)
                 assert (refused.status_code, refused.json()["error"]["code"]) == (403, "api_keys_not_set")
-            assert requests.get(address, timeout=9).status_code == 200
+            assert requests.get(address, timeout=30).status_code == 200
         assert '"playground_open"' in server.output()
 
 
 @pytest.mark.row("PG-07")
 def test_no_foreign_page_frames_it_or_asks_for_data(usual: RunningServer, shown: RunningServer) -> None:
-    page = requests.get(f"{usual.url}/playground", timeout=9).headers
+    page = requests.get(f"{usual.url}/playground", timeout=30).headers
     assert "frame-ancestors 'none'" in page["content-security-policy"] and page["x-frame-options"] == "DENY"
     assert page["cross-origin-resource-policy"] == "same-origin" and page["referrer-policy"] == "no-referrer"
     for server in (usual, shown):
@@ -156,10 +156,10 @@ def test_no_foreign_page_frames_it_or_asks_for_data(usual: RunningServer, shown:
             {"origin": "http://evil.example"},
         ):
             address = f"{server.url}/playground/api/search"
-            refused = requests.post(address, json={"question": "x"}, headers={**header, "x-api-key": KEY}, timeout=9)
+            refused = requests.post(address, json={"question": "x"}, headers={**header, "x-api-key": KEY}, timeout=30)
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden_origin")
     own = {"origin": usual.url, "sec-fetch-site": "same-origin"}
-    asked = requests.post(f"{usual.url}/playground/api/search", json={"question": "x"}, headers=own, timeout=9)
+    asked = requests.post(f"{usual.url}/playground/api/search", json={"question": "x"}, headers=own, timeout=30)
     assert asked.status_code == 200
 
 
@@ -167,8 +167,8 @@ def test_no_foreign_page_frames_it_or_asks_for_data(usual: RunningServer, shown:
 def test_an_origin_that_may_call_reads_no_data(servers: Servers) -> None:
     server = servers(CORS_ORIGINS="*")
     header = {"origin": "https://app.example", "sec-fetch-site": "cross-site"}
-    assert requests.get(f"{server.url}/models", headers=header, timeout=9).status_code == 200
-    assert requests.get(f"{server.url}/playground/api/turns", headers=header, timeout=9).status_code == 403
+    assert requests.get(f"{server.url}/models", headers=header, timeout=30).status_code == 200
+    assert requests.get(f"{server.url}/playground/api/turns", headers=header, timeout=30).status_code == 403
 
 
 @pytest.mark.row("PG-09")
@@ -180,7 +180,7 @@ def test_an_assets_name_is_a_key_of_a_table(usual: RunningServer, name: str) -> 
 
 
 def turns_of(server: RunningServer, query: str = "limit=200") -> dict[str, object]:
-    told: dict[str, object] = requests.get(f"{server.url}/playground/api/turns?{query}", timeout=9).json()
+    told: dict[str, object] = requests.get(f"{server.url}/playground/api/turns?{query}", timeout=30).json()
     return told
 
 
@@ -233,7 +233,7 @@ def test_no_word_of_a_call_is_in_the_data(upstream: FakeUpstream, tmp_path: Path
         said = [{"role": "system", "content": "CANARYSYSTEM"}, {"role": "user", "content": "CANARYWORD?"}]
         ask(server, "call", messages=said, user="CANARYUSER", filters={"a": "CANARYFILTER"})
         wait_until(lambda: ids(server) == ["call"])
-        told = [requests.get(f"{server.url}/playground/api/{name}", timeout=9).text for name in API]
+        told = [requests.get(f"{server.url}/playground/api/{name}", timeout=30).text for name in API]
         told += [file.read_bytes().decode(errors="replace") for file in tmp_path.rglob("*.ring")]
         assert bool(workers) == (len(told) > len(API))
     assert not [text for text in told if "CANARY" in text]
@@ -261,10 +261,10 @@ def test_the_data_tell_no_address_key_or_path(upstream: FakeUpstream, tmp_path: 
 def test_a_search_counts_for_the_rate_limit(shown: RunningServer) -> None:
     address, key = f"{shown.url}/playground/api/search", {"x-api-key": KEY}
     statuses = [
-        requests.post(address, json={"question": "How much?"}, headers=key, timeout=9).status_code for _ in range(6)
+        requests.post(address, json={"question": "How much?"}, headers=key, timeout=30).status_code for _ in range(6)
     ]
     assert statuses == [200] * 5 + [429]
-    assert requests.get(f"{shown.url}/playground/api/turns", headers=key, timeout=9).status_code == 200
+    assert requests.get(f"{shown.url}/playground/api/turns", headers=key, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -296,17 +296,17 @@ def test_a_search_counts_for_the_rate_limit(shown: RunningServer) -> None:
 def test_what_can_not_be_answered(
     usual: RunningServer, method: str, path: str, body: bytes | None, status: int
 ) -> None:
-    refused = requests.request(method, f"{usual.url}/playground/api/{path}", data=body, timeout=9)
+    refused = requests.request(method, f"{usual.url}/playground/api/{path}", data=body, timeout=30)
     assert refused.status_code == status and refused.json()["error"]["message"]
 
 
 def test_hostile_names_come_back_as_json(usual: RunningServer) -> None:
     name = '<img src=x onerror="alert(1)"></script>'
     requests.post(
-        f"{usual.url}/chat/completions", json={**HELLO, "model": name}, headers={"x-request-id": "odd"}, timeout=9
+        f"{usual.url}/chat/completions", json={**HELLO, "model": name}, headers={"x-request-id": "odd"}, timeout=30
     )
     wait_until(lambda: "odd" in ids(usual))
-    told = requests.get(f"{usual.url}/playground/api/turns", timeout=9)
+    told = requests.get(f"{usual.url}/playground/api/turns", timeout=30)
     assert told.headers["content-type"] == "application/json" and told.headers["x-content-type-options"] == "nosniff"
     assert name in [turn["model"] for turn in told.json()["turns"]]
 
@@ -318,7 +318,7 @@ def test_a_request_is_worded_as_the_platform_words_it(usual: RunningServer) -> N
         {"role": "user", "content": "How much?"},
     ]
     address = f"{usual.url}/playground/api/request"
-    body = requests.post(address, json={"platform": "agora", "messages": said}, timeout=9).json()["request"]
+    body = requests.post(address, json={"platform": "agora", "messages": said}, timeout=30).json()["request"]
     assert body["turn_id"] == 2 and "Welcome to us." in json.dumps(body["messages"][1])
     answer = requests.post(f"{usual.url}/rag/chat/completions", json=body, timeout=20)
     assert answer.status_code == 200

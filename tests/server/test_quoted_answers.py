@@ -79,7 +79,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     (folder / "kb" / "chinese" / "faq.json").write_text(json.dumps(chinese))
     (folder / "kb" / "empty" / "faq.json").write_text("[]")
     with running_server({"PYTHONPATH": str(folder), "KB_DIR": str(folder / "kb"), "LOG_FORMAT": "json"}) as server:
-        wait_until(lambda: requests.get(f"{server.url}/ready", timeout=9).status_code == 200)
+        wait_until(lambda: requests.get(f"{server.url}/ready", timeout=30).status_code == 200)
         yield server
 
 
@@ -152,10 +152,10 @@ def test_an_empty_base_has_nothing_to_quote(bare: RunningServer) -> None:
 
 
 def test_the_server_says_that_it_quotes(bare: RunningServer) -> None:
-    ready = requests.get(f"{bare.url}/ready", timeout=9).json()
+    ready = requests.get(f"{bare.url}/ready", timeout=30).json()
     assert ready["details"]["rag"] == "quoted from the knowledge" and "no model is configured" in ready["warning"]
     for path in ("/models", "/rag/models"):
-        *_agents, model = requests.get(bare.url + path, timeout=9).json()["data"]
+        *_agents, model = requests.get(bare.url + path, timeout=30).json()["data"]
         assert (model["id"], model["owned_by"]) == ("knowledge-quotes", "parley (quoted from the knowledge)")
     assert any("/rag is quoted from the knowledge" in line for line in bare.lines() if '"listening"' in line)
 
@@ -191,7 +191,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     stand_in = ROOT / "tests" / "support" / "stand_in_model.py"
     shutil.copy(stand_in, own / "parley" / "upstream" / "embedded" / "model_server.py")
     with running_server({"AUDIO_MODE": "speech"}, cwd=own) as server:
-        wait_until(lambda: requests.get(f"{server.url}/ready", timeout=9).status_code == 200)
+        wait_until(lambda: requests.get(f"{server.url}/ready", timeout=30).status_code == 200)
         yield server
 
 
@@ -199,11 +199,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def test_beside_the_embedded_model_rag_quotes(demo: RunningServer) -> None:
     assert said(post(demo)) == TUNE_UP
     assert "there" in said(post(demo, path="/chat/completions"))
-    listed = requests.get(f"{demo.url}/rag/models", timeout=9).json()["data"]
+    listed = requests.get(f"{demo.url}/rag/models", timeout=30).json()["data"]
     assert [(model["id"], model["owned_by"]) for model in listed] == [
         ("local-demo", "parley (quoted from the knowledge)"),
     ]
-    assert "demonstration" in requests.get(f"{demo.url}/models", timeout=9).json()["data"][-1]["owned_by"]
+    assert "demonstration" in requests.get(f"{demo.url}/models", timeout=30).json()["data"][-1]["owned_by"]
 
 
 def test_the_embedded_model_is_not_asked_for_small_talk(demo: RunningServer) -> None:

@@ -93,7 +93,7 @@ def test_small_talk_cites_nothing(folder: Path, upstream: FakeUpstream, servers:
 
     assert streamed.text.count('"citations":[]') == 1 and ": citations" not in streamed.text
     assert whole.json()["citations"] == [] and whole.json()["choices"][0]["message"]["content"] == "Fine."
-    assert "parley_rag_lookups_total{" not in requests.get(f"{server.url}/metrics", timeout=5).text
+    assert "parley_rag_lookups_total{" not in requests.get(f"{server.url}/metrics", timeout=20).text
 
 
 def test_an_assent_is_looked_up_by_the_offer(folder: Path, upstream: FakeUpstream, servers: Servers) -> None:

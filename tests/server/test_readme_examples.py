@@ -95,7 +95,7 @@ def test_the_python_example_prints_the_owner(server: RunningServer, capsys: pyte
 
 
 def test_the_model_is_labelled_as_what_it_is(server: RunningServer) -> None:
-    *agents, model = requests.get(f"{server.url}/models", timeout=5).json()["data"]
+    *agents, model = requests.get(f"{server.url}/models", timeout=20).json()["data"]
 
     assert [agent["id"] for agent in agents] == ["receptionist", "workshop"]
 

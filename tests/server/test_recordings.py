@@ -255,7 +255,7 @@ def logged(server: RunningServer, event: str) -> list[dict[str, Any]]:
 def test_an_impossible_recording_name_is_refused(server: RunningServer, name: str, place: str) -> None:
     body = {"messages": [{"role": "user", "content": "Hello?"}], **({"asset": name} if place == "body" else {})}
     query = {"asset": name} if place == "query" else {}
-    response = requests.post(f"{server.url}/audio/chat/completions", params=query, json=body, timeout=10)
+    response = requests.post(f"{server.url}/audio/chat/completions", params=query, json=body, timeout=30)
 
     assert response.status_code == 400
     assert response.json()["error"].items() >= {"code": "invalid_asset", "param": "asset"}.items()
@@ -302,7 +302,7 @@ def test_a_file_changed_during_the_stream_changes_nothing(
     body = {"messages": [{"role": "user", "content": "Hello?"}]}
 
     pcm = b""
-    with requests.post(f"{server.url}/audio/chat/completions", json=body, stream=True, timeout=10) as reply:
+    with requests.post(f"{server.url}/audio/chat/completions", json=body, stream=True, timeout=30) as reply:
         for line in reply.iter_lines():
             if b'"data"' in line:
                 if not pcm:
@@ -362,7 +362,7 @@ def test_a_hundred_listeners_hear_the_file_without_a_gap(paced: RunningServer) -
 @pytest.mark.parametrize("path", ["/audio/chat/completions", "/audio/v1/chat/completions"])
 def test_every_audio_chunk_decodes_alone_in_order(server: RunningServer, path: str) -> None:
     body = {"messages": [{"role": "user", "content": "Hello?"}], "asset": "plain", "stream": True}
-    response = requests.post(f"{server.url}{path}", json=body, timeout=10)
+    response = requests.post(f"{server.url}{path}", json=body, timeout=30)
     *sent, done = payloads(response.content)
     deltas = [json.loads(payload)["choices"][0]["delta"] for payload in sent]
     pieces = [

@@ -358,17 +358,17 @@ def test_a_session_is_forgotten_on_demand_by_its_own_key(server: RunningServer, 
     talk.ask("My word.")
 
     assert texts(other.ask("Hello?")) == ["Hello?"]
-    assert requests.delete(f"{server.url}/sessions/{escaped}", timeout=9).status_code == 401
-    gone = requests.delete(f"{server.url}/sessions/{escaped}", headers=other_key, timeout=9)
+    assert requests.delete(f"{server.url}/sessions/{escaped}", timeout=30).status_code == 401
+    gone = requests.delete(f"{server.url}/sessions/{escaped}", headers=other_key, timeout=30)
     assert (gone.status_code, gone.content) == (204, b"")
     assert texts(talk.ask("And?"))[0] == "My word."
     for path in ("/v1/sessions/", "/sessions/"):
-        assert requests.delete(f"{server.url}{path}{escaped}", headers=key, timeout=9).status_code == 204
+        assert requests.delete(f"{server.url}{path}{escaped}", headers=key, timeout=30).status_code == 204
         assert texts(talk.ask("Hello?")) == ["Hello?"]
-    assert requests.delete(f"{server.url}/sessions/unknown/", headers=key, timeout=9).status_code == 204
-    assert requests.get(f"{server.url}/sessions/{escaped}", headers=key, timeout=9).status_code == 405
+    assert requests.delete(f"{server.url}/sessions/unknown/", headers=key, timeout=30).status_code == 204
+    assert requests.get(f"{server.url}/sessions/{escaped}", headers=key, timeout=30).status_code == 405
     asked = {"origin": "https://app.example.com", "access-control-request-method": "DELETE"}
-    leave_ = requests.options(f"{server.url}/sessions/{escaped}", headers=asked, timeout=9)
+    leave_ = requests.options(f"{server.url}/sessions/{escaped}", headers=asked, timeout=30)
     assert "DELETE" in leave_.headers["access-control-allow-methods"]
 
 
@@ -379,7 +379,7 @@ def test_a_spoken_secret_is_in_the_store_alone(
     upstream.script = answer(f"I note {SECRET}.")
     for path in (CHAT, RAG, AUDIO):
         talk.ask(f"The word is {SECRET}.", path)
-    metrics = requests.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {KEY}"}, timeout=9).text
+    metrics = requests.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {KEY}"}, timeout=30).text
 
     kept = {file for file in folder.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()}
     assert kept and all(file.name.startswith("sessions.db") for file in kept)

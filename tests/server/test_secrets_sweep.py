@@ -133,12 +133,12 @@ def refusals(server: RunningServer, path: str) -> str:
     """What strangers and those whose request is malformed are shown."""
     shown = []
     for keys in ({"authorization": f"Bearer {STRANGERS}"}, {"x-api-key": OURS}, {"authorization": f"Basic {DOOR}"}):
-        shown.append(requests.post(f"{server.url}{path}?key={DOOR}", json=said(), headers=keys, timeout=9))
+        shown.append(requests.post(f"{server.url}{path}?key={DOOR}", json=said(), headers=keys, timeout=30))
     for body in refused_bodies():
-        shown.append(requests.post(server.url + path, data=body, headers={"x-api-key": DOOR}, timeout=9))
+        shown.append(requests.post(server.url + path, data=body, headers={"x-api-key": DOOR}, timeout=30))
     for extra in ({"content-encoding": WORDS}, {"transfer-encoding": WORDS}, {"expect": WORDS}):
         headers = {"x-api-key": DOOR, **extra}
-        shown.append(requests.post(server.url + path, json=said(), headers=headers, timeout=9))
+        shown.append(requests.post(server.url + path, json=said(), headers=headers, timeout=30))
     assert not [answered for answered in shown if answered.status_code < 400]
     texts = [answered.text for answered in shown if answered.headers.get("content-type") == "application/json"]
     return "".join([*texts, *(str(answered.headers) for answered in shown)])
@@ -173,10 +173,10 @@ def test_a_wide_sweep_shows_no_key_and_no_callers_word(server: RunningServer, up
         list(pool.map(lambda path: leave(server, path), ENDPOINTS * 3))
     upstream.wait_until(lambda: upstream.open_calls == 0)
     for path in ("/metrics", "/ready", "/openapi.json"):
-        shown.append(requests.get(server.url + path, headers={"x-api-key": DOOR}, timeout=9).text)
+        shown.append(requests.get(server.url + path, headers={"x-api-key": DOOR}, timeout=30).text)
     upstream.script = answer("Good")
     last = {"x-api-key": DOOR, "x-request-id": "last-of-all"}
-    assert requests.post(server.url + ENDPOINTS[0], data=hello, headers=last, timeout=9).status_code == 200
+    assert requests.post(server.url + ENDPOINTS[0], data=hello, headers=last, timeout=30).status_code == 200
     server.wait_for_end("last-of-all")
     outcomes = {end["outcome"] for end in server.request_ends()}
     assert outcomes >= {"ok", "refused", "error_before", "error_mid", "client_closed"}

@@ -193,7 +193,7 @@ def test_a_slow_head_is_bounded_and_blocks_nobody(upstream: FakeUpstream) -> Non
         at = time.monotonic()
         for connection in slow:
             connection.sendall(b"POST /chat/completions HTTP/1.1\r\n")
-        assert requests.post(f"{running.url}{CHAT}", json=HELLO, timeout=1).status_code == 200
+        assert requests.post(f"{running.url}{CHAT}", json=HELLO, timeout=5).status_code == 200
         with contextlib.suppress(ConnectionError):
             while time.monotonic() - at < 8:
                 slow[0].sendall(b"x-slow: 1\r\n")

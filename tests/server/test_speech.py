@@ -532,7 +532,7 @@ def test_many_barge_ins_leave_nothing_behind(start: Servers, upstream: FakeUpstr
     # What is kept for the next callers, and gevent's ten resolvers, come and go.
     assert after.fds <= before.fds + 10 and after.threads <= before.threads + 10
     assert after.rss_bytes - before.rss_bytes < 16 << 20
-    metrics = requests.get(f"{server.url}/metrics", timeout=5).text
+    metrics = requests.get(f"{server.url}/metrics", timeout=20).text
     assert 'parley_open_streams{endpoint="audio"} 0.0' in metrics
 
 

@@ -18,7 +18,7 @@ CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "ar
 
 
 def ask(server: RunningServer, path: str = "/chat/completions", **fields: Any) -> requests.Response:
-    return requests.post(f"{server.url}{path}", json={**HELLO, **fields}, timeout=10)
+    return requests.post(f"{server.url}{path}", json={**HELLO, **fields}, timeout=30)
 
 
 def said(response: requests.Response) -> str:

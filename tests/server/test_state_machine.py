@@ -172,7 +172,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(path=st.sampled_from([*PATHS, "/audio/chat/completions"]), stream=st.booleans())
     def ask_in_vain(self, path: str, stream: bool) -> None:
         name, fields = next(names), {**HELLO, "stream": stream}
-        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=20)
         assert (answered.status_code, answered.json()["error"]["code"]) == (503, "server_overloaded")
         self.ends[name] = ("refused", "server_overloaded")
 
@@ -183,14 +183,14 @@ class Conversations(RuleBasedStateMachine):
         name = next(names)
         self.upstream.enqueue(completion("Hello"))
         fields = {**HELLO, "stream": False}
-        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=5)
+        answered = requests.post(self.server.url + path, json=fields, headers={"x-request-id": name}, timeout=20)
         assert answered.json()["choices"][0]["message"]["content"] == "Hello"
         self.ends[name] = ("ok", None)
 
     @invariant()
     def the_server_holds_what_the_model_holds(self) -> None:
         wait_until(lambda: self.stopped or self._streams() == len(self.here), 10, tell=lambda: len(self.here))
-        self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open), timeout=2)
+        self.upstream.wait_until(lambda: self.upstream.open_calls == len(self.open))
 
     @invariant()
     def each_ended_turn_has_its_line(self) -> None:
@@ -214,11 +214,11 @@ class Conversations(RuleBasedStateMachine):
                 stream.connection.close()
             self.open = []
         with contextlib.suppress(AssertionError):  # the next example's invariant tells of it
-            self.upstream.wait_until(lambda: self.upstream.open_calls == 0, timeout=2)
+            self.upstream.wait_until(lambda: self.upstream.open_calls == 0)
         self.the_server_holds_what_the_model_holds()
 
     def _streams(self) -> int:
-        ready = requests.get(f"{self.server.url}/ready", timeout=5)
+        ready = requests.get(f"{self.server.url}/ready", timeout=20)
         return int(ready.json()["details"]["streams"])
 
 

@@ -40,7 +40,7 @@ def test_a_pasted_address_is_put_right(upstream: FakeUpstream, written: str) -> 
     env = {"LLM_BASE_URL": written.format(url=upstream.base_url), "LLM_API_KEY": f'"{KEY}"', "LLM_MODEL": "'big'"}
     with running_server(env) as server:
         ask(server).answered("Hello there")
-        assert [model["id"] for model in requests.get(f"{server.url}/models", timeout=10).json()["data"]]
+        assert [model["id"] for model in requests.get(f"{server.url}/models", timeout=30).json()["data"]]
         output = server.output()
     paths = [call.path for call in upstream.calls]
     assert paths == ["/v1/chat/completions", "/v1/models"]
@@ -117,7 +117,7 @@ def test_an_azure_deployment_gets_its_key_and_version(
     upstream.script = says("Hello there")
     if way == "models":
         upstream.models_script = models(["gpt"])
-        listed = requests.get(f"{server.url}/models", headers={"authorization": "Bearer caller"}, timeout=10)
+        listed = requests.get(f"{server.url}/models", headers={"authorization": "Bearer caller"}, timeout=30)
         assert "gpt" in listed.text
     else:
         ask(server, way, {"authorization": "Bearer caller"})

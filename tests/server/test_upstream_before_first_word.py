@@ -60,7 +60,7 @@ def test_a_short_retry_after_of_a_429_is_waited_for(
     for heard in ask_all(single, DIFFERENT):
         heard.answered("Hello there")
         refused, answered = [when for id, when in times if id == heard.id]
-        assert seconds <= answered - refused < seconds + 0.5 and heard.end["attempts"] == 2
+        assert seconds <= answered - refused < seconds + 2 and heard.end["attempts"] == 2
         assert heard.headers.get("x-relay-attempts") == (None if heard.way == "waited" else "2")
 
 

@@ -108,7 +108,8 @@ def test_a_reset_is_reported_at_once(single: RunningServer, first: FakeUpstream,
     first.script = [*BEGUN, 0.05, reset, lambda _connection: times.append(time.monotonic())]
     first.script.insert(-1, first.script.pop())  # the time is taken before the cut
     heard = ask(single, way)
-    assert time.monotonic() - times[0] < 0.5
+    # Of what a silence of IDLE_TIMEOUT would be, the code is another.
+    assert time.monotonic() - times[0] < 5
     broke_off(heard, first, "upstream_disconnected")
 
 

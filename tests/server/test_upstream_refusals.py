@@ -453,7 +453,7 @@ def test_a_probe_that_is_capped_or_left_is_followed_by_another(
     ask(server).answered("From the second")
 
     def state() -> str:
-        return str(requests.get(f"{server.url}/ready", timeout=9).json()["details"]["upstreams"]["primary"])
+        return str(requests.get(f"{server.url}/ready", timeout=30).json()["details"]["upstreams"]["primary"])
 
     wait_until(lambda: state() == "half_open", timeout=20)
     empty = chunk({"role": "assistant", "content": ""}, padding="x" * 100_000)

@@ -1,17 +1,15 @@
 """Sentinel and a cluster lose a server: real ones, on the loopback."""
 
 import contextlib
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import numpy as np
 import pytest
-from redis_servers import RedisServer, is_listening, redis_server
-from running_server import free_port
+import redis_groups
+from redis_servers import RedisServer
 
 from parley.knowledge.redis_vectors import RedisVectors
 from parley.knowledge.vector_cache import content_key
@@ -42,38 +40,11 @@ def seconds_until_answered(link: Link) -> float:
     raise AssertionError(f"not within {GENEROUS} s")
 
 
-def run(port: int, *command: str) -> str:
-    import redis
-
-    with redis.Redis(port=port, socket_timeout=5, decode_responses=True) as client:
-        return str(client.execute_command(*command))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + GENEROUS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture
-def behind_sentinel(tmp_path: Path) -> Iterator[tuple[RedisServer, str]]:
+def behind_sentinel() -> Iterator[tuple[RedisServer, str]]:
     """Yield a master with a replica, and the URL of the sentinel that watches them."""
-    port = free_port()
-    with RedisServer() as master, RedisServer("--replicaof", f"127.0.0.1 {master.port}"):
-        file = tmp_path / "sentinel.conf"
-        file.write_text(
-            f"port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
-        )
-        process = subprocess.Popen([redis_server(), str(file), "--sentinel"], stdout=subprocess.DEVNULL)
-        try:
-            until(lambda: is_listening(port))
-            until(lambda: "slave" in run(port, "SENTINEL", "REPLICAS", "main"))
-            yield master, f"redis+sentinel://127.0.0.1:{port}/main"
-        finally:
-            process.kill()
-            process.wait()
+    with redis_groups.behind_sentinel() as group:
+        yield group
 
 
 @pytest.mark.row("SH-06")
@@ -97,24 +68,7 @@ def test_sentinel_leads_to_the_new_master(behind_sentinel: tuple[RedisServer, st
 @pytest.fixture
 def cluster() -> Iterator[list[RedisServer]]:
     """Yield a cluster of three masters; the last server is the replica of the first."""
-    with contextlib.ExitStack() as stack:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
-        options += ("--cluster-replica-validity-factor", "0")
-        while len(nodes := [RedisServer(*options) for _ in range(4)]) and max(node.port for node in nodes) > 55_000:
-            # The bus of a node listens 10 000 ports above it.
-            for node in nodes:
-                node.__exit__()
-        for node in nodes:
-            stack.enter_context(node)
-        first, *others = nodes
-        for node in others:
-            run(node.port, "CLUSTER", "MEET", "127.0.0.1", str(first.port))
-        for number, node in enumerate(nodes[:3]):
-            run(node.port, "CLUSTER", "ADDSLOTSRANGE", str(number * 5462), str(min(number * 5462 + 5461, 16_383)))
-        until(lambda: all(run(node.port, "CLUSTER", "NODES").count("connected") == 4 for node in nodes))
-        until(lambda: all("cluster_state:ok" in run(node.port, "CLUSTER", "INFO") for node in nodes))
-        run(nodes[3].port, "CLUSTER", "REPLICATE", run(first.port, "CLUSTER", "MYID"))
-        until(lambda: "'connected_slaves': 1" in run(first.port, "INFO", "replication"))
+    with redis_groups.cluster() as nodes:
         yield nodes
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -16,6 +17,7 @@ from parley.shared import urls
 from parley.shared.leases import LEASE_MS, SharedPlaces
 from parley.shared.link import Link
 from parley.shared.local import Place
+from parley.shared.rates import SharedRate
 
 KEY = "t:{digest-of-key-1}:streams"
 LIMIT = 3
@@ -85,6 +87,54 @@ def test_a_late_renewal_revives_no_place(link: Link, redis_server: RedisServer) 
     # As a renewal that was under way when the place was given back.
     link.ask("beat", lambda client: module.RENEW.run(client, KEY, LEASE_MS, "XX", given.slot, kept.slot))
     assert redis_server.client.zrange(KEY, 0, -1) == [kept.slot]
+
+
+@pytest.mark.row("SH-09", "SH-10")
+def test_place_and_rate_are_asked_for_together(link: Link, redis_server: RedisServer) -> None:
+    key_of, asked, run = (lambda holder: f"digest-of-{holder}"), [], link.ask
+    rate = SharedRate(link, "3/hour", key_of, "share")
+    places = SharedPlaces(link, 2, key_of, "share", rate)
+
+    def count(op: str, *rest: Any) -> Any:
+        asked.append(op)
+        return run(op, *rest)
+
+    link.ask = count  # type: ignore[method-assign]
+    held = [places.take("key-1", running) for running in (1, 2)]
+    assert asked == ["admit"] * 2
+    with pytest.raises(RateLimited, match="may hold 2 conversations at a time"):
+        places.take("key-1", 3)
+    places.give(held.pop())
+    settle()
+    # The third of the hour: what got no place was not counted.
+    places.give(places.take("key-1", 2))
+    settle()
+    with pytest.raises(RateLimited, match="may begin 3 conversations per hour") as refused:
+        places.take("key-1", 2)
+    assert int(refused.value.headers["retry-after"]) > 3500
+    settle()
+    assert redis_server.client.zrange(KEY, 0, -1) == [held[0].slot], "who may not begin holds no place"
+    rate.take("key-2")
+    assert redis_server.client.hvals("t:{digest-of-key-2}:rate") == ["1"]
+
+
+@pytest.mark.row("SH-01", "SH-11")
+@pytest.mark.parametrize("wrong", ["t:{digest-of-key-1}:rate", "", KEY], ids=["rate broken", "down", "places broken"])
+def test_without_an_answer_both_are_counted_here(link: Link, redis_server: RedisServer, wrong: str) -> None:
+    key_of = lambda holder: f"digest-of-{holder}"  # noqa: E731
+    places = SharedPlaces(link, 9, key_of, "share", SharedRate(link, "3/hour", key_of, "share"))
+    if wrong:
+        redis_server.client.set(wrong, "text")
+    else:
+        link.state = "down"
+
+    for running in (1, 2, 3):
+        places.take("key-1", running)
+    with pytest.raises(RateLimited, match="may begin 3 conversations per hour"):
+        places.take("key-1", 4)
+    with pytest.raises(RateLimited, match="may hold 9 conversations at a time"):
+        places.take("key-1", 10)
+    assert len(places._held["t:{digest-of-key-1}:streams"]) == 3
 
 
 def expiries(server: RedisServer) -> dict[str, float]:

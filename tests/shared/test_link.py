@@ -50,7 +50,7 @@ def test_a_script_is_sent_to_a_server_that_does_not_know_it(link: Link, redis_se
 
     assert link.ask("rate", lambda client: script.run(client, "k", 7)) == [b"k", b"7"]
     redis_server.client.script_flush()
-    assert link.ask("rate", lambda client: script.run(client, "k", 8)) == [b"k", b"8"]
+    assert link.ask("rate", lambda client: script.run(client, ("k",), 8)) == [b"k", b"8"]
 
 
 def test_workers_are_counted_and_forgotten(links: Links, redis_server: RedisServer) -> None:
@@ -96,13 +96,13 @@ def test_a_frozen_server_costs_three_waits_and_then_nothing(links: Links, redis_
 
 @pytest.mark.row("SH-02")
 def test_one_budget_is_all_that_a_turn_waits(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=0.1)
+    link = links(timeout=0.3)
     record = TurnRecord("chat", "r")
     Link.begin_turn(record)
     with redis_server.frozen():
         started = time.monotonic()
         assert [reason_of(link), reason_of(link)] == ["timeout", "timeout"]
-        assert time.monotonic() - started < 0.19
+        assert time.monotonic() - started < 0.58
         assert link._failures == 1, "a question that was never asked is no failure"
 
 

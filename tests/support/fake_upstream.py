@@ -172,6 +172,15 @@ def answer(text: str, *, interval: float = 0.0, **more: Any) -> list[Step]:
     return [*events(chunks(text, **more), interval), event(DONE), END]
 
 
+def held(text: str, stops: Mapping[int, threading.Event], *, interval: float = 0.0, **more: Any) -> list[Step]:
+    """A good stream that is silent behind so many words until that event is set, so that a test can look at it."""
+    steps = answer(text, interval=interval, **more)
+    for words, go_on in sorted(stops.items(), reverse=True):
+        # The head and the role, then a silence and a word in turn.
+        steps.insert(2 + 2 * words, go_on)
+    return steps
+
+
 def whole(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> list[Step]:
     """An answer with its Content-Length; JSON, unless `headers` say otherwise (names in lower case)."""
     framing = {"content-type": "application/json", "content-length": str(len(body))}
@@ -222,13 +231,13 @@ class FakeUpstream:
         """The scripts of the next calls, in this order; after them `script` again."""
         self._queue.extend(scripts)
 
-    def wait_until(self, predicate: Callable[[], bool], timeout: float = 20.0) -> None:
+    def wait_until(self, predicate: Callable[[], bool], timeout: float = 60.0) -> None:
         """Wait for what a call or a connection changes; AssertionError if it does not come."""
         with self._changed:
             if not self._changed.wait_for(predicate, timeout):
                 raise AssertionError(f"not within {timeout} s; the calls were {self.calls}")
 
-    def wait_for_calls(self, count: int, timeout: float = 20.0) -> list[Call]:
+    def wait_for_calls(self, count: int, timeout: float = 60.0) -> list[Call]:
         """The calls so far, at least so many."""
         self.wait_until(lambda: len(self.calls) >= count, timeout)
         return list(self.calls)
@@ -245,7 +254,7 @@ class FakeUpstream:
         self.hang_up()
         self.wait_until(lambda: self._listener.fileno() == -1)
 
-    def hang_up(self, timeout: float = 20.0) -> None:
+    def hang_up(self, timeout: float = 60.0) -> None:
         """Close all connections; AssertionError if one stays."""
         deadline = time.monotonic() + timeout
         with self._changed:

@@ -26,7 +26,7 @@ def leave(connection: socket.socket, way: str = FIN) -> float:
 
 def streams(server: RunningServer) -> int:
     """Return how many streams the server counts as open."""
-    return int(requests.get(f"{server.url}/ready", timeout=5).json()["details"]["streams"])
+    return int(requests.get(f"{server.url}/ready", timeout=20).json()["details"]["streams"])
 
 
 def check_let_go(upstream: FakeUpstream, at: float, within: float = SOON) -> None:

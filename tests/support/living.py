@@ -54,12 +54,12 @@ class LivingKnowledge:
 
     def state(self) -> str:
         """As readiness tells it."""
-        ready = requests.get(f"{self.server.url}/readyz", timeout=10)
+        ready = requests.get(f"{self.server.url}/readyz", timeout=30)
         return str(ready.json()["details"]["kb"])
 
     def metric(self, name: str) -> float:
         """The value of a metric without labels."""
-        text = requests.get(f"{self.server.url}/metrics", timeout=10).text
+        text = requests.get(f"{self.server.url}/metrics", timeout=30).text
         (value,) = re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)
         return float(value)
 

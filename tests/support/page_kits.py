@@ -1,5 +1,6 @@
 """JavaScript packages that check the playground's page, installed from npm as their lock file says; for tests alone."""
 
+import fcntl
 import functools
 import json
 import shutil
@@ -21,11 +22,19 @@ def modules() -> Path:
     """Return the folder `node_modules` with the packages. Raises KitsMissing."""
     if not (shutil.which("node") and shutil.which("npm")):
         raise KitsMissing("node and npm are not installed (apt-get install nodejs npm)")
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    # Of several processes that run tests the first installs, and the others wait.
+    with (INSTALLED / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install()
+
+
+def _install() -> Path:
+    """Return the folder with the packages, installed unless they are."""
     found, wanted = INSTALLED / "node_modules", (LOCKED / "package-lock.json").read_bytes()
     lock = INSTALLED / "package-lock.json"
     if (found / ".package-lock.json").exists() and lock.read_bytes() == wanted:
         return found
-    INSTALLED.mkdir(parents=True, exist_ok=True)
     for file in LOCKED.glob("*.json"):
         shutil.copy(file, INSTALLED)
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]

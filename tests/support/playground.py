@@ -42,6 +42,24 @@ def ask(page: Page, words: str, state: str = "complete") -> Locator:
     return last_answer(page)
 
 
+def press_copy(page: Page, name: str) -> None:
+    """Press a button that copies, and have the page tell that it did."""
+    # The page tells it for a moment only: time stands still meanwhile.
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    page.get_by_role("button", name=name, exact=True).click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.clock.run_for(2000)
+    expect(page.get_by_role("button", name="Copied")).to_have_count(0)
+    page.clock.resume()
+
+
+def copy_by(page: Page, name: str) -> str:
+    """Press a button that copies; return what was copied."""
+    press_copy(page, name)
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 def figure(page: Page, name: str, column: int = 0) -> Locator:
     """Return a figure of this turn, or of the one before (column 1)."""
     row = page.locator("#figures tr").filter(has=page.locator("th", has_text=re.compile(f"^{name}$")))

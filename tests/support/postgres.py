@@ -58,8 +58,8 @@ def as_nobody(command: Sequence[str]) -> list[str]:
 class Postgres:
     """One server. `options` are those of the `postgres` program."""
 
-    def __init__(self, programs: Path, folder: Path, options: Sequence[str] = ()) -> None:
-        self.programs, self.folder, self.options = programs, folder, list(options)
+    def __init__(self, programs: Path, folder: Path, options: Sequence[str] = (), *, host: str = "127.0.0.1") -> None:
+        self.programs, self.folder, self.options, self.host = programs, folder, list(options), host
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -73,12 +73,12 @@ class Postgres:
         subprocess.run(as_nobody(made), check=True, capture_output=True, cwd=folder)
 
     def url(self, database: str = "postgres", query: str = "") -> str:
-        return f"postgresql://{OWNER}:{PASSWORD}@127.0.0.1:{self.port}/{database}{query}"
+        return f"postgresql://{OWNER}:{PASSWORD}@{self.host}:{self.port}/{database}{query}"
 
     def start(self) -> None:
         """Start, on the same port as before."""
         command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        command += ["-c", f"listen_addresses={self.host}", "-c", "unix_socket_directories=", "-c", "fsync=off"]
         command += ["-c", "max_connections=40", "-c", "shared_buffers=16MB", *self.options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -135,12 +135,16 @@ class Postgres:
 
 @contextlib.contextmanager
 def postgres(
-    programs: Path, options: Sequence[str] = (), *, prepare: Sequence[tuple[str, str]] = ()
+    programs: Path,
+    options: Sequence[str] = (),
+    *,
+    prepare: Sequence[tuple[str, str]] = (),
+    host: str = "127.0.0.1",
 ) -> Iterator[Postgres]:
     """Yield a running server; `prepare` are further files in its folder, by name."""
     folder = Path(tempfile.mkdtemp(prefix="parley-pg-"))
     try:
-        server = Postgres(programs, folder, options)
+        server = Postgres(programs, folder, options, host=host)
         for name, content in prepare:
             path = folder / name
             path.write_text(content)

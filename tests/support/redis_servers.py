@@ -20,7 +20,7 @@ from typing import Any, Self
 import pytest
 from running_server import free_port
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 NEVER_SAVED = ("--save", "", "--appendonly", "no")
 
 
@@ -44,11 +44,19 @@ def redis_server() -> str:
 class RedisServer:
     """One server on a port of its own, which it keeps when it is killed and started again."""
 
-    def __init__(self, *arguments: str, binary: str | None = None, port: int | None = None, tls: bool = False) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        binary: str | None = None,
+        port: int | None = None,
+        tls: bool = False,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.host = host
         self.port = port or free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="parley-redis-")
         listens = ("--tls-port", str(self.port), "--port", "0") if tls else ("--port", str(self.port))
-        self._command = [binary or valkey(), *arguments, *listens, "--bind", "127.0.0.1", "--dir", self._folder.name]
+        self._command = [binary or valkey(), *arguments, *listens, "--bind", host, "--dir", self._folder.name]
         self._process: subprocess.Popen[bytes] | None = None
         self.tls = tls
 
@@ -60,14 +68,14 @@ class RedisServer:
     @property
     def url(self) -> str:
         """The server's REDIS_URL."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     @property
     def client(self) -> Any:
         """A client of the test's own."""
         import redis
 
-        return redis.Redis(port=self.port, socket_timeout=5, decode_responses=True)
+        return redis.Redis(self.host, self.port, socket_timeout=5, decode_responses=True)
 
     def __enter__(self) -> Self:
         try:
@@ -87,7 +95,7 @@ class RedisServer:
         with log.open("wb") as file:
             self._process = subprocess.Popen(self._command, stdout=file, stderr=file)
         deadline = time.monotonic() + START_SECONDS
-        while not is_listening(self.port):
+        while not is_listening(self.port, self.host):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"the server did not start: {log.read_text()}")
@@ -120,8 +128,8 @@ class RedisServer:
             self.thaw()
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, host: str = "127.0.0.1") -> bool:
     """Return whether somebody listens on a port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False

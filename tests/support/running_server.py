@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -27,10 +28,12 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0
 GATHERED_SECONDS = 0.05
 """The server writes its log lines a little later than it makes them, several together."""
 LEAST_KEY_CHARACTERS = 12
+OWN_PORTS = range(10_000, 32_000)
+"""Ports that the system gives to nobody who takes any: one that is chosen is bound a little later."""
 
 
 class ServerDidNotStart(Exception):
@@ -45,9 +48,12 @@ class ServerDidNotStart(Exception):
 class RunningServer:
     """The server's process and what it prints."""
 
-    def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path, host: str = "127.0.0.1"
+    ) -> None:
+        self.host = host
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._printed = b""
         self._keys = keys_in(env)
@@ -88,7 +94,7 @@ class RunningServer:
         ends = [line for line in logged if line["event"] == "request_end"]
         return [line for line in ends if request_id in (None, line["id"])]
 
-    def wait_for_end(self, request_id: str, timeout: float = 20.0) -> dict[str, Any]:
+    def wait_for_end(self, request_id: str, timeout: float = 60.0) -> dict[str, Any]:
         """The one log line that ends this request; AssertionError if it does not come in time, or comes twice."""
         deadline = time.monotonic() + timeout
         while not (ends := self._ends(self._output(), request_id)):
@@ -100,13 +106,13 @@ class RunningServer:
 
     def connect(self) -> socket.socket:
         """A connection to the server, for a client that does what no library would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10.0)
+        return socket.create_connection((self.host, self.port), timeout=30.0)
 
     def worker_pids(self) -> list[int]:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
         return sorted(pid for pid in _processes() if _parent(pid) == self.pid and _is_gunicorn(pid))
 
-    def wait_for_exit(self, timeout: float = 10.0) -> int:
+    def wait_for_exit(self, timeout: float = 30.0) -> int:
         """The return code, once the server has ended by itself."""
         return self._process.wait(timeout)
 
@@ -124,28 +130,28 @@ class RunningServer:
         """Send a signal to gunicorn's master."""
         self._process.send_signal(number)
 
-    def stop(self, timeout: float = 5.0) -> int:
+    def stop(self, timeout: float = 20.0) -> int:
         """SIGTERM, and SIGKILL for all that still lives after `timeout` seconds; gives the return code."""
         return self._stop(signal.SIGTERM, timeout)
 
     def close(self) -> None:
         """Leave no process behind; the output can be read on. Whatever was tested, no key may stand in it."""
-        self._stop(signal.SIGQUIT, 5.0)  # a second less than SIGTERM takes
+        self._stop(signal.SIGQUIT, 20.0)  # sooner than SIGTERM
         self._kill()
         printed = self.output()
         self._log.close()
         assert not [key for key in self._keys if key in printed], "a key in the log"
 
-    def wait_until_healthy(self) -> None:
+    def wait_until_healthy(self, timeout: float = START_TIMEOUT) -> None:
         """Raises ServerDidNotStart when it ends before `GET /health` answers 200, or takes too long."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + timeout
         while not self._is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ServerDidNotStart(self._process.returncode, self.output())
             time.sleep(0.02)
 
     def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=1.0)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
@@ -212,20 +218,23 @@ def running_server(
     cwd: Path = ROOT,
     blank: Iterable[str] | None = None,
     wrapped: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    start_timeout: float = START_TIMEOUT,
 ) -> Iterator[RunningServer]:
     """The server, healthy, for the length of a `with` block; `argv` are further arguments for gunicorn.
 
     `blank` are the variables that are empty unless `env` has them; by default every setting's names.
     `wrapped` is a command that becomes the one behind it: `("nice",)`.
     """
-    port = free_port()
-    gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{port}")
+    port = port or free_port()
+    gunicorn = (sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"{host}:{port}")
     names = setting_names() if blank is None else blank
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, "PYTHONUNBUFFERED": "1", **dict.fromkeys(names, ""), **QUICK, **env}
-    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd)
+    server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd, host)
     try:
-        server.wait_until_healthy()
+        server.wait_until_healthy(start_timeout)
         yield server
     finally:
         server.close()
@@ -283,10 +292,13 @@ def setting_names() -> list[str]:
 
 
 def free_port() -> int:
-    """A port of the loopback on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback on which nobody listens now."""
+    while True:
+        # Not by hypothesis's seed, which processes that run tests at once have in common.
+        port = secrets.choice(OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _processes() -> list[int]:

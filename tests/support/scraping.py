@@ -11,7 +11,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def series(server: RunningServer, headers: Mapping[str, str] | None = None) -> Series:
     """Return Parley's own metrics now, by name and labels."""
-    text = requests.get(f"{server.url}/metrics", headers=headers, timeout=9).text
+    text = requests.get(f"{server.url}/metrics", headers=headers, timeout=30).text
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)

@@ -16,7 +16,7 @@ from collections import deque
 from typing import Self
 
 LOOK_SECONDS = 0.002
-"""Seconds between two looks at the delays that are over."""
+"""Most seconds between two looks at what the test has said meanwhile."""
 
 
 class TcpProxy:
@@ -69,11 +69,17 @@ class TcpProxy:
         while not self._ended:
             self._send_late()
             try:
-                ready, _, _ = select.select(self._readable(), [], [], LOOK_SECONDS)
+                ready, _, _ = select.select(self._readable(), [], [], self._pause())
             except (OSError, ValueError):  # closed by the test meanwhile
                 continue
             for one in ready:
                 self._accept() if one is self._listener else self._pass_on(one)
+
+    def _pause(self) -> float:
+        """Return the seconds until the next bytes are due, or until the next look."""
+        if self.hold or not self._late:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(0.0, self._late[0][0] - time.monotonic()))
 
     def _readable(self) -> list[socket.socket]:
         if self.hold:

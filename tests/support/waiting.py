@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], object], timeout: float = 20.0, tell: Callable[[], object] = lambda: "") -> None:
+def wait_until(holds: Callable[[], object], timeout: float = 60.0, tell: Callable[[], object] = lambda: "") -> None:
     """AssertionError, with what `tell` gives, if it does not become true within so many seconds."""
     deadline = time.monotonic() + timeout
     while not holds():

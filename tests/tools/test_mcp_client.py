@@ -1,7 +1,6 @@
 """The tools of an MCP server: listed in the background, offered as the file says, called; servers that come and go."""
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import pytest
 import structlog
 from fake_mcp import Asked, FakeMcp, answer, error, sent, streamed, text, tool
 from fake_upstream import HANG, Script, close, encode, head, http_chunk, whole
+from running_server import free_port
 
 from parley.tools import mcp_client
 from parley.tools.definitions import Behaviour, McpServer
@@ -55,11 +55,6 @@ def names(server: Server) -> list[str]:
 
 def run(tool: Tool, seconds: float = 10.0, **arguments: Any) -> Result:
     return tool.run(arguments, Call("call_1", "key", seconds=seconds))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 # --- what is offered ---

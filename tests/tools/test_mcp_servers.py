@@ -13,6 +13,7 @@ from typing import Any
 
 import gevent
 import pytest
+from running_server import free_port
 from waiting import wait_until
 
 from parley.tools.definitions import McpServer
@@ -23,14 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.row("MC-01")]
 PROGRAM = Path(__file__).parents[1] / "support" / "mcp_server.py"
 RELEASES = ("1", "2")
 Eventually = Callable[[Callable[[], object]], None]
-
-
-def free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def accepts(port: int) -> bool:
@@ -46,7 +39,7 @@ class RealServers:
         if not python.exists():
             pytest.skip(f"no MCP SDK {release}.x beside the tests: make {python.parents[1]}/.installed")
         self.output = output
-        self.ports = dict(zip(("json", "events"), free_ports(2), strict=True))
+        self.ports = {name: free_port() for name in ("json", "events")}
         command = [python, PROGRAM, *map(str, self.ports.values())]
         with output.open("wb") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)

@@ -1,6 +1,5 @@
 """Python functions as tools: their schema, what a call gives them, and what the model is told."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +175,13 @@ def test_a_blocking_function_in_a_thread_leaves_the_loop_running(file: Path) -> 
         "    monkey.get_original('time', 'sleep')(0.3)\n    return 'done'\n"
     )
     tool = only(file, code)
-    gaps, before = [], time.monotonic()
+    passes = 0
     calling = gevent.spawn(run, tool)
     while not calling.ready():
         gevent.sleep(0.005)
-        gaps.append(time.monotonic() - before)
-        before = time.monotonic()
-    assert calling.value == "done" and max(gaps) < 0.2
+        passes += 1
+    # A loop that is blocked has two.
+    assert calling.value == "done" and passes > 4
 
 
 @pytest.mark.parametrize("thread", [False, True], ids=["here", "in a thread"])

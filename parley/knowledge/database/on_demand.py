@@ -154,14 +154,13 @@ class BasesOnDemand(Bases):
             self._fetch_the_rest()
         return bool(changed)
 
-    def attend(self, seconds: float) -> float:
-        """Load what is asked for, for so many seconds, or for ever with 0; return those that are left."""
+    def attend(self, seconds: float) -> None:
+        """Load what is asked for, for so many seconds, or for ever with 0."""
         if not self._on_demand:
-            return seconds
+            return
         self._is_attended = True
         until = time.monotonic() + (seconds or math.inf)
         self._load_until(lambda: time.monotonic() >= until, until)
-        return 0.0
 
     def _look(self) -> Mapping[str, Version]:
         """Return all bases of the source. Loads go on meanwhile: a look at a database that is away takes seconds."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import numpy as np
 from parley.knowledge.documents import Passage
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import STEPS
+from parley.knowledge.stored_vectors import in_steps
 
 COLUMNS = (
     "id, ord, revision, gone IS NOT NULL, title, body, file, metadata, part, parts_of, content_key, vector, windows"
@@ -53,11 +54,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return np.concatenate([whole[None], windows.reshape(-1, len(whole)).astype(np.float32) / STEPS])
 
 
-def passages_of(rows: Sequence[Row]) -> list[Passage]:
+def passages_of(rows: Sequence[Row], breathe: Callable[[], None] = lambda: None) -> list[Passage]:
     """Return the passages of a base in their order; parts of one document share their texts."""
     ordered = sorted((row for row in rows if not row.gone), key=lambda row: row.ord)
     documents: dict[str, list[Row]] = {}
-    for row in ordered:
+    for row in in_steps(ordered, breathe):
         if row.parts_of is not None:
             documents.setdefault(row.parts_of, []).append(row)
     parts = {
@@ -75,7 +76,7 @@ def passages_of(rows: Sequence[Row]) -> list[Passage]:
             row.part or 0,
             parts[row.parts_of] if row.parts_of is not None else (),
         )
-        for row in ordered
+        for row in in_steps(ordered, breathe)
     ]
 
 

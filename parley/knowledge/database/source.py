@@ -29,7 +29,7 @@ from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.sources import Outline, SourceFailed, Version
-from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.stored_vectors import StoredVectors, in_steps
 from parley.languages import LANGUAGES
 from parley.telemetry.logs import log
 
@@ -124,7 +124,7 @@ class DatabaseSource:
         """Return the contents of a base. Raises SourceFailed."""
         if not self._has_answered:
             found = self._snapshots.newest(name, breathe)
-            return result_of(found, "snapshot", stale=True) if found else LoadResult([], [])
+            return result_of(found, "snapshot", breathe, stale=True) if found else LoadResult([], [])
         # Dropped bases are none any more: a look may end while another base is loaded.
         version = self._versions.get(name, EMPTY)
         if version == EMPTY:
@@ -165,7 +165,7 @@ class DatabaseSource:
         """Return a base by the newest snapshot and the rows behind it."""
         kept = self._snapshots.newest(name, breathe, self._origin)
         if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
-            return result_of(kept, "snapshot")
+            return result_of(kept, "snapshot", breathe)
         seconds = self._seconds(name)
         fetch = functools.partial(
             fetched, name=name, address=self._snapshots.address, kept=kept, seconds=seconds, breathe=breathe
@@ -177,7 +177,7 @@ class DatabaseSource:
             # Dropped since the last look; the next one tells.
             return LoadResult([], [])
         self._snapshots.write(fresh, breathe)
-        return result_of(fresh, "database")
+        return result_of(fresh, "database", breathe)
 
     def _seconds(self, name: str) -> float:
         """Return the longest time for a base's load."""
@@ -248,12 +248,14 @@ def _rows(
             breathe()
 
 
-def result_of(snapshot: Snapshot, origin: str, *, stale: bool = False) -> LoadResult:
+def result_of(
+    snapshot: Snapshot, origin: str, breathe: Callable[[], None] = lambda: None, *, stale: bool = False
+) -> LoadResult:
     """Return a snapshot as passages with their vectors."""
     header = snapshot.header
-    vectors = {row.content_key: row.vectors for row in snapshot.rows if row.content_key}
+    vectors = {row.content_key: row.vectors for row in in_steps(snapshot.rows, breathe) if row.content_key}
     return LoadResult(
-        passages_of(snapshot.rows),
+        passages_of(snapshot.rows, breathe),
         [],
         settings=settings_of(header.base, header.settings, header.language),
         vectors=StoredVectors(header.encoder, vectors),

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from parley.knowledge.database.rows import Row, digest, passages_of, storable
+from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot
+from parley.knowledge.database.source import result_of
 from parley.knowledge.documents import Passage
+from parley.knowledge.stored_vectors import STEP
+
+HEADER = Header(FORMAT, "address", "origin", "shop", 1, 1, 0.0, 1000, "", "en", {})
 
 
 def row(**fields: Any) -> Row:
@@ -82,3 +87,16 @@ def test_whatever_is_stored_is_in_the_digest(field: str) -> None:
     changed = Passage(**{**{name: getattr(one, name) for name in one.__slots__}, field: other[field]})
 
     assert digest(changed) != digest(one)
+
+
+def test_rows_of_a_large_base_become_passages_in_steps() -> None:
+    steps: list[int] = []
+    rows = [row(id=str(number), ord=number, title="", body="") for number in range(1000)]
+
+    passages = passages_of(rows, lambda: steps.append(1))
+
+    assert [passage.id for passage in passages] == [str(number) for number in range(1000)]
+    assert len(steps) >= 2 * 1000 // STEP
+    steps.clear()
+    result_of(Snapshot(HEADER, rows), "database", lambda: steps.append(1))
+    assert len(steps) >= 3 * 1000 // STEP

@@ -52,7 +52,7 @@ def knowledge(server: RunningServer, upstream: FakeUpstream) -> LivingKnowledge:
 
 
 def state(server: RunningServer) -> tuple[int, str, str]:
-    answered = requests.get(f"{server.url}/ready", timeout=10)
+    answered = requests.get(f"{server.url}/ready", timeout=30)
     details = answered.json()["details"]
     return answered.status_code, details["kb"], details["database"]
 
@@ -67,8 +67,8 @@ def test_a_server_lives_through_the_absences_of_its_database(
     try:
         with running_server(settings) as started:
             kb = knowledge(started, upstream)
-            assert requests.get(f"{started.url}/health", timeout=10).status_code == 200
-            not_ready = requests.get(f"{started.url}/ready", timeout=10)
+            assert requests.get(f"{started.url}/health", timeout=30).status_code == 200
+            not_ready = requests.get(f"{started.url}/ready", timeout=30)
             assert (not_ready.status_code, not_ready.json()["reason"]) == (503, "the knowledge is being read")
             server.start()
             kb.wait_until(lambda: state(started) == (200, "ok", "ok"))
@@ -207,7 +207,7 @@ def test_a_database_that_cannot_be_used_is_told_with_the_remedy(
         kb = LivingKnowledge(started, Path(), None)  # type: ignore[arg-type]
         kb.wait_until(lambda: bool(kb.logged("database_schema")))
 
-        assert requests.get(f"{started.url}/ready", timeout=10).status_code == 503
+        assert requests.get(f"{started.url}/ready", timeout=30).status_code == 503
         (line,) = kb.logged("database_schema")
         assert ("flask db init" if fault == "no tables" else "grant it USAGE") in line["fault"]
 

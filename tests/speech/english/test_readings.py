@@ -65,7 +65,7 @@ def missing(written: str, spoken: str) -> list[str]:
 
 
 @pytest.mark.row("RB-03")
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500)
 @given(texts())
 def test_every_digit_is_accounted_for(text: str) -> None:
     spoken = read(text)
