@@ -37,9 +37,13 @@ class Broken:
         gevent.sleep(30)
 class Bases:
     state = "ok"
-    serving = {}
+    listed = {}
+    def require(self, name):
+        pass
     def refresh(self):
         return False
+    def attend(self, seconds):
+        pass
     def get(self, name):
         return type("Base", (), {"index": Broken()})
 worker.app.wsgi().extensions["parley"].knowledge.bases = Bases()

@@ -227,16 +227,19 @@ class BasesOnDemand(Bases):
 
     def _list(self, names: Iterable[str]) -> None:
         """Bring the list up to date for these bases: in memory or not, complete or with a fault."""
-        for name in names:
-            if (old := self._listed.pop(name, None)) is not None:
+        # In order: pages show the bases as they stand here. One that is known keeps its position.
+        for name in sorted(names):
+            if (old := self._listed.get(name)) is not None:
                 self._passages -= old.passages
                 self._incomplete.discard(name)
-            if name in self._outlines:
-                outline, fault = self._held.get(name) or self._outlines[name][1], self._fault(name)
-                self._listed[name] = outline = replace(outline, fault=fault) if fault else outline
-                self._passages += outline.passages
-                if not outline.is_complete:
-                    self._incomplete.add(name)
+            if name not in self._outlines:
+                self._listed.pop(name, None)
+                continue
+            outline, fault = self._held.get(name) or self._outlines[name][1], self._fault(name)
+            self._listed[name] = outline = replace(outline, fault=fault) if fault else outline
+            self._passages += outline.passages
+            if not outline.is_complete:
+                self._incomplete.add(name)
         metrics.KB_PASSAGES.set(self._passages)
         measurements.RESIDENT.set(sum(base.resident for base in self._held.values()))
 

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from parley.concurrency import checkpoint
 from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.database import measurements, schema
 from parley.knowledge.database.address import DatabaseAddress
@@ -42,6 +43,8 @@ UNWATCHED_SECONDS = 10.0
 """Seconds since the last look after which a load finds out by itself whether the database is back."""
 SPREAD_SECONDS = 1.0
 """Random pauses before a changed base is fetched are shorter, in seconds: many machines see a change together."""
+BASES_A_STEP = 200
+"""Bases that are read from the list of all in one step, some 1 ms of work."""
 DELTA_SECONDS = 6 * 86_400
 """Age in seconds up to which a snapshot is completed: tombstones are deleted after seven days."""
 
@@ -146,7 +149,12 @@ class DatabaseSource:
         if self._seen == f"{row[0]} {row[2]}":
             return
         schema.require(schema.version(connection))
-        bases = connection.execute(_BASES).fetchall()
+        bases = []
+        for row_of_base in connection.execute(_BASES):
+            bases.append(row_of_base)
+            # There may be thousands.
+            if not len(bases) % BASES_A_STEP:
+                checkpoint(background=True)
         versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, *_ in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}

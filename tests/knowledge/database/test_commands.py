@@ -19,9 +19,13 @@ from parley.server.master import check_database
 from parley.settings import Settings, SettingsError
 
 
-def flask(url: str, folder: Path, *args: str) -> Result:
+def flask(url: str, folder: Path, *args: str, resident: int = 1000) -> Result:
     settings = Settings(
-        database_url=parse(url), kb_dir=folder / "kb", embeddings_cache=folder / "copies", rag_tier="lexical"
+        database_url=parse(url),
+        kb_dir=folder / "kb",
+        embeddings_cache=folder / "copies",
+        rag_tier="lexical",
+        kb_resident=resident,
     )
     result = create_app(settings).test_cli_runner().invoke(args=args)
     assert PASSWORD not in result.output and not isinstance(result.exception, AssertionError)
@@ -66,6 +70,21 @@ def test_bases_that_the_folder_no_longer_has_are_dropped(url: str, tmp_path: Pat
     assert [(base["kb"], base["gone"]) for base in one["bases"]] == [("shop", 1)]
     assert [(base["kb"], base["gone"]) for base in rest["bases"] if base["gone"]] == [("inn", 1)]
     assert flask(url, tmp_path, "kb", "publish", "--kb", "shop").exit_code == 2
+
+
+@pytest.mark.row("DB-15")
+def test_a_search_loads_the_base_that_is_asked_for(url: str, tmp_path: Path) -> None:
+    for name, text in {"shop": "A day costs twelve euros.", "inn": "A night costs ninety euros."}.items():
+        write_base(tmp_path / "kb" / name, {"price": text})
+    told(url, tmp_path, "kb", "publish")
+    search = ("kb", "search", "what does a night cost", "--kb")
+
+    found, unknown = (flask(url, tmp_path, *search, name, resident=1) for name in ("inn", "none"))
+
+    assert found.exit_code == 0 and "ninety euros" in found.output
+    assert unknown.exit_code == 2 and "there is no knowledge base 'none'" in unknown.output
+    # Nothing of the other was fetched.
+    assert [path.name.split("-")[1] for path in (tmp_path / "copies").glob("knowledge-*")] == ["inn"]
 
 
 def test_a_database_that_is_away_is_one_line(server: Postgres, tmp_path: Path) -> None:
