@@ -68,7 +68,7 @@ class Services:
         self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
-        self.database, source = source_of(settings, self.look_in_thread)
+        self.database, source = source_of(settings, self.index_factory, self.look_in_thread)
         # No caller waits for a reload: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.knowledge = Retriever(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def source_of(
-    settings: Settings, in_thread: Callable[[Callable[[], Scans]], Scans]
+    settings: Settings, factory: IndexFactory, in_thread: Callable[[Callable[[], Scans]], Scans]
 ) -> "tuple[Connections | None, Source]":
     """Return the source of the knowledge, and the connections to the database if the settings name one.
 
@@ -28,13 +28,16 @@ def source_of(
     if fault := address.missing_package():
         raise SettingsError(fault)
     from parley.knowledge.database.connections import Connections
+    from parley.knowledge.database.searched_bases import SearchedBases
     from parley.knowledge.database.snapshots import Snapshots
     from parley.knowledge.database.source import DatabaseSource, address_key
 
     # Nothing connects before the first look, which a worker makes.
     connections = Connections(settings.database_url, settings.database_pool)
     copies = Snapshots(settings.embeddings_cache, address_key(settings.database_url))
-    return connections, DatabaseSource(connections, copies)
+    timeout = min(settings.database_timeout, settings.rag_timeout)
+    searched = SearchedBases(connections, settings.kb_resident, timeout, factory.tier_for)
+    return connections, DatabaseSource(connections, copies, searched)
 
 
 def index_factory_of(settings: Settings) -> IndexFactory:

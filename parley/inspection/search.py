@@ -53,9 +53,10 @@ def conversation(question: str, before: str, agent: str, filters: Mapping[str, A
 
 def describe_decision(found: Lookup, ranking: Ranking | None, index: Index, base: BaseSettings) -> dict[str, Any]:
     """Return all that is told of a search besides its hits: the base, the gate, the query and the threshold."""
+    encoder = index.encoder if isinstance(index, SemanticIndex) else index.compared_by
     return {
         "language": index.language.code,
-        "encoder": index.encoder.name if isinstance(index, SemanticIndex) else None,
+        "encoder": encoder.name if encoder else None,
         "gate": found.intent.value if base.gated else "off",
         "looked_up": ranking and ranking.query.text,
         "before": ranking and ranking.query.before,

@@ -20,10 +20,10 @@ from gevent.event import Event
 from parley.concurrency import SILENCE, Silence, checkpoint
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Bases
-from parley.knowledge.index import Hit, Query, Ranking
+from parley.knowledge.index import Hit, Query, Ranking, SearchFailed
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.quoting import Quote, VectorMemory, quote
-from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EncoderFailed
 from parley.knowledge.sources import SourceFailed
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -136,10 +136,10 @@ class Retriever:
                 built = self.bases.get(kb).index
                 asked = built.folded(query)
                 find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
-                if isinstance(built, SemanticIndex) and built.ready:
-                    floors = built.encoder.calibration
-                    encode = built.encoder.query
-                    remembered = self._sentences.through(encode, built.encoder.name)
+                if (encoder := built.compared_by) is not None:
+                    floors = encoder.calibration
+                    encode = encoder.query
+                    remembered = self._sentences.through(encode, encoder.name)
                     with contextlib.suppress(EncoderFailed):
                         return find(
                             encode, encode_sentences=remembered, least=floors.min_quoted, sure=floors.sure_quoted
@@ -159,6 +159,9 @@ class Retriever:
                 self._loaded.wait()
             try:
                 ranking = self.bases.get(kb).index.rank(query, limit)
+            except SearchFailed:
+                # Told when the database went away, and not with every question.
+                pass
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
                 log.exception("rag_failed", id=record.id)
         seconds = time.monotonic() - started

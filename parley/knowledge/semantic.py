@@ -203,6 +203,11 @@ class SemanticIndex:
         """The passages, in the order of their files."""
         return self._lexical.passages
 
+    @property
+    def compared_by(self) -> Encoder | None:
+        """The encoder by which meanings are compared, None until all vectors are there."""
+        return self.encoder if self.ready else None
+
     def without_floor(self) -> "SemanticIndex":
         """Return an index of the same passages and vectors that finds the best of them, however little fits."""
         found = copy.copy(self)

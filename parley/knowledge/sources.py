@@ -4,12 +4,14 @@ A base is loaded anew when its version is no longer what it was. Nobody but its 
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from parley.knowledge import documents
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.folder_scan import FolderScan, scan_folder, scan_home
+from parley.knowledge.index import Index
 
 Version = Hashable
 Scans = Mapping[str, FolderScan]
@@ -17,6 +19,14 @@ Scans = Mapping[str, FolderScan]
 
 class SourceFailed(Exception):
     """A source can't be asked now: what is served stays served. The message says why; the source has logged it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchedThere(LoadResult):
+    """A base whose `count` passages stay where they are, and the index that searches them there."""
+
+    index: Index
+    count: int
 
 
 class Source(Protocol):

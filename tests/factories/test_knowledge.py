@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parley.factories.knowledge import encoders_of, source_of, vector_cache_of
+from parley.factories.knowledge import encoders_of, index_factory_of, source_of, vector_cache_of
 from parley.knowledge.database import address
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
 from parley.knowledge.sources import FolderSource
 from parley.settings import Settings, SettingsError
 
+FACTORY = index_factory_of(Settings.from_environ({"RAG_TIER": "lexical"}))
 DATABASE = {"DATABASE_URL": "postgresql://127.0.0.1:1/kb"}
 
 
@@ -36,7 +37,7 @@ def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
 
 
 def test_without_a_database_the_folder_is_the_source() -> None:
-    connections, source = source_of(Settings.from_environ({}), lambda look: look())
+    connections, source = source_of(Settings.from_environ({}), FACTORY, lambda look: look())
 
     assert connections is None and isinstance(source, FolderSource)
 
@@ -44,7 +45,7 @@ def test_without_a_database_the_folder_is_the_source() -> None:
 def test_a_database_is_the_source_and_not_asked_yet(tmp_path: Path) -> None:
     settings = Settings.from_environ({**DATABASE, "EMBEDDINGS_CACHE": str(tmp_path)})
 
-    connections, source = source_of(settings, lambda look: look())
+    connections, source = source_of(settings, FACTORY, lambda look: look())
 
     assert connections and connections.state == "down" and type(source).__name__ == "DatabaseSource"
 
@@ -53,4 +54,4 @@ def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(address, "PACKAGES", ("no_such_package",))
 
     with pytest.raises(SettingsError, match=r"requirements-shared\.txt"):
-        source_of(Settings.from_environ(DATABASE), lambda look: look())
+        source_of(Settings.from_environ(DATABASE), FACTORY, lambda look: look())

@@ -6,6 +6,7 @@
     load    snapshot of this revision  ->  no query: another worker of this machine has fetched it
             an older one               ->  and the rows that have changed since
             none, or one that is wrong ->  all rows
+            too large to be held       ->  what is needed to search it in the database (`searched_bases.py`)
 
 All of it runs in the greenlet of the retriever that keeps the knowledge fresh, never for a caller.
 """
@@ -15,22 +16,20 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import psycopg
 
-from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.database import measurements, schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections, DatabaseFailed
-from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of
+from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of, settings_of
+from parley.knowledge.database.searched_bases import SearchedBases
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.sources import SourceFailed, Version
 from parley.knowledge.stored_vectors import StoredVectors
-from parley.languages import LANGUAGES
 from parley.telemetry.logs import log
 
 POLL_SECONDS = 2.0
@@ -47,7 +46,7 @@ SELECT (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8,
        (SELECT coalesce(sum(revision), 0)::text || ' ' || count(*) FROM parley.base)
 """
 """A publish that commits late has a revision below the newest: their sum changes with each of them."""
-_BASES = "SELECT name, id, revision FROM parley.base WHERE NOT removed"
+_BASES = "SELECT name, id, revision, passages FROM parley.base WHERE NOT removed"
 _BASE = """
 SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
        (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8
@@ -62,9 +61,11 @@ EMPTY = "empty"
 class DatabaseSource:
     """The bases of the database behind `connections`, with copies of their rows in `snapshots`."""
 
-    def __init__(self, connections: Connections, snapshots: Snapshots) -> None:
+    def __init__(self, connections: Connections, snapshots: Snapshots, searched: SearchedBases | None = None) -> None:
         self._connections = connections
         self._snapshots = snapshots
+        self._searched = searched
+        self._passages: dict[str, int] = {}
         self._origin = ""
         self._seen = ""
         self._versions: dict[str, Version] = {}
@@ -101,6 +102,8 @@ class DatabaseSource:
         if self._versions.get(name) == EMPTY:
             return LoadResult([], [])
         try:
+            if self._searched and self._passages[name] > self._searched.resident:
+                return self._searched.load(name, breathe)
             with self._snapshots.fetching(name):
                 return self._fetched(name, breathe)
         except DatabaseFailed as failed:
@@ -120,7 +123,9 @@ class DatabaseSource:
         if self._seen == f"{row[0]} {row[2]}":
             return
         schema.require(schema.version(connection))
-        versions: dict[str, Version] = {name: (row[0], *version) for name, *version in connection.execute(_BASES)}
+        bases = connection.execute(_BASES).fetchall()
+        versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, _ in bases}
+        self._passages = {name: passages for name, _, _, passages in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}
         self._seen, self._origin = f"{row[0]} {row[2]}", row[0]
@@ -208,19 +213,11 @@ def _rows(
 def result_of(snapshot: Snapshot, origin: str, *, stale: bool = False) -> LoadResult:
     """Return a snapshot as passages with their vectors."""
     header = snapshot.header
-    try:
-        settings = BaseSettings.of(header.settings)
-    except BadBaseSettings as exc:
-        # Published by a newer release, say: what this one knows is enough to answer.
-        log.warning("knowledge_fault", kb=header.base, fault=f"base.json: {exc}")
-        settings = NO_SETTINGS
-    if settings.language is None and header.language in LANGUAGES:
-        settings = replace(settings, language=LANGUAGES[header.language])
     vectors = {row.content_key: row.vectors for row in snapshot.rows if row.content_key}
     return LoadResult(
         passages_of(snapshot.rows),
         [],
-        settings=settings,
+        settings=settings_of(header.base, header.settings, header.language),
         vectors=StoredVectors(header.encoder, vectors),
         provenance={"source": origin, "revision": header.revision},
         stale=stale,

@@ -1,0 +1,84 @@
+"""Bases that are too large to be held: what a server reads of them to search them in the database.
+
+searchable     its statistics, of this very revision  ->  an index that searches it there
+not yet        its indexes are being made, or it was published without them, or by another form of terms
+               ->  a fault: what was served stays served
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.database import schema
+from parley.knowledge.database.connections import Connections
+from parley.knowledge.database.index import DatabaseIndex, SearchedBase
+from parley.knowledge.database.rows import settings_of
+from parley.knowledge.database.sparse import Statistics
+from parley.knowledge.documents import LoadResult, Problem
+from parley.knowledge.sources import SearchedThere
+from parley.knowledge.terms import VERSION as TERMS_VERSION
+from parley.knowledge.tiers import Tier
+from parley.languages import ENGLISH, Language
+
+READ_SECONDS = 20.0
+"""Longest time in seconds for the statistics of a base: some megabytes for a million passages."""
+_BASE = """
+SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
+       coalesce(size, 0), searchable AND searched_revision = revision, statistics
+FROM parley.base WHERE name = %s AND NOT removed
+"""
+TierFor = Callable[[BaseSettings, Language, str], Tier]
+
+
+class SearchedBases:
+    """Makes the indexes of bases with more than `resident` passages; a search may take `timeout` seconds there."""
+
+    def __init__(self, connections: Connections, resident: int, timeout: float, tier_for: TierFor) -> None:
+        self.resident = resident
+        self._connections = connections
+        self._timeout = timeout
+        self._tier_for = tier_for
+
+    def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:
+        """Return a base with the index that searches it, or the fault that keeps it from that.
+
+        Raises DatabaseFailed.
+        """
+        try:
+            row = self._connections.run("load", lambda connection: _row(connection, name), READ_SECONDS, probes=True)
+        except schema.UnusableSchema as fault:
+            return _faulty(name, str(fault))
+        if row is None:
+            # Dropped since the last look; the next one tells.
+            return LoadResult([], [])
+        base_id, revision, passages, encoder, language, published, version, size, searchable, statistics = row
+        reason = f"its {passages} passages are more than KB_RESIDENT ({self.resident}), and "
+        if not searchable:
+            return _faulty(name, reason + "it can't be searched in the database: run `flask kb publish`")
+        if version != TERMS_VERSION:
+            return _faulty(name, reason + "another release has published it: run `flask kb publish` of this one")
+        settings = settings_of(name, published, language)
+        language_of = settings.language or ENGLISH
+        try:
+            known = Statistics.unpack(statistics, language_of, breathe)
+        except ValueError as exc:
+            return _faulty(name, f"{reason}{exc}: run `flask kb publish --force`")
+        base = SearchedBase(base_id, size, language_of, known)
+        index = DatabaseIndex(base, self._tier_for(settings, language_of, encoder), self._connections, self._timeout)
+        provenance = {"source": "database", "revision": revision, "searched": "in the database"}
+        return SearchedThere([], [], settings=settings, provenance=provenance, index=index, count=passages)
+
+
+def _row(connection: "psycopg.Connection[Any]", name: str) -> tuple[Any, ...] | None:
+    if schema.version(connection) < schema.SEARCH:
+        raise schema.UnusableSchema(
+            f"a base that is searched in the database needs schema {schema.SEARCH}: {schema.INIT}"
+        )
+    return connection.execute(_BASE, [name]).fetchone()
+
+
+def _faulty(name: str, fault: str) -> LoadResult:
+    # As a file that is broken: the base stays as it was.
+    return LoadResult([], [Problem(name or "default base", "", fault, "file")])
