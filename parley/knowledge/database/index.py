@@ -97,7 +97,7 @@ class DatabaseIndex:
             return Ranking([], query, "coverage", 0.0, self._tier.min_coverage)
         search = _Search(self._base, self._tier, self._analyzer, query, self._vectors(turns), limit, self._timeout)
         try:
-            return self._connections.run("search", search.run, self._timeout)
+            return self._connections.run("search", search.run, self._timeout, queues=True)
         except DatabaseFailed as failed:
             raise SearchFailed(str(failed)) from None
         finally:
