@@ -61,7 +61,7 @@ def _measure(question: str, answer: str | None, services: Services, figures: Fig
     query = Query(question)
     hits = base.index.search(query, services.settings.rag_top_k * MORE_THAN_WANTED)
     started = time.perf_counter()
-    quote = services.knowledge.quote("", query, hits) if hits else None
+    quote = services.knowledge.quote(base, query, hits) if hits else None
     figures.ms.append((time.perf_counter() - started) * 1000)
     said = quote.spoken(base.settings.spoken_language) if quote else ""
     if quote:

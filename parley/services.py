@@ -18,11 +18,10 @@ from parley.admission import Admission, Keyring
 from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
-from parley.factories.knowledge import index_factory_of, source_of
+from parley.factories.knowledge import bases_of, index_factory_of
 from parley.factories.limits import limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
-from parley.knowledge.bases import Bases
 from parley.knowledge.retriever import Retriever
 from parley.settings import Settings
 from parley.speech.pronunciation import PronunciationFile
@@ -68,14 +67,10 @@ class Services:
         self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
         self.index_factory = index_factory_of(settings)
-        self.database, source = source_of(settings, self.index_factory, self.look_in_thread)
-        # No caller waits for a reload: its steps come behind those of all streams.
+        # Few callers wait for a load: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
-        self.knowledge = Retriever(
-            Bases(source, self.index_factory.build, in_background),
-            timeout=settings.rag_timeout,
-            poll=settings.kb_poll,
-        )
+        self.database, bases = bases_of(settings, self.index_factory, self.look_in_thread, in_background)
+        self.knowledge = Retriever(bases, timeout=settings.rag_timeout, poll=settings.kb_poll)
         # What a turn may do differently for the agent that it is for.
         self.options = TurnOptions(
             waiting=settings.waiting,

@@ -84,6 +84,7 @@ GEVENT = {
     "parley/http_client/response.py",
     "parley/http_client/spares.py",
     "parley/knowledge/database/connections.py",
+    "parley/knowledge/database/load_queue.py",
     "parley/knowledge/encoders.py",
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",

@@ -59,13 +59,8 @@ def query_of(chat: ChatRequest, services: Services) -> Query | None:
     base = services.knowledge.settings_of(chat.kb)
     if not services.quotes:
         return lookup_of(chat, base).query
-    serving = services.knowledge.bases.serving.get(chat.kb)
-    if (
-        not services.has_model
-        and serving
-        and not serving.passages
-        and (reason := services.upstream.unavailable_reason())
-    ):
+    listed = services.knowledge.bases.listed.get(chat.kb)
+    if not services.has_model and listed and not listed.passages and (reason := services.upstream.unavailable_reason()):
         raise reason
     # Nobody but the gate can tell small talk here: no model reads what was found.
     query = lookup_of(chat, dataclasses.replace(base, gated=True)).query
@@ -83,12 +78,12 @@ def answerer(
     if not services.quotes:
         if services.settings.rag_fallback == "off" or query is None or not found.hits:
             return model, found
-        return QuoteBehind(model, functools.partial(_quoted, chat.kb, query, found, services)), found
+        return QuoteBehind(model, functools.partial(_quoted, query, found, services)), found
     record.upstream = KNOWLEDGE
     if record.notes:
         record.notes.replaced()
     base = services.knowledge.settings_of(chat.kb)
-    quote = services.knowledge.quote(chat.kb, query, found.hits) if query and found.hits else None
+    quote = services.knowledge.quote(found.base, query, found.hits) if query and found.base and found.hits else None
     is_sure = quote is not None and quote.is_sure
     if query is None or found.is_small_talk or not (is_sure or _asks(chat, query, base)):
         reply = base.spoken_language.at_your_service or ENGLISH.at_your_service
@@ -102,10 +97,10 @@ def answerer(
     return Text(quote.spoken(base.spoken_language)), found
 
 
-def _quoted(kb: str, query: Query, found: Grounding, services: Services) -> str | None:
+def _quoted(query: Query, found: Grounding, services: Services) -> str | None:
     """Return the words of the quote that answers a query, if there is one."""
-    quote = services.knowledge.quote(kb, query, found.hits)
-    return quote.spoken(services.knowledge.settings_of(kb).spoken_language) if quote else None
+    quote = services.knowledge.quote(found.base, query, found.hits) if found.base else None
+    return quote.spoken(found.base.settings.spoken_language) if found.base and quote else None
 
 
 def _asks(chat: ChatRequest, query: Query, base: BaseSettings) -> bool:

@@ -15,8 +15,8 @@ MAX_FAULTS = 100
 
 
 def passages_of(services: Services, kb: str, file: str, first: int) -> dict[str, Any]:
-    """Return a page of the passages of a base, from a number on, and its faults. Raises NotFound."""
-    base = services.knowledge.bases.get(kb)
+    """Return a page of the passages of a base, from a number on, and its faults. Raises NotFound, WarmingUp."""
+    base = services.knowledge.base(kb)
     folder = services.settings.kb_dir / kb
     # A name is compared with those of the passages, and never looked for in the folder.
     of_file = [passage for passage in base.index.passages if file in ("", passage.file)]

@@ -20,9 +20,9 @@ NEAREST = 3
 def explain(services: Services, chat: ChatRequest, kb: str = "") -> dict[str, Any]:
     """Return what a search for a conversation's last turn found in a base, why, and the text sent to a model.
 
-    Raises NotFound for an unknown base.
+    Raises NotFound for an unknown base, WarmingUp for one that is not loaded in time.
     """
-    served = services.knowledge.bases.get(kb)
+    served = services.knowledge.base(kb)
     base, top_k = served.settings, services.settings.rag_top_k
     found = lookup_of(chat, base)
     # /rag searches for as many: of near-duplicates among them only the best is sent, and the next hit moves up.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.inspection.hints import hints_of
-from parley.knowledge.bases import Base
+from parley.knowledge.sources import Outline
 from parley.services import Services
 from parley.telemetry import metrics, recent_turns
 
@@ -46,7 +46,7 @@ def status_of(services: Services, scheme: str = "", browser_scheme: str = "") ->
         "fallback_text": settings.fallback_text,
         "kb": {
             "state": services.knowledge.bases.state,
-            "bases": [base_status(services, name, base) for name, base in services.knowledge.bases.serving.items()],
+            "bases": [base_status(services, name, base) for name, base in services.knowledge.bases.listed.items()],
         },
         "recordings": services.recordings.names,
         "auth": "off" if services.keyring.is_open else "on",
@@ -55,13 +55,13 @@ def status_of(services: Services, scheme: str = "", browser_scheme: str = "") ->
     }
 
 
-def base_status(services: Services, name: str, base: Base) -> dict[str, Any]:
+def base_status(services: Services, name: str, base: Outline) -> dict[str, Any]:
     """Return the state of one knowledge base."""
     return {
         "name": name,
         "passages": base.passages,
         "state": base.state,
         "faults": len(base.problems),
-        "language": base.index.language.code,
+        "language": base.settings.spoken_language.code,
         "waiting_messages": services.waiting_messages(name),
     }

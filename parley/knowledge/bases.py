@@ -9,18 +9,18 @@ When to look again is decided in `retriever.py`.
     degraded   a file or an entry is broken: the rest is served, or what was served before
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from parley.errors import NotFound
 from parley.knowledge import index
-from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
-from parley.knowledge.documents import Passage, Problem
+from parley.knowledge.base_settings import BaseSettings
+from parley.knowledge.documents import Passage
 from parley.knowledge.index import Index
 from parley.knowledge.red_flags import red_flags
-from parley.knowledge.sources import SearchedThere, Source, Version
+from parley.knowledge.sources import Outline, SearchedThere, Source, State, Version
 from parley.knowledge.stored_vectors import StoredVectors
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -28,39 +28,19 @@ from parley.telemetry.logs import log
 MAX_LOGGED = 20
 """Most problems of one load that are logged one by one; `flask kb check` reports all."""
 
-State = Literal["loading", "empty", "degraded", "ok"]
 Builder = Callable[[Sequence[Passage], Callable[[], None], BaseSettings, StoredVectors | None], Index]
 
 
-@dataclass(frozen=True)
-class Base:
+@dataclass(frozen=True, kw_only=True)
+class Base(Outline):
     """A knowledge base as it is served: an index, and the problems of its files when they were last read.
 
-    `broken_files` could not be read when the index was built. `stale` is true if one of its files has broken since, or
-    if its source could not tell whether there is anything newer.
-    The language in `settings` is that of the passages, if the base's own settings name none.
+    `broken_files` could not be read when the index was built.
     """
 
     index: Index
-    passages: int
-    problems: tuple[Problem, ...] = ()
     broken_files: frozenset[str] = frozenset()
-    stale: bool = False
-    settings: BaseSettings = NO_SETTINGS
     version: Version = field(default=(), repr=False)
-
-    @property
-    def is_complete(self) -> bool:
-        """True if everything in the base's files is served."""
-        return not self.stale and all(problem.lost == "nothing" for problem in self.problems)
-
-    @property
-    def state(self) -> State:
-        """The state of this base alone, as the module's table gives it."""
-        # Also where all its files are broken: there is nothing that could be found in part.
-        if not self.passages:
-            return "empty"
-        return "ok" if self.is_complete else "degraded"
 
 
 def lexical(
@@ -82,24 +62,27 @@ class Bases:
     @property
     def state(self) -> State:
         """The state of all bases together, as the module's table gives it."""
-        if self._serving is None:
-            return "loading"
-        if not any(base.passages for base in self._serving.values()):
-            return "empty"
-        return "ok" if all(base.is_complete for base in self._serving.values()) else "degraded"
+        return "loading" if self._serving is None else state_of(self._serving)
 
     @property
     def serving(self) -> Mapping[str, Base]:
-        """The bases by name; once anything has been loaded, the one without a name is always among them."""
+        """The bases in memory, by name."""
         return self._serving or {}
+
+    @property
+    def listed(self) -> Mapping[str, Outline]:
+        """All bases that can be asked for, by name; once there are any, the one without a name is among them."""
+        return self.serving
+
+    def require(self, name: str) -> None:
+        """Raise NotFound unless there is a base of this name."""
+        if name not in self.listed:
+            raise NotFound("there is no knowledge base of this name", code="unknown_knowledge_base", param="kb")
 
     def get(self, name: str) -> Base:
         """Return the base of this name. Raises NotFound."""
-        try:
-            return self.serving[name]
-        except KeyError:
-            message = "there is no knowledge base of this name"
-            raise NotFound(message, code="unknown_knowledge_base", param="kb") from None
+        self.require(name)
+        return self.serving[name]
 
     def refresh(self) -> bool:
         """Load the bases that have changed since the last call. Return True if there were any. Raises SourceFailed.
@@ -107,7 +90,13 @@ class Bases:
         Each new index is built aside and replaces the old one by one assignment. If a file breaks, its base stays as it
         was.
         """
-        versions = self._source.look(self.serving)
+        return self._hold(self._source.look(self.serving))
+
+    def attend(self, seconds: float) -> None:
+        """Return at once: nothing that is asked for has to be loaded between two refreshes."""
+
+    def _hold(self, versions: Mapping[str, Version]) -> bool:
+        """Have all these bases in memory. Return True if anything had to be done for it."""
         serving = dict(self.serving)
         # A version is compared and never read: each source has its own.
         changed = [
@@ -117,6 +106,9 @@ class Bases:
         gone = serving.keys() - versions.keys()
         new_passages: dict[str, Sequence[Passage]] = {}
         for name in changed:
+            if name in serving and self._source.spread:
+                # Many machines see a change at the same moment.
+                time.sleep(random.uniform(0, self._source.spread))
             serving[name], new_passages[name] = self._load(name, versions[name])
             # At first all bases appear at once: no name is unknown only because its turn has not come.
             if self._serving is not None:
@@ -163,7 +155,16 @@ class Bases:
             ms=round((time.monotonic() - started) * 1000, 1),
             **loaded.provenance,
         )
-        base = Base(built, count, problems, broken, loaded.stale, settings, version)
+        base = Base(
+            index=built,
+            passages=count,
+            problems=problems,
+            broken_files=broken,
+            stale=loaded.stale,
+            settings=settings,
+            version=version,
+            is_searchable=isinstance(loaded, SearchedThere),
+        )
         return base, loaded.passages
 
     def _log_red_flags(self, new_passages: Mapping[str, Sequence[Passage]]) -> None:
@@ -173,3 +174,10 @@ class Bases:
             for flag in red_flags(passage) if logged < MAX_LOGGED else ():
                 logged += 1
                 log.warning("knowledge_suspect", kb=name, file=passage.file, passage=passage.id, why=flag)
+
+
+def state_of(bases: Mapping[str, Outline]) -> State:
+    """Return the state of bases together, as the module's table gives it."""
+    if not any(base.passages for base in bases.values()):
+        return "empty"
+    return "ok" if all(base.is_complete for base in bases.values()) else "degraded"

@@ -93,7 +93,9 @@ class EmbeddedEncoder(ThreadedEncoder):
         return cls(multilingual.NAME, multilingual.Multilingual, multilingual.CALIBRATION, timeout)
 
     def load(self) -> None:
-        """Load the model and use it once, so that the first question does not wait for it."""
+        """Load the model and use it once, so that the first question does not wait for it. A loaded one stays."""
+        if self._model is not None:
+            return
         # `_encode` has logged the failure.
         with contextlib.suppress(EncoderFailed):
             self.passages(["Good morning."])
@@ -248,6 +250,12 @@ class IndexFactory:
         fill(built)
         return built
 
+    def prepare(self, settings: BaseSettings) -> None:
+        """Load the encoder of a base beside: whoever asks for the base first does not wait for it then."""
+        encoder = self.encoder_for(settings, settings.spoken_language)
+        if isinstance(encoder, EmbeddedEncoder):
+            gevent.spawn(encoder.load)
+
     def tier_for(self, settings: BaseSettings, language: Language, published: str) -> Tier:
         """Return how a base is searched that stays where it is; `published` is the name of its vectors' maker."""
         encoder = self.encoder_for(settings, language)
@@ -257,6 +265,8 @@ class IndexFactory:
             encoder = None
         if encoder is None:
             return Tier(None, self._min_coverage)
+        if isinstance(encoder, EmbeddedEncoder):
+            gevent.spawn(encoder.load)
         if settings.gated and encoder.calibration.min_small_talk is not None and encoder.name not in self._examples:
             gevent.spawn(self._learn_examples, encoder)
         least = self._min_evidence if settings.min_evidence is None else settings.min_evidence

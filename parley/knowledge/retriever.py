@@ -4,22 +4,23 @@ A failure here costs the answer its context, never the answer.
 
     idle       `warm` has not been called (a command, a test): `require` loads the bases
     loading    `warm` has been called: searches wait for the first load, up to the deadline
-    loaded     the bases are refreshed every `poll` seconds
+    loaded     the bases are refreshed every `poll` seconds; between two refreshes those are loaded that are asked for
 """
 
 import contextlib
 import functools
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from parley.concurrency import SILENCE, Silence, checkpoint
+from parley.errors import WarmingUp
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
-from parley.knowledge.bases import Bases
+from parley.knowledge.bases import Base, Bases
 from parley.knowledge.index import Hit, Query, Ranking, SearchFailed
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.quoting import Quote, VectorMemory, quote
@@ -29,6 +30,8 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 from parley.turn_record import TurnRecord
 
+OPERATOR_SECONDS = 10.0
+"""Longest time in seconds that an operator's page waits for a base to be loaded."""
 AWAIT_SECONDS = 1.0
 """Pause in seconds before the source of the knowledge is asked again for the first load."""
 
@@ -38,11 +41,13 @@ class SearchResult:
     """The hits of a search, best first. `degraded` is true if it failed or was late: then nothing is known.
 
     `is_small_talk` is true if the encoder took the turn for small talk, which the phrases of the gate had not told.
+    `base` is the one that was searched, as it was then: it may have left the memory since.
     """
 
     hits: list[Hit]
     degraded: bool = False
     is_small_talk: bool = False
+    base: Base | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Grounding:
     citations: tuple[dict[str, Any], ...]
     degraded: bool = False
     is_small_talk: bool = False
+    base: Base | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, result: SearchResult, most_excerpts: int) -> "Grounding":
@@ -74,7 +80,7 @@ class Grounding:
             }
             for hit in shown
         )
-        return cls(tuple(result.hits), excerpts, citations, result.degraded, result.is_small_talk)
+        return cls(tuple(result.hits), excerpts, citations, result.degraded, result.is_small_talk, result.base)
 
 
 class Retriever:
@@ -100,17 +106,25 @@ class Retriever:
         return self._is_warmed and not self._loaded.is_set()
 
     def require(self, kb: str) -> None:
-        """Raise NotFound if there is no knowledge base of this name. Without a load in time nothing is raised."""
+        """Raise NotFound if there is no knowledge base of this name. Without a list in time nothing is raised."""
         if self._is_warmed:
             self._loaded.wait(self._timeout)
         elif self.bases.state == "loading":
             self.bases.refresh()
         if self.bases.state != "loading":
-            self.bases.get(kb)
+            self.bases.require(kb)
+
+    def base(self, kb: str) -> Base:
+        """Return a knowledge base for an operator, loaded if need be. Raises NotFound, WarmingUp."""
+        with gevent.Timeout(OPERATOR_SECONDS, WarmingUp("the knowledge base is still loading")):
+            try:
+                return self.bases.get(kb)
+            except SourceFailed as failed:
+                raise WarmingUp(f"the knowledge base can't be loaded now: {failed}") from None
 
     def settings_of(self, kb: str) -> BaseSettings:
-        """Return the settings of a knowledge base; those of a base without any where it is not loaded."""
-        base = self.bases.serving.get(kb)
+        """Return the settings of a knowledge base; those of a base without any where nothing is known of it."""
+        base = self.bases.listed.get(kb)
         return base.settings if base else NO_SETTINGS
 
     def ground(self, kb: str, query: Query, most_excerpts: int, record: TurnRecord) -> Grounding:
@@ -129,11 +143,11 @@ class Retriever:
         result = yield from self.search_telling(kb, query, limit, record, notify_after)
         return Grounding.of(result, most_excerpts)
 
-    def quote(self, kb: str, query: Query, hits: Sequence[Hit]) -> Quote | None:
+    def quote(self, base: Base, query: Query, hits: Sequence[Hit]) -> Quote | None:
         """Return the sentences of a search's hits that answer its query, or None. Never raises."""
         with gevent.Timeout(self._timeout, False):
             try:
-                built = self.bases.get(kb).index
+                built = base.index
                 asked = built.folded(query)
                 find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
                 if (encoder := built.compared_by) is not None:
@@ -153,14 +167,16 @@ class Retriever:
     def search(self, kb: str, query: Query, limit: int, record: TurnRecord) -> SearchResult:
         """Return at most `limit` hits of a base. A failed or late search is a degraded result, not an exception."""
         started = time.monotonic()
+        base: Base | None = None
         ranking: Ranking | None = None
         with gevent.Timeout(self._timeout, False):
             if self._is_warmed:
                 self._loaded.wait()
             try:
-                ranking = self.bases.get(kb).index.rank(query, limit)
-            except SearchFailed:
-                # Told when the database went away, and not with every question.
+                base = self.bases.get(kb)
+                ranking = base.index.rank(query, limit)
+            except (SourceFailed, SearchFailed):
+                # Told when the base was loaded in vain, or the database went away, and not with every question.
                 pass
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
                 log.exception("rag_failed", id=record.id)
@@ -172,7 +188,7 @@ class Retriever:
             log.warning("rag_degraded", id=record.id, ms=record.lookup_ms)
             return SearchResult([], degraded=True)
         metrics.series(metrics.LOOKUPS, "found" if ranking.hits else "nothing").inc()
-        return SearchResult(ranking.hits, is_small_talk=ranking.small_talk is not None)
+        return SearchResult(ranking.hits, is_small_talk=ranking.small_talk is not None, base=base)
 
     def search_telling(
         self, kb: str, query: Query, limit: int, record: TurnRecord, notify_after: float
@@ -209,6 +225,8 @@ class Retriever:
                 log.exception("knowledge_reload_failed")
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
+            looked_at = time.monotonic()
+            self.bases.attend(self._poll)
             if not self._poll:
                 return
-            gevent.sleep(self._poll)
+            gevent.sleep(max(0.0, looked_at + self._poll - time.monotonic()))

@@ -1,17 +1,18 @@
 """Which source, encoders and thresholds of the knowledge the settings name."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from parley.factories.knowledge import encoders_of, index_factory_of, source_of, vector_cache_of
+from parley.factories.knowledge import bases_of, encoders_of, index_factory_of, vector_cache_of
+from parley.knowledge.bases import Bases
 from parley.knowledge.database import address
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
 from parley.knowledge.sources import FolderSource
 from parley.settings import Settings, SettingsError
 
-FACTORY = index_factory_of(Settings.from_environ({"RAG_TIER": "lexical"}))
 DATABASE = {"DATABASE_URL": "postgresql://127.0.0.1:1/kb"}
 
 
@@ -36,22 +37,26 @@ def test_vectors_are_cached_in_the_folder_that_is_named(tmp_path: Path) -> None:
     assert (tmp_path / CACHE_FILE).is_file()
 
 
-def test_without_a_database_the_folder_is_the_source() -> None:
-    connections, source = source_of(Settings.from_environ({}), FACTORY, lambda look: look())
+def made_of(settings: Settings) -> tuple[Any, Bases]:
+    return bases_of(settings, index_factory_of(settings), lambda look: look(), lambda: None)
 
-    assert connections is None and isinstance(source, FolderSource)
+
+def test_without_a_database_the_folder_is_the_source() -> None:
+    connections, bases = made_of(Settings.from_environ({}))
+
+    assert connections is None and type(bases) is Bases and isinstance(bases._source, FolderSource)
 
 
 def test_a_database_is_the_source_and_not_asked_yet(tmp_path: Path) -> None:
     settings = Settings.from_environ({**DATABASE, "EMBEDDINGS_CACHE": str(tmp_path)})
 
-    connections, source = source_of(settings, FACTORY, lambda look: look())
+    connections, bases = made_of(settings)
 
-    assert connections and connections.state == "down" and type(source).__name__ == "DatabaseSource"
+    assert connections and connections.state == "down" and type(bases).__name__ == "BasesOnDemand"
 
 
 def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(address, "PACKAGES", ("no_such_package",))
 
     with pytest.raises(SettingsError, match=r"requirements-shared\.txt"):
-        source_of(Settings.from_environ(DATABASE), FACTORY, lambda look: look())
+        made_of(Settings.from_environ(DATABASE))

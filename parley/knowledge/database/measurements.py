@@ -12,3 +12,5 @@ REVISION_AGE = Gauge(
     "Time since the database last confirmed that the newest knowledge is served.",
     multiprocess_mode="livemax",
 )
+RESIDENT = Gauge("parley_kb_resident_passages", "Passages that a worker holds in memory.", multiprocess_mode="livemax")
+EVICTIONS = Counter("parley_kb_evictions", "Knowledge bases that left the memory for others, in each worker.")

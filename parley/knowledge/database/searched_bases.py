@@ -1,8 +1,7 @@
 """Bases that are too large to be held: what a server reads of them to search them in the database.
 
-searchable     its statistics, of this very revision  ->  an index that searches it there
-not yet        its indexes are being made, or it was published without them, or by another form of terms
-               ->  a fault: what was served stays served
+A base is searchable once both its indexes are valid, and if its terms are of its newest revision and of this release.
+Until then what was served stays served.
 """
 
 from collections.abc import Callable
@@ -11,8 +10,7 @@ from typing import Any
 import psycopg
 
 from parley.knowledge.base_settings import BaseSettings
-from parley.knowledge.database import schema
-from parley.knowledge.database.connections import Connections
+from parley.knowledge.database.connections import Connections, DatabaseFailed
 from parley.knowledge.database.index import DatabaseIndex, SearchedBase
 from parley.knowledge.database.rows import settings_of
 from parley.knowledge.database.sparse import Statistics
@@ -25,9 +23,9 @@ from parley.languages import ENGLISH, Language
 READ_SECONDS = 20.0
 """Longest time in seconds for the statistics of a base: some megabytes for a million passages."""
 _BASE = """
-SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
-       coalesce(size, 0), searchable AND searched_revision = revision, statistics
-FROM parley.base WHERE name = %s AND NOT removed
+SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, coalesce(size, 0), statistics
+FROM parley.base
+WHERE name = %s AND NOT removed AND searchable AND searched_revision = revision AND terms_version = %s
 """
 TierFor = Callable[[BaseSettings, Language, str], Tier]
 
@@ -46,25 +44,18 @@ class SearchedBases:
 
         Raises DatabaseFailed.
         """
-        try:
-            row = self._connections.run("load", lambda connection: _row(connection, name), READ_SECONDS, probes=True)
-        except schema.UnusableSchema as fault:
-            return _faulty(name, str(fault))
+        row = self._connections.run("load", lambda connection: _row(connection, name), READ_SECONDS, probes=True)
         if row is None:
-            # Dropped since the last look; the next one tells.
-            return LoadResult([], [])
-        base_id, revision, passages, encoder, language, published, version, size, searchable, statistics = row
-        reason = f"its {passages} passages are more than KB_RESIDENT ({self.resident}), and "
-        if not searchable:
-            return _faulty(name, reason + "it can't be searched in the database: run `flask kb publish`")
-        if version != TERMS_VERSION:
-            return _faulty(name, reason + "another release has published it: run `flask kb publish` of this one")
+            # Dropped since the last look, or published anew; the next one tells.
+            raise DatabaseFailed("it has changed")
+        base_id, revision, passages, encoder, language, published, size, statistics = row
         settings = settings_of(name, published, language)
         language_of = settings.language or ENGLISH
         try:
             known = Statistics.unpack(statistics, language_of, breathe)
         except ValueError as exc:
-            return _faulty(name, f"{reason}{exc}: run `flask kb publish --force`")
+            # As a file that is broken: the base stays as it was.
+            return LoadResult([], [Problem(name or "default base", "", f"{exc}: run `flask kb publish`", "file")])
         base = SearchedBase(base_id, size, language_of, known)
         index = DatabaseIndex(base, self._tier_for(settings, language_of, encoder), self._connections, self._timeout)
         provenance = {"source": "database", "revision": revision, "searched": "in the database"}
@@ -72,13 +63,4 @@ class SearchedBases:
 
 
 def _row(connection: "psycopg.Connection[Any]", name: str) -> tuple[Any, ...] | None:
-    if schema.version(connection) < schema.SEARCH:
-        raise schema.UnusableSchema(
-            f"a base that is searched in the database needs schema {schema.SEARCH}: {schema.INIT}"
-        )
-    return connection.execute(_BASE, [name]).fetchone()
-
-
-def _faulty(name: str, fault: str) -> LoadResult:
-    # As a file that is broken: the base stays as it was.
-    return LoadResult([], [Problem(name or "default base", "", fault, "file")])
+    return connection.execute(_BASE, [name, TERMS_VERSION]).fetchone()

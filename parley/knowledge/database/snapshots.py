@@ -26,8 +26,8 @@ PORTION = 64
 """Rows that are encoded or decoded in one step, some 200 µs."""
 KEPT = 2
 """Files of a base that are kept: the newest, and the one that a worker may be reading."""
-LOCK_SECONDS = 60.0
-"""Longest wait in seconds for the worker that fetches the same base."""
+LOCK_PAUSE = 0.01
+"""Pause in seconds before the lock of a base is tried again."""
 MAX_FRAME = 1 << 28
 """Largest length in bytes that is believed."""
 _NAME = re.compile(r"knowledge-(.*)-(\d{1,19})\.msgpack")
@@ -78,6 +78,15 @@ class Snapshots:
                     return found
         return None
 
+    def header(self, base: str) -> Header | None:
+        """Return the head of the newest snapshot of a base; None without any, or if it can't be read."""
+        for _, path in sorted(self._files(base), reverse=True):
+            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError), path.open("rb") as file:
+                header = msgspec.msgpack.decode(_frame(file), type=Header)
+                if (header.format, header.base, header.address) == (FORMAT, base, self.address):
+                    return header
+        return None
+
     def bases(self) -> set[str]:
         """Return the names of the bases that have a file."""
         return {base for base, _, _ in self._all()}
@@ -104,6 +113,8 @@ class Snapshots:
 
     def remove(self, base: str) -> None:
         """Remove the files of a base that is gone; those of other databases stay."""
+        with contextlib.suppress(OSError):
+            self._lock(base).unlink()
         for _, path in self._files(base):
             with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
                 with path.open("rb") as file:
@@ -112,31 +123,38 @@ class Snapshots:
                     path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def fetching(self, base: str) -> Iterator[None]:
-        """Hold the lock of a base on this machine, so that one worker fetches it and the others read its file."""
+    def fetching(self, base: str, seconds: float) -> Iterator[None]:
+        """Hold the lock of a base on this machine, so that one worker fetches it and the others read its file.
+
+        After a wait of so many seconds it goes on without the lock.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._folder / f".knowledge-{base}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self._lock(base), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError:
             yield
             return
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
+            deadline = time.monotonic() + seconds
             while not _locked(descriptor) and time.monotonic() < deadline:
                 # Not blocking: the wait of `flock` would stop the event loop.
-                time.sleep(0.05)
+                time.sleep(LOCK_PAUSE)
             yield
         finally:
             os.close(descriptor)
 
-    def _files(self, base: str) -> list[tuple[int, Path]]:
-        return [(revision, path) for name, revision, path in self._all() if name == base]
+    def _lock(self, base: str) -> Path:
+        return self._folder / f".knowledge-{base}.lock"
 
-    def _all(self) -> Iterator[tuple[str, int, Path]]:
+    def _files(self, base: str) -> list[tuple[int, Path]]:
+        return [(revision, path) for name, revision, path in self._all(f"knowledge-{base}-") if name == base]
+
+    def _all(self, beginning: str = "knowledge-") -> Iterator[tuple[str, int, Path]]:
+        # Names before paths: thousands of bases have as many files, and each load looks for those of one.
         with contextlib.suppress(OSError):
-            for path in self._folder.iterdir():
-                if found := _NAME.fullmatch(path.name):
-                    yield found[1], int(found[2]), path
+            for file in os.listdir(self._folder):
+                if file.startswith(beginning) and (found := _NAME.fullmatch(file)):
+                    yield found[1], int(found[2]), self._folder / file
 
 
 def frames(snapshot: Snapshot) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ All of it runs in the greenlet of the retriever that keeps the knowledge fresh, 
 
 import functools
 import hashlib
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -28,14 +27,19 @@ from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of, set
 from parley.knowledge.database.searched_bases import SearchedBases
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
-from parley.knowledge.sources import SourceFailed, Version
+from parley.knowledge.sources import Outline, SourceFailed, Version
 from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.terms import VERSION as TERMS_VERSION
 from parley.telemetry.logs import log
 
 POLL_SECONDS = 2.0
 """Longest time in seconds for the question whether anything is new."""
-LOAD_SECONDS = 120.0
-"""Longest time in seconds for the rows of a base."""
+LOAD_SECONDS = 10.0
+"""Longest time in seconds for the rows of a small base; nothing else is loaded meanwhile."""
+LOAD_SECONDS_A_PASSAGE = 0.0011
+"""Further seconds for each passage: two minutes for 100 000."""
+UNWATCHED_SECONDS = 10.0
+"""Seconds since the last look after which a load finds out by itself whether the database is back."""
 SPREAD_SECONDS = 1.0
 """Random pauses before a changed base is fetched are shorter, in seconds: many machines see a change together."""
 DELTA_SECONDS = 6 * 86_400
@@ -46,7 +50,11 @@ SELECT (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8,
        (SELECT coalesce(sum(revision), 0)::text || ' ' || count(*) FROM parley.base)
 """
 """A publish that commits late has a revision below the newest: their sum changes with each of them."""
-_BASES = "SELECT name, id, revision, passages FROM parley.base WHERE NOT removed"
+_BASES = """
+SELECT name, id, revision, passages, settings, coalesce(language, ''), {} FROM parley.base WHERE NOT removed
+"""
+SEARCHABLE = "searchable AND searched_revision = revision AND terms_version = %s"
+"""True for a base that can be searched in the database by this release."""
 _BASE = """
 SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
        (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8
@@ -65,17 +73,24 @@ class DatabaseSource:
         self._connections = connections
         self._snapshots = snapshots
         self._searched = searched
-        self._passages: dict[str, int] = {}
         self._origin = ""
         self._seen = ""
         self._versions: dict[str, Version] = {}
+        # Passages, settings and language by name, as they are published, and whether they can be searched there.
+        self._published: dict[str, tuple[int, dict[str, Any], str, bool]] = {}
+        self._looked_at = -UNWATCHED_SECONDS
         self._has_answered = False
         self._confirmed_at = time.monotonic()
         self._told = ""
 
+    @property
+    def spread(self) -> float:
+        """Limit in seconds of the random pause before a base that is served is loaded anew."""
+        return SPREAD_SECONDS
+
     def look(self, known: Iterable[str]) -> Mapping[str, Version]:
         """Return all bases by name, each with its revision. Raises SourceFailed."""
-        seen = self._seen
+        seen, self._looked_at = self._seen, time.monotonic()
         try:
             self._connections.run("poll", self._look, POLL_SECONDS, probes=True)
         except DatabaseFailed as failed:
@@ -94,6 +109,19 @@ class DatabaseSource:
                 self._snapshots.remove(gone)
         return dict(self._versions)
 
+    def outline(self, name: str) -> Outline:
+        """Return what is known of a base without its rows."""
+        if name in self._published:
+            passages, settings, language, can_be_searched = self._published[name]
+            is_searchable = can_be_searched and self._searched is not None and passages > self._searched.resident
+            told = settings_of(name, settings, language)
+            return Outline(passages=passages, settings=told, is_searchable=is_searchable)
+        header = None if self._has_answered else self._snapshots.header(name)
+        if header is None:
+            return Outline(passages=0, stale=not self._has_answered)
+        settings_then = settings_of(name, header.settings, header.language)
+        return Outline(passages=header.passages, settings=settings_then, stale=True)
+
     def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:
         """Return the contents of a base. Raises SourceFailed."""
         if not self._has_answered:
@@ -102,9 +130,9 @@ class DatabaseSource:
         if self._versions.get(name) == EMPTY:
             return LoadResult([], [])
         try:
-            if self._searched and self._passages[name] > self._searched.resident:
+            if self.outline(name).is_searchable and self._searched:
                 return self._searched.load(name, breathe)
-            with self._snapshots.fetching(name):
+            with self._snapshots.fetching(name, self._seconds(name)):
                 return self._fetched(name, breathe)
         except DatabaseFailed as failed:
             raise SourceFailed(str(failed)) from None
@@ -122,12 +150,14 @@ class DatabaseSource:
         assert row
         if self._seen == f"{row[0]} {row[2]}":
             return
-        schema.require(schema.version(connection))
-        bases = connection.execute(_BASES).fetchall()
-        versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, _ in bases}
-        self._passages = {name: passages for name, _, _, passages in bases}
+        version = schema.version(connection)
+        schema.require(version)
+        searchable = SEARCHABLE if version >= schema.SEARCH else "false"
+        bases = connection.execute(_BASES.format(searchable), [TERMS_VERSION] * (searchable != "false")).fetchall()
+        versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, *_ in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}
+        self._published = {name: tuple(told) for name, _, _, *told in bases}
         self._seen, self._origin = f"{row[0]} {row[2]}", row[0]
 
     def _fetched(self, name: str, breathe: Callable[[], None]) -> LoadResult:
@@ -136,16 +166,23 @@ class DatabaseSource:
         version = self._versions[name]
         if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
             return result_of(kept, "snapshot")
-        # Not before the first load, for which callers wait.
-        if kept:
-            time.sleep(random.uniform(0, SPREAD_SECONDS))
-        fetch = functools.partial(fetched, name=name, address=self._snapshots.address, kept=kept, breathe=breathe)
-        fresh = self._connections.run("load", fetch, LOAD_SECONDS, probes=True)
+        seconds = self._seconds(name)
+        fetch = functools.partial(
+            fetched, name=name, address=self._snapshots.address, kept=kept, seconds=seconds, breathe=breathe
+        )
+        # The looks tell whether it is back: while it is down, no base waits for another one's load to fail.
+        is_unwatched = time.monotonic() - self._looked_at > UNWATCHED_SECONDS
+        fresh = self._connections.run("load", fetch, seconds, probes=is_unwatched)
         if fresh is None:
             # Dropped since the last look; the next one tells.
             return LoadResult([], [])
         self._snapshots.write(fresh, breathe)
         return result_of(fresh, "database")
+
+    def _seconds(self, name: str) -> float:
+        """Return the longest time for a base's load."""
+        passages = self._published[name][0] if name in self._published else 0
+        return LOAD_SECONDS + passages * LOAD_SECONDS_A_PASSAGE
 
     def _kept(self) -> Mapping[str, Version]:
         """Return the bases that have a snapshot; the versions are unlike those of the database."""
@@ -165,13 +202,14 @@ def fetched(
     name: str,
     address: str,
     kept: Snapshot | None,
+    seconds: float,
     breathe: Callable[[], None],
 ) -> Snapshot | None:
     """Return a base as it is published now, by a snapshot and the rows that are newer; None if there is none."""
     with connection.transaction():
         # One view of all: a publish between two statements must not show.
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        connection.execute(f"SET LOCAL statement_timeout = {int(LOAD_SECONDS * 1000)}")
+        connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
         row = connection.execute(_BASE, [name]).fetchone()
         if row is None:
             return None

@@ -44,7 +44,7 @@ def test_from_an_empty_database_to_an_answer(empty_url: str, tmp_path: Path) -> 
     checked = flask(empty_url, tmp_path, "db", "check")
 
     assert before.exit_code == 1 and "flask db init" in before.output
-    assert (made, again) == ("applied: 1\n", "nothing to do\n")
+    assert (made, again) == ("applied: 1, 2\n", "nothing to do\n")
     assert would.exit_code == 1 and "default base: 1 added" in would.output
     assert [(one["kb"], one["added"]) for one in done["bases"]] == [("", 1), ("shop", 1)]
     assert not nothing["changed"]

@@ -85,5 +85,5 @@ def test_without_a_folder_nothing_is_kept_and_nothing_fails(tmp_path: Path) -> N
     copies.write(snapshot(), lambda: None)
 
     assert copies.newest("shop", lambda: None) is None and copies.bases() == set()
-    with copies.fetching("shop"):
+    with copies.fetching("shop", 60):
         pass
