@@ -68,6 +68,7 @@ class LoadQueue:
         if new := [name for name in names if name not in self._renewed]:
             self._renew_at = time.monotonic() + random.uniform(0, spread)
             self._renewed |= dict.fromkeys(new)
+            self._changed.set()
 
     def next(self, now: float) -> str | None:
         """Return the base to load now, which stays in the line until `leave`; None if there is none."""
@@ -126,6 +127,7 @@ class LoadQueue:
     def end_pauses(self) -> None:
         """Have what failed tried again at once: its source was away, and is back."""
         self._failures = {name: replace(failure, retry_at=0.0) for name, failure in self._failures.items()}
+        self._changed.set()
 
     def forget(self, names: Iterable[str]) -> None:
         """Know nothing of the failures and renewals of bases any more: they are gone, or others by now."""
