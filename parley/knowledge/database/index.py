@@ -94,7 +94,9 @@ class DatabaseIndex:
         turns = turns_of(query, self._analyzer)
         # The database can store no NUL: no passage has a value with one.
         if not any(terms.words(turn) for turn in turns) or storable(query.filters) != query.filters:
-            return Ranking([], query, "coverage", 0.0, self._tier.min_coverage)
+            if self.compared_by is None:
+                return Ranking([], query, "coverage", 0.0, self._tier.min_coverage)
+            return Ranking([], query, "evidence", 0.0, self._tier.min_evidence)
         search = _Search(self._base, self._tier, self._analyzer, query, self._vectors(turns), limit, self._timeout)
         try:
             return self._connections.run("search", search.run, self._timeout, queues=True)
