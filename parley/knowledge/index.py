@@ -197,6 +197,7 @@ def ranking_by_words(
     # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
     covered = scores.decisive_coverage >= min_coverage
     positions = top_positions(scores.fused, limit) if covered else []
+    # Late: where passages are in a database, only those of hits are fetched.
     hits = [
         Hit(
             passage,

@@ -99,6 +99,7 @@ class QueryTerms:
         if not analyzer.content(last):
             last, earlier = earlier, []
         turns = [last, earlier] if earlier else [last]
+        # Each term once: of a turn before, only what the last one does not say.
         heads = [np.array([analyzer.head(word) for word in turn], np.uint32) for turn in turns]
         grams = [_grams(analyzer.content(turn)) for turn in turns]
         stop_words = [word for word in last if word in analyzer.language.function_words]

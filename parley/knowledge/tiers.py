@@ -1,4 +1,4 @@
-"""How a base is searched that is not in memory: by which encoder, above which floors."""
+"""The tier of a base that is not in memory: the encoder by which it is searched, and the floors below which not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

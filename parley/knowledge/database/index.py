@@ -154,6 +154,7 @@ class _Search:
             if self.is_abandoned or left < 1:
                 raise Abandoned("the search came too late", "busy")
             filtered = bool(self._query.filters)
+            # For this transaction alone: a pooler hands the connection to somebody else behind it.
             connection.execute(statements.settings(left, self._base.statistics.passages, filtered))
             return self._rank(cursor)
 
@@ -186,11 +187,13 @@ class _Search:
         parameters: dict[str, Any] = {**self._wanted.parameters, "filter": Jsonb(dict(self._query.filters))}
         parameters |= {f"vector{at}": str(vector.tolist()) for at, vector in enumerate(vectors)}
         rows = self._ask(cursor, shape.candidates, parameters)
+        # In the order of the passages, so that equals come out as in memory.
         ids = [row[0] for row in rows]
         # Whoever wrote a row without its terms or its vector has it found by the other.
         columns = np.array([[value or 0.0 for value in row[2:]] for row in rows], np.float32)
         columns = columns.reshape(len(rows), 2 * turns + 1 + len(vectors)).T.copy()
         sums = [np.cumsum(columns[first : first + turns], axis=0, dtype=np.float32) for first in (0, turns)]
+        # Asked for only of the best one, which is not known before.
         held = [
             _Held(weights, total, lambda at: self._terms_of(cursor, ids[at]))
             for weights, total in zip(self._wanted.gram_weights, self._wanted.gram_totals, strict=True)
@@ -215,6 +218,7 @@ class _Search:
             encoded.append(nothing if own_rows is None or own_rows.shape[1] != self._base.size else own_rows)
         if not encoded:
             return Candidates([], words, np.zeros((len(queries), 0), np.float32), nothing[:0])
+        # By the question's own vector: in the database it has half the digits.
         vectors = PassageVectors.arrange(encoded)
         own = np.stack([np.vecdot(vectors.passages, query) for query in queries])
         cosines = vectors.cosines(np.arange(len(rows)), queries, own)

@@ -299,15 +299,7 @@ def _write(
         f" ON CONFLICT (base_id, id) DO UPDATE SET gone = NULL, {set_all}",
         [base_id],
     )
-    # What is gone keeps id and revision, so that servers which have it learn that.
-    nothing = ", ".join(f"{name} = NULL" for name in names if name not in ("id", "ord", "revision"))
-    connection.execute(
-        f"UPDATE parley.passage SET gone = now(), revision = %s, {nothing} WHERE base_id = %s AND id = ANY(%s)",
-        [revision, base_id, plan.gone],
-    )
-    connection.execute(
-        f"DELETE FROM parley.passage WHERE base_id = %s AND gone < now() - interval '{TOMBSTONES}'", [base_id]
-    )
+    _bury(connection, base_id, revision, plan.gone)
     if base.has_terms and not found:
         connection.execute(
             "UPDATE parley.passage SET words = NULL, grams = NULL, terms = NULL"
@@ -330,6 +322,19 @@ def _write(
         ],
     )
     return revision
+
+
+def _bury(connection: "psycopg.Connection[Any]", base_id: int, revision: int, gone: Sequence[str]) -> None:
+    """Make tombstones of passages, and delete those of long ago."""
+    # What is gone keeps id and revision, so that servers which have it learn that.
+    nothing = ", ".join(f"{name} = NULL" for name in WRITTEN.split(", ") if name not in ("id", "ord", "revision"))
+    connection.execute(
+        f"UPDATE parley.passage SET gone = now(), revision = %s, {nothing} WHERE base_id = %s AND id = ANY(%s)",
+        [revision, base_id, gone],
+    )
+    connection.execute(
+        f"DELETE FROM parley.passage WHERE base_id = %s AND gone < now() - interval '{TOMBSTONES}'", [base_id]
+    )
 
 
 def _write_search(connection: "psycopg.Connection[Any]", base_id: int, revision: int, found: _Terms | None) -> None:

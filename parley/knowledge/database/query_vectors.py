@@ -48,11 +48,13 @@ class QueryVectors:
             numbers = _distinct(map(gram_number, grams))
             parameters[f"words{turn}"] = vector_literal(_weighed(words, statistics.words, passages, PAIR_WEIGHT))
             parameters[f"grams{turn}"] = vector_literal(_weighed(numbers, statistics.grams, passages))
+            # A follow-up is searched by what its last turn names, and by what both turns name.
             words_so_far += words
             grams_so_far += [number + GRAMS_FROM for number in numbers]
             budget = BUDGET * (turn + 1)
             parameters[f"words_of{turn}"] = _rarest(words_so_far, statistics.words, budget)
             parameters[f"grams_of{turn}"] = _rarest(grams_so_far, statistics.grams, budget, GRAMS_FROM)
+            # The coverage counts each gram once, however often and wherever it occurs.
             known = np.array([number for number, _ in _weighed(numbers, statistics.grams, passages)], np.int64)
             weights = idf(statistics.grams.of(known.tolist()), passages).astype(np.float32)
             gram_weights.append((known, weights))
@@ -81,6 +83,7 @@ def _weighed(
 
 def _rarest(numbers: Sequence[int], frequencies: Frequencies, budget: int, offset: int = 0) -> str:
     """Return the rarest terms that occur, as an array: as many as the budget allows, and at least one."""
+    # Of words that all passages hold, one must do: `statements.HELD` bounds what it costs.
     counts = frequencies.of([number - offset for number in numbers])
     order = counts.argsort(kind="stable")
     order = order[counts[order] > 0]

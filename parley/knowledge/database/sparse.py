@@ -72,6 +72,7 @@ class TermNumbers:
     def _learn(self, word: str) -> tuple[list[int], list[int], int]:
         stems = [stem_number(stem) for stem in self._analyzer.stems(word)]
         numbers = (stems, [gram_number(gram) for gram in terms.grams(word)], self._analyzer.head(word))
+        # perf: a word is hashed once, not once a passage (publishing: most of its time is this)
         self._known[word] = numbers
         return numbers
 
@@ -140,7 +141,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a server knows of a base that it does not hold."""
+    """The facts that a server keeps of a base that it does not hold."""
 
     passages: int
     words: Frequencies
@@ -167,6 +168,7 @@ class Statistics:
         try:
             stored = msgspec.msgpack.decode(zlib.decompress(packed), type=Stored)
             breathe()
+            # In portions: a million passages have half a million words, which streams can't wait for.
             forms = SpokenForms(language, sounds=stored.sounds)
             for portion in stored.vocabulary:
                 forms.words.update(msgspec.msgpack.decode(portion, type=list[str]))

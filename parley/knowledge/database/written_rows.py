@@ -51,6 +51,7 @@ def _encoded(
 ) -> dict[bytes, Floats]:
     made: dict[bytes, Floats] = {}
     keys = list(wanted)
+    # Kept at once: a publish that is ended has not encoded in vain.
     for start in range(0, len(keys), encoder.batch):
         portion = keys[start : start + encoder.batch]
         rows = encode(encoder, [passages[wanted[key]] for key in portion])
@@ -67,6 +68,7 @@ def values_of(
     whole = windows = None
     if vectors is not None:
         whole = HalfVector(vectors[0])
+        # One byte a number, as in memory.
         windows = np.rint(vectors[1:] * STEPS).astype(np.int8).tobytes()
     return (
         passage.id,
