@@ -85,6 +85,7 @@ GEVENT = {
     "parley/http_client/spares.py",
     "parley/knowledge/database/connections.py",
     "parley/knowledge/database/load_queue.py",
+    "parley/knowledge/database/on_demand.py",
     "parley/knowledge/encoders.py",
     "parley/knowledge/retriever.py",
     "parley/knowledge/semantic.py",

@@ -9,6 +9,7 @@ Whoever asks for thousands of bases and waits for none costs no more loads than 
 abandoned, and of those that have failed, only as many stay in the line as would fit into the memory.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -60,7 +61,7 @@ class LoadQueue:
 
     def want(self, name: str) -> Demand:
         """Put a base into the line, unless it is there; return its demand, which all who ask for it share."""
-        self._changed.set()
+        self.wake()
         return self._demands.setdefault(name, Demand())
 
     def renew(self, names: Iterable[str], spread: float) -> None:
@@ -68,7 +69,7 @@ class LoadQueue:
         if new := [name for name in names if name not in self._renewed]:
             self._renew_at = time.monotonic() + random.uniform(0, spread)
             self._renewed |= dict.fromkeys(new)
-            self._changed.set()
+            self.wake()
 
     def next(self, now: float) -> str | None:
         """Return the base to load now, which stays in the line until `leave`; None if there is none."""
@@ -84,12 +85,16 @@ class LoadQueue:
         return awaited or next(iter(self._demands), None) or next(failed, None)
 
     def wait(self, until: float) -> None:
-        """Return when a base is wanted or falls due, or at a time of the monotonic clock."""
+        """Return when a base is wanted or falls due, at a call of `wake`, or at a time of the monotonic clock."""
         later = [failure.retry_at for failure in self._failures.values()]
         later += [self._renew_at] if self._renewed else []
         until = min([until, *later])
-        self._changed.wait(None if until == float("inf") else max(0.0, until - time.monotonic()))
+        self._changed.wait(None if until == math.inf else max(0.0, until - time.monotonic()))
         self._changed.clear()
+
+    def wake(self) -> None:
+        """End the wait that goes on, or else the next one."""
+        self._changed.set()
 
     def leave(self, name: str, base: Base | None) -> None:
         """Take a base out of the line, and hand it to all who wait; None if it was not loaded."""
@@ -127,7 +132,7 @@ class LoadQueue:
     def end_pauses(self) -> None:
         """Have what failed tried again at once: its source was away, and is back."""
         self._failures = {name: replace(failure, retry_at=0.0) for name, failure in self._failures.items()}
-        self._changed.set()
+        self.wake()
 
     def forget(self, names: Iterable[str]) -> None:
         """Know nothing of the failures and renewals of bases any more: they are gone, or others by now."""

@@ -11,10 +11,14 @@ While all bases together fit into `KB_RESIDENT`, all of them are held, and this 
 All loads are made by the greenlet that calls `attend`, one after the other, as `load_queue.py` orders them.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import gevent
+
+from parley.concurrency import outcome_of, result_of
 from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.bases import Base, Bases, Builder, lexical
 from parley.knowledge.database import measurements
@@ -116,7 +120,7 @@ class BasesOnDemand(Bases):
         Where all bases fit, all of them are loaded. Return True if anything has changed.
         """
         try:
-            versions = self._source.look(self.serving)
+            versions = self._look()
         except SourceFailed:
             self._was_away = True
             raise
@@ -155,9 +159,23 @@ class BasesOnDemand(Bases):
         if not self._on_demand:
             return
         self._is_attended = True
-        until = time.monotonic() + (seconds or float("inf"))
-        while (now := time.monotonic()) < until:
-            if (name := self._queue.next(now)) is not None:
+        until = time.monotonic() + (seconds or math.inf)
+        self._load_until(lambda: time.monotonic() >= until, until)
+
+    def _look(self) -> Mapping[str, Version]:
+        """Return all bases of the source. Loads go on meanwhile: a look at a database that is away takes seconds."""
+        if not self._is_attended:
+            return self._source.look(self.serving)
+        looking = gevent.spawn(outcome_of, self._source.look, self.serving)
+        looking.rawlink(lambda _: self._queue.wake())
+        self._load_until(looking.ready, math.inf)
+        versions: Mapping[str, Version] = result_of(looking.value)
+        return versions
+
+    def _load_until(self, is_over: Callable[[], bool], until: float) -> None:
+        """Load what is asked for, until that is over; `until` is the time by which it is."""
+        while not is_over():
+            if (name := self._queue.next(time.monotonic())) is not None:
                 self._settle(name)
             else:
                 self._queue.wait(until)

@@ -127,13 +127,15 @@ class DatabaseSource:
         if not self._has_answered:
             found = self._snapshots.newest(name, breathe)
             return result_of(found, "snapshot", stale=True) if found else LoadResult([], [])
-        if self._versions.get(name) == EMPTY:
+        # Dropped bases are none any more: a look may end while another base is loaded.
+        version = self._versions.get(name, EMPTY)
+        if version == EMPTY:
             return LoadResult([], [])
         try:
             if self.outline(name).is_searchable and self._searched:
                 return self._searched.load(name, breathe)
             with self._snapshots.fetching(name, self._seconds(name)):
-                return self._fetched(name, breathe)
+                return self._fetched(name, version, breathe)
         except DatabaseFailed as failed:
             raise SourceFailed(str(failed)) from None
 
@@ -160,10 +162,9 @@ class DatabaseSource:
         self._published = {name: tuple(told) for name, _, _, *told in bases}
         self._seen, self._origin = f"{row[0]} {row[2]}", row[0]
 
-    def _fetched(self, name: str, breathe: Callable[[], None]) -> LoadResult:
+    def _fetched(self, name: str, version: Version, breathe: Callable[[], None]) -> LoadResult:
         """Return a base by the newest snapshot and the rows behind it."""
         kept = self._snapshots.newest(name, breathe, self._origin)
-        version = self._versions[name]
         if kept and version == (kept.header.origin, kept.header.base_id, kept.header.revision):
             return result_of(kept, "snapshot")
         seconds = self._seconds(name)

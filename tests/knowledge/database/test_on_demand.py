@@ -8,11 +8,12 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from parley.concurrency import outcome_of, result_of
 from parley.errors import NotFound, WarmingUp
 from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.bases import Base, Bases
@@ -65,6 +66,8 @@ class FakeSource:
         self.open.wait()
         if name in self.failing:
             raise self.failing[name]
+        if name not in self.sizes:
+            return LoadResult([], [])
         revision = self.revisions.get(name, 1)
         texts = [f"Base {name} of revision {revision} has part {part}." for part in range(self.sizes[name])]
         passages = [Passage(str(part), "", text, "a.json", {}) for part, text in enumerate(texts)]
@@ -75,17 +78,38 @@ class FakeSource:
         self.sizes[name] = self.sizes.get(name, 1) if passages is None else passages
 
 
+class Loader:
+    """The greenlet of a retriever: it loads what is asked for, and refreshes when it is told to."""
+
+    def __init__(self, bases: Bases) -> None:
+        self._bases = bases
+        self._told: list[AsyncResult[bool]] = []
+        self.greenlet = gevent.spawn(self._run)
+
+    def refresh(self) -> bool:
+        result: AsyncResult[Any] = AsyncResult()
+        self._told.append(result)
+        return bool(result_of(result.get()))
+
+    def _run(self) -> None:
+        while True:
+            self._bases.attend(0.002)
+            while self._told:
+                self._told.pop().set(outcome_of(self._bases.refresh))
+            gevent.sleep(0)
+
+
 @contextmanager
-def attended(bases: Bases) -> Iterator[None]:
+def attended(bases: Bases) -> Iterator[Loader]:
     """Load what is asked for meanwhile."""
-    loader = gevent.spawn(bases.attend, 0)
+    loader = Loader(bases)
     # It has begun, and waits.
     gevent.sleep(0)
     try:
         with gevent.Timeout(30):
-            yield
+            yield loader
     finally:
-        loader.kill()
+        loader.greenlet.kill()
 
 
 def made(source: FakeSource, limit: int, **options: Any) -> BasesOnDemand:
@@ -217,14 +241,15 @@ def test_awaited_bases_go_before_abandoned_ones() -> None:
 def test_a_changed_base_is_loaded_anew_only_if_it_is_held() -> None:
     source = FakeSource(a=2, b=2, c=2)
     bases = made(source, 4)
-    with attended(bases):
+    with attended(bases) as loader:
         old = bases.get("a")
         source.open.clear()
         source.publish("a", 3)
         source.publish("b", 1)
 
-        assert bases.refresh() and not bases.refresh()
-        gevent.sleep(0)
+        assert loader.refresh()
+        while len(source.loads) < 2:
+            gevent.sleep(0)
         # Until the new index is there the old one serves.
         assert bases.get("a") is old and source.loads == ["a", "a"] and bases.listed["b"].passages == 1
         source.open.set()
@@ -255,15 +280,15 @@ def test_one_that_is_dropped_while_it_is_awaited_is_not_waited_for() -> None:
     source = FakeSource(a=2, b=2, c=2)
     source.open.clear()
     bases = made(source, 4)
-    with attended(bases):
+    with attended(bases) as loader:
         first, second = waiting(bases, "a", "b")
         del source.sizes["b"]
-        bases.refresh()
+        refreshing = gevent.spawn(loader.refresh)
         source.open.set()
 
-        assert first.get().passages == 2
-        with pytest.raises(SourceFailed, match="gone"):
-            second.get()
+        assert first.get().passages == 2 and not second.get().passages and refreshing.get()
+        with pytest.raises(NotFound):
+            bases.get("b")
 
 
 @pytest.mark.row("DB-15")
@@ -312,16 +337,37 @@ def test_the_return_of_the_source_ends_the_pauses() -> None:
     bases = made(source, 5)
     source.failing["a"] = SourceFailed("away")
     source.is_away = True
-    with attended(bases):
+    with attended(bases) as loader:
         with pytest.raises(SourceFailed):
-            bases.refresh()
+            loader.refresh()
         with pytest.raises(SourceFailed):
             bases.get("a")
         source.failing.clear()
         source.is_away = False
-        bases.refresh()
+        loader.refresh()
 
         assert bases.get("a").passages == 3
+
+
+@pytest.mark.row("DB-15")
+def test_a_look_that_takes_long_keeps_no_base_from_its_load() -> None:
+    source = FakeSource(a=3, b=3)
+    bases = made(source, 5)
+    asked, answered = Event(), Event()
+
+    def look(known: Iterable[str]) -> Mapping[str, Version]:
+        asked.set()
+        answered.wait()
+        return dict.fromkeys(source.sizes, 2)
+
+    source.look = look  # type: ignore[method-assign]
+    with attended(bases) as loader:
+        refreshing = gevent.spawn(loader.refresh)
+        asked.wait()
+
+        assert bases.get("a").passages == 3 and not refreshing.ready()
+        answered.set()
+        assert refreshing.get() and bases.get("b").passages == 3
 
 
 def test_one_that_alone_is_too_large_stays_out() -> None:
@@ -368,11 +414,11 @@ def test_more_than_fits_comes_later_and_goes_again() -> None:
     assert list(bases.serving)[-1] == "b" and "a" not in bases.serving
     source.publish("b", 2)
 
-    with attended(bases):
-        bases.refresh()
+    with attended(bases) as loader:
+        loader.refresh()
         while not {"a", "b"} <= set(bases.serving) or bases.serving["b"].passages != 2:
             gevent.sleep(0)
-        bases.refresh()
+        loader.refresh()
 
     assert bases.listed is bases.serving and bases.state == "ok" and bases.get("a").passages == 3
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,53 @@ def test_no_question_fails_while_two_workers_change_over(
         thread.join(30)
 
     assert len(told) > 10 and all("sharp" in text for text in told)
+
+
+@pytest.mark.row("DB-15")
+def test_a_worker_holds_no_more_bases_than_it_may(
+    server: Postgres, url: str, settings: dict[str, str], upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    hours = {"north": 1, "south": 2, "east": 3, "west": 4}
+    for name, hour in hours.items():
+        publish(url, tmp_path / name, f"We open at {hour} sharp.", name)
+    with running_server({**settings, "KB_RESIDENT": "2"}) as started:
+        kb = knowledge(started, upstream)
+
+        def loads(name: str) -> int:
+            return len([line for line in kb.logged("knowledge_loaded") if line["kb"] == name])
+
+        kb.wait_until(lambda: state(started) == (200, "ok", "ok"))
+        assert kb.logged("knowledge_loaded") == [] and kb.metric("parley_kb_resident_passages") == 0
+        for name, hour in hours.items():
+            assert f"at {hour} sharp" in kb.told(QUESTION, kb=name)
+        assert ask(started, "rag", kb="nowhere").status == 404
+        assert (kb.metric("parley_kb_resident_passages"), kb.metric("parley_kb_evictions_total")) == (2, 2)
+
+        with ThreadPoolExecutor(8) as callers:
+            answers = list(callers.map(lambda _: kb.ask(QUESTION, kb="north"), range(16)))
+        assert all(answer.status == 200 and b"citations" in answer.body for answer in answers)
+        kb.wait_until(lambda: loads("north") == 2)
+        # One that is not held is published anew: nothing is loaded before somebody asks.
+        publish(url, tmp_path / "south", "We open at 12 sharp.", "south")
+        publish(url, tmp_path / "north", "We open at 11 sharp.", "north")
+        kb.wait_until(lambda: "at 11 sharp" in kb.told(QUESTION, kb="north"))
+        assert loads("south") == 1 and "at 12 sharp" in kb.told(QUESTION, kb="south")
+
+        publish(url, tmp_path / "new", "We open at 9 sharp.", "new")
+        kb.wait_until(lambda: ask(started, "rag", kb="new", waiting="off").status == 200)
+        publish(url, tmp_path / "late", "We open at 8 sharp.", "late")
+        kb.wait_until(lambda: kb.metric("parley_kb_passages") == 6)
+        server.stop()
+        try:
+            kb.wait_until(lambda: state(started)[2] == "down")
+            # By its copy on this machine; one that has none costs the answer its context.
+            assert "at 3 sharp" in kb.told(QUESTION, kb="east")
+            assert "sharp" not in kb.told(QUESTION, kb="late") and state(started) == (200, "degraded", "down")
+        finally:
+            server.start()
+        kb.wait_until(lambda: "at 8 sharp" in kb.told(QUESTION, kb="late"))
+        assert state(started) == (200, "ok", "ok") and len(kb.logged("knowledge_not_loaded")) == 1
+        assert "Traceback" not in started.output()
 
 
 @pytest.mark.row("DB-11")

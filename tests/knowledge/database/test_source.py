@@ -1,7 +1,9 @@
 """The bases of a database as a server loads them: by what is new, whole where a copy is of no use."""
 
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from parley.knowledge.bases import Bases
 from parley.knowledge.database import source as database_source
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections, DatabaseFailed
+from parley.knowledge.database.on_demand import BasesOnDemand
 from parley.knowledge.database.publishing import drop
 from parley.knowledge.database.snapshots import Snapshots
 from parley.knowledge.database.source import DatabaseSource, address_key
@@ -174,6 +177,62 @@ def test_without_the_database_the_copies_serve(
 
     assert {passage.id: passage.text for passage in bases.get("shop").index.passages} == wanted  # type: ignore[attr-defined]
     assert bases.state == "degraded" and copies.stat() and (next(copies.glob("k*")).stat().st_mode & 0o777) == 0o600
+
+
+@pytest.mark.row("DB-15")
+def test_a_base_is_known_before_it_is_loaded(
+    source: DatabaseSource, database: Database, address: DatabaseAddress, copies: Path, tmp_path: Path
+) -> None:
+    settings = {"language": "es", "waiting_messages": ["Un momento."]}
+    published(
+        database, write_base(tmp_path / "kb", {"a": "Abrimos a las nueve.", "b": "Cerramos a las seis."}, settings)
+    )
+    names = source.look([])
+    texts(source)
+    away = DatabaseSource(_Away(), Snapshots(copies, address_key(address)))  # type: ignore[arg-type]
+
+    known, by_its_copy = source.outline("shop"), (away.look([]), away.outline("shop"))[1]
+
+    assert set(names) == {"", "shop"} and source.outline("").passages == 0
+    assert known.passages == 2 and known.settings == source.load("shop", lambda: None).settings and known.state == "ok"
+    assert by_its_copy == replace(known, stale=True) and away.outline("").passages == 0
+
+
+@pytest.mark.row("DB-15")
+def test_tenants_share_a_memory_that_is_too_small(
+    source: DatabaseSource, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = read_rows(monkeypatch)
+    for number in range(8):
+        published(
+            database, write_base(tmp_path / str(number), {"a": f"Tenant {number}.", "b": "Of all."}), f"t{number}"
+        )
+    bases = BasesOnDemand(source, limit=4)
+    bases.refresh()
+    assert set(bases.listed) == {"", *(f"t{number}" for number in range(8))} and not fetched
+
+    for number in [0, 1, 2, 0, 3]:
+        assert f"Tenant {number}." in [passage.text for passage in bases.get(f"t{number}").index.passages]  # type: ignore[attr-defined]
+
+    assert list(bases.serving) == ["t0", "t3"]
+    # Once fetched, a base comes from its copy.
+    assert len(fetched) == 8
+
+
+@pytest.mark.row("DB-15")
+def test_while_it_is_down_a_load_fails_at_once(
+    source: DatabaseSource, database: Database, tmp_path: Path, connections: Connections
+) -> None:
+    published(database, write_base(tmp_path / "kb", TEXTS))
+    bases = BasesOnDemand(source, limit=1)
+    bases.refresh()
+    connections.state = "down"
+    started = time.monotonic()
+
+    with pytest.raises(SourceFailed):
+        source.load("shop", lambda: None)
+
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.row("DB-01")
