@@ -207,7 +207,7 @@ class _Search:
 
     def _rows(self, cursor: "psycopg.Cursor[Any]", ids: list[str]) -> list[Row]:
         """Return the rows of passages, in the order of their ids."""
-        rows = {row[0]: Row(*row) for row in self._ask(cursor, statements.rows_of(self._base.id), [ids])}
+        rows = {row[0]: Row(*row) for row in self._ask(cursor, statements.columns_of(self._base.id), [ids])}
         return [rows[id_] for id_ in ids]
 
     def _closer(self, rows: Sequence[Row], words: Scores, queries: Floats) -> Candidates:

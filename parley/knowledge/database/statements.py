@@ -11,6 +11,7 @@ else is a parameter. Of 100 000 passages the first statement reads at most:
 from dataclasses import dataclass
 
 from parley.knowledge.database.rows import COLUMNS
+from parley.knowledge.database.search_indexes import rows_of
 
 NEAREST = 100
 """Passages of each turn whose vectors are nearest."""
@@ -36,14 +37,14 @@ class Shape:
     filtered: bool
 
     @property
-    def _base(self) -> str:
-        return f"base_id = {self.base_id} AND gone IS NULL" + (" AND metadata @> %(filter)s" if self.filtered else "")
+    def _rows(self) -> str:
+        return rows_of(self.base_id) + (" AND metadata @> %(filter)s" if self.filtered else "")
 
     @property
     def _sets(self) -> list[str]:
         """The choices of candidates, one a turn and kind."""
         sets = [
-            f"(SELECT id FROM parley.passage WHERE {self._base} AND vector_dims(vector) = {self.size}"
+            f"(SELECT id FROM parley.passage WHERE {self._rows} AND vector_dims(vector) = {self.size}"
             f" ORDER BY vector::halfvec({self.size}) <=> {self._vector(turn)} LIMIT {NEAREST})"
             for turn in range(self.vectors)
         ]
@@ -52,7 +53,7 @@ class Shape:
                 # The terms of both turns are those of the last one and those that are added to it.
                 product = " + ".join(f"({kind} <#> %({kind}{at})s::sparsevec)" for at in range(turn + 1))
                 sets.append(
-                    f"(SELECT id FROM (SELECT id, {kind} FROM parley.passage WHERE {self._base}"
+                    f"(SELECT id FROM (SELECT id, {kind} FROM parley.passage WHERE {self._rows}"
                     f" AND terms && %({kind}_of{turn})s::int4[] LIMIT {HELD}) AS holding"
                     f" ORDER BY {product} LIMIT {SHARING})"
                 )
@@ -75,7 +76,7 @@ class Shape:
         return (
             f"WITH chosen AS MATERIALIZED ({' UNION '.join(self._sets)})"
             f" SELECT id, ord, {', '.join(scores)} FROM chosen JOIN parley.passage USING (id)"
-            f" WHERE {self._base} ORDER BY ord"
+            f" WHERE base_id = {self.base_id} ORDER BY ord"
         )
 
 
@@ -84,8 +85,9 @@ def settings(milliseconds: int, passages: int, filtered: bool) -> str:
     searched = SEARCHED_OF_MANY if passages >= MANY else SEARCHED
     # What is filtered out must not make the answer short.
     iterative = "; SET LOCAL hnsw.iterative_scan = strict_order" if filtered else ""
+    # All that is asked has an index; of a small base the planner would rather read all, with the terms of each row.
     return (
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL enable_seqscan = off"
         f"; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL hnsw.ef_search = {searched}{iterative}"
     )
 
@@ -95,8 +97,8 @@ def terms_of(base_id: int) -> str:
     return f"SELECT terms FROM parley.passage WHERE base_id = {base_id} AND id = %s"
 
 
-def rows_of(base_id: int) -> str:
-    """Return the statement for the rows of some passages."""
+def columns_of(base_id: int) -> str:
+    """Return the statement for the columns of some passages."""
     return f"SELECT {COLUMNS} FROM parley.passage WHERE base_id = {base_id} AND gone IS NULL AND id = ANY(%s)"
 
 
