@@ -92,8 +92,10 @@ class DatabaseIndex:
         """Like `search`, but return what decided, too."""
         query = self.folded(query)
         turns = turns_of(query, self._analyzer)
+        if not any(terms.words(turn) for turn in turns):
+            return Ranking([], query, "coverage", 0.0, self._tier.min_coverage)
         # The database can store no NUL: no passage has a value with one.
-        if not any(terms.words(turn) for turn in turns) or storable(query.filters) != query.filters:
+        if storable(query.filters) != query.filters:
             if self.compared_by is None:
                 return Ranking([], query, "coverage", 0.0, self._tier.min_coverage)
             return Ranking([], query, "evidence", 0.0, self._tier.min_evidence)
