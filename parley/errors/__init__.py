@@ -20,7 +20,7 @@ written in `parley/wire/chunks.py`.
     ├── LimitsUnavailable           503   the store of the shared limits is away: retry in a second
     ├── ServerShuttingDown          503
     ├── NotConfigured               503   no upstream is set
-    ├── WarmingUp                   503   the embedded model is still loading
+    ├── WarmingUp                   503   the embedded model, or a knowledge base for an operator, is still loading
     ├── InternalError               500   a defect of this server
     ├── LanguageNotSpoken           501   the answer is in a language that the voice can't say
     └── UpstreamError               502   the upstream failed

@@ -119,7 +119,7 @@ class NotConfigured(ParleyError):
 
 
 class WarmingUp(ParleyError):
-    """The embedded model is still loading."""
+    """The embedded model is still loading, or a knowledge base for an operator's page."""
 
     status = 503
     code = "warming_up"

@@ -116,6 +116,7 @@ class Retriever:
 
     def base(self, kb: str) -> Base:
         """Return a knowledge base for an operator, loaded if need be. Raises NotFound, WarmingUp."""
+        # Longer than a caller waits, who hears an answer without context in the end.
         with gevent.Timeout(OPERATOR_SECONDS, WarmingUp("the knowledge base is still loading")):
             try:
                 return self.bases.get(kb)
@@ -169,6 +170,7 @@ class Retriever:
         started = time.monotonic()
         base: Base | None = None
         ranking: Ranking | None = None
+        # All that the caller waits for counts: the list of the bases, the load of this one, the search.
         with gevent.Timeout(self._timeout, False):
             if self._is_warmed:
                 self._loaded.wait()
@@ -225,8 +227,10 @@ class Retriever:
                 log.exception("knowledge_reload_failed")
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
+            # Until the next look, what is asked for is loaded by this very greenlet: one load at a time.
             looked_at = time.monotonic()
             self.bases.attend(self._poll)
             if not self._poll:
                 return
+            # Nothing is left of the pause where loads have taken it.
             gevent.sleep(max(0.0, looked_at + self._poll - time.monotonic()))

@@ -25,7 +25,7 @@ class SourceFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """What is known of a knowledge base, whether it is in memory or not.
+    """A knowledge base as far as it is known, whether it is in memory or not.
 
     `stale` is true if one of its files has broken since it was loaded, or if its source could not tell whether there is
     anything newer. `fault` is why it can't be served as it is now, if it can't. With `is_searchable` its source

@@ -129,6 +129,7 @@ class BasesOnDemand(Bases):
             self._queue.end_pauses()
         changed = self._take_outlines(versions)
         passages = sum(outline.resident for _, outline in self._outlines.values())
+        # Never from here back to loading all at once: whoever asks meanwhile would wait for all.
         if passages <= self._limit and not self._on_demand:
             is_changed = self._hold(versions)
             measurements.RESIDENT.set(sum(base.resident for base in self.serving.values()))
@@ -143,6 +144,7 @@ class BasesOnDemand(Bases):
             del self._held[name]
         if gone:
             log.info("knowledge_gone", bases=sorted(gone))
+        # Only now: until here loads go on by what was known before.
         self._versions = versions
         self._examined = {name: version for name, version in self._examined.items() if name in versions}
         self._prepare_for(changed)

@@ -259,7 +259,7 @@ def test_a_changed_base_is_loaded_anew_only_if_it_is_held() -> None:
     assert bases.get("a").passages == 3 and source.loads == ["a", "a"]
 
 
-def test_a_base_that_is_dropped_is_unknown_and_one_that_comes_is_known() -> None:
+def test_a_dropped_base_is_unknown_and_a_new_one_known() -> None:
     source = FakeSource(a=2, b=2, c=2)
     bases = made(source, 4)
     running = bases.get("a")
@@ -276,7 +276,7 @@ def test_a_base_that_is_dropped_is_unknown_and_one_that_comes_is_known() -> None
     assert bases.get("d").passages == 2
 
 
-def test_one_that_is_dropped_while_it_is_awaited_is_not_waited_for() -> None:
+def test_a_base_that_is_dropped_keeps_nobody_waiting() -> None:
     source = FakeSource(a=2, b=2, c=2)
     source.open.clear()
     bases = made(source, 4)
@@ -449,7 +449,7 @@ def test_suspect_passages_are_told_once_a_revision(monkeypatch: pytest.MonkeyPat
     assert told == ["a", "b", "a"]
 
 
-def test_an_encoder_is_prepared_for_each_language_before_any_load() -> None:
+def test_encoders_are_prepared_before_any_load() -> None:
     prepared: list[BaseSettings] = []
     source = FakeSource(a=3, b=3, c=3, d=3)
     source.settings |= {"b": SPANISH, "c": SPANISH, "d": BaseSettings(encoder="multilingual")}
@@ -490,7 +490,7 @@ def test_a_question_waits_for_its_base_up_to_the_deadline() -> None:
     assert found.hits and found.base is late.bases.serving["a"] and source.loads == ["a"]
 
 
-def test_a_failed_base_costs_a_question_its_context_and_no_traceback() -> None:
+def test_a_failed_base_costs_a_question_its_context_alone() -> None:
     source = FakeSource(a=3, b=3)
     source.failing["a"] = SourceFailed("away")
     failing = retriever(source, 30)
