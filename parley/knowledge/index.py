@@ -122,6 +122,7 @@ def build(
     that the event loop can run meanwhile.
     """
     language = settings.language or language_of(passages)
+    # Passages are numbered by the order in which they are added to both.
     lexicon = LexiconBuilder(language, breathe)
     filters = Filters()
     for passage in passages:
@@ -144,6 +145,7 @@ def language_of(passages: Sequence[Passage]) -> Language:
 class LexicalIndex:
     """Passages ranked by the words and parts of words that they share with the query."""
 
+    # As an attribute, since it never changes.
     compared_by = None
     """No encoder: words alone are compared."""
 
@@ -166,6 +168,7 @@ class LexicalIndex:
     def rank(self, query: Query, limit: int) -> Ranking:
         """Like `search`, but return what decided, too."""
         query = self.folded(query)
+        # The scores of all passages, of which most are 0.
         scores = self.score(query)
         return ranking_by_words(
             query, scores, lambda positions: [self.passages[at] for at in positions], limit, self._min_coverage
@@ -182,6 +185,7 @@ class LexicalIndex:
 
 def shortened(query: Query, fold: Callable[[str], str]) -> Query:
     """Return the query as far as it is searched for, each turn folded."""
+    # From the end: whoever talks for minutes asks last.
     text, before = query.text[-MAX_QUERY_CHARACTERS:], query.before[-MAX_QUERY_CHARACTERS:]
     return replace(query, text=fold(text), before=fold(before))
 

@@ -173,6 +173,7 @@ class Lexicon:
         stems = [self._stems.scorer(turn) for turn in wanted.stems]
         pairs = [self._pairs.scorer(turn, PAIR_WEIGHT) for turn in wanted.pairs]
         grams = [self._grams.scorer(turn) for turn in wanted.grams]
+        # Pairs count with the stems: apart, they would outweigh them where few occur.
         by_stems, by_grams = self._sums(stems, pairs), self._sums(grams)
         (by_stop_words,) = self._sums([self._grams.scorer(wanted.stop_grams)])
         return scores_of(wanted, by_stems, by_grams, by_stop_words, grams, mask)

@@ -263,6 +263,7 @@ class SemanticIndex:
         positions = top_positions(rough_scores(words, similar), max(limit, CANDIDATES))
         cosines = vectors.cosines(np.array(positions, np.int64), queries, similar[:, positions])
         passages = [self._lexical.passages[position] for position in positions]
+        # What follows is the same wherever candidates come from.
         candidates = Candidates(passages, words.at(positions), cosines, vectors.passages[positions])
         return self._floors.ranking(candidates, query, queries, limit)
 

@@ -209,6 +209,7 @@ class _Search:
 
     def _rows(self, cursor: "psycopg.Cursor[Any]", ids: list[str]) -> list[Row]:
         """Return the rows of passages, in the order of their ids."""
+        # All are there: both statements see one state.
         rows = {row[0]: Row(*row) for row in self._ask(cursor, statements.columns_of(self._base.id), [ids])}
         return [rows[id_] for id_ in ids]
 
@@ -228,6 +229,7 @@ class _Search:
 
     def _with_parts(self, cursor: "psycopg.Cursor[Any]", hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits; those of one document know the texts around all of them."""
+        # By their ids, which the primary key finds: the parts of a document are numbered from 1.
         around = {
             f"{hit.passage.document}#{number + 1}": hit.passage.document
             for hit in hits

@@ -29,7 +29,7 @@ from parley.telemetry import metrics
 from parley.telemetry.logs import log
 
 SEARCH_REMEDY = "run `flask db init`, then `flask kb publish` of this release with this KB_RESIDENT"
-"""How a base becomes one that the database searches."""
+"""The commands that make a base one that the database searches."""
 TELL_SECONDS = 10.0
 """Least time in seconds between two log lines on bases that left the memory."""
 MAX_NAMED = 20

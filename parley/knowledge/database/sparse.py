@@ -232,4 +232,4 @@ def _weighed(counts: Mapping[int, int], slowness: float) -> str:
 
 def vector_literal(items: Iterable[tuple[int, float]]) -> str:
     """Return a `sparsevec` of numbers and their values, as the database reads it: it counts from 1."""
-    return "{" + ",".join(f"{number + 1}:{value:.8g}" for number, value in items) + f"}}/{SIZE}"
+    return "{" + ",".join(f"{number + 1}:{value}" for number, value in items) + f"}}/{SIZE}"
