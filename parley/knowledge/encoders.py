@@ -361,13 +361,11 @@ class IndexFactory:
 
 def make_ready(built: Index) -> None:
     """Get an index its vectors and load its encoder now, for a command. Raises EncoderFailed."""
-    if not isinstance(built, SemanticIndex):
-        return
-    while not built.ready:
+    while isinstance(built, SemanticIndex) and not built.ready:
         built.fill()
     # With all vectors in the cache the model is still being loaded, for longer than a question may wait.
-    if isinstance(built.encoder, EmbeddedEncoder):
-        built.encoder.load()
+    if isinstance(built.compared_by, EmbeddedEncoder):
+        built.compared_by.load()
 
 
 def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None, cache: VectorCache) -> Index:

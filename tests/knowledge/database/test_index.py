@@ -45,7 +45,8 @@ def both(
 
 def questions(both: Both) -> list[Query]:
     """Return titles, beginnings and endings of all passages as questions, every third behind another."""
-    texts = [text for one in both.passages for text in (one.title, one.text[:70], one.text[-50:])]
+    ways = (lambda one: one.title, lambda one: one.text[:70], lambda one: one.text[-50:])
+    texts = [ways[at % 3](one) for at, one in enumerate(both.passages)]
     texts += ["when do you open", "how much is it", "tell me of quantum physics", "thank you bye"]
     return [Query(text, texts[at - 4] if at % 3 == 0 else "") for at, text in enumerate(texts)]
 
