@@ -10,8 +10,9 @@ ARG PIP_FIND_LINKS
 ARG PIP_CERT
 WORKDIR /app
 RUN ["python3", "-m", "venv", "/venv"]
-COPY requirements.txt ./
-RUN ["/venv/bin/pip", "install", "--no-cache-dir", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt"]
+# With what REDIS_URL and DATABASE_URL need, 20 MB: one image for one machine and for many.
+COPY requirements.txt requirements-shared.txt ./
+RUN ["/venv/bin/pip", "install", "--no-cache-dir", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt", "-r", "requirements-shared.txt"]
 
 FROM packages AS server-packages
 # What installs packages is of no use to a server, but to whoever breaks into one.
@@ -27,9 +28,11 @@ COPY samples samples
 COPY kb_data kb_data
 COPY audio_assets audio_assets
 COPY agents agents
-ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PORT=8000
+ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONUNBUFFERED=1 PORT=8000 EMBEDDINGS_CACHE=/cache
 # The user may write nothing here, so that no start would keep what it compiled.
 RUN ["/venv/bin/python", "-m", "compileall", "-q", "app.py", "parley", "blueprints"]
+# Vectors, and copies of a database's knowledge: the one folder that the server may write to, for a volume.
+RUN ["install", "-d", "-o", "10001", "-g", "10001", "-m", "700", "/cache"]
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

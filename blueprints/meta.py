@@ -106,6 +106,7 @@ def ready() -> Response:
             "streams": len(within.admission.running),
             **(within.link.details() if within.link else {"redis": "off"}),
             "upstreams": within.upstream.breaker_states(),
+            **(within.hints.details() if within.hints else {}),
             **({"connection_faults": faults} if (faults := within.upstream.connection_faults()) else {}),
             "kb": within.knowledge.bases.state,
             "database": within.database_state,

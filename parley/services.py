@@ -19,11 +19,11 @@ from parley.concurrency import checkpoint, run_in_thread, thread_pool
 from parley.environment.variables import environment, is_hosted
 from parley.errors import ParleyError, UnknownAgent
 from parley.factories.knowledge import bases_of, index_factory_of
-from parley.factories.limits import limits_of
+from parley.factories.limits import hints_of, limits_of
 from parley.factories.model import upstream_of
 from parley.factories.voice import voice_of
-from parley.knowledge.retriever import Retriever
-from parley.settings import Settings
+from parley.knowledge.retriever import SPREAD, Retriever
+from parley.settings import Settings, SettingsError
 from parley.speech.pronunciation import PronunciationFile
 from parley.speech.recordings import Library
 from parley.speech.synthesis import CachingSynthesiser
@@ -58,19 +58,23 @@ Look = TypeVar("Look")
 
 
 class Services:
-    """Everything that the answers share."""
+    """Everything that the answers share. Raises SettingsError for settings that can't work together."""
 
     def __init__(self, settings: Settings, upstream: Upstream | None = None) -> None:
+        if fault := settings.redis_fault:
+            raise SettingsError(fault)
         self.settings = settings
         self.keyring = Keyring(settings.api_keys)
         self.link, places, rate = limits_of(settings, self.keyring.lasting_name)
         self.admission = Admission(settings.max_streams, places, rate)
         self.upstream = upstream or upstream_of(settings)
-        self.index_factory = index_factory_of(settings)
+        self.hints = hints_of(self.link, self.upstream)
+        self.index_factory = index_factory_of(settings, self.link)
         # Few callers wait for a load: its steps come behind those of all streams.
         in_background = functools.partial(checkpoint, background=True)
         self.database, bases = bases_of(settings, self.index_factory, self.look_in_thread, in_background)
-        self.knowledge = Retriever(bases, timeout=settings.rag_timeout, poll=settings.kb_poll)
+        spread = SPREAD if self.database else 0.0
+        self.knowledge = Retriever(bases, timeout=settings.rag_timeout, poll=settings.kb_poll, spread=spread)
         # What a turn may do differently for the agent that it is for.
         self.options = TurnOptions(
             waiting=settings.waiting,
@@ -153,12 +157,9 @@ class Services:
     @functools.cached_property
     def sessions(self) -> "Sessions":
         """The memory of conversations; nothing of it is loaded before it is first used."""
-        from parley.memory.sessions import Sessions
-        from parley.memory.stores import SqliteStore, WorkerStore
+        from parley.factories.memory import sessions_of
 
-        kept_in = self.settings.memory_store
-        store = SqliteStore(kept_in.path) if kept_in.kind == "sqlite" else WorkerStore()
-        return Sessions(store, ttl=self.settings.memory_ttl)
+        return sessions_of(self.settings, self.link)
 
     def finish(self, seconds: float) -> None:
         """Let what goes on behind the answers end, for so many seconds at most: the worker stops."""
@@ -188,10 +189,10 @@ class Services:
         Raises FaultyFiles.
         """
         self.warm_files()
-        if self.remembers:
-            self.sessions.check()
         if self.link:
             self.link.start()
+        if self.remembers:
+            self.sessions.check()
         self.upstream.warm(lambda: self.draining)
         self.knowledge.warm()
         _ = self.recordings

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -76,7 +76,7 @@ class UpstreamSetting:
 
 
 class StoreSetting(NamedTuple):
-    """The place in which sessions are kept: of the kind `memory`, or `sqlite` with the path of a file."""
+    """The place in which sessions are kept: of the kind `memory` or `redis`, or `sqlite` with the path of a file."""
 
     kind: str
     path: Path = Path()
@@ -292,11 +292,20 @@ def parse_key(value: str) -> str:
 def parse_store(value: str) -> StoreSetting:
     """Return the place of a store. Raises ValueError for SQLite's own `:memory:`, which each worker has for itself."""
     kind, _, place = value.partition(":")
-    if value == "memory:":
-        return StoreSetting("memory")
+    if value in ("memory:", "redis:"):
+        return StoreSetting(value[:-1])
     if kind != "sqlite" or not place.strip("/") or place.startswith(":") or place.endswith("/"):
         raise ValueError
     return StoreSetting("sqlite", Path(parse_text(place)))
+
+
+def parse_cache(value: str) -> Path | Literal["redis"]:
+    """Return the folder of a cache, or `redis`. Raises ValueError for a URL of a Redis, which would name a folder."""
+    if value.lower() == "redis":
+        return "redis"
+    if re.match(r"(redis|valkey|sqlite|memory)s?(\+\w+)?:", value, re.IGNORECASE):
+        raise ValueError
+    return Path(value)
 
 
 def parse_origin(value: str) -> str:
@@ -358,7 +367,11 @@ PARAMS = SettingType(
 )
 SWITCH = matching("on|off", "on or off", lambda value: value == "on")
 FOLDER = SettingType(Path, "a path")
-STORE = SettingType(parse_store, "memory: for each worker's own memory, or sqlite: and the path of a file")
+STORE = SettingType(
+    parse_store,
+    "memory: for each worker's own memory, sqlite: and the path of a file, or redis: for the Redis of REDIS_URL",
+)
+CACHE = SettingType(parse_cache, "a path, or redis for the Redis of REDIS_URL")
 SPOKEN_TEXT = SettingType(parse_spoken, "text without control characters")
 PHRASES = SettingType(parse_phrases, "phrases separated by |, without control characters")
 SHARE = matching(r"0(\.[0-9]{1,6})?|1(\.0{1,6})?", "a number from 0 to 1 such as 0.25", float)

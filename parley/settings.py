@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from parley import setting_types as types
@@ -16,6 +17,8 @@ from parley.environment import env_file, misspelled, variables
 from parley.setting_rows.answers import AgentRows, AudioRows, KnowledgeRows, MemoryRows, ModelRows, ToolRows
 from parley.setting_rows.operation import CallerRows, LimitRows, OperationRows, TimeoutRows
 
+DEFAULT_CACHE = Path(".cache")
+"""Folder of the cache where EMBEDDINGS_CACHE names none."""
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 """Base URL of the model and of the voice if a key is set for them, but no URL."""
 _CREDENTIAL = re.compile(r"auth|key|token|secret")
@@ -88,6 +91,23 @@ class Settings(
         keys += self.redis_url.secrets if self.redis_url else []
         hidden = [value for url in self.base_urls for value in types.secret_query(url).values()]
         return list(dict.fromkeys(key for key in (*keys, *values, *hidden) if key))
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder for what is kept on the machine: vectors, unless they are in Redis, and copies of bases."""
+        # The copies are for a start without the servers, so they stay on the machine.
+        return DEFAULT_CACHE if self.embeddings_cache == "redis" else self.embeddings_cache
+
+    @property
+    def redis_fault(self) -> str:
+        """The sentence on a setting that needs REDIS_URL where that is not set, empty if there is none."""
+        if self.redis_url:
+            return ""
+        if self.memory_store.kind == "redis":
+            return "MEMORY_STORE=redis: needs REDIS_URL, which names the Redis that sessions are kept in"
+        if self.embeddings_cache == "redis":
+            return "EMBEDDINGS_CACHE=redis needs REDIS_URL, which names the Redis that embeddings are kept in"
+        return ""
 
     @property
     def model_url(self) -> str | None:

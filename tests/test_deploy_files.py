@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
-import yaml
 from deploy_files import (
+    DEPLOYMENT,
+    SCALE,
     commands,
     container,
     copied,
@@ -21,7 +21,6 @@ from deploy_files import (
     instructions,
     is_ignored,
     json_file,
-    kubernetes,
     pod,
     read,
     stage,
@@ -135,7 +134,7 @@ def test_no_file_opens_the_server_to_strangers() -> None:
     assert yaml_file("render.yaml")["services"][0]["envVars"][0] == {"key": "API_KEYS", "generateValue": True}
     assert json_file("app.json")["env"]["API_KEYS"]["generator"] == "secret"
     assert variables()["compose.yaml"]["API_KEYS"].startswith("${API_KEYS:?")
-    secret = variables()["deploy/kubernetes.yaml"]["API_KEYS"]["valueFrom"]["secretKeyRef"]
+    secret = variables()[DEPLOYMENT]["API_KEYS"]["valueFrom"]["secretKeyRef"]
     assert secret == {"name": "parley", "key": "API_KEYS"}  # not optional: the pod does not start without it
     assert toml_file("fly.toml")["deploy"]["release_command"] == GUARD
     assert json_file("railway.json")["deploy"]["preDeployCommand"] == [GUARD]
@@ -163,7 +162,8 @@ def test_the_unit_wants_a_key(key: dict[str, str], starts: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["render.yaml", "fly.toml", "app.json", "deploy/kubernetes.yaml", "deploy/parley.service"]
+    "file",
+    ["render.yaml", "fly.toml", "app.json", DEPLOYMENT, f"{SCALE}: parley-1", "deploy/parley.service"],
 )
 def test_one_router_stands_in_front(file: str) -> None:
     found = variables()[file]["TRUSTED_PROXIES"]
@@ -255,39 +255,6 @@ def test_compose_is_valid_and_strict() -> None:
     service = yaml_file("compose.yaml")["services"]["parley"]
     assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["tmpfs"] == ["/tmp"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-
-
-def test_kubernetes_objects_are_valid() -> None:
-    objects = list(yaml.safe_load_all(read("deploy/kubernetes.yaml")))
-    assert [one["kind"] for one in objects] == ["Deployment", "PodDisruptionBudget", "Service", "Ingress"]
-    for one in objects:
-        kubernetes_validate.validate(one, "1.29", strict=True)
-        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
-
-
-def test_kubernetes_objects_belong_together() -> None:
-    labels = kubernetes("Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert kubernetes("Deployment")["spec"]["selector"]["matchLabels"] == labels
-    assert kubernetes("Service")["spec"]["selector"] == labels
-    assert kubernetes("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
-    (rule,) = kubernetes("Ingress")["spec"]["rules"]
-    backend = rule["http"]["paths"][0]["backend"]["service"]
-    assert backend["name"] == kubernetes("Service")["metadata"]["name"]
-    assert kubernetes("Deployment")["spec"]["replicas"] == 2
-
-
-def test_kubernetes_neither_buffers_nor_writes() -> None:
-    annotations = kubernetes("Ingress")["metadata"]["annotations"]
-    prefix = "nginx.ingress.kubernetes.io/"
-    assert annotations[f"{prefix}proxy-buffering"] == "off"
-    assert int(annotations[f"{prefix}proxy-read-timeout"]) > Settings().stream_timeout
-    within = container()["securityContext"]
-    assert within["readOnlyRootFilesystem"] and not within["allowPrivilegeEscalation"]
-    assert pod()["securityContext"]["runAsNonRoot"]
-    memory = {volume["name"] for volume in pod()["volumes"] if volume["emptyDir"].get("medium") == "Memory"}
-    assert {"name": "shm", "mountPath": "/dev/shm"} in container()["volumeMounts"] and "shm" in memory
-    # Variables such as PARLEY_PORT would be taken for misspelled settings.
-    assert pod()["enableServiceLinks"] is False
 
 
 @pytest.fixture

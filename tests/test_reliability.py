@@ -39,7 +39,7 @@ OWNED = {
     *(f"SP-{number:02}" for number in range(1, 6)),
     *(f"RF-{number:02}" for number in (5, 6, 7, 8, *range(10, 19), *range(20, 28))),
     *(f"MC-{number:02}" for number in range(1, 5)),
-    *(f"SH-{number:02}" for number in (*range(1, 13), 15)),
+    *(f"SH-{number:02}" for number in (*range(1, 14), 15)),
 }
 
 

@@ -28,6 +28,13 @@ def settings(**environ: str) -> Settings:
     return Settings.from_environ(environ)
 
 
+@pytest.mark.parametrize(("database", "is_spread"), [("", False), ("postgresql://127.0.0.1:1/kb", True)])
+def test_polls_are_spread_where_many_ask_one_server(database: str, is_spread: bool) -> None:
+    services = Services(settings(DATABASE_URL=database))
+
+    assert bool(services.knowledge._spread) == is_spread
+
+
 def test_a_waiting_message_is_never_the_same_twice_running() -> None:
     services = Services(settings())
 

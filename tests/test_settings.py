@@ -126,6 +126,9 @@ def run(code: str, cwd: Path) -> str:
         ("MEMORY_STORE", "sqlite:/dev/shm/a b.db", StoreSetting("sqlite", Path("/dev/shm/a b.db"))),
         ("MEMORY_STORE", "sqlite:///dev/shm/a.db", StoreSetting("sqlite", Path("/dev/shm/a.db"))),
         ("MEMORY_STORE", "sqlite:sessions.db", StoreSetting("sqlite", Path("sessions.db"))),
+        ("MEMORY_STORE", "redis:", StoreSetting("redis")),
+        ("EMBEDDINGS_CACHE", "Redis", "redis"),
+        ("EMBEDDINGS_CACHE", "./redis", Path("redis")),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_FORMAT", "json", "json"),
     ],
@@ -273,8 +276,16 @@ BAD = [
     ("MEMORY_TTL", "seconds above 0, at most 86400", ["0", "86401", "30m"]),
     (
         "MEMORY_STORE",
-        "memory: for each worker's own memory, or sqlite: and the path of a file",
-        ["memory", "memory:x", "sqlite:", "sqlite:/", "sqlite:/tmp/", "sqlite::memory:", "redis://a", "/a.db", "s:\n"],
+        "memory: for each worker's own memory, sqlite: and the path of a file, or redis: for the Redis of REDIS_URL",
+        [
+            *("memory", "memory:x", "sqlite:", "sqlite:/", "sqlite:/tmp/", "sqlite::memory:", "/a.db", "s:\n"),
+            *("redis", "redis://a", "redis:x", "rediss:", "Redis:"),
+        ],
+    ),
+    (
+        "EMBEDDINGS_CACHE",
+        "a path, or redis for the Redis of REDIS_URL",
+        ["redis:", "redis://127.0.0.1", "REDISS://a", "valkey+cluster://a", "memory:", "sqlite:/a.db"],
     ),
     ("AUDIO_MODE", "one of assets, speech, relay", ["tts", "assets speech"]),
     ("PLAYGROUND", "one of auto, on, off", ["yes", "1", "true"]),
@@ -383,7 +394,7 @@ def test_a_base_url_with_a_password_alone_is_refused() -> None:
 
 
 def test_every_row_that_can_refuse_a_value_has_its_bad_ones_here() -> None:
-    takes_anything = {"kb_dir", "embeddings_cache", "audio_dir", "agents_dir", "tools_dir", "llm_forward_fields"}
+    takes_anything = {"kb_dir", "audio_dir", "agents_dir", "tools_dir", "llm_forward_fields"}
 
     told = {name.lower() for name, _, _ in BAD} | {name.lower() for name in SPOKEN + NAMED}
     assert told | takes_anything == {row.name for row in dataclasses.fields(Settings)}
@@ -449,6 +460,16 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (settings.stream_timeout, settings.graceful_timeout, settings.rag_top_k) == (300, 25, 4)
     assert (settings.max_streams, settings.max_body) == (1000, 2 << 20)
     assert (settings.log_level, settings.log_format) == ("info", None)
+
+
+@pytest.mark.parametrize("named", ["MEMORY_STORE=redis:", "EMBEDDINGS_CACHE=redis"])
+def test_what_is_kept_in_redis_needs_its_url(named: str) -> None:
+    variable, _, value = named.partition("=")
+
+    fault = Settings.from_environ({variable: value}).redis_fault
+    assert fault.startswith(f"{named} needs REDIS_URL") and "\n" not in fault
+    assert Settings.from_environ({variable: value, "REDIS_URL": "redis://127.0.0.1"}).redis_fault == ""
+    assert Settings.from_environ({}).redis_fault == ""
 
 
 def test_values_of_headers_and_queries_are_secrets() -> None:

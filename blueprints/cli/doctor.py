@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 bp = Blueprint("doctor_cli", __name__, cli_group=None)
 VERSION = "1"
 """Version of the report for programs: raised if a field changes its meaning."""
-GROUP_IDS = ("ST", "PK", "MA", "KB", "AU", "UP", "CL", "SH", "SV")
+GROUP_IDS = ("ST", "PK", "MA", "KB", "AU", "UP", "CL", "SH", "DB", "SV")
 """Groups of the catalogue."""
 NOTICE = (
     "Asks for at most {calls} short answers of a model ({tokens} tokens each), a few words of speech. Writes nothing."

@@ -68,6 +68,9 @@ def search(question: str, before: str, agent: str, kb: str, pairs: Sequence[str]
     settings = services().settings
     # Only the result is wanted here; `flask kb check` reports the faults that loading logs.
     logs.configure("error", "text")
+    if settings.embeddings_cache == "redis" and (link := services().link):
+        # A worker asks again and again; here once is enough for the vectors.
+        link.beat()
     try:
         services().knowledge.require(kb)
         index = services().knowledge.bases.get(kb).index

@@ -6,6 +6,7 @@ from typing import Any
 
 from parley.checking import (
     configuration,
+    database,
     files,
     machine,
     server,
@@ -110,7 +111,25 @@ GROUPS: tuple[Group, ...] = (
         lambda _: "Redis",
         (
             Check("SH-1", "Redis answers, and soon", shared.reach, "correct REDIS_URL", asks=True),
-            Check("SH-2", "its user may count", shared.rights, "see docs/security.md", asks=True),
+            Check("SH-2", "its user may do what is asked", shared.rights, "see docs/security.md", asks=True),
+        ),
+    ),
+    Group(
+        "DB",
+        database.servers,
+        lambda _: "Database",
+        (
+            Check("DB-1", "the database answers", database.about("server"), "correct DATABASE_URL", asks=True),
+            Check(
+                "DB-2",
+                "the way to it is closed to others",
+                database.about("encryption"),
+                "sslmode=verify-full in DATABASE_URL",
+                asks=True,
+            ),
+            Check("DB-3", "its tables can be used", database.about("tables"), "flask db init, as its owner", asks=True),
+            Check("DB-4", "the role may read, no more", database.about("rights"), "see docs/security.md", asks=True),
+            Check("DB-5", "knowledge is published", database.about("bases"), "flask kb publish", asks=True),
         ),
     ),
     Group(

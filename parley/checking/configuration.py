@@ -56,7 +56,10 @@ def variable(name: str) -> str:
 def parse(probe: Probe) -> Iterator[Outcome]:
     """Tell the settings that have an unusable value, else how many are set."""
     yield from (fail(fault, fix_of(fault)) for fault in probe.faults)
-    if not probe.faults:
+    missing = probe.settings.redis_fault
+    if missing:
+        yield fail(missing, "set REDIS_URL, or keep it elsewhere")
+    if not probe.faults and not missing:
         names = table.names()
         given = [name for name in names if variable(name)]
         source = ".env read, " if Path(ENV_FILE).is_file() else "no .env, "

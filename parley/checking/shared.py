@@ -7,6 +7,7 @@ from typing import Any
 
 from parley.checking.probe import Probe
 from parley.checking.report import Outcome, block, fail, ok, warn
+from parley.settings import Settings
 
 SECONDS = 3.0
 """Longest time for anything that is asked, in seconds."""
@@ -64,12 +65,13 @@ def distance(address: Any) -> float:
 
 def rights(probe: Probe) -> Iterator[Outcome]:
     """Try everything that a worker does, under a name of no caller's, and remove it; behind a refusal it expires."""
-    from parley.shared import leases, link, rates, urls
+    from parley.shared import hints, leases, link, rates, urls
 
     settings = probe.settings
     client = urls.connect(settings.redis_url, SECONDS)
     # The braces keep all keys of one name at one node of a cluster.
     start = f"{settings.redis_prefix}:{{{KEY}}}"
+    told = [f"{start}:limited", f"{start}:sick"]
     # The scripts of the workers themselves: a right that only a script needs shows nowhere else.
     steps: dict[str, Callable[[], Any]] = {
         "counting workers": lambda: link.REGISTER.run(client, f"{start}:workers", KEY, link.FORGOTTEN_MS),
@@ -77,6 +79,9 @@ def rights(probe: Probe) -> Iterator[Outcome]:
         "MAX_STREAMS_PER_KEY": lambda: leases.TAKE.run(client, f"{start}:streams", 1000, 1000, KEY),
         "renewing places": lambda: leases.RENEW.run(client, f"{start}:streams", 1000, "XX", KEY),
         "giving places back": lambda: client.zrem(f"{start}:streams", KEY),
+        "hints on upstreams": lambda: hints.EXCHANGE.run(client, told, hints.MOST_MS, 1000, 1000, KEY, 2, 0),
+        **memory_steps(settings, client, f"{start}:m"),
+        **vector_steps(settings, client, f"{start}:v"),
     }
     try:
         # In the order in which a call needs them: behind the first refusal the others tell nothing new.
@@ -86,8 +91,33 @@ def rights(probe: Probe) -> Iterator[Outcome]:
             except Exception as exc:  # noqa: BLE001 - as in `reach`
                 yield fail(f"{name}: {exc}", "see docs/security.md for the rights that its user needs")
                 return
-        for end in ("workers", "rate"):
-            client.delete(f"{start}:{end}")
+        for key in (f"{start}:workers", f"{start}:rate", *told):
+            client.delete(key)
     finally:
         client.close()
-    yield ok("its user may do all that the limits need")
+    yield ok("its user may do all that is asked of it")
+
+
+def memory_steps(settings: Settings, client: Any, key: str) -> dict[str, Callable[[], Any]]:
+    """Return what a worker does with a session, none where sessions are kept elsewhere."""
+    if settings.memory_store.kind != "redis":
+        return {}
+    from parley.memory.conversation import MAX_BYTES
+    from parley.memory.redis_store import READ, WRITE
+
+    return {
+        "MEMORY_STORE, writing": lambda: WRITE.run(client, key, MAX_BYTES, "0", "1", "[]", 1000),
+        "MEMORY_STORE, reading": lambda: READ.run(client, key, MAX_BYTES),
+        "MEMORY_STORE, deleting": lambda: client.unlink(key),
+    }
+
+
+def vector_steps(settings: Settings, client: Any, key: str) -> dict[str, Callable[[], Any]]:
+    """Return what a worker does with embeddings, none where they are kept elsewhere."""
+    if settings.embeddings_cache != "redis":
+        return {}
+    return {
+        "EMBEDDINGS_CACHE, writing": lambda: client.set(key, b"1", ex=1),
+        "EMBEDDINGS_CACHE, reading": lambda: (client.getrange(key, 0, 1), client.expire(key, 1)),
+        "EMBEDDINGS_CACHE, removing": lambda: client.unlink(key),
+    }

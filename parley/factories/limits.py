@@ -1,12 +1,14 @@
-"""The limits of each key: counted by a worker alone, or over all workers."""
+"""The limits of each key, counted by a worker alone or over all workers; what workers tell one another."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from parley.settings import Settings
 from parley.shared.local import LocalPlaces, LocalRate, NoRate, Places, Rate
+from parley.upstream.router import Upstream, UpstreamRouter
 
 if TYPE_CHECKING:
+    from parley.shared.hints import Hints
     from parley.shared.link import Link
 
 
@@ -17,9 +19,8 @@ def limits_of(settings: Settings, lasting_name: Callable[[str], str]) -> "tuple[
         return None, LocalPlaces(settings.max_streams_per_key), rate
     # perf: saves 60 ms (a start without Redis)
     from parley.shared import leases, rates
-    from parley.shared.link import Link
 
-    link = Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)
+    link = link_of(settings)
     places: Places = LocalPlaces()
     shared_rate: Rate = NoRate()
     without = settings.limits_without_redis
@@ -28,3 +29,19 @@ def limits_of(settings: Settings, lasting_name: Callable[[str], str]) -> "tuple[
     if settings.rate_limit:
         shared_rate = rates.SharedRate(link, settings.rate_limit, lasting_name, without)
     return link, places, shared_rate
+
+
+def hints_of(link: "Link | None", upstream: Upstream) -> "Hints | None":
+    """Return the hints between workers on the upstreams; None without Redis, or without an API."""
+    if link is None or not isinstance(upstream, UpstreamRouter):
+        return None
+    from parley.shared.hints import Hints
+
+    return Hints(link, upstream.candidates)
+
+
+def link_of(settings: Settings) -> "Link":
+    """Return a link to the Redis of REDIS_URL, which has asked nothing yet."""
+    from parley.shared.link import Link
+
+    return Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)

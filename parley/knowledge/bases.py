@@ -92,8 +92,9 @@ class Bases:
         """
         return self._hold(self._source.look(self.serving))
 
-    def attend(self, seconds: float) -> None:
-        """Return at once: nothing that is asked for has to be loaded between two refreshes."""
+    def attend(self, seconds: float) -> float:
+        """Load what is asked for, for so many seconds; return those that are left: all of them, since all is loaded."""
+        return seconds
 
     def _hold(self, versions: Mapping[str, Version]) -> bool:
         """Have all these bases in memory. Return True if anything had to be done for it."""

@@ -27,7 +27,7 @@ from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import EXAMPLES, Calibration, Encoder, EncoderFailed, SemanticIndex, encode
 from parley.knowledge.stored_vectors import StoredVectors
 from parley.knowledge.tiers import Tier
-from parley.knowledge.vector_cache import VectorCache, content_key
+from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import ENGLISH
 from parley.languages.language import Language
 from parley.telemetry.logs import log
@@ -187,9 +187,7 @@ class IndexFactory:
     `min_evidence` each encoder has its own. A base's own settings win over both.
     """
 
-    def __init__(
-        self, encoders: Encoders, cache: VectorCache, *, min_coverage: float, min_evidence: float | None
-    ) -> None:
+    def __init__(self, encoders: Encoders, cache: Vectors, *, min_coverage: float, min_evidence: float | None) -> None:
         self._encoders = encoders
         self._cache = cache
         self._min_coverage = min_coverage
@@ -368,7 +366,7 @@ def make_ready(built: Index) -> None:
         built.compared_by.load()
 
 
-def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None, cache: VectorCache) -> Index:
+def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None, cache: Vectors) -> Index:
     """Return a complete index that finds something for every question, for measuring. Raises EncoderFailed.
 
     With an encoder the index is semantic, without one lexical.

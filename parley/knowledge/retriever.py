@@ -9,6 +9,7 @@ A failure here costs the answer its context, never the answer.
 
 import contextlib
 import functools
+import random
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ OPERATOR_SECONDS = 10.0
 """Longest time in seconds that an operator's page waits for a base to be loaded."""
 AWAIT_SECONDS = 1.0
 """Pause in seconds before the source of the knowledge is asked again for the first load."""
+SPREAD = 0.2
+"""Share by which pauses vary at random where many workers ask one server, so that they do not ask together."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,16 @@ class Grounding:
 
 
 class Retriever:
-    """The knowledge bases as the answers use them. `timeout` and `poll` are in seconds; 0 as `poll` means never."""
+    """The knowledge bases as the answers use them. `timeout` and `poll` are in seconds; 0 as `poll` means never.
 
-    def __init__(self, bases: Bases, timeout: float, poll: float) -> None:
+    `spread` is the share by which the pauses between two looks at the bases' source vary.
+    """
+
+    def __init__(self, bases: Bases, timeout: float, poll: float, spread: float = 0.0) -> None:
         self.bases = bases
         self._timeout = timeout
         self._poll = poll
+        self._spread = spread
         self._loaded = Event()
         self._is_warmed = False
         self._is_awaiting = False
@@ -212,7 +219,11 @@ class Retriever:
         if not self._is_awaiting:
             self._is_awaiting = True
             log.warning("knowledge_awaited", fault=str(failed))
-        gevent.sleep(AWAIT_SECONDS)
+        gevent.sleep(self._varied(AWAIT_SECONDS))
+
+    def _varied(self, seconds: float) -> float:
+        """Return a pause that is not the one of all other workers."""
+        return seconds * random.uniform(1 - self._spread, 1 + self._spread)
 
     def _keep_fresh(self) -> None:
         while True:
@@ -228,9 +239,7 @@ class Retriever:
             # After a failure as well: a search then finds no base and says so, rather than wait for its deadline.
             self._loaded.set()
             # Until the next look, what is asked for is loaded by this very greenlet: one load at a time.
-            looked_at = time.monotonic()
-            self.bases.attend(self._poll)
+            left = self.bases.attend(self._varied(self._poll))
             if not self._poll:
                 return
-            # Nothing is left of the pause where loads have taken it.
-            gevent.sleep(max(0.0, looked_at + self._poll - time.monotonic()))
+            gevent.sleep(left)

@@ -24,6 +24,8 @@ MAX_RESULT_CHARACTERS = 2_000
 """Most characters of a tool's result that are kept."""
 MAX_PLATFORM_TURNS = 64
 """Most turns of a request that are compared with the stored ones: a platform that sends more sends everything."""
+MAX_DEPTH = 64
+"""Most levels to which what is stored of a call may be nested; a request's own body may have as many."""
 CALL_FIELDS = ("role", "content", "tool_calls")
 RESULT_FIELDS = ("role", "tool_call_id", "content")
 """Fields of an exchange's messages that are kept; thoughts are not."""
@@ -142,7 +144,7 @@ def history_of(messages: Sequence[Message]) -> History | None:
 def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
     """Return the calls and results of a turn as they are stored: results cut, thoughts left out.
 
-    Nothing is kept where the calls themselves are too large.
+    Nothing is kept where the calls themselves are too large, or of a form that would not be read back.
     """
     kept = []
     for message in messages:
@@ -155,7 +157,7 @@ def kept_exchange(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
         kept.append(without_halves(each))
     # Arguments that are cut would be broken.
     calls = sum(len(str(each["tool_calls"])) for each in kept if "tool_calls" in each)
-    return tuple(kept) if calls <= MAX_CHARACTERS // 3 else ()
+    return tuple(kept) if calls <= MAX_CHARACTERS // 3 and _is_exchange(kept) else ()
 
 
 def stored_turn(
@@ -203,9 +205,35 @@ def encode(turns: Sequence[StoredTurn]) -> bytes:
 def decode(data: bytes | None) -> tuple[StoredTurn, ...]:
     """Return the turns of what was stored; none where nothing was, or where it can't be read."""
     try:
-        return _decoder.decode(data) if data and len(data) <= MAX_BYTES else ()
-    except msgspec.DecodeError:
+        turns = _decoder.decode(data) if data and len(data) <= MAX_BYTES else ()
+    # The decoder lets the two others out for bytes that are no UTF-8, and for values that are nested too deep.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
+    # Others can write where a store is shared, and what they wrote must not cost a turn more than its memory.
+    return turns if len(turns) <= MAX_TURNS and all(_is_exchange(turn.exchange) for turn in turns) else ()
+
+
+def _is_exchange(messages: Sequence[Message]) -> bool:
+    """Return true if messages have the form of `kept_exchange`, which policy and upstreams rely on."""
+    for message in messages:
+        calls, content = message.get("tool_calls", []), message.get("content")
+        if not isinstance(content, str | None) or not isinstance(calls, list):
+            return False
+        if not all(isinstance(call, dict) and isinstance(call.get("id"), str) for call in calls):
+            return False
+        if not (message.get("role") == "assistant" or isinstance(message.get("tool_call_id"), str)):
+            return False
+        if message.get("role") not in ("assistant", "tool") or not _is_flat(calls, MAX_DEPTH):
+            return False
+    return True
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    """Return true if a value is nested at most so many levels deep."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(each, levels - 1) for each in inner)
 
 
 _decoder = msgspec.json.Decoder(tuple[StoredTurn, ...])

@@ -104,7 +104,9 @@ def remember(stored: Sequence[StoredTurn], history: History, turn: StoredTurn, *
 
 def with_result(stored: Sequence[StoredTurn], result: Message) -> tuple[StoredTurn, ...]:
     """Return the stored turns with the late result of a call, in place of the one that stands there."""
-    (kept,) = kept_exchange([result])
+    kept = next(iter(kept_exchange([result])), None)
+    if kept is None:
+        return tuple(stored)
     return tuple(
         msgspec.structs.replace(
             each,

@@ -5,7 +5,7 @@
     forget       on demand
     finish       the worker stops: what is being written may end
 
-A store that fails costs a turn its memory and nothing else.
+A store that fails costs a turn its memory and nothing else; so does what others have written into it.
 """
 
 import hashlib
@@ -18,13 +18,20 @@ from gevent import monkey
 from parley.memory import policy
 from parley.memory.conversation import History, StoredTurn, decode, encode
 from parley.memory.policy import Mode, Recollection
-from parley.memory.stores import WAIT_SECONDS, Store, StoreFailed
+from parley.memory.stores import WAIT_SECONDS, Entry, Store, StoreFailed
+from parley.telemetry import metrics
 from parley.telemetry.logs import log
 
 Args = ParamSpec("Args")
 
 MAX_TRIES = 8
-"""Most attempts at a write that fails, or that other writers of the session are faster than."""
+"""Most attempts at a write that fails."""
+MAX_RACES = 100
+"""Most attempts at a write that other writers of the session are faster than. Of these one succeeds each time."""
+FORGET_SECONDS = 2.0
+"""Longest time in seconds that a deletion waits for what is still being written of its session."""
+NOTHING = encode(())
+"""A session whose turns have all been taken out of it."""
 
 
 def session_key(holder: str, session: str) -> str:
@@ -32,16 +39,20 @@ def session_key(holder: str, session: str) -> str:
 
     `holder` has to stay the same for as long as a store lives, such as a digest of the caller's API key.
     """
-    return hashlib.sha256(f"{holder}\0{session}".encode()).hexdigest()
+    return f"{holder}:{hashlib.sha256(session.encode()).hexdigest()}"
 
 
 class Sessions:
-    """The memory in one worker. `ttl` is in seconds since a session's last turn."""
+    """The memory in one worker. `ttl` is in seconds since a session's last turn.
 
-    def __init__(self, store: Store, *, ttl: float) -> None:
+    `reader` is the store as it is asked while a caller waits, if that differs.
+    """
+
+    def __init__(self, store: Store, *, ttl: float, reader: Store | None = None) -> None:
         self._store = store
+        self._reader = reader or store
         self._ttl = ttl
-        self._is_failing = False
+        self._is_failing = self._is_unreadable_told = False
         # By the session's key: what is being written of turns that have ended.
         self._writing: dict[gevent.Greenlet, str] = {}
 
@@ -49,15 +60,16 @@ class Sessions:
         self, key: str, messages: list[dict[str, Any]], turn: str, *, mode: Mode, with_tools: bool
     ) -> Recollection | None:
         """Return a request's messages with what is remembered; None if the store fails."""
-        # A caller may ask again in the moment in which the last answer ends.
-        self._wait_for_writes(key)
+        # A caller may ask again in the moment in which the last answer ends. A store that fails is not waited for.
+        if not self._is_failing:
+            self._wait_for_writes(key, WAIT_SECONDS)
         try:
-            entry = self._store.get(key)
+            entry = self._reader.get(key)
         except StoreFailed as failure:
             self._failed(failure)
             return None
         self._works()
-        stored = decode(entry.data) if entry else ()
+        stored = self._turns_of(entry)
         return policy.recall(stored, messages, turn=turn, mode=mode, with_tools=with_tools)
 
     def remember(self, key: str, history: History, turn: StoredTurn, *, mode: Mode) -> bool:
@@ -70,7 +82,9 @@ class Sessions:
 
     def forget(self, key: str) -> bool:
         """Delete a session, if there is one; return false if the store fails."""
-        self._wait_for_writes(key)
+        if not self._wait_for_writes(key, FORGET_SECONDS):
+            # A write that is being tried again would bring back what has been deleted.
+            return False
         try:
             self._store.delete(key)
         except StoreFailed as failure:
@@ -103,26 +117,38 @@ class Sessions:
         gevent.joinall(list(self._writing), timeout=seconds)
         self._store.close()
 
-    def _wait_for_writes(self, key: str) -> None:
-        """Wait for what is being written of this session, for as long as a store may take."""
-        if before := [greenlet for greenlet, of in self._writing.items() if of == key]:
-            gevent.joinall(before, timeout=WAIT_SECONDS)
+    def _wait_for_writes(self, key: str, seconds: float) -> bool:
+        """Wait for what is being written of this session, for so many seconds at most; return true if it is over."""
+        before = [greenlet for greenlet, of in self._writing.items() if of == key]
+        return not before or len(gevent.joinall(before, timeout=seconds)) == len(before)
 
     def _changed(self, key: str, change: Callable[[tuple[StoredTurn, ...]], tuple[StoredTurn, ...]]) -> bool:
-        for tries_left in reversed(range(MAX_TRIES)):
+        failures = races = 0
+        while failures < MAX_TRIES and races < MAX_RACES:
             try:
                 entry = self._store.get(key)
-                stored = decode(entry.data) if entry else ()
+                stored = self._turns_of(entry)
                 turns = change(stored)
                 if turns == stored or self._store.put(key, encode(turns), self._ttl, entry.version if entry else 0):
                     self._works()
                     return True
+                races += 1
             except StoreFailed as failure:
                 # Nobody waits for a write: a busy moment costs no turn.
-                if not tries_left:
+                failures += 1
+                if failures == MAX_TRIES:
                     self._failed(failure)
                 gevent.sleep(WAIT_SECONDS)
+        metrics.MEMORY_LOST.inc()
         return False
+
+    def _turns_of(self, entry: Entry | None) -> tuple[StoredTurn, ...]:
+        """Return the turns of an entry; none of one that can't be read, which is told once."""
+        turns = decode(entry.data) if entry else ()
+        if entry and not turns and entry.data != NOTHING and not self._is_unreadable_told:
+            self._is_unreadable_told = True
+            log.warning("memory_unreadable", hint="what another program or release has stored counts as nothing")
+        return turns
 
     def _failed(self, failure: StoreFailed) -> None:
         """Log the first of several failures."""

@@ -132,7 +132,12 @@ def check_database(server: Any, settings: Settings) -> None:
 
 
 def check_redis(server: Any, settings: Settings) -> None:
-    """Exit if the client library for REDIS_URL is missing; warn of a connection that others could read or forge."""
+    """Exit if something needs a REDIS_URL that is not set, or a REDIS_URL its client library.
+
+    Warn of a connection that others could read or forge.
+    """
+    if fault := settings.redis_fault:
+        sys.exit(f"parley: {fault}")
     if settings.redis_url is None:
         return
     from parley.shared import urls

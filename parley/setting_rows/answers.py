@@ -113,7 +113,8 @@ class MemoryRows:
     memory_store: types.StoreSetting = row(
         types.STORE,
         "memory:",
-        "Where sessions are kept: `memory:` (one worker only), or `sqlite:PATH`, a file that all workers share.",
+        "Where sessions are kept: `memory:` (one worker only), `sqlite:PATH`, a file that all workers share, or "
+        "`redis:`, which all machines share (`REDIS_URL`).",
     )
 
 
@@ -207,7 +208,11 @@ class KnowledgeRows:
         "0.4",
         "Maximum seconds for a question's embedding; after them passages are found by words alone.",
     )
-    embeddings_cache: Path = row(types.FOLDER, ".cache", "Folder in which the passages' embeddings are cached.")
+    embeddings_cache: Path | Literal["redis"] = row(
+        types.CACHE,
+        ".cache",
+        "Folder in which the passages' embeddings are cached, or `redis` for the Redis of `REDIS_URL`.",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

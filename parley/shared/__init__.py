@@ -4,6 +4,7 @@
     link         the one way to Redis: deadlines, and a greenlet that alone decides whether it is there
     rates        RATE_LIMIT: in the worker, or over all workers
     leases       MAX_STREAMS_PER_KEY: in the worker, or over all workers
+    hints        what workers tell one another of an upstream
     measurements the metrics
 
 Nothing of the client library is imported before a `Link` connects, and no knowledge and no lock lives in Redis: what is

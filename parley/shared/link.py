@@ -21,7 +21,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import gevent
@@ -73,15 +73,19 @@ class Script:
         # The name that Redis gives it, no secret.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "Redis", key: str, *arguments: str | float) -> Any:
-        """Return the result for one key, the only one that the script may use: a cluster finds its node by it."""
+    def run(self, client: "Redis", keys: str | Sequence[str], *arguments: str | float | bytes) -> Any:
+        """Return the result for one key, or for several with one name in braces: a cluster finds their node by it.
+
+        The script may use no others.
+        """
         from redis.exceptions import NoScriptError
 
+        named = [keys] if isinstance(keys, str) else keys
         # Not SCRIPT LOAD, which some services forbid.
         try:
-            return client.evalsha(self._digest, 1, key, *arguments)
+            return client.evalsha(self._digest, len(named), *named, *arguments)
         except NoScriptError:
-            return client.eval(self._text, 1, key, *arguments)
+            return client.eval(self._text, len(named), *named, *arguments)
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
@@ -230,6 +234,16 @@ class Link:
             self.beat()
             gevent.sleep(BEAT_SECONDS if self.is_up else DOWN_BEAT_SECONDS * random.uniform(0.8, 1.2))
 
+    def note_failure(self, op: str, error: Exception) -> None:
+        """Count the failure of a duty that is no reason to do without Redis, and log the first of them."""
+        series(measurements.FAILURES, op, _reason(error)).inc()
+        self._tell_error(op, f"{type(error).__name__}: {error}")
+
+    def _tell_error(self, op: str, words: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning("redis_error", op=op, reason=words)
+
     def _failed(self, op: str, reason: str, words: str) -> NoReturn:
         series(measurements.FAILURES, op, reason).inc()
         # All connections in use is no outage; one key of another type says nothing of the server.
@@ -237,9 +251,8 @@ class Link:
             self._failures += 1
             if reason == "refused" or self._failures >= FAILURES:
                 self._go_down(words)
-        elif reason == "error" and not self._is_told:
-            self._is_told = True
-            log.warning("redis_error", op=op, reason=words)
+        elif reason == "error":
+            self._tell_error(op, words)
         raise Unanswered(reason)
 
     def _go_up(self) -> None:

@@ -69,6 +69,7 @@ TOOL_PASSES = Histogram(
     "parley_tool_passes", "Answers of the upstream in a turn for which tools are offered.", buckets=PASS_BUCKETS
 )
 MEMORY_LOOKUPS = Counter("parley_memory_lookups", "Looks into the memory before an answer, by result.", ["result"])
+MEMORY_LOST = Counter("parley_memory_lost", "Turns, and late results of tools, that could not be remembered.")
 KB_RELOAD_FAILURES = Counter("parley_kb_reload_failures", "Reloads that failed; the old knowledge stays in use.")
 
 

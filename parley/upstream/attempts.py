@@ -20,94 +20,24 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import gevent
 from gevent.queue import Empty, SimpleQueue
 
 from parley.concurrency import SILENCE, Failure, Silence, outcome_of
-from parley.errors import Fault, ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, UpstreamWordless
-from parley.http_client.response import NoResponse
-from parley.telemetry import metrics
-from parley.telemetry.logs import log
+from parley.errors import ParleyError, UpstreamError, UpstreamTimeout, UpstreamUnreachable, UpstreamWordless
 from parley.turn_record import TurnRecord
 from parley.upstream import retries
-from parley.upstream.breaker import Breaker, Cause
+from parley.upstream.breaker import Cause
 from parley.upstream.chat_api import ChatApi
+from parley.upstream.health import UpstreamHealth
 from parley.upstream.retries import RetryBudget
 
 MAX_ATTEMPTS = 3
 """Most attempts at one request, hedges included."""
-FAULT_LOG_SECONDS = 60.0
-"""Seconds between two log lines about one fault of the operator's at one upstream."""
-FAULT_EVENTS: dict[Fault, str] = {
-    "key": "upstream_auth_failed",
-    "credit": "upstream_credit_refused",
-    "model": "upstream_model_refused",
-}
-"""The log line of each fault."""
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(eq=False)
-class UpstreamHealth:
-    """One of the upstreams with its breaker; counts the outcome of each attempt in the metrics."""
-
-    upstream: ChatApi
-    breaker: Breaker = field(default_factory=Breaker)
-    logged_at: dict[str, float] = field(default_factory=dict)
-
-    def succeeded(self, cause: Cause | None = None) -> None:
-        """Count an answer."""
-        self.breaker.succeeded(cause)
-        self._count("ok")
-
-    def released(self) -> None:
-        """Count an attempt that was given up."""
-        self.breaker.released()
-        self._count("given_up")
-
-    def wordless(self) -> None:
-        """Count an answer without a word. The breaker ignores it, because one caller's request may be the reason."""
-        self.breaker.released()
-        self._count(UpstreamWordless.code)
-
-    def failed(self, error: ParleyError, cause: Cause | None = None, *, excused: bool = False) -> None:
-        """Count a failure. One that is `excused` had its reason in the request, and says nothing of the upstream.
-
-        A fault of the operator's is logged, once a minute.
-        """
-        self._log_fault(error)
-        is_upstreams = isinstance(error, UpstreamError) and error.status >= 500
-        if isinstance(error, UpstreamError) and error.opens_breaker:
-            self.breaker.failed(at_once=True)
-        elif is_upstreams and not excused and (error.retryable or getattr(error, "fault", None)):
-            # No request brings about that a host can't be reached, or is overloaded. One may bring down the process
-            # that reads it.
-            is_reached = isinstance(error, NoResponse) or not isinstance(error, UpstreamUnreachable)
-            caused = is_reached and error.status != 503
-            self.breaker.failed(cause if caused else None)
-        else:
-            # The caller's mistake, or a rate limit: the upstream itself is well.
-            self.breaker.released()
-            seconds = retries.retry_after(error.headers)
-            if seconds and (error.retryable or getattr(error, "fault", None)):
-                self.breaker.cool_down(seconds)
-        self._count(error.code)
-
-    def _log_fault(self, error: ParleyError) -> None:
-        if not isinstance(error, UpstreamError) or (error.fault is None and error.status != 404):
-            return
-        event = FAULT_EVENTS[error.fault] if error.fault else "upstream_not_found"
-        now = time.monotonic()
-        if now - self.logged_at.get(event, -math.inf) >= FAULT_LOG_SECONDS:
-            self.logged_at[event] = now
-            log.error(event, upstream=self.upstream.name, reason=error.reason)
-
-    def _count(self, result: str) -> None:
-        metrics.series(metrics.ATTEMPTS, self.upstream.name, result).inc()
 
 
 def may_lie_in_request(error: ParleyError) -> bool:
@@ -157,7 +87,7 @@ class Attempts(Generic[Answer]):
         self._budget = budget
         self._tick = tick
         self._time_limit = time_limit
-        started = time.monotonic()
+        self._started = started = time.monotonic()
         self._deadline = self._give_up_at = started + seconds
         self._last_retry_at = started + min(retry_within, seconds)
         self._hedge_at = math.inf if hedge_after is None else started + hedge_after
@@ -266,7 +196,7 @@ class Attempts(Generic[Answer]):
                 candidate.wordless()
                 return None if self.ask_again(candidate, outcome) else self._wordless
             self._count_bad_answers()
-            candidate.succeeded(self._cause)
+            candidate.succeeded(self._cause, self._started)
             return candidate, outcome
         error = outcome.error
         if not isinstance(error, ParleyError):
@@ -350,10 +280,13 @@ class Attempts(Generic[Answer]):
         return True
 
     def _untried(self) -> list[UpstreamHealth]:
-        """Return the upstreams without an attempt: those that their breakers allow, or all if there is none."""
+        """Return the upstreams without an attempt: those of which nothing bad is known; without one, those that their
+        breakers allow, though other workers advise against them; without one, all.
+        """
         # With every breaker open one is tried all the same: a breaker may be wrong, and no attempt is a sure failure.
         untried = [candidate for candidate in self._candidates if candidate not in self._tried]
-        return [candidate for candidate in untried if candidate.breaker.allows()] or untried
+        allowed = [candidate for candidate in untried if candidate.breaker.allows()]
+        return [candidate for candidate in allowed if not candidate.hinted] or allowed or untried
 
     def _begin(self, candidate: UpstreamHealth) -> None:
         candidate.breaker.begin()

@@ -62,6 +62,8 @@ class Breaker:
         self._open_until = 0.0
         self._probing = False
         self._probed_by: Cause | None = None
+        # Until when it is open by failures, not at the upstream's own wish.
+        self.failing_until = 0.0
 
     @property
     def state(self) -> str:
@@ -108,7 +110,7 @@ class Breaker:
         is_outage = probe_failed or (keeps_failing and not is_one_callers_own(window))
         # Failures of attempts that were under way when it opened do not prolong the pause.
         if now >= self._open_until and (at_once or is_outage):
-            self._open_until = now + self._pause
+            self._open_until = self.failing_until = now + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
             self._opened = True
             self._in_a_row.clear()

@@ -6,6 +6,7 @@ of a status in `status_errors.py`.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -80,6 +81,8 @@ class ChatApi:
     """True if the chunks of one stream differ in id, time or model, and shall not."""
     suspects_silence = True
     """True if a kept connection that is silent may be dead: there is a network between."""
+    of_this_machine = False
+    """True if no other machine knows this upstream."""
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class ChatApi:
         self.model = model
         self._fixed_model = fixed_model
         self._logged_fields: set[str] = set()
+        self._base_url = base_url
         self._key = key
         self._headers = headers
         self._params = params
@@ -250,6 +254,23 @@ class ChatApi:
     def connection_fault(self) -> str:
         """The reason why no connection can be opened ahead; empty if none is known."""
         return self._spares.fault if self._spares else ""
+
+    @property
+    def account(self) -> str:
+        """A digest of the address and the key: the name of this account for the workers of all machines.
+
+        Empty if no other machine knows this upstream.
+        """
+        if self.of_this_machine:
+            return ""
+        # Headers of the operator's may bear the key.
+        headers = [f"{name}:{value}" for name, value in sorted(self._headers.items())]
+        return hashlib.sha256("\0".join([self._base_url, self._key or "", *headers]).encode()).hexdigest()[:16]
+
+    @property
+    def limits_are_callers(self) -> bool:
+        """True if the callers' own tokens are sent, so that a limit that is reached is one caller's."""
+        return self._forward_token
 
     def warm(self, paused: Callable[[], bool]) -> None:
         """Keep connections open ahead of requests, from now on and in the background, while `paused` returns False."""

@@ -13,9 +13,10 @@ from typing import Any, Protocol, TypeVar
 from parley.concurrency import SILENCE, checkpoint
 from parley.errors import NotConfigured, ParleyError, UpstreamError, UpstreamWordless
 from parley.turn_record import TurnRecord
-from parley.upstream.attempts import Attempts, UpstreamHealth
+from parley.upstream.attempts import Attempts
 from parley.upstream.breaker import Cause
 from parley.upstream.chat_api import ChatApi, PromptForm
+from parley.upstream.health import UpstreamHealth
 from parley.upstream.open_stream import Completion, OpenStream
 from parley.upstream.retries import RetryBudget
 from parley.upstream.timeouts import Timeouts

@@ -16,7 +16,7 @@ def test_ids_are_unique_and_name_their_group() -> None:
 
 
 def test_what_opens_connections_is_marked() -> None:
-    assert {check.id[:2] for check in CHECKS.values() if check.asks} == {"UP", "CL", "SH", "SV"}
+    assert {check.id[:2] for check in CHECKS.values() if check.asks} == {"UP", "CL", "SH", "DB", "SV"}
 
 
 def test_the_page_has_one_paragraph_for_each_check_in_order() -> None:

@@ -46,6 +46,14 @@ def test_the_settings_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert settings.heartbeat == 4 and found.status == "ok" and ".env read, 2 of" in found.detail
 
 
+@pytest.mark.row("SH-13")
+def test_what_is_kept_in_redis_without_one_is_told(tmp_path: Path) -> None:
+    settings = Settings.from_environ({"MEMORY_STORE": "redis:"})
+    (found,) = configuration.parse(Probe(settings, tmp_path))
+
+    assert found.status == "fail" and "REDIS_URL" in found.detail and found.fix
+
+
 def test_a_name_that_is_nearly_a_setting_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LLM_MODELL", "m")
     (found,) = configuration.misspelled(Probe(Settings(), tmp_path))

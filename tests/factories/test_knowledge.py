@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from redis_servers import RedisServer
 
 from parley.factories.knowledge import bases_of, encoders_of, index_factory_of, vector_cache_of
+from parley.factories.limits import link_of
 from parley.knowledge.bases import Bases
 from parley.knowledge.database import address
 from parley.knowledge.encoders import CACHE_FILE, ApiEncoder, Encoders
@@ -60,3 +62,19 @@ def test_a_database_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(SettingsError, match=r"requirements-shared\.txt"):
         made_of(Settings.from_environ(DATABASE))
+
+
+def test_vectors_may_be_in_redis_copies_stay_on_the_machine() -> None:
+    settings = Settings.from_environ({"EMBEDDINGS_CACHE": "redis", "REDIS_URL": "redis://127.0.0.1:1"})
+
+    assert type(vector_cache_of(settings, link_of(settings))).__name__ == "RedisVectors"
+    assert settings.cache_folder == Settings().cache_folder == Settings().embeddings_cache
+
+
+def test_a_command_asks_redis_by_itself() -> None:
+    with RedisServer() as server:
+        settings = Settings.from_environ({"EMBEDDINGS_CACHE": "redis", "REDIS_URL": server.url})
+        for _ in range(2):
+            cache = vector_cache_of(settings)
+            cache.put({b"one": np.ones((1, 2), np.float32)})
+        assert cache.get([b"one"])[b"one"].tolist() == [[1.0, 1.0]]

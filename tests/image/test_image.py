@@ -128,6 +128,13 @@ def test_it_runs_as_its_user(running: RunningImage) -> None:
     assert len(processes) == 2 and {user_of(pid) for pid in processes} == {10001}
 
 
+def test_it_can_share_with_others_and_keep_copies(buildah: Buildah, name: str) -> None:
+    # What REDIS_URL and DATABASE_URL need, and the folder of the copies.
+    program = "import os, pgvector, psycopg_pool, redis; open(os.environ['EMBEDDINGS_CACHE'] + '/a', 'x').close()"
+    tried = subprocess.run(run_command(buildah, name, ["python", "-c", program], {}), capture_output=True, text=True)
+    assert tried.returncode == 0, tried.stderr
+
+
 def test_a_recording_is_streamed_to_its_end(running: RunningImage) -> None:
     with running.connect() as connection:
         connection.sendall(post("/audio/chat/completions", RECORDING, x_api_key=KEY))

@@ -132,6 +132,26 @@ def test_a_failed_load_is_logged_and_ends_the_loading(tmp_path: Path, record: Tu
     assert "knowledge_reload_failed" in [line["event"] for line in logged]
 
 
+@pytest.mark.parametrize(("spread", "least", "most"), [(0.0, 2.0, 2.0), (0.2, 1.6, 2.4)], ids=["folder", "database"])
+def test_polls_of_a_database_are_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spread: float, least: float, most: float
+) -> None:
+    pauses: list[float] = []
+    made = Retriever(Bases(FolderSource(tmp_path), lambda *_: FakeIndex(late)), timeout=5.0, poll=2.0, spread=spread)
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 100:
+            raise gevent.GreenletExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("parley.knowledge.retriever.gevent.sleep", sleep)
+        with pytest.raises(gevent.GreenletExit):
+            made._keep_fresh()
+    assert all(least <= pause <= most for pause in pauses)
+    assert len(set(pauses)) == (1 if not spread else 100)
+
+
 def test_a_grounding_holds_hits_excerpts_and_citations(tmp_path: Path, record: TurnRecord) -> None:
     limits = []
     found = retriever(tmp_path, lambda limit: limits.append(limit) or HITS).ground("", Query("chain"), 2, record)

@@ -1,5 +1,6 @@
 """What is read of a request's history, and the limits of what is stored of a turn."""
 
+import json
 from typing import Any
 
 import pytest
@@ -86,7 +87,14 @@ def test_what_is_stored_is_read_back() -> None:
     assert decode(encode(turns)) == turns
 
 
-@pytest.mark.parametrize("data", [None, b"", b"{", b'[{"user": 7}]', b"\xff", b" " * (MAX_BYTES + 1)], ids=range(6))
+DEEP = b'[{"user":"a","exchange":[{"role":"tool","x":' + b"[" * 9000 + b"]" * 9000 + b"}]}]"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, b"", b"{", b'[{"user": 7}]', b"\xff", b" " * (MAX_BYTES + 1), b'[{"user":"\xff"}]', DEEP],
+    ids=range(8),
+)
 def test_what_can_not_be_read_is_nothing(data: bytes | None) -> None:
     assert decode(data) == ()
 
@@ -125,6 +133,13 @@ def test_calls_that_are_too_large_are_not_kept() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"arguments": "x" * 10_000}}]}
 
     assert kept_exchange([call, {"role": "tool", "tool_call_id": "a", "content": "x"}]) == ()
+
+
+@pytest.mark.parametrize(
+    "call", [{"id": 7}, {"id": "a", "extra_content": json.loads("[" * 90 + "]" * 90)}, "a"], ids=range(3)
+)
+def test_calls_that_would_not_be_read_back_are_not_kept(call: Any) -> None:
+    assert kept_exchange([{"role": "assistant", "content": None, "tool_calls": [call]}]) == ()
 
 
 def test_the_same_text_is_stored_once() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from parley.memory import stores
 from parley.memory.conversation import decode, history_of, stored_turn
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Entry, SqliteStore, StoreFailed, WorkerStore
+from parley.telemetry import metrics
 
 WAIT_SECONDS, BUSY_SECONDS = stores.WAIT_SECONDS, stores.BUSY_SECONDS
 SYSTEM = {"role": "system", "content": "You are Mia."}
@@ -103,6 +105,38 @@ def test_a_session_that_is_deleted_is_forgotten() -> None:
     assert take_turn(sessions, "key", "hello", "hi", 2.0) == ["hello"]
 
 
+def writing(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Begin to write something of a session, behind the answer as in a worker; return what lets it end."""
+    monkeypatch.setattr("gevent.monkey.is_module_patched", lambda name: True)
+    goes_on = Event()
+    sessions.spawn("key", goes_on.wait)
+    return goes_on
+
+
+def test_a_deletion_waits_for_what_is_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(WorkerStore(), ttl=60)
+    take_turn(sessions, "key", "a secret", "noted", 1.0)
+    goes_on = writing(sessions, monkeypatch)
+
+    monkeypatch.setattr("parley.memory.sessions.FORGET_SECONDS", 0.01)
+    assert sessions.forget("another") and not sessions.forget("key")
+    goes_on.set()
+    monkeypatch.setattr("parley.memory.sessions.FORGET_SECONDS", 20)
+    assert sessions.forget("key")
+    assert take_turn(sessions, "key", "hello", "hi", 2.0) == ["hello"]
+
+
+def test_a_store_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(BrokenStore(), ttl=60)
+    assert sessions.recall("key", ask("now"), "", mode="full", with_tools=True) is None
+    goes_on = writing(sessions, monkeypatch)
+
+    monkeypatch.setattr("parley.memory.sessions.WAIT_SECONDS", 1000)
+    with gevent.Timeout(20):
+        assert sessions.recall("key", ask("now"), "", mode="full", with_tools=True) is None
+    goes_on.set()
+
+
 def test_a_late_result_is_remembered() -> None:
     sessions = Sessions(WorkerStore(), ttl=60)
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
@@ -174,6 +208,29 @@ def test_a_write_that_fails_once_is_made_again() -> None:
     assert writing.get(timeout=20)
     entry = store.get("key")
     assert entry and decode(entry.data) == (turn,)
+
+
+class ContestedStore(WorkerStore):
+    """A store in which other writers are faster, so many times."""
+
+    races = 0
+
+    def put(self, key: str, data: bytes, ttl: float, version: int) -> bool:
+        self.races -= 1
+        return self.races < 0 and super().put(key, data, ttl, version)
+
+
+@pytest.mark.row("SH-13")
+@pytest.mark.parametrize(("races", "is_kept"), [(40, True), (1000, False)], ids=["forty", "for ever"])
+def test_a_write_is_made_again_while_others_are_faster(races: int, is_kept: bool) -> None:
+    store = ContestedStore()
+    store.races = races
+    history, lost = history_of(ask("now")), metrics.MEMORY_LOST._value.get()
+    assert history
+    turn = stored_turn("now", "a", "a", closed=False, turn="", started=1.0)
+
+    assert Sessions(store, ttl=60).remember("key", history, turn, mode="full") == is_kept
+    assert metrics.MEMORY_LOST._value.get() == lost + (not is_kept)
 
 
 def test_a_write_that_had_been_made_is_not_made_twice() -> None:

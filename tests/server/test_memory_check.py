@@ -16,6 +16,7 @@ from parley.settings import Settings
         ("tools", "memory", 3, False),
         ("full", "memory", 1, True),
         ("full", "sqlite", 4, True),
+        ("full", "redis", 4, True),
         ("off", "memory", 4, True),
     ],
 )

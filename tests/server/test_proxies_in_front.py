@@ -11,18 +11,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_upstream import DONE, END, HANG, FakeUpstream, Step, answer, chunks, event, events
+from proxies import TEMPORARY, running_balancer, running_proxy
 from running_server import ROOT, RunningServer, free_port, post, receive_until, running_server
 from waiting import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.row("RF-12")]
 CHAT, RAG = "/chat/completions", "/rag/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "When are you open?"}], "stream": True}
-FILES = {"nginx": ROOT / "deploy" / "nginx.conf", "caddy": ROOT / "deploy" / "Caddyfile"}
+DEPLOY = ROOT / "deploy"
+FILES = {"nginx": DEPLOY / "nginx.conf", "caddy": DEPLOY / "Caddyfile"}
 PAGE = (ROOT / "docs" / "deploying.md").read_text()
 LISTENS = {"nginx": "listen 80;", "caddy": "voice.example.com {", "haproxy": "127.0.0.1:8080"}
 """The words with which each file says where the proxy listens."""
@@ -58,28 +60,9 @@ def configured(name: str, listens: str, server: RunningServer) -> str:
 
 
 @contextlib.contextmanager
-def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os.environ) -> Iterator[None]:
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: is_listening(port) or process.poll() is not None)
-            assert process.poll() is None, command
-            yield
-        finally:
-            process.terminate()
-
-
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
-
-
-@contextlib.contextmanager
 def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
     port, file = free_port(), folder / "nginx.conf"
-    # Its temporary files would be in a folder of the system's.
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
     # As in the distribution's own file, which reads those in conf.d. Its workers write large bodies into our folder.
     inside = configured("nginx", f"listen 127.0.0.1:{port};", server)
     user = "user root;" if os.geteuid() == 0 else ""
@@ -87,6 +70,13 @@ def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
         f"{user} pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off; {places}\n{inside} }}"
     )
     with running_proxy(["nginx", "-p", str(folder), "-c", str(file), "-g", "daemon off;"], port):
+        yield port
+
+
+@contextlib.contextmanager
+def balancer(server: RunningServer, folder: Path) -> Iterator[int]:
+    """Yield the port of nginx in front of two servers, of which one is down: every call is answered by the other."""
+    with running_balancer(server.port, free_port(), folder) as port:
         yield port
 
 
@@ -118,7 +108,9 @@ def ask(port: int, request: bytes) -> bytes:
         return receive_until(connection, b"\r\n\r\n")
 
 
-PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
+PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy, "balancer": balancer}
+PROGRAMS = {"balancer": "nginx"}
+"""The program of a proxy that has another name."""
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -126,8 +118,9 @@ def port(
     request: pytest.FixtureRequest, server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """The port of a proxy in front of the server."""
-    if not shutil.which(request.param):
-        pytest.skip(f"{request.param} is not installed")
+    program = PROGRAMS.get(request.param, request.param)
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
     with PROXIES[request.param](server, tmp_path_factory.mktemp(request.param)) as port:
         yield port
 
@@ -193,6 +186,8 @@ def test_the_callers_address_is_passed_on(server: RunningServer, upstream: FakeU
     assert (end["client"], end["client_by"]) == ("127.0.0.2", "proxy")
 
 
+# The balancer passes calls on as nginx.conf does, which tests/test_fleet_files.py holds: it need not be examined, too.
+@pytest.mark.parametrize("port", ["nginx", "caddy", "haproxy"], indirect=True)
 def test_the_doctor_finds_nothing_wrong(upstream: FakeUpstream, port: int) -> None:
     # Later than a waiting message may come, so that a buffered one shows.
     upstream.script = [1.5, *answer("We are open from nine to six.", interval=0.02)]

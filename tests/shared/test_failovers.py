@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import numpy as np
 import pytest
 from redis_servers import RedisServer, is_listening, redis_server
 from running_server import free_port
 
-from parley.shared import urls
+from parley.knowledge.redis_vectors import RedisVectors
+from parley.knowledge.vector_cache import content_key
+from parley.memory.redis_store import RedisStore
+from parley.shared import hints, urls
 from parley.shared.link import Link, Unanswered
 
 pytestmark = pytest.mark.slow
@@ -83,6 +87,10 @@ def test_sentinel_leads_to_the_new_master(behind_sentinel: tuple[RedisServer, st
     with contextlib.suppress(Unanswered):
         link.ask("rate", ping)
     assert seconds_until_answered(link) < GENEROUS
+    vectors = RedisVectors(link)
+    vectors.put({b"key": np.ones((1, 2), np.float32)})
+    assert vectors.get([b"key"])[b"key"].tolist() == [[1.0, 1.0]]
+    assert RedisStore(link, GENEROUS).put("a", b"a", 60, 0)
     assert link.details() == {"redis": "ok", "workers": 1}
 
 
@@ -110,17 +118,29 @@ def cluster() -> Iterator[list[RedisServer]]:
         yield nodes
 
 
-@pytest.mark.row("SH-07")
+@pytest.mark.row("SH-07", "SH-13")
 def test_a_cluster_that_loses_a_master_or_all(cluster: list[RedisServer]) -> None:
     port = cluster[1].port
     link = Link(urls.parse(f"redis+cluster://127.0.0.1:{port},127.0.0.1:{cluster[0].port}"), timeout=0.5, prefix="t")
     link.beat()
     assert link.is_up and link.ask("rate", ping)
+    # Two keys of one script lie at one node.
+    keys = ["t:{one}:limited", "t:{one}:sick"]
+    assert link.ask("beat", lambda client: hints.EXCHANGE.run(client, keys, 60_000, 1000, 0, "w", 2, 0))[0]
 
     cluster[0].kill()
     assert seconds_until_answered(link) < GENEROUS
+    store, vectors = RedisStore(link, GENEROUS), RedisVectors(link)
     for key in ("a", "b", "c", "d", "e"):
         assert link.ask("rate", lambda client, key=key: client.set(key, "1"), 5)  # type: ignore[misc]
+        assert store.put(key, key.encode(), 60, 0)
+        entry = store.get(key)
+        assert entry and entry.data == key.encode() and store.delete(key)
+    rows = {content_key(str(number)): np.full((1, 2), number, np.float32) for number in range(20)}
+    vectors.put(rows)
+    assert {key: found.tolist() for key, found in vectors.get(list(rows)).items()} == {
+        key: kept.tolist() for key, kept in rows.items()
+    }
 
     for node in cluster:
         node.kill()

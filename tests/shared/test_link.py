@@ -247,8 +247,9 @@ def test_the_rights_of_the_page_are_enough() -> None:
         link = Link(urls.parse(url), timeout=1, prefix="parley")
         link.beat()
         assert link.is_up
-        # All that the limits ask, too.
-        (found,) = shared.rights(Probe(Settings.from_environ({"REDIS_URL": url}), ROOT))
+        # All that the limits, the memory and the embeddings ask, too.
+        kept = {"MEMORY_STORE": "redis:", "EMBEDDINGS_CACHE": "redis"}
+        (found,) = shared.rights(Probe(Settings.from_environ({"REDIS_URL": url, **kept}), ROOT))
         assert found.status == "ok", found.detail
 
 

@@ -27,18 +27,37 @@ def yaml_file(name: str) -> Any:
     return yaml.safe_load(read(name))
 
 
+KUBERNETES = "deploy/kubernetes"
+DEPLOYMENT = f"{KUBERNETES}/deployment.yaml"
+FOLDERS = (KUBERNETES, f"{KUBERNETES}/database", f"{KUBERNETES}/monitoring")
+"""Folders that are applied, each by itself."""
+SCALE = "deploy/compose.scale.yaml"
+
+
+def objects() -> dict[str, Any]:
+    """The object in each file of deploy/kubernetes, by the file's name; what only tells kustomize is none."""
+    files = sorted((ROOT / KUBERNETES).rglob("*.yaml"))
+    return {
+        str(file.relative_to(ROOT)): yaml.safe_load(file.read_text())
+        for file in files
+        if file.name != "kustomization.yaml"
+    }
+
+
 def kubernetes(kind: str) -> Any:
-    """The one object of this kind in deploy/kubernetes.yaml."""
-    (found,) = (one for one in yaml.safe_load_all(read("deploy/kubernetes.yaml")) if one["kind"] == kind)
+    """The one object of this kind in deploy/kubernetes."""
+    (found,) = (one for one in objects().values() if one["kind"] == kind)
     return found
 
 
-def pod() -> Any:
-    return kubernetes("Deployment")["spec"]["template"]["spec"]
+def pod(kind: str = "Deployment") -> Any:
+    """The pod that an object of this kind makes."""
+    spec = kubernetes(kind)["spec"]
+    return (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec)["template"]["spec"]
 
 
-def container() -> Any:
-    (only,) = pod()["containers"]
+def container(kind: str = "Deployment") -> Any:
+    (only,) = pod(kind)["containers"]
     return only
 
 
@@ -109,7 +128,10 @@ def variables() -> dict[str, dict[str, Any]]:
         "render.yaml": {one["key"]: one for one in render["envVars"]},
         "fly.toml": toml_file("fly.toml")["env"],
         "app.json": json_file("app.json")["env"],
-        "deploy/kubernetes.yaml": {one["name"]: one for one in container()["env"]},
+        DEPLOYMENT: {one["name"]: one for one in container()["env"]},
+        f"{KUBERNETES}/database/db-init.yaml": {one["name"]: one for one in container("Job")["env"]},
+        f"{KUBERNETES}/database/kb-publish.yaml": {one["name"]: one for one in container("CronJob")["env"]},
+        **{f"{SCALE}: {name}": yaml_file(SCALE)["services"][name]["environment"] for name in ("parley-1", "publish")},
         "deploy/parley.service": dict(value.split("=", 1) for value in unit()["Environment"]),
     }
 

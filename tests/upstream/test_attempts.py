@@ -29,8 +29,9 @@ from parley.errors import (
     UpstreamUnreachable,
 )
 from parley.turn_record import TurnRecord
-from parley.upstream.attempts import Attempts, UpstreamHealth
+from parley.upstream.attempts import Attempts
 from parley.upstream.breaker import Cause
+from parley.upstream.health import UpstreamHealth
 from parley.upstream.retries import RetryBudget
 
 SOON = {"retry-after-ms": "1"}
@@ -478,39 +479,6 @@ def test_a_hedge_takes_from_the_retry_budget(hedged: Callable[..., Asking]) -> N
 # --- health ---
 
 
-def test_failures_of_the_upstream_open_its_breaker() -> None:
-    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
-    for _ in range(5):
-        candidate.failed(UpstreamError(""))
-    assert candidate.breaker.state == "open"
-
-
-def test_mistakes_of_callers_leave_the_breaker_closed() -> None:
-    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
-    for _ in range(20):
-        candidate.failed(UpstreamRefused(400, {}))
-        candidate.failed(UpstreamTlsError(""))
-        candidate.failed(UpstreamRefused(429, {}))
-    assert candidate.breaker.state == "closed"
-
-
-def test_a_retry_after_header_opens_the_breaker() -> None:
-    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
-    candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}))
-    assert candidate.breaker.state == "open"
-
-
-def test_a_refused_key_opens_the_breaker_and_is_logged_once() -> None:
-    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
-    with structlog.testing.capture_logs() as logged:
-        for _ in range(3):
-            candidate.failed(UpstreamAuthFailed("the upstream refused the server's own key"))
-    reason = "the upstream refused the server's own key"
-    line = {"upstream": "a", "reason": reason, "event": "upstream_auth_failed", "log_level": "error"}
-    assert logged == [line]
-    assert candidate.breaker.state == "open"
-
-
 def test_an_answer_ends_the_row_of_failures() -> None:
     asking = Asking({"a": [UpstreamError("", headers=SOON), OK]})
     for _ in range(4):
@@ -531,6 +499,48 @@ def test_a_fallback_that_is_set_up_badly_costs_no_retry(fallbacks: UpstreamError
 def test_a_request_that_a_fallback_refuses_is_not_repeated() -> None:
     asking = Asking({"a": [UpstreamError("", headers=SOON), OK], "b": [UpstreamRefused(400, {})]})
     assert asking.fails(UpstreamRefused).status == 400 and asking.asked == ["a", "b"]
+
+
+# --- hints of other workers ---
+
+
+@pytest.mark.row("SH-14")
+def test_an_upstream_that_others_advise_against_comes_last() -> None:
+    asking = Asking({"a": [OK], "b": [UpstreamError("")], "c": [OK]})
+    asking.candidates[0].heed("limited", 60)
+    assert asking.run()[1] == FakeStream("c") and asking.asked == ["b", "c"]
+
+
+@pytest.mark.row("SH-14")
+def test_advice_goes_behind_a_breaker_of_the_workers_own() -> None:
+    asking = Asking({"a": [OK], "b": [OK]})
+    asking.candidates[0].heed("limited", 60)
+    asking.candidates[1].breaker.failed(at_once=True)
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["a"]
+
+
+@pytest.mark.row("SH-14")
+@pytest.mark.parametrize("reason", ["limited", "sick"])
+def test_the_last_upstream_is_asked_whatever_others_say(reason: str) -> None:
+    earlier = Asking({"a": [OK], "b": [OK]})
+    earlier.candidates[0].heed(reason, 60)
+    asking = Asking({"a": [OK], "b": [UpstreamError("", retryable=False)]})
+    asking.candidates[:] = earlier.candidates
+    assert asking.run()[1] == FakeStream("a") and asking.asked == ["b", "a"]
+    assert asking.candidates[0].hint is None, "an answer of its own ends it"
+
+    alone = Asking({"a": [OK]})
+    alone.candidates[0].heed(reason, 60)
+    assert alone.run()[1] == FakeStream("a")
+
+
+@pytest.mark.row("SH-14")
+def test_an_answer_to_an_earlier_turn_ends_no_hint() -> None:
+    later = Event()
+    gevent.spawn_later(0.02, later.set)
+    asking = Asking({"a": [later, OK], "b": [OK]}, heartbeats=True)
+    gevent.spawn_later(0.01, asking.candidates[0].heed, "limited", 60)
+    assert asking.run()[1] == FakeStream("a") and asking.candidates[0].hinted == "limited"
 
 
 # --- the request as the cause ---
@@ -580,13 +590,6 @@ def test_a_bad_answer_counts_if_the_caller_leaves_meanwhile() -> None:
     next(ticks)
     asking.close()
     assert candidate.breaker.state == "open"
-
-
-@pytest.mark.row("RF-08")
-def test_one_request_above_a_rate_limit_cools_nobody_down() -> None:
-    candidate = UpstreamHealth(Named("a"))  # type: ignore[arg-type]
-    candidate.failed(UpstreamRefused(429, {}, headers={"retry-after": "60"}, retryable=False))
-    assert candidate.breaker.state == "closed"
 
 
 # --- probes ---

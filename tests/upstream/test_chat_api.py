@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -94,6 +95,16 @@ def test_a_request_bears_the_key_its_id_and_its_fields(api: ChatApi, fake: FakeU
 def test_the_fixed_model_replaces_the_requests(connect: Connect, fake: FakeUpstream) -> None:
     open_stream(connect(fixed_model="small"), model="huge").close()
     assert fake.calls[0].json["model"] == "small"
+
+
+@pytest.mark.row("SH-14")
+def test_an_account_is_named_by_its_address_and_key(connect: Connect, fake: FakeUpstream) -> None:
+    assert connect().account == hashlib.sha256(f"{fake.base_url}\0ours".encode()).hexdigest()[:16]
+    keys = ["ours", "theirs", None]
+    headers = [{"api-key": "a"}, {"api-key": "b"}]
+    names = {connect(key).account for key in keys} | {connect(None, headers=one).account for one in headers}
+    assert len(names) == 5
+    assert not connect().limits_are_callers and connect(None, forward_token=True).limits_are_callers
 
 
 @pytest.mark.row("RA-11")

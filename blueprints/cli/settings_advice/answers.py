@@ -136,8 +136,10 @@ MEMORY = Group(
         ),
         "MEMORY_STORE": Advice(
             "`memory:` keeps sessions in the worker, of which there can then be only one; `sqlite:PATH` keeps them in "
-            "a file that the workers of one machine share, and that only the server's user can read.",
-            "Set it to `sqlite:/dev/shm/parley.db`, which is no disk, if you run several workers.",
+            "a file that the workers of one machine share, and that only the server's user can read; `redis:` keeps "
+            "them in the Redis of `REDIS_URL`, for all machines. While that is away, turns go on without a memory.",
+            "Set it to `sqlite:/dev/shm/parley.db`, which is no disk, if you run several workers, to `redis:` if you "
+            "run several machines.",
         ),
     },
 )
@@ -244,8 +246,11 @@ KNOWLEDGE = Group(
             "Raise it for a distant API, but keep it below `RAG_TIMEOUT`.",
         ),
         "EMBEDDINGS_CACHE": Advice(
-            "Folder in which embeddings of passages are kept, so that a restart does not compute them again.",
-            "Set it to a folder on a persistent disk. Parley also works where it can't be written.",
+            "Folder in which embeddings of passages are kept, so that a restart does not compute them again, and the "
+            "copies of a database's knowledge. `redis` keeps embeddings in the Redis of `REDIS_URL` for 30 days after "
+            "they were last read; the copies are then in `.cache`.",
+            "Set it to a folder on a persistent disk, or to `redis` if several machines have the same knowledge, or "
+            "none has a lasting disk. Parley also works where neither can be written.",
         ),
     },
 )

@@ -89,11 +89,12 @@ LIMITS = Group(
             "Set it to cap what a leaked key can cost.",
         ),
         "REDIS_URL": Advice(
-            "A Redis or Valkey through which all workers count `RATE_LIMIT` and `MAX_STREAMS_PER_KEY` together. While "
+            "A Redis or Valkey through which all workers count `RATE_LIMIT` and `MAX_STREAMS_PER_KEY` together, and "
+            "which can keep sessions (`MEMORY_STORE`) and embeddings (`EMBEDDINGS_CACHE`). While "
             "it is away, calls go on and each worker keeps to its share. It needs "
             "`pip install -r requirements-shared.txt`. "
             "In the query only `ssl_ca_certs` and `ssl_cert_reqs` may stand: time limits are Parley's own.",
-            "Set it if a limit must hold over several workers or machines: "
+            "Set it if limits or sessions must hold over several workers or machines: "
             "[scaling.md](scaling.md#limits-over-all-machines).",
         ),
         "REDIS_PREFIX": Advice(

@@ -10,7 +10,7 @@
     load_queue     which base is loaded next, and who waits for it
     snapshots      the rows of a base in a file: for a start without the database, and to fetch only what is new
     publishing     a folder's passages written as rows (`written_rows`)
-    examination    what `flask db check` tells
+    examination    what `flask db check` and `flask doctor` tell
 
     sparse           terms and statistics of a base that is too large to be held
     search_indexes   its two indexes, made behind a publish

@@ -1,11 +1,11 @@
-"""The findings of `flask db check`: reached, TLS, versions, rights, and whose vectors the bases have.
+"""The findings of `flask db check` and `flask doctor`: reached, TLS, versions, rights, whose vectors the bases have.
 
-Each is looked at with the rights of whoever asks, and the first one that is in the way ends the examination.
+Each topic is looked at with the rights of whoever asks, and the first finding that is in the way ends the examination.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psycopg
 
@@ -14,6 +14,8 @@ from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import DatabaseFailed, connect, translated
 from parley.knowledge.terms import VERSION as TERMS_VERSION
 
+Topic = Literal["server", "encryption", "tables", "rights", "bases"]
+"""Topics of an examination, in the order in which they are looked at."""
 LEAST_SERVER = 130_000
 """Oldest server, as it numbers itself: before it there is no `gen_random_uuid`."""
 LEAST_VECTOR = (0, 8)
@@ -28,28 +30,49 @@ class DatabaseFinding:
     message: str
 
 
-def examine(address: DatabaseAddress, encoders: Sequence[str]) -> list[DatabaseFinding]:
-    """Return the findings, up to the first one that is in the way; `encoders` are the names of this server's."""
-    findings = [DatabaseFinding("warning", text) for text in address.warnings]
+def examine(
+    address: DatabaseAddress, encoders: Sequence[str], topics: Sequence[Topic] = get_args(Topic)
+) -> list[DatabaseFinding]:
+    """Return the findings on these topics, up to the first one that is in the way.
+
+    `encoders` are the names of this server's.
+    """
+    findings = []
+    if "encryption" in topics:
+        findings += [DatabaseFinding("warning", text) for text in address.warnings]
     try:
         with translated(address), connect(address, reads=True) as connection:
-            for finding in _findings(connection, address, encoders):
-                findings.append(finding)
-                if finding.severity == "error":
-                    break
+            for topic in topics:
+                for finding in _findings(topic, connection, address, encoders):
+                    findings.append(finding)
+                    if finding.severity == "error":
+                        return findings
     except DatabaseFailed as failed:
         findings.append(DatabaseFinding("error", str(failed)))
     return findings
 
 
 def _findings(
-    connection: "psycopg.Connection[Any]", address: DatabaseAddress, encoders: Sequence[str]
+    topic: Topic, connection: "psycopg.Connection[Any]", address: DatabaseAddress, encoders: Sequence[str]
 ) -> Iterator[DatabaseFinding]:
-    # The number alone: managed services put words of their own into the text.
-    server = connection.info.server_version
-    told = f"{address.shown} answers, PostgreSQL {server // 10_000}"
-    yield DatabaseFinding("ok" if server >= LEAST_SERVER else "error", told)
-    yield _encryption(connection, address)
+    match topic:
+        case "server":
+            # The number alone: managed services put words of their own into the text.
+            server = connection.info.server_version
+            told = f"{address.shown} answers, PostgreSQL {server // 10_000}"
+            yield DatabaseFinding("ok" if server >= LEAST_SERVER else "error", told)
+        case "encryption":
+            yield _encryption(connection, address)
+        case "tables":
+            yield from _tables(connection)
+        case "rights":
+            yield from _rights(connection)
+        case "bases":
+            yield from _bases(connection, encoders)
+            yield from _searched(connection)
+
+
+def _tables(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
     found = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
     if not found:
         yield DatabaseFinding("error", "the extension vector (pgvector) is missing: CREATE EXTENSION vector")
@@ -63,13 +86,6 @@ def _findings(
         yield DatabaseFinding("error", str(fault))
         return
     yield DatabaseFinding("ok", f"schema {version}")
-    yield from _rights(connection)
-    yield from _bases(connection, encoders)
-    if version >= schema.SEARCH:
-        yield from _searched(connection)
-    else:
-        hint = f"a base of more passages than KB_RESIDENT needs schema {schema.SEARCH}: {schema.INIT}"
-        yield DatabaseFinding("warning", hint)
 
 
 def _encryption(connection: "psycopg.Connection[Any]", address: DatabaseAddress) -> DatabaseFinding:
@@ -96,6 +112,10 @@ def _rights(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
 
 
 def _searched(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
+    if schema.version(connection) < schema.SEARCH:
+        hint = f"a base of more passages than KB_RESIDENT needs schema {schema.SEARCH}: {schema.INIT}"
+        yield DatabaseFinding("warning", hint)
+        return
     # Those alone that were published to be searched: whether a base must be, each server decides.
     rows = connection.execute(
         "SELECT name, searchable AND searched_revision = revision AND terms_version = %s FROM parley.base"

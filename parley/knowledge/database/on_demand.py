@@ -156,13 +156,14 @@ class BasesOnDemand(Bases):
             self._fetch_the_rest()
         return bool(changed)
 
-    def attend(self, seconds: float) -> None:
-        """Load what is asked for, for so many seconds, or for ever with 0."""
+    def attend(self, seconds: float) -> float:
+        """Load what is asked for, for so many seconds, or for ever with 0; return those that are left."""
         if not self._on_demand:
-            return
+            return seconds
         self._is_attended = True
         until = time.monotonic() + (seconds or math.inf)
         self._load_until(lambda: time.monotonic() >= until, until)
+        return 0.0
 
     def _look(self) -> Mapping[str, Version]:
         """Return all bases of the source. Loads go on meanwhile: a look at a database that is away takes seconds."""
@@ -231,16 +232,19 @@ class BasesOnDemand(Bases):
 
     def _list(self, names: Iterable[str]) -> None:
         """Bring the list up to date for these bases: in memory or not, complete or with a fault."""
-        for name in names:
-            if (old := self._listed.pop(name, None)) is not None:
+        # In order: pages show the bases as they stand here. One that is known keeps its position.
+        for name in sorted(names):
+            if (old := self._listed.get(name)) is not None:
                 self._passages -= old.passages
                 self._incomplete.discard(name)
-            if name in self._outlines:
-                outline, fault = self._held.get(name) or self._outlines[name][1], self._fault(name)
-                self._listed[name] = outline = replace(outline, fault=fault) if fault else outline
-                self._passages += outline.passages
-                if not outline.is_complete:
-                    self._incomplete.add(name)
+            if name not in self._outlines:
+                self._listed.pop(name, None)
+                continue
+            outline, fault = self._held.get(name) or self._outlines[name][1], self._fault(name)
+            self._listed[name] = outline = replace(outline, fault=fault) if fault else outline
+            self._passages += outline.passages
+            if not outline.is_complete:
+                self._incomplete.add(name)
         metrics.KB_PASSAGES.set(self._passages)
         measurements.RESIDENT.set(sum(base.resident for base in self._held.values()))
 

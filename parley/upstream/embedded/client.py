@@ -45,6 +45,7 @@ class EmbeddedUpstream(ChatApi):
     # llama.cpp writes the time of each chunk into it.
     one_envelope = True
     suspects_silence = False
+    of_this_machine = True
 
     def __init__(
         self, server: ModelProcess, timeouts: Timeouts, *, max_idle: int, params: Mapping[str, Any] | None = None

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import structlog
 from click.testing import Result
-from fake_upstream import FakeUpstream, refusal
+from fake_upstream import Call, FakeUpstream, Step, refusal, whole
+from redis_servers import RedisServer
 
 from app import create_app
 from blueprints.cli import kb as cli
 from parley.knowledge import documents
 from parley.settings import Settings
+from parley.shared import urls
 from parley.telemetry import logs
 
 KEY = "sk-proj-" + "a1B2" * 8
@@ -224,6 +226,30 @@ def test_a_search_without_an_encoder_says_so_and_goes_by_words(shop: Path, tmp_p
     assert result.exit_code == 0 and "[tune-up] Tune-up (a.json)" in result.stdout
     reason = "the embeddings API answered with status 500"
     assert result.stderr == f"the passages are not encoded, so they are found by words alone: {reason}\n"
+
+
+def test_searches_share_vectors_in_redis(shop: Path) -> None:
+    def encoded(call: Call) -> list[Step]:
+        rows = [{"index": at, "embedding": [1.0, 0.5]} for at in range(len(call.json["input"]))]
+        return whole(json.dumps({"data": rows}).encode(), headers={"connection": "close"})
+
+    with FakeUpstream() as api, RedisServer() as redis:
+        api.script = encoded
+        counts = []
+        for _ in range(2):
+            settings = Settings(
+                kb_dir=shop,
+                rag_tier="auto",
+                embeddings_base_url=api.base_url,
+                embeddings_cache="redis",
+                redis_url=urls.parse(redis.url),
+            )
+            result = create_app(settings).test_cli_runner().invoke(args=["kb", "search", "How much is a tune-up?"])
+            assert result.exit_code == 0, result.output
+            counts.append(len(api.calls))
+
+    # The second time the question alone is encoded.
+    assert counts[0] > 1 and counts[1] == counts[0] + 1
 
 
 # --- import ---

@@ -20,9 +20,14 @@ from parley.server.master import check_database
 from parley.settings import Settings, SettingsError
 
 
-def flask(url: str, folder: Path, *args: str, **more: Any) -> Result:
+def flask(url: str, folder: Path, *args: str, resident: int = 1000, **more: Any) -> Result:
     settings = Settings(
-        database_url=parse(url), kb_dir=folder / "kb", embeddings_cache=folder / "copies", rag_tier="lexical", **more
+        database_url=parse(url),
+        kb_dir=folder / "kb",
+        embeddings_cache=folder / "copies",
+        rag_tier="lexical",
+        kb_resident=resident,
+        **more,
     )
     result = create_app(settings).test_cli_runner().invoke(args=args)
     assert PASSWORD not in result.output and not isinstance(result.exception, AssertionError)
@@ -58,11 +63,11 @@ def test_a_base_that_servers_do_not_hold_is_searched_there(
 ) -> None:
     write_base(tmp_path / "kb", {"hours": "We open at nine sharp.", "price": "A day costs twelve euros."})
 
-    done = flask(url, tmp_path, "kb", "publish", kb_resident=1)
-    found = flask(url, tmp_path, "kb", "search", "when do you open", kb_resident=1, database_timeout=20.0)
-    checked = flask(url, tmp_path, "db", "check", kb_resident=1)
+    done = flask(url, tmp_path, "kb", "publish", resident=1)
+    found = flask(url, tmp_path, "kb", "search", "when do you open", resident=1, database_timeout=20.0)
+    checked = flask(url, tmp_path, "db", "check", resident=1)
     database.execute("UPDATE parley.base SET searchable = false")
-    faulty = flask(url, tmp_path, "db", "check", kb_resident=1)
+    faulty = flask(url, tmp_path, "db", "check", resident=1)
 
     assert done.exit_code == 0 and "2 added, 1 indexes" in done.output
     assert found.exit_code == 0 and "We open at nine sharp." in found.output
@@ -84,6 +89,21 @@ def test_bases_that_the_folder_no_longer_has_are_dropped(url: str, tmp_path: Pat
     assert [(base["kb"], base["gone"]) for base in one["bases"]] == [("shop", 1)]
     assert [(base["kb"], base["gone"]) for base in rest["bases"] if base["gone"]] == [("inn", 1)]
     assert flask(url, tmp_path, "kb", "publish", "--kb", "shop").exit_code == 2
+
+
+@pytest.mark.row("DB-15")
+def test_a_search_loads_the_base_that_is_asked_for(url: str, tmp_path: Path) -> None:
+    for name, text in {"shop": "A day costs twelve euros.", "inn": "A night costs ninety euros."}.items():
+        write_base(tmp_path / "kb" / name, {"price": text})
+    told(url, tmp_path, "kb", "publish")
+    search = ("kb", "search", "what does a night cost", "--kb")
+
+    found, unknown = (flask(url, tmp_path, *search, name, resident=1) for name in ("inn", "none"))
+
+    assert found.exit_code == 0 and "ninety euros" in found.output
+    assert unknown.exit_code == 2 and "there is no knowledge base 'none'" in unknown.output
+    # Nothing of the other was fetched.
+    assert [path.name.split("-")[1] for path in (tmp_path / "copies").glob("knowledge-*")] == ["inn"]
 
 
 def test_a_database_that_is_away_is_one_line(server: Postgres, tmp_path: Path) -> None:

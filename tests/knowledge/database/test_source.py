@@ -14,6 +14,7 @@ from postgres import Postgres
 from structlog.testing import capture_logs
 
 from parley.errors import NotFound
+from parley.knowledge import bases as knowledge_bases
 from parley.knowledge.bases import Bases
 from parley.knowledge.database import schema
 from parley.knowledge.database import source as database_source
@@ -126,6 +127,33 @@ def test_one_worker_fetches_and_the_others_read_its_file(
 
     assert {passage.id: passage.text for passage in loaded.passages} == first and fetched == []
     assert loaded.provenance["source"] == "snapshot" and not loaded.stale
+
+
+@pytest.mark.parametrize("has_copies", [True, False])
+def test_a_change_is_fetched_after_a_pause(
+    connections: Connections,
+    address: DatabaseAddress,
+    database: Database,
+    tmp_path: Path,
+    copies: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_copies: bool,
+) -> None:
+    pauses: list[tuple[float, float]] = []
+    monkeypatch.setattr(database_source, "SPREAD_SECONDS", 0.001)
+    monkeypatch.setattr(knowledge_bases.random, "uniform", lambda *limits: pauses.append(limits) or 0.0)
+    # Where a file lies no folder can be made.
+    (tmp_path / "file").write_text("")
+    source = DatabaseSource(connections, Snapshots(copies if has_copies else tmp_path / "file", address_key(address)))
+    published(database, write_base(tmp_path / "kb", TEXTS))
+    bases = Bases(source)
+    bases.refresh()
+    assert not pauses, "callers wait for the first load"
+
+    published(database, write_base(tmp_path / "kb", {**TEXTS, "new": "We also sell tyres."}))
+    bases.refresh()
+    assert bases.get("shop").index.search(Query("do you sell tyres"), 1)[0].passage.id == "new"
+    assert pauses == [(0, database_source.SPREAD_SECONDS)]
 
 
 @pytest.mark.parametrize("fault", ["a row more", "another database", "too old", "cut", "no folder"])

@@ -9,6 +9,7 @@ from postgres import Postgres, debian, missing, postgres
 
 from parley.knowledge.database.address import parse
 from parley.knowledge.database.connections import DatabaseFailed, connect, translated
+from parley.knowledge.database.examination import examine
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,17 @@ def test_the_systems_authorities_are_found(
     url = encrypted.url(query=f"?sslmode=verify-full{query}").replace("127.0.0.1", "localhost")
 
     assert fault(url) == ""
+
+
+@pytest.mark.row("DB-13")
+@pytest.mark.parametrize(
+    ("mode", "told"), [("require", "TLS, not verified"), ("verify-full", "TLS, certificate and name verified")]
+)
+def test_an_encrypted_way_is_told(encrypted: Postgres, certificate: Path, mode: str, told: str) -> None:
+    query = f"?sslmode={mode}" + (f"&sslrootcert={certificate}" if mode == "verify-full" else "")
+    url = encrypted.url(query=query).replace("127.0.0.1", "localhost")
+
+    assert [one.message for one in examine(parse(url), [], ["encryption"])] == [told]
 
 
 @pytest.mark.row("DB-13")

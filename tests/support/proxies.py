@@ -1,0 +1,59 @@
+"""Proxies as processes, and deploy/nginx.scale.conf as one of them."""
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from running_server import ROOT, free_port
+from waiting import wait_until
+
+BALANCER = ROOT / "deploy" / "nginx.scale.conf"
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""Kinds of temporary files of nginx, which would otherwise be in a folder of the system's."""
+
+
+@contextlib.contextmanager
+def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os.environ) -> Iterator[None]:
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: is_listening(port) or process.poll() is not None)
+            assert process.poll() is None, command
+            yield
+        finally:
+            process.terminate()
+
+
+def is_listening(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running_balancer(first: int, second: int, folder: Path) -> Iterator[int]:
+    """Yield the port of nginx, as deploy/nginx.scale.conf has it, in front of the servers on these two ports."""
+    port, file, text = free_port(), folder / "nginx.conf", BALANCER.read_text()
+    places = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in TEMPORARY)
+    changed = {
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "parley-1:8000": f"127.0.0.1:{first}",
+        "parley-2:8000": f"127.0.0.1:{second}",
+        "/tmp/nginx.pid": f"{folder}/pid",
+        "http {": f"http {{ {places}",
+        # The limit of open files is that of whoever runs the tests.
+        "worker_rlimit_nofile 65536;": "",
+        "16384": "512",
+    }
+    for old, new in changed.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    # Its workers write large bodies into our folder.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    file.write_text(user + text)
+    arguments = ["-p", str(folder), "-c", str(file)]
+    subprocess.run(["nginx", "-t", "-q", *arguments], check=True, capture_output=True)
+    with running_proxy(["nginx", *arguments, "-g", "daemon off;"], port):
+        yield port
