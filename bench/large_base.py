@@ -4,13 +4,14 @@
     PYTHONPATH=. python bench/large_base.py --size 20000 [--sets ...]   one base of so many passages, with times
 
 Printed for each set: nDCG@10 of both, the share of questions with the same best four in the same order, and the time of
-a search there. With `--size` the sets' passages are one base, filled up with passages mixed from their sentences, which
+a search there: on the clock, and the CPU time of this process and of the database. With `--size` the sets' passages are one base, filled up with passages mixed from their sentences, which
 is hard on purpose; without sets the passages are made up. Mixed passages have vectors mixed from those of the passages
 that their sentences are of, since encoding them would take hours. A PostgreSQL of its own is started and ended.
 """
 
 import argparse
 import dataclasses
+import os
 import random
 import sys
 import time
@@ -26,7 +27,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 import numpy as np  # noqa: E402 - behind the patches
 from corpus import Corpus  # noqa: E402
-from postgres import postgres, wheel  # noqa: E402
+from postgres import Postgres, postgres, wheel  # noqa: E402
 
 from parley.knowledge import minilm  # noqa: E402
 from parley.knowledge.base_settings import BaseSettings  # noqa: E402
@@ -92,19 +93,27 @@ class Bench:
         return held, loaded.index
 
 
-def compare(held: Index, searched: Index, labelled: LabelledSet, queries: dict[str, Query]) -> dict[str, float]:
+def cpu_of(server: Postgres) -> float:
+    """Return the CPU seconds of the database's processes so far."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in server._pids()]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def compare(
+    held: Index, searched: Index, labelled: LabelledSet, queries: dict[str, Query], server: Postgres
+) -> dict[str, float]:
     """Return the quality of both for these questions, how alike they are, and the time of a search there."""
     answers: list[dict[str, Any]] = [{}, {}]
     seconds = []
     labelled = dataclasses.replace(labelled, grades={name: labelled.grades[name] for name in queries})
     for name, query in queries.items():
         answers[0][name] = held.search(query, DEPTH)
-    cpu = time.process_time()
+    cpu, cpu_there = time.process_time(), cpu_of(server)
     for name, query in queries.items():
         at = time.perf_counter()
         answers[1][name] = searched.search(query, DEPTH)
         seconds.append(time.perf_counter() - at)
-    cpu = time.process_time() - cpu
+    cpu, cpu_there = time.process_time() - cpu, cpu_of(server) - cpu_there
     best = [[[hit.passage.id for hit in found[name][:4]] for name in queries] for found in answers]
     same = sum(one == other for one, other in zip(*best, strict=True)) / len(queries)
     seconds.sort()
@@ -115,6 +124,7 @@ def compare(held: Index, searched: Index, labelled: LabelledSet, queries: dict[s
         "p50_ms": 1000 * seconds[len(seconds) // 2],
         "p99_ms": 1000 * seconds[int(0.99 * (len(seconds) - 1))],
         "cpu_ms": 1000 * cpu / len(queries),
+        "cpu_there_ms": 1000 * cpu_there / len(queries),
     }
     print(f"  {labelled.name:24} " + "  ".join(f"{name} {value:.4g}" for name, value in told.items()), flush=True)
     return told
@@ -205,11 +215,11 @@ def main() -> None:
             real = [one for labelled in sets for one in labelled.passages]
             both = bench.indexes(mixed(real, given.size, bench))
             questions = max(1, QUESTIONS // len(sets))
-            rows = [compare(*both, one, queries_of(one, questions, given.history)) for one in sets]
+            rows = [compare(*both, one, queries_of(one, questions, given.history), server) for one in sets]
         else:
             for one in sets:
                 both = bench.indexes(one.passages)
-                rows.append(compare(*both, one, queries_of(one, given.questions, given.history)))
+                rows.append(compare(*both, one, queries_of(one, given.questions, given.history), server))
         macro = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         print(f"  {'MACRO':24} " + "  ".join(f"{name} {value:.4g}" for name, value in macro.items()))
         bench.connections.close()

@@ -153,6 +153,7 @@ class Retriever:
 
     def quote(self, base: Base, query: Query, hits: Sequence[Hit]) -> Quote | None:
         """Return the sentences of a search's hits that answer its query, or None. Never raises."""
+        # Within the time of a search: a quote is what is said because nothing else can be.
         with gevent.Timeout(self._timeout, False):
             try:
                 built = base.index
