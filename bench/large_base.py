@@ -4,9 +4,10 @@
     PYTHONPATH=. python bench/large_base.py --size 20000 [--sets ...]   one base of so many passages, with times
 
 Printed for each set: nDCG@10 of both, the share of questions with the same best four in the same order, and the time of
-a search there: on the clock, and the CPU time of this process and of the database. With `--size` the sets' passages are one base, filled up with passages mixed from their sentences, which
-is hard on purpose; without sets the passages are made up. Mixed passages have vectors mixed from those of the passages
-that their sentences are of, since encoding them would take hours. A PostgreSQL of its own is started and ended.
+a search there: on the clock, and the CPU time of this process and of the database. With `--size` the sets' passages are
+one base, filled up with passages mixed from their sentences, which is hard on purpose; without sets the passages are
+made up. Mixed passages have vectors mixed from those of the passages that their sentences are of, since encoding them
+would take hours. A PostgreSQL of its own is started and ended.
 """
 
 import argparse
