@@ -132,6 +132,7 @@ class Retriever:
 
     def settings_of(self, kb: str) -> BaseSettings:
         """Return the settings of a knowledge base; those of a base without any where nothing is known of it."""
+        # Also of one that is not in memory: its waiting message is spoken while it is loaded.
         base = self.bases.listed.get(kb)
         return base.settings if base else NO_SETTINGS
 
@@ -243,4 +244,5 @@ class Retriever:
             left = self.bases.attend(self._varied(self._poll))
             if not self._poll:
                 return
+            # None are left where the loads have taken the time.
             gevent.sleep(left)

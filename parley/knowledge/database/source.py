@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from parley.concurrency import checkpoint
 from parley.knowledge.database import measurements, schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections, DatabaseFailed
@@ -42,6 +43,8 @@ UNWATCHED_SECONDS = 10.0
 """Seconds since the last look after which a load finds out by itself whether the database is back."""
 SPREAD_SECONDS = 1.0
 """Random pauses before a changed base is fetched are shorter, in seconds: many machines see a change together."""
+BASES_A_STEP = 200
+"""Bases that are read from the list of all in one step, some 1 ms of work."""
 DELTA_SECONDS = 6 * 86_400
 """Age in seconds up to which a snapshot is completed: tombstones are deleted after seven days."""
 
@@ -154,8 +157,16 @@ class DatabaseSource:
             return
         version = schema.version(connection)
         schema.require(version)
-        searchable = SEARCHABLE if version >= schema.SEARCH else "false"
-        bases = connection.execute(_BASES.format(searchable), [TERMS_VERSION] * (searchable != "false")).fetchall()
+        # Before the second schema no base can be searched.
+        statement, parameters = _BASES.format("false"), []
+        if version >= schema.SEARCH:
+            statement, parameters = _BASES.format(SEARCHABLE), [TERMS_VERSION]
+        bases = []
+        for row_of_base in connection.execute(statement, parameters):
+            bases.append(row_of_base)
+            # There may be thousands.
+            if not len(bases) % BASES_A_STEP:
+                checkpoint(background=True)
         versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, *_ in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}
