@@ -12,7 +12,6 @@ its statement, which the database ends by itself.
 """
 
 import copy
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -246,9 +245,7 @@ class _Search:
             document: tuple(texts.get(at, "") for at in range(max(texts) + 1)) for document, texts in known.items()
         }
         return [
-            replace(hit, passage=dataclasses.replace(hit.passage, parts=parts[hit.passage.document]))
-            if hit.passage.parts
-            else hit
+            replace(hit, passage=replace(hit.passage, parts=parts.get(hit.passage.document, hit.passage.parts)))
             for hit in hits
         ]
 

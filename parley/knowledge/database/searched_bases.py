@@ -13,6 +13,7 @@ from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.database.connections import Connections, DatabaseFailed
 from parley.knowledge.database.index import DatabaseIndex, SearchedBase
 from parley.knowledge.database.rows import settings_of
+from parley.knowledge.database.search_indexes import MAX_SIZE
 from parley.knowledge.database.sparse import Statistics
 from parley.knowledge.documents import LoadResult, Problem
 from parley.knowledge.sources import SearchedThere
@@ -56,7 +57,8 @@ class SearchedBases:
         except ValueError as exc:
             # As a file that is broken: the base stays as it was.
             return LoadResult([], [Problem(name or "default base", "", f"{exc}: run `flask kb publish`", "file")])
-        base = SearchedBase(base_id, size, language_of, known)
+        # Vectors of more numbers have no index: words alone find.
+        base = SearchedBase(base_id, size if size <= MAX_SIZE else 0, language_of, known)
         index = DatabaseIndex(base, self._tier_for(settings, language_of, encoder), self._connections, self._timeout)
         provenance = {"source": "database", "revision": revision, "searched": "in the database"}
         return SearchedThere([], [], settings=settings, provenance=provenance, index=index, count=passages)

@@ -58,32 +58,32 @@ def test_the_sample_is_found_alike(both: Both) -> None:
     assert equal_share(both.held, both.searched, questions(both)) >= 0.95
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        Query("when do you open"),
-        FOLLOWING,
-        Query("what does an m x two oh four b cost"),
-        Query("when do you oben on sundays"),
-        Query("is it free", filters={"floor": 1}),
-        Query("is it free", filters={"floor": "1"}),
-        Query("is it free", filters={"floor": 1, "open": True}),
-        Query("is it free", filters={"floor": True}),
-        Query("is it free", filters={"attic": "\0"}),
-        Query("of the"),
-        Query("..."),
-        Query("\0'; DROP TABLE parley.base; --"),
-        Query("lock " * 500),
-    ],
-    ids=lambda query: query.text[:20].strip(),
-)
-def test_a_query_is_answered_alike(both: Both, query: Query) -> None:
+QUERIES = [
+    Query("when do you open"),
+    FOLLOWING,
+    Query("what does an m x two oh four b cost"),
+    Query("when do you oben on sundays"),
+    Query("is it free", filters={"floor": 1}),
+    Query("is it free", filters={"floor": "1"}),
+    Query("is it free", filters={"floor": 1, "open": True}),
+    Query("is it free", filters={"floor": True}),
+    Query("is it free", filters={"attic": "\0"}),
+    Query("of the"),
+    Query("..."),
+    Query("\0'; DROP TABLE parley.base; --"),
+    Query("lock " * 500),
+]
+
+
+def test_each_query_is_answered_alike(both: Both) -> None:
     both.publish()
     held, searched = both.held, both.searched
 
-    assert told(searched.rank(query, 4)) == told(held.rank(query, 4))
-    assert told(searched.without_floor().rank(query, 4))[0] == told(held.without_floor().rank(query, 4))[0]
-    assert (searched.language, searched.folded(query)) == (held.language, held.folded(query))
+    # One database for all of them: each costs more than its question.
+    for query in QUERIES:
+        assert told(searched.rank(query, 4)) == told(held.rank(query, 4)), query
+        assert told(searched.without_floor().rank(query, 4))[0] == told(held.without_floor().rank(query, 4))[0], query
+        assert (searched.language, searched.folded(query)) == (held.language, held.folded(query))
 
 
 def test_excerpts_hold_the_neighbours_of_a_hit(both: Both) -> None:
