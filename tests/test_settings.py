@@ -236,6 +236,7 @@ BAD = [
         ["host/db", "mysql://host/db", "postgresql://h:0/db", "postgresql://h/db?options=-c", "postgresql://h/a/b"],
     ),
     ("DATABASE_POOL", "a whole number from 1 to 20", ["0", "21"]),
+    ("DATABASE_TIMEOUT", "seconds above 0, at most 60", ["0", "61", "fast"]),
     ("KB_RESIDENT", "a whole number from 1 to 100000000", ["0", "-1", "1.5", "100k", "100000001"]),
     ("KB_POLL", "seconds above 0, at most 3600, or 0 for none", ["-1", "3601"]),
     ("IDLE_TIMEOUT", "seconds above 0, at most 600", ["601"]),

@@ -36,7 +36,7 @@ def connection() -> Iterator[Any]:
 
     try:
         with connections.translated(address), connections.connect(address) as made:
-            schema.require(schema.version(made))
+            schema.require(schema.version(made), schema.KNOWN)
             yield made
     except connections.DatabaseFailed as failed:
         raise click.ClickException(str(failed)) from None

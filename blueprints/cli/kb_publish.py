@@ -75,9 +75,14 @@ def publish_all(
         if not scan.files and name not in published:
             continue
         try:
-            yield publishing.publish(database, content_of(name, scan, folder), cache, dry_run=dry_run)
+            content = content_of(name, scan, folder)
+            yield publishing.publish(
+                database, content, cache, resident=services().settings.kb_resident, dry_run=dry_run
+            )
         except EncoderFailed as exc:
             raise click.ClickException(f"{name or 'default base'}: the passages can't be encoded: {exc}") from exc
+        except publishing.TooManyPassages as exc:
+            raise click.ClickException(f"{name or 'default base'}: {exc}") from exc
     # Last: a base that was renamed is there before its old name is gone.
     gone = published - scans.keys()
     for name in sorted(gone if kb is None else gone & {kb}):
@@ -96,7 +101,9 @@ def chosen(folder: Path, kb: str | None) -> Mapping[str, FolderScan]:
 
 def refuse_faults(folder: Path, kb: str | None) -> None:
     """Exit with the errors of the bases that are to be published, if there are any."""
-    reports = [report for report in kb_check.inspect(folder) if kb in (None, report.kb)]
+    from parley.knowledge.database.publishing import MOST_SEARCHED
+
+    reports = [report for report in kb_check.inspect(folder, MOST_SEARCHED) if kb in (None, report.kb)]
     faults = [str(finding) for report in reports for finding in report.findings if finding.severity == "error"]
     if faults:
         text = "\n".join(faults)
@@ -105,9 +112,10 @@ def refuse_faults(folder: Path, kb: str | None) -> None:
 
 def content_of(name: str, scan: FolderScan, folder: Path) -> "Content":
     """Return what is to be published of a base."""
-    from parley.knowledge.database.publishing import Content
+    from parley.knowledge.database.publishing import MOST_SEARCHED, Content
 
-    loaded = documents.load(scan.folder, folder, scan=scan)
+    # One more than there may be: the publish refuses them, and leaves none out in silence.
+    loaded = documents.load(scan.folder, folder, scan=scan, most=MOST_SEARCHED + 1)
     language = loaded.settings.language or language_of(loaded.passages)
     encoder = services().index_factory.encoder_for(loaded.settings, language)
     return Content(name, loaded.passages, loaded.settings, language, encoder, label_of(encoder) if encoder else "")
@@ -121,6 +129,7 @@ def lines_of(done: "list[Published]", dry_run: bool) -> Iterator[str]:
         }
         told = ", ".join(f"{count} {name}" for name, count in counts.items())
         told = told or ("settings changed" if one.settings_changed else "nothing to publish")
+        told += f", {one.indexes} indexes" if one.indexes else ""
         yield f"{one.kb or 'default base'}: {told}" + ("" if dry_run else f" ({one.seconds:.1f} s)")
     if not done:
         yield "nothing to publish"

@@ -35,13 +35,16 @@ def bases_of(
         raise SettingsError(fault)
     from parley.knowledge.database.connections import Connections
     from parley.knowledge.database.on_demand import BasesOnDemand
+    from parley.knowledge.database.searched_bases import SearchedBases
     from parley.knowledge.database.snapshots import Snapshots
     from parley.knowledge.database.source import DatabaseSource, address_key
 
     # Nothing connects before the first look, which a worker makes.
     connections = Connections(settings.database_url, settings.database_pool)
     copies = Snapshots(settings.cache_folder, address_key(settings.database_url))
-    source = DatabaseSource(connections, copies)
+    timeout = min(settings.database_timeout, settings.rag_timeout)
+    searched = SearchedBases(connections, settings.kb_resident, timeout, factory.tier_for)
+    source = DatabaseSource(connections, copies, searched)
     return connections, BasesOnDemand(
         source, factory.build, breathe, limit=settings.kb_resident, prepare=factory.prepare
     )

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from parley.answers.lookup import Lookup, lookup_of
+from parley.errors import WarmingUp
 from parley.knowledge import prompt
 from parley.knowledge.base_settings import BaseSettings
-from parley.knowledge.index import Hit, Index, Query, Ranking
+from parley.knowledge.bases import Base
+from parley.knowledge.index import Hit, Index, Query, Ranking, SearchFailed
 from parley.knowledge.prompt import MORE_THAN_WANTED, Framing, select_excerpts
 from parley.knowledge.semantic import SemanticIndex
 from parley.services import Services
@@ -20,9 +22,16 @@ NEAREST = 3
 def explain(services: Services, chat: ChatRequest, kb: str = "") -> dict[str, Any]:
     """Return what a search for a conversation's last turn found in a base, why, and the text sent to a model.
 
-    Raises NotFound for an unknown base, WarmingUp for one that is not loaded in time.
+    Raises NotFound for an unknown base, WarmingUp for one that is not loaded in time, or can't be searched now.
     """
     served = services.knowledge.base(kb)
+    try:
+        return _explained(services, chat, served)
+    except SearchFailed as failed:
+        raise WarmingUp(f"the knowledge base can't be searched now: {failed}") from None
+
+
+def _explained(services: Services, chat: ChatRequest, served: Base) -> dict[str, Any]:
     base, top_k = served.settings, services.settings.rag_top_k
     found = lookup_of(chat, base)
     # /rag searches for as many: of near-duplicates among them only the best is sent, and the next hit moves up.
@@ -53,9 +62,10 @@ def conversation(question: str, before: str, agent: str, filters: Mapping[str, A
 
 def describe_decision(found: Lookup, ranking: Ranking | None, index: Index, base: BaseSettings) -> dict[str, Any]:
     """Return all that is told of a search besides its hits: the base, the gate, the query and the threshold."""
+    encoder = index.encoder if isinstance(index, SemanticIndex) else index.compared_by
     return {
         "language": index.language.code,
-        "encoder": index.encoder.name if isinstance(index, SemanticIndex) else None,
+        "encoder": encoder.name if encoder else None,
         "gate": found.intent.value if base.gated else "off",
         "looked_up": ranking and ranking.query.text,
         "before": ranking and ranking.query.before,

@@ -20,7 +20,7 @@ from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.documents import Passage
 from parley.knowledge.index import Index
 from parley.knowledge.red_flags import red_flags
-from parley.knowledge.sources import Outline, Source, State, Version
+from parley.knowledge.sources import Outline, SearchedThere, Source, State, Version
 from parley.knowledge.stored_vectors import StoredVectors
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -135,16 +135,20 @@ class Bases:
             metrics.KB_RELOAD_FAILURES.inc()
             log.warning("knowledge_kept", kb=name, passages=old.passages, broken=sorted(broken)[:MAX_LOGGED])
             return replace(old, problems=problems, stale=True, version=version), ()
-        built = self._build(loaded.passages, self._breathe, loaded.settings, loaded.vectors)
+        if isinstance(loaded, SearchedThere):
+            built, count = loaded.index, loaded.count
+        else:
+            built = self._build(loaded.passages, self._breathe, loaded.settings, loaded.vectors)
+            count = len(loaded.passages)
         settings = replace(loaded.settings, language=built.language)
         if old is not None:
             metrics.KB_RELOADS.inc()
-        write = log.info if loaded.passages else log.warning
+        write = log.info if count else log.warning
         write(
             "knowledge_loaded",
             kb=name,
             language=built.language.code,
-            passages=len(loaded.passages),
+            passages=count,
             faults=len(problems),
             invisible_characters=loaded.invisible,
             markup=sum(loaded.markup.values()),
@@ -153,12 +157,13 @@ class Bases:
         )
         base = Base(
             index=built,
-            passages=len(loaded.passages),
+            passages=count,
             problems=problems,
             broken_files=broken,
             stale=loaded.stale,
             settings=settings,
             version=version,
+            is_searchable=isinstance(loaded, SearchedThere),
         )
         return base, loaded.passages
 

@@ -25,7 +25,7 @@ from parley.knowledge.shapes import Finder
 from parley.knowledge.stored_vectors import StoredVectors
 
 MAX_PASSAGES = 100_000
-"""Most passages of one knowledge base."""
+"""Most passages of one knowledge base of a folder."""
 MAX_PROBLEMS_A_FILE = 100
 """Most problems of one kind that a file reports one by one."""
 
@@ -113,8 +113,9 @@ def load(
     home: Path | None = None,
     breathe: Callable[[], None] = lambda: None,
     scan: FolderScan | None = None,
+    most: int | None = None,
 ) -> LoadResult:
-    """Load every knowledge file directly in the folder, in the order of the names.
+    """Load every knowledge file directly in the folder, in the order of the names; `most` passages (`MAX_PASSAGES`).
 
     A missing folder, an unreadable file, broken JSON or a faulty entry becomes a `Problem`, never an exception. Hidden
     files and editors' backups are ignored; links may not lead out of `home` (by default the folder itself). `breathe`
@@ -123,7 +124,7 @@ def load(
     scan = scan or scan_folder(folder)
     if scan.fault:
         return LoadResult([], [Problem(str(folder), "", f"the folder can't be read: {scan.fault}", "file")])
-    loader = _Loader(home or folder, breathe)
+    loader = _Loader(home or folder, breathe, MAX_PASSAGES if most is None else most)
     for name in scan.files:
         # A file of this name that holds no settings is knowledge, as it was before there were any.
         if name != base_settings.FILE or not loader.read_settings(folder / name):
@@ -136,7 +137,8 @@ def load(
 class _Loader:
     """Collects the passages of all files, so that ids stay unique across them."""
 
-    def __init__(self, home: Path, breathe: Callable[[], None]) -> None:
+    def __init__(self, home: Path, breathe: Callable[[], None], most: int) -> None:
+        self._most = most
         self.passages: list[Passage] = []
         self.problems: list[Problem] = []
         self.invisible = 0
@@ -214,9 +216,9 @@ class _Loader:
         for where, default_id, entry in entries:
             self._breathe()
             where = _in_lines(where, lines)
-            if len(self.passages) >= MAX_PASSAGES:
+            if len(self.passages) >= self._most:
                 # Break, don't skip: the rest would be walked entry by entry, and reported as often.
-                message = f"the limit of {MAX_PASSAGES} passages is reached: the file is left out from here on"
+                message = f"the limit of {self._most} passages is reached: the file is left out from here on"
                 self.report(path, where, message, "entry")
                 break
             try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import gevent
+import numpy as np
 
 from parley import concurrency
 from parley.errors import ParleyError
@@ -23,8 +24,9 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.embeddings_api import EmbeddingsApi
 from parley.knowledge.index import Index
 from parley.knowledge.postings import Floats
-from parley.knowledge.semantic import Calibration, Encoder, EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EXAMPLES, Calibration, Encoder, EncoderFailed, SemanticIndex, encode
 from parley.knowledge.stored_vectors import StoredVectors
+from parley.knowledge.tiers import Tier
 from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import ENGLISH
 from parley.languages.language import Language
@@ -193,6 +195,8 @@ class IndexFactory:
         self._logged: set[str] = set()
         self.failure: str | None = None
         self._told: set[str] = set()
+        # Vectors of small talk by encoder, for bases that are not in memory.
+        self._examples: dict[str, Floats] = {}
 
     @property
     def state(self) -> str | None:
@@ -250,6 +254,40 @@ class IndexFactory:
         if isinstance(encoder, EmbeddedEncoder):
             gevent.spawn(encoder.load)
 
+    def tier_for(self, settings: BaseSettings, language: Language, published: str) -> Tier:
+        """Return how a base is searched that stays where it is; `published` is the name of its vectors' maker."""
+        encoder = self.encoder_for(settings, language)
+        self._log_tier(language, encoder, by_choice=settings.encoder == "none")
+        if encoder is not None and label_of(encoder) != published:
+            self._tell_difference(published, encoder, "until it is published with ours")
+            encoder = None
+        if encoder is None:
+            return Tier(None, self._min_coverage)
+        if isinstance(encoder, EmbeddedEncoder):
+            gevent.spawn(encoder.load)
+        if settings.gated and encoder.calibration.min_small_talk is not None and encoder.name not in self._examples:
+            gevent.spawn(self._learn_examples, encoder)
+        least = self._min_evidence if settings.min_evidence is None else settings.min_evidence
+        return Tier(
+            encoder,
+            self._min_coverage,
+            encoder.calibration.min_evidence_for(language) if least is None else least,
+            functools.partial(self._examples.get, encoder.name if settings.gated else ""),
+            functools.partial(self._failed, "query_not_encoded"),
+            functools.partial(self._succeeded, encoder.name),
+        )
+
+    def _learn_examples(self, encoder: Encoder) -> None:
+        """Get the vectors of small talk, which loads the encoder, too."""
+        for pause in (*RETRY_SECONDS, None):
+            try:
+                self._examples[encoder.name] = np.concatenate(encode(encoder, EXAMPLES))
+                return
+            except EncoderFailed as failure:
+                self._failed("passages_not_encoded", failure)
+                if pause is not None:
+                    gevent.sleep(pause)
+
     def encoder_for(self, settings: BaseSettings, language: Language) -> Encoder | None:
         """Return the encoder of a base: the one that its settings name, else that of its language."""
         return self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
@@ -262,11 +300,17 @@ class IndexFactory:
         """Return True if all passages came with vectors of this encoder; tell once of one that others made."""
         if vectors.holds(content_key(encoder.name, passage.title, passage.text) for passage in passages):
             return True
-        if passages and vectors.encoder not in self._logged:
-            self._logged.add(vectors.encoder)
-            hint = "the knowledge was published with other vectors: it is searched by words until ours are made"
-            log.warning("encoder_differs", published=vectors.encoder or None, ours=label_of(encoder), hint=hint)
+        if passages:
+            self._tell_difference(vectors.encoder, encoder, "until ours are made")
         return False
+
+    def _tell_difference(self, published: str, encoder: Encoder, until: str) -> None:
+        """Log once that a base was published with vectors of another encoder."""
+        if published in self._logged:
+            return
+        self._logged.add(published)
+        hint = f"the knowledge was published with other vectors: it is searched by words {until}"
+        log.warning("encoder_differs", published=published or None, ours=label_of(encoder), hint=hint)
 
     def _log_tier(self, language: Language, encoder: Encoder | None, *, by_choice: bool) -> None:
         """Log how bases of a language are searched, once a process; also what would search them by meaning."""
@@ -315,13 +359,11 @@ class IndexFactory:
 
 def make_ready(built: Index) -> None:
     """Get an index its vectors and load its encoder now, for a command. Raises EncoderFailed."""
-    if not isinstance(built, SemanticIndex):
-        return
-    while not built.ready:
+    while isinstance(built, SemanticIndex) and not built.ready:
         built.fill()
     # With all vectors in the cache the model is still being loaded, for longer than a question may wait.
-    if isinstance(built.encoder, EmbeddedEncoder):
-        built.encoder.load()
+    if isinstance(built.compared_by, EmbeddedEncoder):
+        built.compared_by.load()
 
 
 def index_without_threshold(passages: Sequence[Passage], encoder: Encoder | None, cache: Vectors) -> Index:

@@ -5,7 +5,7 @@ Reading files lives in `documents.py`, the scores in `lexical.py`, and the promp
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from parley.knowledge.filters import Filters
 from parley.knowledge.lexical import MAX_QUERY_CHARACTERS, MIN_COVERAGE, Lexicon, LexiconBuilder, Scores
 from parley.knowledge.postings import Floats
 from parley.languages import Language, detect
+
+if TYPE_CHECKING:
+    from parley.knowledge.semantic import Encoder
 
 EARLIER_TURNS = 2
 """Earlier turns of the user that a query holds beside the last one (docs/retrieval.md)."""
@@ -68,6 +71,10 @@ class Ranking:
         return "" if self.hits else "no passage shares a word with it"
 
 
+class SearchFailed(Exception):
+    """A search can't be made now, because where the passages are does not answer; the message says why."""
+
+
 class Index(Protocol):
     """Anything that finds passages. An index never changes once it is built."""
 
@@ -78,7 +85,12 @@ class Index(Protocol):
 
     @property
     def passages(self) -> Sequence[Passage]:
-        """The passages, in the order of their files."""
+        """The passages, in the order of their files; none where they are not in memory."""
+        ...
+
+    @property
+    def compared_by(self) -> "Encoder | None":
+        """The encoder by which meanings are compared now, None for words alone."""
         ...
 
     def without_floor(self) -> "Index":
@@ -86,7 +98,7 @@ class Index(Protocol):
         ...
 
     def search(self, query: Query, limit: int) -> list[Hit]:
-        """Return at most `limit` hits, best first; none if no passage matches well enough. Never raises."""
+        """Return at most `limit` hits, best first; none if no passage matches well enough. Raises SearchFailed."""
         ...
 
     def rank(self, query: Query, limit: int) -> Ranking:
@@ -110,6 +122,7 @@ def build(
     that the event loop can run meanwhile.
     """
     language = settings.language or language_of(passages)
+    # Passages are numbered by the order in which they are added to both.
     lexicon = LexiconBuilder(language, breathe)
     filters = Filters()
     for passage in passages:
@@ -132,6 +145,10 @@ def language_of(passages: Sequence[Passage]) -> Language:
 class LexicalIndex:
     """Passages ranked by the words and parts of words that they share with the query."""
 
+    # As an attribute, since it never changes.
+    compared_by = None
+    """No encoder: words alone are compared."""
+
     def __init__(self, passages: list[Passage], lexicon: Lexicon, filters: Filters, min_coverage: float) -> None:
         self.passages = passages
         self.filters = filters
@@ -151,32 +168,53 @@ class LexicalIndex:
     def rank(self, query: Query, limit: int) -> Ranking:
         """Like `search`, but return what decided, too."""
         query = self.folded(query)
+        # The scores of all passages, of which most are 0.
         scores = self.score(query)
-        # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
-        covered = scores.decisive_coverage >= self._min_coverage
-        hits = [
-            Hit(
-                self.passages[position],
-                float(scores.fused[position]),
-                {
-                    "stems": float(scores.stems[position]),
-                    "grams": float(scores.grams[position]),
-                    "coverage": scores.decisive_coverage,
-                },
-            )
-            for position in (top_positions(scores.fused, limit) if covered else ())
-        ]
-        return Ranking(hits, query, "coverage", scores.decisive_coverage, self._min_coverage)
+        return ranking_by_words(
+            query, scores, lambda positions: [self.passages[at] for at in positions], limit, self._min_coverage
+        )
 
     def folded(self, query: Query) -> Query:
         """Return the query in the written forms of these passages."""
-        fold = self._lexicon.forms.fold
-        text, before = query.text[-MAX_QUERY_CHARACTERS:], query.before[-MAX_QUERY_CHARACTERS:]
-        return replace(query, text=fold(text), before=fold(before))
+        return shortened(query, self._lexicon.forms.fold)
 
     def score(self, query: Query) -> Scores:
         """Return the scores of all passages; those excluded by the filters score 0."""
         return self._lexicon.score(query.text, query.before, self.filters.mask(query.filters))
+
+
+def shortened(query: Query, fold: Callable[[str], str]) -> Query:
+    """Return the query as far as it is searched for, each turn folded."""
+    # From the end: whoever talks for minutes asks last.
+    text, before = query.text[-MAX_QUERY_CHARACTERS:], query.before[-MAX_QUERY_CHARACTERS:]
+    return replace(query, text=fold(text), before=fold(before))
+
+
+def ranking_by_words(
+    query: Query,
+    scores: Scores,
+    passages_at: Callable[[list[int]], Sequence[Passage]],
+    limit: int,
+    min_coverage: float,
+) -> Ranking:
+    """Return the ranking of a search by words alone; below `min_coverage` there are no hits."""
+    # Fused scores can't decide this: each is divided by the best, so the best passage always scores high.
+    covered = scores.decisive_coverage >= min_coverage
+    positions = top_positions(scores.fused, limit) if covered else []
+    # Late: where passages are in a database, only those of hits are fetched.
+    hits = [
+        Hit(
+            passage,
+            float(scores.fused[position]),
+            {
+                "stems": float(scores.stems[position]),
+                "grams": float(scores.grams[position]),
+                "coverage": scores.decisive_coverage,
+            },
+        )
+        for position, passage in zip(positions, passages_at(positions), strict=True)
+    ]
+    return Ranking(hits, query, "coverage", scores.decisive_coverage, min_coverage)
 
 
 _BLOCK = 256

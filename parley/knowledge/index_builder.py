@@ -176,10 +176,10 @@ class PostingsBuilder:
             slowness_here = slowness[segment.start : segment.end]
             for at in range(0, len(segment.positions), _SLICE):
                 part = slice(at, at + _SLICE)
-                segment.impacts[part] = _impacts(segment.impacts[part], slowness_here[segment.positions[part]])
+                segment.impacts[part] = impacts(segment.impacts[part], slowness_here[segment.positions[part]])
                 self._breathe()
             for row in segment.rows:
-                row[:] = np.where(row, _impacts(row, slowness_here), 0)
+                row[:] = np.where(row, impacts(row, slowness_here), 0)
                 self._breathe()
             self._breathe()
         # A term that first occurs in a later segment occurs nowhere in the earlier ones.
@@ -217,7 +217,7 @@ class PostingsBuilder:
         self._start = self._end
 
 
-def _impacts(frequencies: NDArray[np.uint8], slowness: Floats) -> NDArray[np.uint8]:
+def impacts(frequencies: NDArray[np.uint8], slowness: Floats) -> NDArray[np.uint8]:
     """Return the saturated frequencies in steps, at least one step each."""
     saturated = frequencies.astype(np.float32)
     saturated /= saturated + slowness

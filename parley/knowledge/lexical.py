@@ -7,11 +7,10 @@ Each of the two is itself the mean of the last turn's scores and of those of bot
 before. Passages are positions in arrays here; hits and the threshold live in `index.py`.
 """
 
-import functools
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +76,84 @@ class Scores:
         return Scores(fused, stems, grams, self.coverage, self.own_coverage)
 
 
+@dataclass(frozen=True)
+class QueryTerms:
+    """The terms of a search: those of the last turn, then those that a turn before it adds, if there is one.
+
+    `stop_grams` are those of the last turn's stop words alone. `asks_by_itself` is true if there is a turn before, but
+    the last one has a subject of its own.
+    """
+
+    stems: list[list[str]]
+    pairs: list[list[int]]
+    grams: list[list[str]]
+    stop_grams: list[str]
+    asks_by_itself: bool
+
+    @classmethod
+    def of(cls, analyzer: Analyzer, text: str, before: str = "") -> "QueryTerms":
+        """Return the terms of a turn and of the one before it."""
+        last = words_and_codes(text[-MAX_QUERY_CHARACTERS:])
+        earlier = words_and_codes(before[-MAX_QUERY_CHARACTERS:]) if before else []
+        # "And how much is that?" asks nothing by itself: the turn before takes its place.
+        if not analyzer.content(last):
+            last, earlier = earlier, []
+        turns = [last, earlier] if earlier else [last]
+        # Each term once: of a turn before, only what the last one does not say.
+        heads = [np.array([analyzer.head(word) for word in turn], np.uint32) for turn in turns]
+        grams = [_grams(analyzer.content(turn)) for turn in turns]
+        stop_words = [word for word in last if word in analyzer.language.function_words]
+        return cls(
+            _by_turn([[stem for word in turn for stem in analyzer.stems(word)] for turn in turns]),
+            _by_turn([terms.pairs(turn).tolist() for turn in heads]),
+            _by_turn(grams),
+            _without(_grams(stop_words), grams[0]),
+            len(turns) > 1 and analyzer.asks_by_itself(text),
+        )
+
+
+class HeldWeight(Protocol):
+    """The weight of some terms, all of them and those that one passage holds."""
+
+    total: float
+
+    def weight_in(self, passage: int) -> float:
+        """Return the sum of the weights of the terms that a passage holds."""
+        ...
+
+
+def scores_of(
+    wanted: QueryTerms,
+    by_stems: list[Floats],
+    by_grams: list[Floats],
+    by_stop_words: Floats,
+    grams: Sequence[HeldWeight],
+    mask: NDArray[np.bool_] | None = None,
+) -> Scores:
+    """Return the scores of passages, given their sums by the terms of the last turn and by those of both turns.
+
+    `grams` weigh the grams of each turn. The sums are changed in place.
+    """
+    # Stop words raise passages that share a content word, and find none by themselves.
+    for scores in by_grams:
+        scores += by_stop_words * (scores > 0)
+    stem_scores, gram_scores = _normalized(by_stems, mask), _normalized(by_grams, mask)
+    fused = STEM_SHARE * stem_scores
+    fused += (1 - STEM_SHARE) * gram_scores
+    # The best passage covers the last turn or both turns: a follow-up may repeat nothing of the question before.
+    coverage = held = total = 0.0
+    if len(fused) and fused[best := int(fused.argmax())]:
+        for turn_grams in grams:
+            held += turn_grams.weight_in(best)
+            total += turn_grams.total
+            coverage = max(coverage, held / total)
+    own_coverage = None
+    if wanted.asks_by_itself:
+        best = int((by_stems[0] + by_grams[0]).argmax()) if len(fused) else 0
+        own_coverage = grams[0].weight_in(best) / grams[0].total if len(fused) and grams[0].total else 0.0
+    return Scores(fused, stem_scores, gram_scores, coverage, own_coverage)
+
+
 class Lexicon:
     """The stems, pairs and grams of all passages."""
 
@@ -92,43 +169,14 @@ class Lexicon:
 
     def score(self, text: str, before: str = "", mask: NDArray[np.bool_] | None = None) -> Scores:
         """Return the scores of all passages for a turn and the one before it; passages outside the mask score 0."""
-        analyzer = self.analyzer
-        last = words_and_codes(text[-MAX_QUERY_CHARACTERS:])
-        earlier = words_and_codes(before[-MAX_QUERY_CHARACTERS:]) if before else []
-        # "And how much is that?" asks nothing by itself: the turn before takes its place.
-        if not analyzer.content(last):
-            last, earlier = earlier, []
-        turns = [last, earlier] if earlier else [last]
-        stems = _by_turn(
-            self._stems.scorer, [[stem for word in turn for stem in analyzer.stems(word)] for turn in turns]
-        )
-        heads = [np.array([analyzer.head(word) for word in turn], np.uint32) for turn in turns]
-        pairs = _by_turn(
-            functools.partial(self._pairs.scorer, weight=PAIR_WEIGHT), [terms.pairs(turn).tolist() for turn in heads]
-        )
-        content_grams = [_grams(analyzer.content(turn)) for turn in turns]
-        grams = _by_turn(self._grams.scorer, content_grams)
+        wanted = QueryTerms.of(self.analyzer, text, before)
+        stems = [self._stems.scorer(turn) for turn in wanted.stems]
+        pairs = [self._pairs.scorer(turn, PAIR_WEIGHT) for turn in wanted.pairs]
+        grams = [self._grams.scorer(turn) for turn in wanted.grams]
+        # Pairs count with the stems: apart, they would outweigh them where few occur.
         by_stems, by_grams = self._sums(stems, pairs), self._sums(grams)
-        # Stop words raise passages that share a content word, and find none by themselves.
-        stop_words = [word for word in last if word in analyzer.language.function_words]
-        (by_stop_words,) = self._sums([self._grams.scorer(_without(_grams(stop_words), content_grams[0]))])
-        for scores in by_grams:
-            scores += by_stop_words * (scores > 0)
-        stem_scores, gram_scores = _normalized(by_stems, mask), _normalized(by_grams, mask)
-        fused = STEM_SHARE * stem_scores
-        fused += (1 - STEM_SHARE) * gram_scores
-        # The best passage covers the last turn or both turns: a follow-up may repeat nothing of the question before.
-        coverage = held = total = 0.0
-        if len(fused) and fused[best := int(fused.argmax())]:
-            for turn_grams in grams:
-                held += turn_grams.weight_in(best)
-                total += turn_grams.total
-                coverage = max(coverage, held / total)
-        own_coverage = None
-        if len(turns) > 1 and analyzer.asks_by_itself(text):
-            best = int((by_stems[0] + by_grams[0]).argmax()) if len(fused) else 0
-            own_coverage = grams[0].weight_in(best) / grams[0].total if len(fused) and grams[0].total else 0.0
-        return Scores(fused, stem_scores, gram_scores, coverage, own_coverage)
+        (by_stop_words,) = self._sums([self._grams.scorer(wanted.stop_grams)])
+        return scores_of(wanted, by_stems, by_grams, by_stop_words, grams, mask)
 
     def _sums(self, *kinds: list[TermScorer]) -> list[Floats]:
         """Return the passages' scores by the terms of the last turn, then those by the terms of both turns."""
@@ -179,9 +227,7 @@ class LexiconBuilder:
 
     def add(self, title: str, text: str) -> None:
         """Add the next passage."""
-        title_words, text_words = terms.words(title), terms.words(text)
-        words = (title_words + self._forms.add(title, title_words)) * TITLE_WEIGHT
-        words += text_words + self._forms.add(text, text_words)
+        words = words_of_passage(title, text, self._forms)
         numbers = self._numbers
         self._words.extend([numbers[word] for word in words])
         self._owners.extend([self._waiting] * len(words))
@@ -219,6 +265,13 @@ class LexiconBuilder:
         self._owners, self._words = array("q"), array("q")
 
 
+def words_of_passage(title: str, text: str, forms: SpokenForms) -> list[str]:
+    """Return the words of a passage and the terms of its codes, as often as they count; `forms` learn its forms."""
+    title_words, text_words = terms.words(title), terms.words(text)
+    words = (title_words + forms.add(title, title_words)) * TITLE_WEIGHT
+    return words + text_words + forms.add(text, text_words)
+
+
 def words_and_codes(text: str) -> list[str]:
     """Return the words of a text, and the terms of its numbers and codes."""
     return terms.words(text) + [CODE_MARK + joined for joined, _ in codes(text)]
@@ -228,9 +281,9 @@ def _grams(words: list[str]) -> list[str]:
     return [gram for word in words for gram in terms.grams(word)]
 
 
-def _by_turn(scorer: Callable[[list[Term]], TermScorer], turns: list[list[Term]]) -> list[TermScorer]:
-    """Return the scorer of the last turn's terms and, if there is a turn before it, one of the terms that it adds."""
-    return [scorer(turns[0]), *(scorer(_without(turn, turns[0])) for turn in turns[1:])]
+def _by_turn(turns: list[list[Term]]) -> list[list[Term]]:
+    """Return the last turn's terms and, if there is a turn before it, those that it adds."""
+    return [_without(turn, turns[0] if at else []) for at, turn in enumerate(turns)]
 
 
 def _without(terms: list[Term], excluded: list[Term]) -> list[Term]:

@@ -116,9 +116,9 @@ class Postings:
         self._segments = segments
         self._passages = passages
         self._costs = sum((segment.costs() for segment in segments), np.zeros(len(frequency), np.uint32))
-        self._idf: Floats = _idf(frequency, passages).astype(np.float32)
+        self._idf: Floats = idf(frequency, passages).astype(np.float32)
         # As rare as a term of one passage. If it were rarer still, no question would be covered in a small collection.
-        self._unknown = float(_idf(np.ones(1), passages)[0])
+        self._unknown = float(idf(np.ones(1), passages)[0])
 
     def scorer(self, known: Sequence[int], unknown: int = 0, weight: float = 1.0) -> TermScorer:
         """Return the scorer of these terms, each weighing `weight` times its IDF.
@@ -141,5 +141,6 @@ class Postings:
         return TermScorer(segments, float(weights.sum()) + weight * unknown * self._unknown)
 
 
-def _idf(frequency: NDArray[Any], passages: int) -> NDArray[np.float64]:
+def idf(frequency: NDArray[Any], passages: int) -> NDArray[np.float64]:
+    """Return what terms weigh that so many of the passages hold: the rarer, the more."""
     return np.log1p((passages - frequency + 0.5) / (frequency + 0.5))

@@ -22,10 +22,10 @@ from parley.concurrency import SILENCE, Silence, checkpoint
 from parley.errors import WarmingUp
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.bases import Base, Bases
-from parley.knowledge.index import Hit, Query, Ranking
+from parley.knowledge.index import Hit, Query, Ranking, SearchFailed
 from parley.knowledge.prompt import MORE_THAN_WANTED, Excerpt, select_excerpts
 from parley.knowledge.quoting import Quote, VectorMemory, quote
-from parley.knowledge.semantic import EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EncoderFailed
 from parley.knowledge.sources import SourceFailed
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
@@ -153,15 +153,16 @@ class Retriever:
 
     def quote(self, base: Base, query: Query, hits: Sequence[Hit]) -> Quote | None:
         """Return the sentences of a search's hits that answer its query, or None. Never raises."""
+        # Within the time of a search: a quote is what is said because nothing else can be.
         with gevent.Timeout(self._timeout, False):
             try:
                 built = base.index
                 asked = built.folded(query)
                 find = functools.partial(quote, asked, hits, language=built.language, breathe=checkpoint)
-                if isinstance(built, SemanticIndex) and built.ready:
-                    floors = built.encoder.calibration
-                    encode = built.encoder.query
-                    remembered = self._sentences.through(encode, built.encoder.name)
+                if (encoder := built.compared_by) is not None:
+                    floors = encoder.calibration
+                    encode = encoder.query
+                    remembered = self._sentences.through(encode, encoder.name)
                     with contextlib.suppress(EncoderFailed):
                         return find(
                             encode, encode_sentences=remembered, least=floors.min_quoted, sure=floors.sure_quoted
@@ -184,8 +185,8 @@ class Retriever:
             try:
                 base = self.bases.get(kb)
                 ranking = base.index.rank(query, limit)
-            except SourceFailed:
-                # Told when the base was loaded in vain, and not with every question.
+            except (SourceFailed, SearchFailed):
+                # Told when the base was loaded in vain, or the database went away, and not with every question.
                 pass
             except Exception:  # noqa: BLE001 - the boundary: the caller gets an answer, if one without context
                 log.exception("rag_failed", id=record.id)

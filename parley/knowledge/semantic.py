@@ -27,16 +27,13 @@ from parley.knowledge.documents import Passage
 from parley.knowledge.index import Hit, LexicalIndex, Query, Ranking, top_positions
 from parley.knowledge.postings import Floats
 from parley.knowledge.quoting import MIN_COSINE, SURE_COSINE
-from parley.knowledge.ranking import CANDIDATES, Candidates, rough_scores
+from parley.knowledge.ranking import CANDIDATES, Candidates, Floors, rough_scores, turns_of
 from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import Language
 from parley.languages.english import SMALL_TALK_EXAMPLES
 
 WINDOW_WORDS = 50
 """Most words in a window: two or three sentences."""
-
-SMALL_TALK_WORDS = 3
-"""Fewest words of a turn that its meaning may make small talk: "morgen" is as near to a greeting as to tomorrow."""
 
 REFILL_SECONDS = 30.0
 """Shortest time in seconds between two times that all vectors are made anew."""
@@ -100,7 +97,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class _Vectors:
+class PassageVectors:
     """The passages' vectors; the windows of passage `p` are `windows[bounds[p]:bounds[p + 1]]`, in steps of 1/127."""
 
     passages: Floats
@@ -108,7 +105,7 @@ class _Vectors:
     bounds: NDArray[np.int64]
 
     @classmethod
-    def arrange(cls, encoded: Sequence[Floats]) -> "_Vectors":
+    def arrange(cls, encoded: Sequence[Floats]) -> "PassageVectors":
         """Return the vectors of all passages, given as rows for each passage: its own, then its windows'."""
         counts = np.array([len(rows) - 1 for rows in encoded], np.int64)
         return cls(
@@ -116,6 +113,10 @@ class _Vectors:
             np.concatenate([np.rint(rows[1:] * STEPS).astype(np.int8) for rows in encoded]),
             np.concatenate([[0], np.cumsum(counts)]),
         )
+
+    def cosines(self, positions: NDArray[np.int64], queries: Floats, own: Floats) -> Floats:
+        """Return the cosines of passages, one query a row: the mean of its `own` one and of its best window's."""
+        return (own + self.best_windows(positions, queries, own)) / np.float32(2)
 
     def best_windows(self, positions: NDArray[np.int64], queries: Floats, own: Floats) -> Floats:
         """Return the cosine of each passage's best window, one query a row; `own` cosines for those without windows."""
@@ -165,7 +166,7 @@ class SemanticIndex:
         self._dimensions: int | None = None
         self._outdated_at = -math.inf
         self._encoded: list[Floats] = []
-        self._vectors: _Vectors | None = None
+        self._vectors: PassageVectors | None = None
         self._small_talk: Floats | None = None
         self._filling = BoundedSemaphore(1)
 
@@ -191,7 +192,7 @@ class SemanticIndex:
                 raise EncoderFailed("the vectors have other dimensions than those before; all are made anew")
             if len(self._encoded) == len(passages):
                 # perf: saves the event loop 0.3 s (copying and rounding the windows of 20 000 passages)
-                vectors = self.encoder.run_in_thread(lambda: _Vectors.arrange(self._encoded))
+                vectors = self.encoder.run_in_thread(lambda: PassageVectors.arrange(self._encoded))
                 if self._gated and self.encoder.calibration.min_small_talk is not None:
                     self._small_talk = np.concatenate(self._encode(EXAMPLES))
                 self._cache.close()
@@ -201,6 +202,11 @@ class SemanticIndex:
     def passages(self) -> Sequence[Passage]:
         """The passages, in the order of their files."""
         return self._lexical.passages
+
+    @property
+    def compared_by(self) -> Encoder | None:
+        """The encoder by which meanings are compared, None until all vectors are there."""
+        return self.encoder if self.ready else None
 
     def without_floor(self) -> "SemanticIndex":
         """Return an index of the same passages and vectors that finds the best of them, however little fits."""
@@ -221,12 +227,7 @@ class SemanticIndex:
         # Taken once: another greenlet may finish filling while this one waits for the encoder.
         vectors = self._vectors
         folded = self._lexical.folded(query)
-        last, before = folded.text.strip(), folded.before.strip()
-        turns = [last]
-        if before:
-            both = f"{before} {last}"
-            # "And how much is that?" means nothing by itself.
-            turns = [last, both] if self._lexical.analyzer.content(terms.words(last)) else [both]
+        turns = turns_of(folded, self._lexical.analyzer)
         if vectors is None or not any(terms.words(turn) for turn in turns):
             return self._lexical.rank(query, limit)
         try:
@@ -238,7 +239,7 @@ class SemanticIndex:
         self._on_success()
         return self.encoder.run_in_thread(lambda: self._rank(vectors, queries, folded, limit))
 
-    def _check_dimensions(self, vectors: _Vectors, queries: Floats) -> None:
+    def _check_dimensions(self, vectors: PassageVectors, queries: Floats) -> None:
         """Raise EncoderFailed if a query's vectors can't be compared with the passages', which are then made anew."""
         of_passages, of_query = vectors.passages.shape[1], queries.shape[1]
         if of_query == of_passages:
@@ -251,7 +252,7 @@ class SemanticIndex:
             self._on_outdated(self)
         raise EncoderFailed(f"a question's vector has {of_query} dimensions, the passages' have {of_passages}")
 
-    def _rank(self, vectors: _Vectors, queries: Floats, query: Query, limit: int) -> Ranking:
+    def _rank(self, vectors: PassageVectors, queries: Floats, query: Query, limit: int) -> Ranking:
         """Return the ranking for a query's vectors. Runs in a thread."""
         # Row by row: a product of matrices would use BLAS's own threads, which wait for each other on a busy machine.
         similar = np.stack([np.vecdot(vectors.passages, turn) for turn in queries])
@@ -260,28 +261,17 @@ class SemanticIndex:
             similar *= mask
         words = self._lexical.score(query)
         positions = top_positions(rough_scores(words, similar), max(limit, CANDIDATES))
-        # A candidate's cosine is the mean of its own and of its best window's.
-        own = similar[:, positions]
-        cosines = (own + vectors.best_windows(np.array(positions, np.int64), queries, own)) / np.float32(2)
+        cosines = vectors.cosines(np.array(positions, np.int64), queries, similar[:, positions])
         passages = [self._lexical.passages[position] for position in positions]
+        # What follows is the same wherever candidates come from.
         candidates = Candidates(passages, words.at(positions), cosines, vectors.passages[positions])
-        evidence = candidates.evidence(self.encoder.calibration.coverage_weight)
-        small_talk = None
-        if len(terms.words(query.text)) >= SMALL_TALK_WORDS:
-            small_talk = self._small_talk_cosine(queries[0], float(cosines[0].max(initial=0)))
-        hits = [] if evidence < self._min_evidence or small_talk is not None else candidates.hits(evidence, limit)
-        return Ranking(hits, query, "evidence", evidence, self._min_evidence, small_talk)
+        return self._floors.ranking(candidates, query, queries, limit)
 
-    def _small_talk_cosine(self, turn: Floats, best: float) -> float | None:
-        """Return a turn's cosine to the nearest example of small talk if it is small talk, else None.
-
-        It is if it is near to an example, and nearer than to the best passage.
-        """
-        threshold = self.encoder.calibration.min_small_talk
-        if self._small_talk is None or threshold is None:
-            return None
-        nearest = float(np.vecdot(self._small_talk, turn).max())
-        return nearest if nearest >= threshold and nearest > best else None
+    @property
+    def _floors(self) -> Floors:
+        """The figures of this base and its encoder below which a search finds nothing."""
+        figures = self.encoder.calibration
+        return Floors(figures.coverage_weight, self._min_evidence, figures.min_small_talk, self._small_talk)
 
     def _encode(self, passages: Sequence[Passage]) -> list[Floats]:
         """Return for each passage the rows of its vectors: its own, then its windows'. Raises EncoderFailed."""

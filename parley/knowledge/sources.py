@@ -12,6 +12,7 @@ from parley.knowledge import documents
 from parley.knowledge.base_settings import NO_SETTINGS, BaseSettings
 from parley.knowledge.documents import LoadResult, Problem
 from parley.knowledge.folder_scan import FolderScan, scan_folder, scan_home
+from parley.knowledge.index import Index
 
 State = Literal["loading", "empty", "degraded", "ok"]
 Version = Hashable
@@ -56,6 +57,14 @@ class Outline:
         if not self.passages:
             return "empty"
         return "ok" if self.is_complete else "degraded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchedThere(LoadResult):
+    """A base whose `count` passages stay where they are, and the index that searches them there."""
+
+    index: Index
+    count: int
 
 
 class Source(Protocol):

@@ -63,14 +63,14 @@ class KnowledgeReport:
     findings: list[Finding]
 
 
-def inspect(home: Path) -> list[KnowledgeReport]:
-    """Return a report on each knowledge base of a folder."""
+def inspect(home: Path, most: int | None = None) -> list[KnowledgeReport]:
+    """Return a report on each knowledge base of a folder, of `most` passages each."""
     try:
         folders = {name: scan.folder for name, scan in scan_home(home).items()}
     except OSError:
         # Reading the folder itself as a base reports why it can't be read.
         folders = {"": home}
-    reports = [inspect_base(name, folder, home) for name, folder in folders.items()]
+    reports = [inspect_base(name, folder, home, most) for name, folder in folders.items()]
     reports[0].findings.extend(lost_folders(home, folders))
     return reports
 
@@ -86,9 +86,9 @@ def lost_folders(home: Path, bases: Container[str]) -> Iterator[Finding]:
                 yield Finding("warning", str(folder), None, "", message)
 
 
-def inspect_base(name: str, folder: Path, home: Path) -> KnowledgeReport:
+def inspect_base(name: str, folder: Path, home: Path, most: int | None = None) -> KnowledgeReport:
     """Return the report on the knowledge base `name` in `folder`, which lies in `home`."""
-    loaded = documents.load(folder, home)
+    loaded = documents.load(folder, home, most=most)
     lines = LineFinder(folder, home)
     findings = [finding_of(problem, lines) for problem in loaded.problems]
     for file, texts in loaded.markup.items():

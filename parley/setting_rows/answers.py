@@ -140,6 +140,11 @@ class KnowledgeRows:
         secret=True,
     )
     database_pool: int = row(types.integer(1, 20), "2", "Maximum number of connections of a worker to the database.")
+    database_timeout: float = row(
+        types.seconds(60),
+        "0.3",
+        "Maximum seconds for the database's part of a search, in a knowledge base that is too large to be held.",
+    )
     kb_resident: int = row(
         types.integer(1, 100_000_000),
         "100000",

@@ -324,3 +324,13 @@ def test_large_metadata_is_checked_with_pauses(tmp_path: Path) -> None:
     found = load(tmp_path, breathe=lambda: pauses.append(1))
 
     assert len(found.passages) == 1 and len(pauses) > 10_000
+
+
+def test_no_more_passages_are_loaded_than_may_be(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"text": f"Text {number}."} for number in range(5)]))
+
+    found = load(tmp_path, most=3)
+
+    assert len(found.passages) == 3 and [problem.lost for problem in found.problems] == ["entry"]
+    assert "the limit of 3 passages is reached" in found.problems[0].message
+    assert not load(tmp_path, most=5).problems and not load(tmp_path).problems

@@ -10,7 +10,7 @@ import numpy as np
 import psycopg
 
 from parley.knowledge import documents
-from parley.knowledge.database.publishing import Content, Published, publish
+from parley.knowledge.database.publishing import RESIDENT, Content, Published, publish
 from parley.knowledge.index import language_of
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Calibration, EncoderFailed
@@ -25,8 +25,9 @@ class LetterEncoder:
     calibration = Calibration(coverage_weight=0.2, min_evidence=0.1)
     batch = 4
 
-    def __init__(self, name: str = "letters", *, fails: bool = False) -> None:
+    def __init__(self, name: str = "letters", *, fails: bool = False, size: int = 16) -> None:
         self.name = name
+        self.size = size
         self.fails = fails
         self.encoded = 0
 
@@ -34,10 +35,10 @@ class LetterEncoder:
         if self.fails:
             raise EncoderFailed("out of order")
         self.encoded += len(texts)
-        rows = np.full((len(texts), 16), 0.1, np.float32)
+        rows = np.full((len(texts), self.size), 0.1, np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in text.lower().split():
-                row[zlib.crc32(word.encode()) % 16] += 1
+                row[zlib.crc32(word.encode()) % self.size] += 1
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
     query = passages
@@ -62,10 +63,11 @@ def published(
     name: str = "shop",
     encoder: LetterEncoder | None = None,
     *,
+    resident: int = RESIDENT,
     dry_run: bool = False,
 ) -> Published:
     """Publish a folder as the base of this name."""
     loaded = documents.load(folder)
     language = loaded.settings.language or language_of(loaded.passages)
     content = Content(name, loaded.passages, loaded.settings, language, encoder, encoder.name if encoder else "")
-    return publish(database, content, VectorCache(None), dry_run=dry_run)
+    return publish(database, content, VectorCache(None), resident=resident, dry_run=dry_run)

@@ -167,6 +167,12 @@ KNOWLEDGE = Group(
             "Connections to the database that a worker opens at most. It uses one to look for what is new.",
             "Lower it to 1 where the database has few connections for many workers.",
         ),
+        "DATABASE_TIMEOUT": Advice(
+            "Seconds that the database may take for a question where a knowledge base has more passages than "
+            "`KB_RESIDENT`, so that it is searched there. After them the question is answered without context; a "
+            "statement ends at the server then, too. At most `RAG_TIMEOUT`.",
+            "Raise it where the database is in another zone or slow; callers wait for it.",
+        ),
         "KB_RESIDENT": Advice(
             "Passages of a database that a worker holds in memory, all knowledge bases together. If there are more, "
             "bases are loaded when they are first asked for, and those that were not asked for longest leave.",

@@ -9,7 +9,7 @@ hang up. So the work is done in a greenlet of its own, into which nothing is eve
     lingering  a worker whose server is silent long behind the deadline: the socket is shut down under it
 
     ok      --three failures in a row-->   down: `run` raises at once, but for the one who probes (the poll)
-    down    --a probe succeeds-->          ok
+    down    --a probe succeeds-->          ok; while it is down, a greenlet of this module probes, too
 """
 
 import contextlib
@@ -43,6 +43,8 @@ Work = Callable[["psycopg.Connection[Any]"], Result]
 
 FAILURES_UNTIL_DOWN = 3
 """Failures in a row behind which only probes are made."""
+PROBE_SECONDS = 0.5
+"""Pause in seconds between two questions whether a database that was down is there again."""
 LINGER_SECONDS = 3.0
 """Time in seconds behind its deadline after which a silent server's connection is shut down."""
 RECONNECT_SECONDS = 2
@@ -151,21 +153,29 @@ class Connections:
         """Close all connections."""
         self._pool.close(timeout=1)
 
-    def run(self, op: str, work: Work[Result], deadline: float, *, probes: bool = False) -> Result:
+    def run(
+        self, op: str, work: Work[Result], deadline: float, *, probes: bool = False, queues: bool = False
+    ) -> Result:
         """Return the result of work with a connection, or raise DatabaseFailed after `deadline` seconds.
 
-        The caller may be interrupted at any time. While the database is down only one who `probes` asks it.
+        The caller may be interrupted at any time. While the database is down only one who `probes` asks it. Where all
+        connections have others waiting for them, only one who `queues` waits, too.
         """
         if self.state == "down" and not probes:
             raise DatabaseFailed("the database is down", "refused")
         # Not earlier: connections belong to a worker, behind the fork.
         if self._pool.closed:
             self._pool.open(wait=False)
-        if self._workers.full():
-            self._count(op, "busy")
-            raise DatabaseBusy
-        # Handed over as a value: an error would bear the caller's frames with it.
         started = time.monotonic()
+        until = started + deadline
+        while self._workers.full():
+            # Whoever is woken may find the place taken again.
+            left = until - time.monotonic()
+            if not queues or left <= 0 or not self._workers.wait_available(left):
+                self._count(op, "busy")
+                raise DatabaseBusy
+        deadline = until - time.monotonic()
+        # Handed over as a value: an error would bear the caller's frames with it.
         result: AsyncResult[Result | Failure] = AsyncResult()
         self._workers.spawn(self._work, work, deadline, result)
         outcome: Result | Failure | None = result.wait(deadline)
@@ -227,7 +237,15 @@ class Connections:
             self.state, self._told, self._down_since = "down", True, time.monotonic()
             measurements.UP.set(0)
             log.warning("database_down", reason=failed.reason, fault=str(failed))
+            gevent.spawn(self._probe)
         return failed
+
+    def _probe(self) -> None:
+        """Ask until the database is there again: its next use may be seconds away."""
+        while self._told and not self._pool.closed:
+            gevent.sleep(PROBE_SECONDS)
+            with contextlib.suppress(DatabaseFailed):
+                self.run("poll", lambda connection: connection.execute("SELECT 1"), PROBE_SECONDS * 2, probes=True)
 
     def _succeeded(self, op: str, seconds: float) -> None:
         metrics.series(measurements.SECONDS, op).observe(seconds)

@@ -12,6 +12,7 @@ import psycopg
 from parley.knowledge.database import schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import DatabaseFailed, connect, translated
+from parley.knowledge.terms import VERSION as TERMS_VERSION
 
 Topic = Literal["server", "encryption", "tables", "rights", "bases"]
 """Topics of an examination, in the order in which they are looked at."""
@@ -68,6 +69,7 @@ def _findings(
             yield from _rights(connection)
         case "bases":
             yield from _bases(connection, encoders)
+            yield from _searched(connection)
 
 
 def _tables(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
@@ -107,6 +109,25 @@ def _rights(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
         yield DatabaseFinding("warning", "this role may write: servers need no more than SELECT (docs/security.md)")
     else:
         yield DatabaseFinding("ok", "this role may read, not write")
+
+
+def _searched(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
+    if schema.version(connection) < schema.SEARCH:
+        hint = f"a base of more passages than KB_RESIDENT needs schema {schema.SEARCH}: {schema.INIT}"
+        yield DatabaseFinding("warning", hint)
+        return
+    # Those alone that were published to be searched: whether a base must be, each server decides.
+    rows = connection.execute(
+        "SELECT name, searchable AND searched_revision = revision AND terms_version = %s FROM parley.base"
+        " WHERE NOT removed AND average_length IS NOT NULL ORDER BY name",
+        [TERMS_VERSION],
+    ).fetchall()
+    for name, is_searchable in rows:
+        told = name or "default base"
+        if is_searchable:
+            yield DatabaseFinding("ok", f"{told}: can be searched in the database")
+        else:
+            yield DatabaseFinding("warning", f"{told}: can't be searched in the database: run `flask kb publish`")
 
 
 def _bases(connection: "psycopg.Connection[Any]", encoders: Sequence[str]) -> Iterator[DatabaseFinding]:

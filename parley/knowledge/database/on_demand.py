@@ -28,6 +28,8 @@ from parley.knowledge.sources import Outline, OutlinedSource, SourceFailed, Stat
 from parley.telemetry import metrics
 from parley.telemetry.logs import log
 
+SEARCH_REMEDY = "run `flask db init`, then `flask kb publish` of this release with this KB_RESIDENT"
+"""The commands that make a base one that the database searches."""
 TELL_SECONDS = 10.0
 """Least time in seconds between two log lines on bases that left the memory."""
 MAX_NAMED = 20
@@ -192,7 +194,8 @@ class BasesOnDemand(Bases):
             outline = self._outlined.outline(name)
             self._outlines[name] = (versions[name], outline)
             if outline.resident > self._limit:
-                log.warning("knowledge_too_large", kb=name, passages=outline.passages, most=self._limit)
+                told = {"passages": outline.passages, "most": self._limit, "hint": SEARCH_REMEDY}
+                log.warning("knowledge_too_large", kb=name, **told)
         self._queue.forget(gone | changed)
         return gone | changed
 
@@ -222,7 +225,8 @@ class BasesOnDemand(Bases):
     def _fault(self, name: str) -> str:
         """Return why a base can't be served as it is published, or an empty text."""
         if self._is_too_large(name):
-            return f"its {self._size(name)} passages are more than a worker may hold (KB_RESIDENT={self._limit})"
+            held = f"its {self._size(name)} passages are more than a worker may hold (KB_RESIDENT={self._limit})"
+            return f"{held}, and the database can't search it yet: {SEARCH_REMEDY}"
         return self._queue.fault(name)
 
     def _list(self, names: Iterable[str]) -> None:

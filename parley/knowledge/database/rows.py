@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.documents import Passage
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import STEPS
 from parley.knowledge.stored_vectors import in_steps
+from parley.languages import LANGUAGES
+from parley.telemetry.logs import log
 
 COLUMNS = (
     "id, ord, revision, gone IS NOT NULL, title, body, file, metadata, part, parts_of, content_key, vector, windows"
@@ -67,17 +71,29 @@ def passages_of(rows: Sequence[Row], breathe: Callable[[], None] = lambda: None)
     }
     # A whole document has no parts, as it comes from a file.
     return [
-        Passage(
-            row.id,
-            row.title or "",
-            row.body or "",
-            row.file or "",
-            row.metadata or {},
-            row.part or 0,
-            parts[row.parts_of] if row.parts_of is not None else (),
-        )
-        for row in in_steps(ordered, breathe)
+        passage_of(row, parts[row.parts_of] if row.parts_of is not None else ()) for row in in_steps(ordered, breathe)
     ]
+
+
+def passage_of(row: Row, parts: tuple[str, ...] | None = None) -> Passage:
+    """Return a row as a passage; without `parts` it is told of a part which one it is, and nothing of the others."""
+    text, part = row.body or "", row.part or 0
+    if parts is None:
+        parts = ("",) * part + (text,) if row.parts_of is not None else ()
+    return Passage(row.id, row.title or "", text, row.file or "", row.metadata or {}, part, parts)
+
+
+def settings_of(name: str, published: Mapping[str, Any], language: str) -> BaseSettings:
+    """Return the settings of a base as they were published, with the language that its publisher found."""
+    try:
+        settings = BaseSettings.of(dict(published))
+    except BadBaseSettings as exc:
+        # Published by a newer release, say: what this one knows is enough to answer.
+        log.warning("knowledge_fault", kb=name, fault=f"base.json: {exc}")
+        settings = NO_SETTINGS
+    if settings.language is None and language in LANGUAGES:
+        settings = replace(settings, language=LANGUAGES[language])
+    return settings
 
 
 def storable(value: Any) -> Any:

@@ -1,6 +1,10 @@
 """The tables, made by migrations: files of SQL, applied in order and once each by `flask db init`, never by a server.
 
-A migration only adds. So a release works with its own schema and with the next one, and can be rolled out in any order.
+A migration only adds. So a server works with the schema before its own, but for what that one lacks, with its own and
+with the next one, and can be rolled out in any order.
+
+    1    the bases, held in memory by each worker
+    2    terms, statistics and indexes of bases that are searched in the database
 """
 
 import re
@@ -29,8 +33,12 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(re.match(r"\d+", file.name)[0]), file.read_text("utf-8")) for file in files]  # type: ignore[index]
 
 
-KNOWN = 1
+KNOWN = 2
 """The schema of this release: the number of the last migration."""
+LEAST = 1
+"""The oldest schema that a server works with."""
+SEARCH = 2
+"""The schema from which on a base can be searched in the database."""
 
 
 def version(connection: "psycopg.Connection[Any]") -> int:
@@ -44,12 +52,12 @@ def version(connection: "psycopg.Connection[Any]") -> int:
     return int(row[0] or 0) if row else 0
 
 
-def require(found: int) -> None:
-    """Raise UnusableSchema if a server of this release can't work with a schema of this version."""
+def require(found: int, least: int = LEAST) -> None:
+    """Raise UnusableSchema if this release can't work with a schema of this version; a server can from `LEAST` on."""
     if found == 0:
         raise UnusableSchema(f"the database has no tables of Parley: {INIT}")
-    if found < KNOWN:
-        raise UnusableSchema(f"the database has schema {found}, this release needs {KNOWN}: {INIT}")
+    if found < least:
+        raise UnusableSchema(f"the database has schema {found}, this release needs {least}: {INIT}")
     if found > KNOWN + 1:
         raise UnusableSchema(f"the database has schema {found}, this release knows {KNOWN + 1} at most: upgrade Parley")
 

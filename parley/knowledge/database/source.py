@@ -6,6 +6,7 @@
     load    snapshot of this revision  ->  no query: another worker of this machine has fetched it
             an older one               ->  and the rows that have changed since
             none, or one that is wrong ->  all rows
+            too large to be held       ->  what is needed to search it in the database (`searched_bases.py`)
 
 All of it runs in the greenlet of the retriever that keeps the knowledge fresh, never for a caller.
 """
@@ -14,23 +15,22 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import psycopg
 
 from parley.concurrency import checkpoint
-from parley.knowledge.base_settings import NO_SETTINGS, BadBaseSettings, BaseSettings
 from parley.knowledge.database import measurements, schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections, DatabaseFailed
-from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of
+from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of, settings_of
+from parley.knowledge.database.searched_bases import SearchedBases
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.sources import Outline, SourceFailed, Version
 from parley.knowledge.stored_vectors import StoredVectors, in_steps
-from parley.languages import LANGUAGES
+from parley.knowledge.terms import VERSION as TERMS_VERSION
 from parley.telemetry.logs import log
 
 POLL_SECONDS = 2.0
@@ -54,8 +54,10 @@ SELECT (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8,
 """
 """A publish that commits late has a revision below the newest: their sum changes with each of them."""
 _BASES = """
-SELECT name, id, revision, passages, settings, coalesce(language, '') FROM parley.base WHERE NOT removed
+SELECT name, id, revision, passages, settings, coalesce(language, ''), {} FROM parley.base WHERE NOT removed
 """
+SEARCHABLE = "searchable AND searched_revision = revision AND terms_version = %s"
+"""True for a base that can be searched in the database by this release."""
 _BASE = """
 SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
        (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8
@@ -70,14 +72,15 @@ EMPTY = "empty"
 class DatabaseSource:
     """The bases of the database behind `connections`, with copies of their rows in `snapshots`."""
 
-    def __init__(self, connections: Connections, snapshots: Snapshots) -> None:
+    def __init__(self, connections: Connections, snapshots: Snapshots, searched: SearchedBases | None = None) -> None:
         self._connections = connections
         self._snapshots = snapshots
+        self._searched = searched
         self._origin = ""
         self._seen = ""
         self._versions: dict[str, Version] = {}
-        # Passages, settings and language by name, as they are published.
-        self._published: dict[str, tuple[int, dict[str, Any], str]] = {}
+        # Passages, settings and language by name, as they are published, and whether they can be searched there.
+        self._published: dict[str, tuple[int, dict[str, Any], str, bool]] = {}
         self._looked_at = -UNWATCHED_SECONDS
         self._has_answered = False
         self._confirmed_at = time.monotonic()
@@ -112,8 +115,10 @@ class DatabaseSource:
     def outline(self, name: str) -> Outline:
         """Return what is known of a base without its rows."""
         if name in self._published:
-            passages, settings, language = self._published[name]
-            return Outline(passages=passages, settings=settings_of(name, settings, language))
+            passages, settings, language, can_be_searched = self._published[name]
+            is_searchable = can_be_searched and self._searched is not None and passages > self._searched.resident
+            told = settings_of(name, settings, language)
+            return Outline(passages=passages, settings=told, is_searchable=is_searchable)
         header = None if self._has_answered else self._snapshots.header(name)
         if header is None:
             return Outline(passages=0, stale=not self._has_answered)
@@ -130,6 +135,8 @@ class DatabaseSource:
         if version == EMPTY:
             return LoadResult([], [])
         try:
+            if self.outline(name).is_searchable and self._searched:
+                return self._searched.load(name, breathe)
             with self._snapshots.fetching(name, self._seconds(name)):
                 return self._fetched(name, version, breathe)
         except DatabaseFailed as failed:
@@ -148,9 +155,14 @@ class DatabaseSource:
         assert row
         if self._seen == f"{row[0]} {row[2]}":
             return
-        schema.require(schema.version(connection))
+        version = schema.version(connection)
+        schema.require(version)
+        # Before the second schema no base can be searched.
+        statement, parameters = _BASES.format("false"), []
+        if version >= schema.SEARCH:
+            statement, parameters = _BASES.format(SEARCHABLE), [TERMS_VERSION]
         bases = []
-        for row_of_base in connection.execute(_BASES):
+        for row_of_base in connection.execute(statement, parameters):
             bases.append(row_of_base)
             # There may be thousands.
             if not len(bases) % BASES_A_STEP:
@@ -158,7 +170,7 @@ class DatabaseSource:
         versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, *_ in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}
-        self._published = {name: (passages, settings, lang) for name, _, _, passages, settings, lang in bases}
+        self._published = {name: tuple(told) for name, _, _, *told in bases}
         self._seen, self._origin = f"{row[0]} {row[2]}", row[0]
 
     def _fetched(self, name: str, version: Version, breathe: Callable[[], None]) -> LoadResult:
@@ -262,19 +274,6 @@ def result_of(
         provenance={"source": origin, "revision": header.revision},
         stale=stale,
     )
-
-
-def settings_of(name: str, published: Mapping[str, Any], language: str) -> BaseSettings:
-    """Return the settings of a base as they were published, with the language that its publisher found."""
-    try:
-        settings = BaseSettings.of(dict(published))
-    except BadBaseSettings as exc:
-        # Published by a newer release, say: what this one knows is enough to answer.
-        log.warning("knowledge_fault", kb=name, fault=f"base.json: {exc}")
-        settings = NO_SETTINGS
-    if settings.language is None and language in LANGUAGES:
-        settings = replace(settings, language=LANGUAGES[language])
-    return settings
 
 
 def address_key(address: DatabaseAddress) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import Result
 from knowledge_folder import write_base
@@ -19,13 +20,14 @@ from parley.server.master import check_database
 from parley.settings import Settings, SettingsError
 
 
-def flask(url: str, folder: Path, *args: str, resident: int = 1000) -> Result:
+def flask(url: str, folder: Path, *args: str, resident: int = 1000, **more: Any) -> Result:
     settings = Settings(
         database_url=parse(url),
         kb_dir=folder / "kb",
         embeddings_cache=folder / "copies",
         rag_tier="lexical",
         kb_resident=resident,
+        **more,
     )
     result = create_app(settings).test_cli_runner().invoke(args=args)
     assert PASSWORD not in result.output and not isinstance(result.exception, AssertionError)
@@ -48,12 +50,29 @@ def test_from_an_empty_database_to_an_answer(empty_url: str, tmp_path: Path) -> 
     checked = flask(empty_url, tmp_path, "db", "check")
 
     assert before.exit_code == 1 and "flask db init" in before.output
-    assert (made, again) == ("applied: 1\n", "nothing to do\n")
+    assert (made, again) == ("applied: 1, 2\n", "nothing to do\n")
     assert would.exit_code == 1 and "default base: 1 added" in would.output
     assert [(one["kb"], one["added"]) for one in done["bases"]] == [("", 1), ("shop", 1)]
     assert not nothing["changed"]
     assert found.exit_code == 0 and "We open at nine sharp." in found.output
     assert checked.exit_code == 0 and "shop: 1 passages" in checked.output and "may write" in checked.output
+
+
+def test_a_base_that_servers_do_not_hold_is_searched_there(
+    url: str, tmp_path: Path, database: "psycopg.Connection[Any]"
+) -> None:
+    write_base(tmp_path / "kb", {"hours": "We open at nine sharp.", "price": "A day costs twelve euros."})
+
+    done = flask(url, tmp_path, "kb", "publish", resident=1)
+    found = flask(url, tmp_path, "kb", "search", "when do you open", resident=1, database_timeout=20.0)
+    checked = flask(url, tmp_path, "db", "check", resident=1)
+    database.execute("UPDATE parley.base SET searchable = false")
+    faulty = flask(url, tmp_path, "db", "check", resident=1)
+
+    assert done.exit_code == 0 and "2 added, 1 indexes" in done.output
+    assert found.exit_code == 0 and "We open at nine sharp." in found.output
+    assert "ok: default base: can be searched" in checked.output
+    assert "warning: default base: can't be searched in the database: run `flask kb publish`" in faulty.output
 
 
 def test_bases_that_the_folder_no_longer_has_are_dropped(url: str, tmp_path: Path) -> None:

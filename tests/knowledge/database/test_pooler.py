@@ -27,7 +27,7 @@ def test_all_of_it_works_behind_a_pooler(
     with pgbouncer(server) as port:
         address = parse(empty_url.replace(f":{server.port}/", f":{port}/"))
         with connect(address) as connection:
-            assert schema.apply(connection) == [1]
+            assert schema.apply(connection) == [1, 2]
             published(connection, write_base(tmp_path / "kb", {"a": "One text."}), encoder=LetterEncoder())
         connections = Connections(address, 2)
         bases = Bases(DatabaseSource(connections, Snapshots(tmp_path / "copies", "x")))

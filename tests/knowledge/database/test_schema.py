@@ -18,7 +18,7 @@ def test_this_release_knows_all_its_migrations() -> None:
 def test_a_second_run_finds_nothing_to_do(empty_url: str) -> None:
     with connect(parse(empty_url)) as connection:
         assert schema.version(connection) == 0
-        assert (schema.apply(connection), schema.apply(connection)) == ([1], [])
+        assert (schema.apply(connection), schema.apply(connection)) == ([1, 2], [])
         assert schema.version(connection) == schema.KNOWN
 
 
@@ -35,7 +35,7 @@ def test_of_two_that_start_at_once_one_makes_the_tables(empty_url: str) -> None:
     for thread in threads:
         thread.join(30)
 
-    assert sorted(applied) == [[], [], [1]]
+    assert sorted(number for each in applied for number in each) == [1, 2]
 
 
 @pytest.mark.row("DB-11")

@@ -10,15 +10,18 @@ from typing import Any
 import psycopg
 import pytest
 from knowledge_folder import LetterEncoder, published, write_base
+from postgres import Postgres
 from structlog.testing import capture_logs
 
 from parley.errors import NotFound
 from parley.knowledge.bases import Bases
+from parley.knowledge.database import schema
 from parley.knowledge.database import source as database_source
-from parley.knowledge.database.address import DatabaseAddress
+from parley.knowledge.database.address import DatabaseAddress, parse
 from parley.knowledge.database.connections import Connections, DatabaseFailed
 from parley.knowledge.database.on_demand import BasesOnDemand
 from parley.knowledge.database.publishing import drop
+from parley.knowledge.database.searched_bases import SearchedBases
 from parley.knowledge.database.snapshots import Snapshots
 from parley.knowledge.database.source import DatabaseSource, address_key
 from parley.knowledge.documents import load
@@ -300,6 +303,25 @@ def test_a_dropped_base_is_unknown_after_the_next_look(
     assert running.index.search(Query("when do you open"), 1)
     # Nor does a start without the database serve it.
     assert not list(copies.glob("knowledge-shop-*"))
+
+
+def test_on_the_first_schema_all_but_large_bases_are_served(server: Postgres, tmp_path: Path) -> None:
+    first = server.database()
+    server.execute(schema.migrations()[0][1], first)
+    server.execute("INSERT INTO parley.version VALUES (1)", first)
+    server.execute(
+        "INSERT INTO parley.base (name, revision, passages, terms_version) VALUES ('small', 1, 1, 1), ('big', 2, 9, 1);"
+        "INSERT INTO parley.passage (base_id, id, ord, revision, body) VALUES (1, 'a', 0, 1, 'We open at nine.')",
+        first,
+    )
+    connections = Connections(parse(first), 1)
+    factory = IndexFactory(Encoders(), VectorCache(None), min_coverage=0.3, min_evidence=None)
+    searched = SearchedBases(connections, 5, 1.0, factory.tier_for)
+    made = DatabaseSource(connections, Snapshots(tmp_path, "x"), searched)
+
+    assert {*made.look(())} == {"", "small", "big"} and not made.outline("big").is_searchable
+    assert [one.text for one in made.load("small", lambda: None).passages] == ["We open at nine."]
+    connections.close()
 
 
 @pytest.mark.row("DB-11")
