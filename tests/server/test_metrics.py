@@ -122,7 +122,6 @@ def ask_all(server: RunningServer, count: int) -> None:
 @pytest.mark.row("OB-03")
 def test_four_workers_add_up_even_after_one_is_killed(upstream: FakeUpstream, tmp_path: Path) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "4", "TMPDIR": str(tmp_path)}
-    others = folders(tmp_path)
     upstream.script = completion("Hello")
     with running_server(settings) as running:
         ask_all(running, 80)
@@ -145,17 +144,16 @@ def test_four_workers_add_up_even_after_one_is_killed(upstream: FakeUpstream, tm
         upstream.script = completion("Hello")
         ask_all(running, 20)
         wait_for(running, "parley_requests_total", 100)
-        (folder,) = folders(tmp_path) - others
+        folder = folder_of(running)
     assert not folder.exists() and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.row("RF-11")
-def test_reloads_leave_no_files_and_no_counter_falls(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_reloads_leave_no_files_and_no_counter_falls(upstream: FakeUpstream) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2", "GRACEFUL_TIMEOUT": "3"}
-    others = folders(tmp_path)
     upstream.script = completion("Hello")
     with running_server(settings) as running:
-        (folder,) = folders(tmp_path) - others
+        folder = folder_of(running)
         seen = 0.0
         for reloads in range(1, 4):
             ask_all(running, 10)
@@ -186,23 +184,27 @@ def check_grows(running: RunningServer, least: float, most: float) -> float:
 
 @pytest.mark.row("RF-11")
 @pytest.mark.row("RF-27")
-def test_a_start_removes_the_folders_of_killed_masters_only(upstream: FakeUpstream, tmp_path: Path) -> None:
+def test_a_start_removes_the_folders_of_killed_masters_only(upstream: FakeUpstream) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
-    others = folders(tmp_path)
     with running_server(settings) as living, running_server(settings) as killed:
-        of_both = folders(tmp_path) - others
-        assert len(of_both) == 2
+        of_living, of_killed = folder_of(living), folder_of(killed)
+        assert of_living != of_killed
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait_for_exit()
         with running_server({**settings, "WEB_CONCURRENCY": "1"}):
-            (left,) = folders(tmp_path) & of_both
-        assert series(living) and left in folders(tmp_path)
-    assert not folders(tmp_path) & of_both
+            assert of_living.exists() and not of_killed.exists()
+        assert series(living) and of_living.exists()
+    assert not of_living.exists()
 
 
-def folders(temporary: Path) -> set[Path]:
-    """Where workers may share their metrics: in memory where that is possible."""
-    return {path for place in (temporary, Path("/dev/shm")) for path in place.glob("parley-metrics-*")}
+def folder_of(running: RunningServer) -> Path:
+    """Return where the server's workers share their metrics: beside the lock that their master holds."""
+    held = set()
+    for file in Path(f"/proc/{running.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(Path(os.readlink(file)))
+    (lock,) = {path for path in held if path.name == "owner.lock"}
+    return lock.parent
 
 
 def wait_until_ready(running: RunningServer) -> None:
