@@ -116,6 +116,8 @@ class Turn:
         envelope = Envelope.new(chat.model or default_model)
         self.record.model = envelope.model
         self.record.turn_id = chat.turn_id
+        # The context is well-formed: version, trace, parent, flags.
+        self.record.trace_id = chat.origin.traceparent.split("-")[1] if chat.origin.traceparent else None
         self.record.session = masked(chat.caller.session) or None
         self.record.platform = chat.caller.platform or None
         self.record.agent = chat.options.agent or None

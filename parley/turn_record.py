@@ -42,7 +42,8 @@ class TurnRecord:
     `lookup_ms`. Where tools are offered, `passes` is the number of the upstream's answers, `tools` the names of those
     that were called, `tool_ms` the time waited for them, and `fillers` the number of phrases said meanwhile. `unsaid`
     names what a spoken answer held beside words that can be said, such as pictures. `cleaned` is "some" or "all" where
-    a part or all of an answer's text was taken out for a voice. `session` and `platform` are the platform's names of
+    a part or all of an answer's text was taken out for a voice. `trace_id` is that of the caller's W3C trace context,
+    which goes upstream. `session` and `platform` are the platform's names of
     the call and of itself; of a phone number two digits are left. `agent` is the name of the profile that answers;
     `memory` the number of messages that the memory added and the number that it held, as "2/14", or "failed". With
     `REDIS_URL`, `limits` tells who counted the call ("shared" or "local"), and `redis_ms` is the time waited for Redis.
@@ -52,6 +53,7 @@ class TurnRecord:
     id: str
     model: str | None = None
     turn_id: int | None = None
+    trace_id: str | None = None
     session: str | None = None
     platform: str | None = None
     agent: str | None = None

@@ -254,8 +254,9 @@ def test_no_header_of_a_request_goes_upstream(server: RunningServer, first: Fake
 def test_a_valid_traceparent_goes_upstream(server: RunningServer, first: FakeUpstream) -> None:
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with Caller(server) as caller:
-        caller.ask(post("/v1/chat/completions", HELLO, traceparent=trace))
+        answered = caller.ask(post("/v1/chat/completions", HELLO, traceparent=trace))
     assert first.calls[0].headers["traceparent"] == trace
+    assert server.wait_for_end(answered.headers["x-request-id"])["trace_id"] == trace.split("-")[1]
 
 
 INJECTION = 'Wait.\r\n\r\ndata: {"choices":[]}\n\ndata: [DONE]\n\n: x\revent: y'
