@@ -11,9 +11,9 @@ from strangers import Beside
 from talkers import KEY, House, serving
 
 LOCKED = MappingProxyType({"API_KEYS": KEY})
-MOST_GAP = 0.5
+MOST_GAP = 1.5
 """Seconds of silence inside a call beside strangers; an idle machine has some milliseconds."""
-MOST_WAIT = 1.5
+MOST_WAIT = 3.0
 """Seconds for a health check or a new call beside strangers."""
 
 

@@ -243,6 +243,7 @@ def test_searches_share_vectors_in_redis(shop: Path) -> None:
                 embeddings_base_url=api.base_url,
                 embeddings_cache="redis",
                 redis_url=urls.parse(redis.url),
+                redis_timeout=1000,
             )
             result = create_app(settings).test_cli_runner().invoke(args=["kb", "search", "How much is a tune-up?"])
             assert result.exit_code == 0, result.output
