@@ -18,7 +18,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
-from callers import CALLERS, CHAT, LONG, RAG, OpenStream, Turn, calling, failed, summary, take_turn
+from callers import CALLERS, LONG, OpenStream, Turn, calling, failed, has_ended, summary, take_turn
+from exchange import CHAT, RAG
 from fake_upstream import Call, Step, answer, chunks, completion, event, events
 from running_server import post, receive_until
 from several_hosts import RATE, SKEW_SECONDS, STREAMS, WORKERS, Deployment, Host, several_hosts
@@ -266,11 +267,11 @@ def test_a_killed_host_takes_only_its_own_streams(deployment: Deployment) -> Non
             dead = time.monotonic()
             freed = pool.submit(time_of_a_place, deployment, key, killed + LEASE_SECONDS + 1 + LATE_SECONDS)
             wait_for_more(turns)
-            assert [stream.has_ended() for stream in opened] == [False, False, True, True]
+            assert [has_ended(stream.connection) for stream in opened] == [False, False, True, True]
             deployment.replace(beta)
             wait_until(lambda: any(turn.began > dead and turn.host == beta.address for turn in turns))
         took = freed.result() - killed
-        assert [stream.has_ended() for stream in opened[:2]] == [False, False]
+        assert [has_ended(stream.connection) for stream in opened[:2]] == [False, False]
     print(f"\nbeta killed: {summary(turns)}; its places free after {took:.1f} s")
     broken = failed(turns)
     assert all(turn.host == beta.address and turn.began < dead for turn in broken)

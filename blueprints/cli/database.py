@@ -13,6 +13,7 @@ import click
 from flask import Blueprint
 
 from blueprints.web import services
+from parley.factories.knowledge import encoders_of
 
 if TYPE_CHECKING:
     from parley.knowledge.database.address import DatabaseAddress
@@ -71,7 +72,7 @@ def check(as_json: bool) -> None:
     address = database_address()
     from parley.knowledge.database import examination
 
-    findings = examination.examine(address, services().index_factory.encoder_labels())
+    findings = examination.examine(address, encoders_of(services().settings).labels)
     if as_json:
         click.echo(json.dumps([{"severity": one.severity, "message": one.message} for one in findings]))
     else:

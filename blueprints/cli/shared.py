@@ -1,4 +1,4 @@
-"""`flask shared check`: whether the Redis of REDIS_URL is reached, and lets its user do what the limits need.
+"""`flask shared check`: whether the Redis of REDIS_URL is reached, and lets its user do what is asked of it.
 
 Exit codes: 0 for success, 1 if a fault was found, 2 without REDIS_URL.
 """

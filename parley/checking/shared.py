@@ -14,7 +14,7 @@ SECONDS = 3.0
 PINGS = 5
 """Questions of which the median tells the distance."""
 KEY = "doctor"
-"""Name in place of a caller's, under which the limits are tried."""
+"""Name in place of a caller's, under which all is tried."""
 
 
 def servers(probe: Probe) -> Sequence[Probe]:

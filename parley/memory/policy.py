@@ -104,9 +104,10 @@ def remember(stored: Sequence[StoredTurn], history: History, turn: StoredTurn, *
 
 def with_result(stored: Sequence[StoredTurn], result: Message) -> tuple[StoredTurn, ...]:
     """Return the stored turns with the late result of a call, in place of the one that stands there."""
-    kept = next(iter(kept_exchange([result])), None)
-    if kept is None:
+    found = kept_exchange([result])
+    if not found:
         return tuple(stored)
+    kept = found[0]
     return tuple(
         msgspec.structs.replace(
             each,

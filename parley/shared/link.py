@@ -142,7 +142,7 @@ class Link:
         self._gate = BoundedSemaphore(CONNECTIONS)
         self._failures = 0
         self._was_up = False
-        self._is_told = False
+        self._is_told = self._is_error_told = False
         self._down_since = time.monotonic()
 
     @property
@@ -256,8 +256,8 @@ class Link:
         self._tell_error(op, f"{type(error).__name__}: {error}")
 
     def _tell_error(self, op: str, words: str) -> None:
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_error_told:
+            self._is_error_told = True
             log.warning("redis_error", op=op, reason=words)
 
     def _failed(self, op: str, reason: str, words: str) -> NoReturn:
@@ -287,7 +287,7 @@ class Link:
         measurements.UP.set(0)
         if self.is_up:
             self.state, self._down_since = "down", time.monotonic()
-            self._is_told = False
+            self._is_told = self._is_error_told = False
         self._tell_down(words)
 
     def _tell_down(self, words: str) -> None:

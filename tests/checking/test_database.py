@@ -14,6 +14,7 @@ from parley.checking.probe import Probe
 from parley.checking.report import Finding
 from parley.knowledge.database.address import parse
 from parley.settings import Settings
+from parley.shared.link import Link
 
 READER = "reader-canary"
 MAKE_READER = f"""CREATE ROLE "{READER}" LOGIN PASSWORD '{PASSWORD}'"""
@@ -113,6 +114,16 @@ def test_a_database_that_takes_nobody_ends_the_checks(url: str, tmp_path: Path, 
 
     assert statuses(findings) == "fail skip skip skip skip"
     assert fault in findings["DB-1"].detail and findings["DB-1"].fix == "correct DATABASE_URL"
+
+
+def test_no_check_asks_redis_for_vectors(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Link] = []
+    monkeypatch.setattr(Link, "beat", asked.append)
+    shared = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1", "EMBEDDINGS_CACHE": "redis"}
+
+    findings = list(examine(Probe(Settings.from_environ(shared), tmp_path), only=("DB",)))
+
+    assert [one.status for one in findings][:2] == ["ok", "ok"] and asked == []
 
 
 def test_the_commands_own_words_are_the_same(url: str, tmp_path: Path) -> None:

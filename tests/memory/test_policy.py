@@ -377,7 +377,8 @@ def test_a_late_result_takes_its_place() -> None:
     late = policy.with_result(turns, {"role": "tool", "tool_call_id": "call_1", "content": "booked"})
 
     assert late[1].exchange == (EXCHANGE[0], {"role": "tool", "tool_call_id": "call_1", "content": "booked"})
-    assert policy.with_result(turns, {"role": "tool", "tool_call_id": "x", "content": "y"}) == turns
+    for of_none in ("x", 7):
+        assert policy.with_result(turns, {"role": "tool", "tool_call_id": of_none, "content": "y"}) == turns
 
 
 def test_a_failed_turn_is_remembered_by_its_question() -> None:

@@ -13,9 +13,8 @@ from simulated_calls import PLATFORMS, Platform, SharedStore, SimulatedCall
 from structlog.testing import capture_logs
 from waiting import wait_until
 
-from parley.memory import redis_store
 from parley.memory.conversation import MAX_BYTES, MAX_TURNS, StoredTurn, decode, encode, history_of, stored_turn
-from parley.memory.redis_store import RedisStore
+from parley.memory.redis_store import WRITES_AT_ONCE, RedisStore
 from parley.memory.sessions import Sessions, session_key
 from parley.memory.stores import Store, StoreFailed
 from parley.shared.link import CONNECTIONS, Link
@@ -215,13 +214,10 @@ def test_a_caller_waits_for_the_rest_of_the_budget_alone(links: Links, redis_ser
 
 
 @pytest.mark.row("SH-13")
-def test_a_frozen_redis_costs_the_memory_and_no_turn(
-    links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_store, "WRITE_SECONDS", 0.05)
+def test_a_frozen_redis_costs_the_memory_and_no_turn(links: Links, redis_server: RedisServer) -> None:
     link = links(timeout=PATIENT)
     link.timeout = 0.05
-    sessions = Sessions(RedisStore(link, redis_store.WRITE_SECONDS), ttl=60, reader=RedisStore(link))
+    sessions = Sessions(RedisStore(link, 0.05), ttl=60, reader=RedisStore(link))
     with redis_server.frozen(), capture_logs() as logged:
         assert sessions.recall(KEY, ask("x"), "", mode="full", with_tools=True) is None
         assert not end(sessions, "x", 1.0) and not sessions.forget(KEY)
@@ -237,7 +233,7 @@ def test_turns_that_end_leave_callers_their_connections(store: RedisStore, redis
     with redis_server.frozen():
         ending = [gevent.spawn(store.put, str(number), b"x", 60, 0) for number in range(20)]
         gevent.sleep(0.1)
-        assert store._link._gate.counter == CONNECTIONS - redis_store.WRITES_AT_ONCE
+        assert store._link._gate.counter == CONNECTIONS - WRITES_AT_ONCE
     gevent.joinall(ending, raise_error=True)
     assert all(each.value for each in ending)
 
@@ -248,10 +244,10 @@ def test_random_interruptions_mix_up_no_sessions(store: RedisStore) -> None:
     def caller(name: str) -> None:
         for number in range(40):
             key = f"{name}-{number}"
-            with gevent.Timeout(chance.choice([0, 0.0005, 5, 5]), False):
+            with gevent.Timeout(chance.choice([0, 0.0005, PATIENT, PATIENT]), False):
                 store.put(key, key.encode(), 60, 0)
                 entry = store.get(key)
                 wrong.extend([] if entry and entry.data == key.encode() else [key])
 
-    gevent.joinall([gevent.spawn(caller, f"c{number}") for number in range(20)])
+    gevent.joinall([gevent.spawn(caller, f"c{number}") for number in range(20)], raise_error=True)
     assert wrong == []

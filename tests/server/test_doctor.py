@@ -1,19 +1,16 @@
 """`flask doctor --url` through nine ways of standing in front of the real server, by a real nginx."""
 
-import contextlib
 import json
 import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 from fake_upstream import FakeUpstream, answer
+from proxies import running_proxy, temporary_paths
 from running_server import RunningServer, free_port, running_server
 from waiting import wait_until
 
@@ -66,8 +63,7 @@ def ports(guarded: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> I
     if not shutil.which("nginx"):
         pytest.skip("nginx is not installed")
     folder, ports = tmp_path_factory.mktemp("nginx"), {name: free_port() for name in PROXIES}
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    blocks = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    blocks = temporary_paths(folder)
     for name, directives in PROXIES.items():
         behind = directives.removeprefix("behind ") if directives.startswith("behind") else ""
         target = ports[behind] if behind else guarded.port
@@ -77,25 +73,8 @@ def ports(guarded: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> I
     blocks += f"server {{ listen 127.0.0.1:{moved}; return 301 http://127.0.0.1:{ports['shipped']}$request_uri; }}"
     file = folder / "nginx.conf"
     file.write_text(f"pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off; {blocks} }}")
-    with running_nginx(file, moved):
+    with running_proxy(["nginx", "-p", str(folder), "-c", str(file), "-g", "daemon off;"], moved):
         yield {**ports, "redirect": moved, "direct": guarded.port}
-
-
-@contextlib.contextmanager
-def running_nginx(file: Path, port: int) -> Iterator[None]:
-    command = ["nginx", "-p", str(file.parent), "-c", str(file), "-g", "daemon off;"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: is_listening(port))
-            yield
-        finally:
-            process.terminate()
-
-
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 def worst(findings: Iterable[Finding]) -> dict[str, Finding]:

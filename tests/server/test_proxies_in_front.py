@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_upstream import DONE, END, HANG, FakeUpstream, Step, answer, chunks, event, events
-from proxies import TEMPORARY, running_balancer, running_proxy
+from proxies import running_balancer, running_proxy, temporary_paths
 from running_server import ROOT, RunningServer, free_port, post, receive_until, running_server
 from waiting import wait_until
 
@@ -62,7 +62,7 @@ def configured(name: str, listens: str, server: RunningServer) -> str:
 @contextlib.contextmanager
 def nginx(server: RunningServer, folder: Path) -> Iterator[int]:
     port, file = free_port(), folder / "nginx.conf"
-    places = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in TEMPORARY)
+    places = temporary_paths(folder)
     # As in the distribution's own file, which reads those in conf.d. Its workers write large bodies into our folder.
     inside = configured("nginx", f"listen 127.0.0.1:{port};", server)
     user = "user root;" if os.geteuid() == 0 else ""

@@ -4,13 +4,13 @@ import concurrent.futures
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from callers import has_ended
 from fake_upstream import HANG, FakeUpstream, answer, chunks, events
 from redis_servers import RedisServer
 from running_server import RunningServer, ServerDidNotStart, free_port, post, receive_until, running_server
@@ -140,19 +140,6 @@ def test_a_killed_worker_s_places_are_free_after_a_lease(first: FakeUpstream, re
         )
         assert not [connection for connection in opened if connection not in ended and has_ended(connection)]
     wait_until(lambda: redis_server.client.zcard(key) == 0)
-
-
-def has_ended(connection: socket.socket) -> bool:
-    """Return whether the server's end of a connection, on which nothing is sent, is closed."""
-    connection.settimeout(0.01)
-    try:
-        while connection.recv(65_536):
-            pass
-    except TimeoutError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 @pytest.mark.row("SH-01")

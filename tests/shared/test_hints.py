@@ -300,6 +300,8 @@ def test_a_user_without_the_rights_loses_the_hints_alone(links: Callable[..., Li
     rights = "on >parley-secret ~t:workers ~t:{two}:* +@read +@write +@scripting +@connection +time"
     with RedisServer(*f"--user parley {rights} --user default off".split()) as server:
         worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"))
+        # As at a start, when no beat has been yet.
+        worker.link.state, worker.link._was_up = "down", False
         with capture_logs() as logged:
             worker.link.beat()
             worker.link.beat()

@@ -23,8 +23,12 @@ KEY = "t:{digest-of-key-1}:streams"
 LIMIT = 3
 
 
+def name_of(holder: str) -> str:
+    return f"digest-of-{holder}"
+
+
 def places_of(link: Link, limit: int = LIMIT, without: str = "share") -> SharedPlaces:
-    return SharedPlaces(link, limit, lambda holder: f"digest-of-{holder}", without)
+    return SharedPlaces(link, limit, name_of, without)
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +95,9 @@ def test_a_late_renewal_revives_no_place(link: Link, redis_server: RedisServer) 
 
 @pytest.mark.row("SH-09", "SH-10")
 def test_place_and_rate_are_asked_for_together(link: Link, redis_server: RedisServer) -> None:
-    key_of, asked, run = (lambda holder: f"digest-of-{holder}"), [], link.ask
-    rate = SharedRate(link, "3/hour", key_of, "share")
-    places = SharedPlaces(link, 2, key_of, "share", rate)
+    asked, run = [], link.ask
+    rate = SharedRate(link, "3/hour", name_of, "share")
+    places = SharedPlaces(link, 2, name_of, "share", rate)
 
     def count(op: str, *rest: Any) -> Any:
         asked.append(op)
@@ -121,8 +125,7 @@ def test_place_and_rate_are_asked_for_together(link: Link, redis_server: RedisSe
 @pytest.mark.row("SH-01", "SH-11")
 @pytest.mark.parametrize("wrong", ["t:{digest-of-key-1}:rate", "", KEY], ids=["rate broken", "down", "places broken"])
 def test_without_an_answer_both_are_counted_here(link: Link, redis_server: RedisServer, wrong: str) -> None:
-    key_of = lambda holder: f"digest-of-{holder}"  # noqa: E731
-    places = SharedPlaces(link, 9, key_of, "share", SharedRate(link, "3/hour", key_of, "share"))
+    places = SharedPlaces(link, 9, name_of, "share", SharedRate(link, "3/hour", name_of, "share"))
     if wrong:
         redis_server.client.set(wrong, "text")
     else:

@@ -18,7 +18,7 @@ from parley.checking.probe import Probe
 from parley.settings import Settings
 from parley.shared import link as module
 from parley.shared import urls
-from parley.shared.link import REGISTER, Link, Script, Unanswered
+from parley.shared.link import REGISTER, Link, Script, Unanswered, reply_to
 from parley.turn_record import TurnRecord
 
 Links = Callable[..., Link]
@@ -311,7 +311,7 @@ def test_random_interruptions_mix_up_no_answers(links: Links, redis_server: Redi
         for number in range(60):
             word = f"{name}-{number}"
             with gevent.Timeout(chance.choice([0, 0.0005, 1, 1]), False), contextlib.suppress(Unanswered):
-                answer = link.ask("rate", lambda client, word=word: client.echo(word))  # type: ignore[misc]
+                answer = link.ask("rate", lambda client, word=word: reply_to(client, "ECHO", word))  # type: ignore[misc]
                 wrong.extend([] if answer == word.encode() else [(word, answer)])
 
     gevent.joinall([gevent.spawn(caller, f"c{number}") for number in range(20)])

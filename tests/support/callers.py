@@ -20,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-CHAT, RAG = "/chat/completions", "/rag/chat/completions"
+from exchange import CHAT, RAG
+
 SERVED_BY = "x-served-by"
 """Header of the balancer's: the addresses that it has tried, the last one is that which answered."""
 QUESTION = "When do you open?"
@@ -153,14 +154,15 @@ class OpenStream:
     connection: socket.socket
     host: str
 
-    def has_ended(self) -> bool:
-        """Return whether the other side has closed it."""
-        self.connection.settimeout(0.01)
-        try:
-            while self.connection.recv(65_536):
-                pass
-        except TimeoutError:
-            return False
-        except OSError:
+
+def has_ended(connection: socket.socket) -> bool:
+    """Return whether the other side has closed a connection, on which nothing is sent."""
+    connection.settimeout(0.01)
+    try:
+        while connection.recv(65_536):
             pass
-        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -2,17 +2,21 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from running_server import ROOT, free_port
-from waiting import wait_until
+from waiting import is_listening, wait_until
 
 BALANCER = ROOT / "deploy" / "nginx.scale.conf"
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-"""Kinds of temporary files of nginx, which would otherwise be in a folder of the system's."""
+
+
+def temporary_paths(folder: Path) -> str:
+    """Return lines of nginx's configuration that put its files into a folder, which may not be the system's."""
+    return "".join(
+        f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
 
 
 @contextlib.contextmanager
@@ -26,23 +30,16 @@ def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os
             process.terminate()
 
 
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
-
-
 @contextlib.contextmanager
 def running_balancer(first: int, second: int, folder: Path) -> Iterator[int]:
     """Yield the port of nginx, as deploy/nginx.scale.conf has it, in front of the servers on these two ports."""
     port, file, text = free_port(), folder / "nginx.conf", BALANCER.read_text()
-    places = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in TEMPORARY)
     changed = {
         "listen 8080;": f"listen 127.0.0.1:{port};",
         "parley-1:8000": f"127.0.0.1:{first}",
         "parley-2:8000": f"127.0.0.1:{second}",
         "/tmp/nginx.pid": f"{folder}/pid",
-        "http {": f"http {{ {places}",
+        "http {": f"http {{ {temporary_paths(folder)}",
         # The limit of open files is that of whoever runs the tests.
         "worker_rlimit_nofile 65536;": "",
         "16384": "512",

@@ -9,15 +9,12 @@ with cluster() as nodes:
 import contextlib
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from redis_servers import RedisServer, is_listening, redis_server
+from redis_servers import RedisServer, redis_server
 from running_server import free_port
-
-START_SECONDS = 20.0
-"""Longest time in seconds until servers know one another; on a calm machine it takes two."""
+from waiting import is_listening, wait_until
 
 
 def run(port: int, *command: str) -> str:
@@ -26,13 +23,6 @@ def run(port: int, *command: str) -> str:
 
     with redis.Redis(port=port, socket_timeout=5, decode_responses=True) as client:
         return str(client.execute_command(*command))
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -51,8 +41,8 @@ def behind_sentinel(down_after_ms: int = 500) -> Iterator[tuple[RedisServer, str
         )
         process = subprocess.Popen([redis_server(), str(file), "--sentinel"], stdout=subprocess.DEVNULL)
         try:
-            _until(lambda: is_listening(port))
-            _until(lambda: "slave" in run(port, "SENTINEL", "REPLICAS", "main"))
+            wait_until(lambda: is_listening(port))
+            wait_until(lambda: "slave" in run(port, "SENTINEL", "REPLICAS", "main"))
             yield master, f"redis+sentinel://127.0.0.1:{port}/main"
         finally:
             process.kill()
@@ -76,8 +66,8 @@ def cluster(node_timeout_ms: int = 1000) -> Iterator[list[RedisServer]]:
             run(node.port, "CLUSTER", "MEET", "127.0.0.1", str(first.port))
         for number, node in enumerate(nodes[:3]):
             run(node.port, "CLUSTER", "ADDSLOTSRANGE", str(number * 5462), str(min(number * 5462 + 5461, 16_383)))
-        _until(lambda: all(run(node.port, "CLUSTER", "NODES").count("connected") == 4 for node in nodes))
-        _until(lambda: all("cluster_state:ok" in run(node.port, "CLUSTER", "INFO") for node in nodes))
+        wait_until(lambda: all(run(node.port, "CLUSTER", "NODES").count("connected") == 4 for node in nodes))
+        wait_until(lambda: all("cluster_state:ok" in run(node.port, "CLUSTER", "INFO") for node in nodes))
         run(nodes[3].port, "CLUSTER", "REPLICATE", run(first.port, "CLUSTER", "MYID"))
-        _until(lambda: "'connected_slaves': 1" in run(first.port, "INFO", "replication"))
+        wait_until(lambda: "'connected_slaves': 1" in run(first.port, "INFO", "replication"))
         yield nodes

@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any, Self
 
 import pytest
 from running_server import free_port
+from waiting import is_listening
 
 START_SECONDS = 60.0
 NEVER_SAVED = ("--save", "", "--appendonly", "no")
@@ -126,10 +126,3 @@ class RedisServer:
             yield
         finally:
             self.thaw()
-
-
-def is_listening(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether somebody listens on a port."""
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False

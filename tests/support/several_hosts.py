@@ -29,6 +29,7 @@ from fake_upstream import FakeUpstream
 from knowledge_folder import published, write_base
 from namespaces import NETWORK, SWITCH, Namespaces, missing, namespaces
 from postgres import Postgres, postgres, wheel
+from proxies import temporary_paths
 from redis_servers import RedisServer
 from running_server import ROOT, RunningServer, hooked, running_server
 from waiting import wait_until
@@ -180,11 +181,11 @@ class Balancer:
             f"server {host.address}:{PORT} max_fails=1 fail_timeout=1s{' down' if host is leaving_out else ''};"
             for host in self._hosts
         ]
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        places = "".join(f"{kind}_temp_path {self._folder}/{kind};" for kind in kinds)
         main = f"user root; worker_processes 1; pid {self._folder}/pid; error_log stderr; events {{}}"
         balanced = "\n".join(["upstream parley {", "least_conn;", *lines, "}"])
-        (self._folder / "nginx.conf").write_text(f"{main}\nhttp {{ access_log off; {places}\n{balanced}\n{text}\n}}\n")
+        (self._folder / "nginx.conf").write_text(
+            f"{main}\nhttp {{ access_log off; {temporary_paths(self._folder)}\n{balanced}\n{text}\n}}\n"
+        )
 
     def _workers(self) -> set[int]:
         """Return the processes that take new calls."""
