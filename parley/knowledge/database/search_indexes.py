@@ -12,13 +12,17 @@ from typing import Any
 
 import psycopg
 
+from parley.knowledge.terms import VERSION as TERMS_VERSION
+
 MAX_SIZE = 4000
 """Most dimensions of a vector that an index takes."""
+SEARCHABLE = f"searchable AND searched_revision = revision AND terms_version = {TERMS_VERSION}"
+"""Condition that the row of a base has if this release can search the base."""
 _EXISTING = """
 SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'parley' AND starts_with(c.relname::text, %s)
 """
-_SEARCHABLE = """
+_MAKE_SEARCHABLE = """
 WITH fresh AS (SELECT nextval('parley.revision') AS revision)
 UPDATE parley.base SET searchable = true, revision = fresh.revision, searched_revision = fresh.revision
 FROM fresh WHERE id = %s AND NOT searchable AND searched_revision = base.revision
@@ -75,7 +79,7 @@ def bring_up_to_date(connection: "psycopg.Connection[Any]", base_id: int) -> lis
         # Now: a plan without knowledge of the new rows may be one that reads them all.
         connection.execute("ANALYZE parley.passage")
     if not missing(connection, base_id):
-        connection.execute(_SEARCHABLE, [base_id])
+        connection.execute(_MAKE_SEARCHABLE, [base_id])
     return made
 
 

@@ -411,6 +411,8 @@ def test_encoders_are_prepared_before_any_load() -> None:
     prepared: list[BaseSettings] = []
     source = FakeSource(a=3, b=3, c=3, d=3)
     source.settings |= {"b": SPANISH, "c": SPANISH, "d": BaseSettings(encoder="multilingual")}
+    # One that is searched elsewhere needs its encoder as well.
+    source.searchable.add("d")
 
     made(source, 5, prepare=prepared.append)
 
