@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from redis_servers import is_listening
 from running_server import ROOT, free_port
 from waiting import wait_until
 
@@ -24,12 +24,6 @@ def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os
             yield
         finally:
             process.terminate()
-
-
-def is_listening(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 @contextlib.contextmanager

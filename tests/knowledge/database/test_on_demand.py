@@ -253,7 +253,7 @@ def test_a_base_that_is_dropped_keeps_nobody_waiting() -> None:
 @pytest.mark.parametrize(
     "error", [SourceFailed("the database is down"), ValueError("odd row")], ids=["source", "defect"]
 )
-def test_a_base_that_fails_is_told_once_and_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_that_fails_is_told_once_and_tried_again(error: Exception) -> None:
     source = FakeSource(a=3, b=3)
     source.failing["a"] = error
     bases = made(source, 5)
