@@ -195,7 +195,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=Path, nargs="+", default=[])
     parser.add_argument("--size", type=int)
-    parser.add_argument("--questions", type=int, default=QUESTIONS, help="of each set at most")
+    parser.add_argument(
+        "--questions", type=int, default=QUESTIONS, help="of each set at most; with --size, of all together"
+    )
     parser.add_argument("--history", action="store_true", help="ask with the user's turns before, too")
     parser.add_argument("--words", action="store_true", help="without an encoder")
     parser.add_argument("--cache", type=Path, help="file of vectors")
@@ -215,7 +217,7 @@ def main() -> None:
         if given.size:
             real = [one for labelled in sets for one in labelled.passages]
             both = bench.indexes(mixed(real, given.size, bench))
-            questions = max(1, QUESTIONS // len(sets))
+            questions = max(1, given.questions // len(sets))
             rows = [compare(*both, one, queries_of(one, questions, given.history), server) for one in sets]
         else:
             for one in sets:

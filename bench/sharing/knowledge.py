@@ -80,7 +80,7 @@ def write(url: str, passages: Sequence[Passage], name: str = "") -> int:
     encoder = MadeUpEncoder()
     content = Content(name, passages, NO_SETTINGS, ENGLISH, encoder, label_of(encoder))
     with connect(parse(url)) as connection:
-        revision = publish(connection, content, VectorCache(None)).revision
+        revision = publish(connection, content, VectorCache(None), resident=len(passages)).revision
     assert revision
     return revision
 
@@ -149,7 +149,9 @@ def hub_lag(report: Report) -> None:
         passages = Corpus().passages(report.passages)
         ticks = Path(name) / "ticks-"
         hooks = hooked(Path(name), _TICK.format(path=str(ticks)))
-        with reading(upstream, url, hooks, WEB_CONCURRENCY="2") as server:
+        # All of it is held: nobody asks for a base here.
+        room = str(report.passages + SMALL)
+        with reading(upstream, url, hooks, WEB_CONCURRENCY="2", KB_RESIDENT=room) as server:
             until(lambda: details(server)["kb"] == "ok", SETTLE_SECONDS)
             # The encoder is loaded by a thread of its own.
             until(lambda: server.output().count('"encoder_loaded"') == 2, SETTLE_SECONDS)

@@ -200,8 +200,9 @@ class IndexFactory:
         self._logged: set[str] = set()
         self.failure: str | None = None
         self._told: set[str] = set()
-        # Vectors of small talk by encoder, for bases that are not in memory.
+        # Vectors of small talk by encoder, for bases that are not in memory, and the encoders that are asked for them.
         self._examples: dict[str, Floats] = {}
+        self._learning: set[str] = set()
 
     @property
     def state(self) -> str | None:
@@ -270,7 +271,8 @@ class IndexFactory:
             return Tier(None, self._min_coverage)
         if isinstance(encoder, EmbeddedEncoder):
             gevent.spawn(encoder.load)
-        if settings.gated and encoder.calibration.min_small_talk is not None and encoder.name not in self._examples:
+        if settings.gated and encoder.calibration.min_small_talk is not None and encoder.name not in self._learning:
+            self._learning.add(encoder.name)
             gevent.spawn(self._learn_examples, encoder)
         least = self._min_evidence if settings.min_evidence is None else settings.min_evidence
         return Tier(
@@ -284,14 +286,15 @@ class IndexFactory:
 
     def _learn_examples(self, encoder: Encoder) -> None:
         """Get the vectors of small talk, which loads the encoder, too."""
-        for pause in (*RETRY_SECONDS, None):
+        failures = 0
+        while True:
             try:
                 self._examples[encoder.name] = np.concatenate(encode(encoder, EXAMPLES))
                 return
             except EncoderFailed as failure:
                 self._failed("passages_not_encoded", failure)
-                if pause is not None:
-                    gevent.sleep(pause)
+                gevent.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
 
     def encoder_for(self, settings: BaseSettings, language: Language) -> Encoder | None:
         """Return the encoder of a base: the one that its settings name, else that of its language."""

@@ -10,11 +10,13 @@ import gevent
 import numpy as np
 import pytest
 from fake_upstream import HANG, Call, FakeUpstream, Step, refusal, whole
+from knowledge_folder import LetterEncoder
 from structlog.testing import capture_logs
 
 from parley.errors import ServerOverloaded
 from parley.http_client import pool
-from parley.knowledge import minilm
+from parley.knowledge import encoders, minilm
+from parley.knowledge.base_settings import NO_SETTINGS
 from parley.knowledge.documents import Passage
 from parley.knowledge.encoders import (
     ApiEncoder,
@@ -26,8 +28,9 @@ from parley.knowledge.encoders import (
 )
 from parley.knowledge.index import Index, LexicalIndex, Query
 from parley.knowledge.postings import Floats
-from parley.knowledge.semantic import Encoder, EncoderFailed, SemanticIndex
+from parley.knowledge.semantic import EXAMPLES, Calibration, Encoder, EncoderFailed, SemanticIndex
 from parley.knowledge.vector_cache import VectorCache
+from parley.languages import ENGLISH
 
 TEXTS = ["Our dog.", "The price.", *[f"Nothing of interest stands here, {number} times." for number in range(38)]]
 PASSAGES = [Passage(str(number), "", text, "a.json", {}) for number, text in enumerate(TEXTS)]
@@ -237,6 +240,23 @@ def test_the_embedded_model_is_loaded_before_the_first_question(tmp_path: Path) 
     with capture_logs() as logged:
         factory(EmbeddedEncoder.for_english(1.0), tmp_path).build([], lambda: None)
         wait(lambda: any(line["event"] == "encoder_loaded" for line in logged))
+
+
+def test_examples_of_small_talk_are_asked_for_until_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "RETRY_SECONDS", (0.001,))
+    encoder = LetterEncoder(fails=True)
+    encoder.calibration = Calibration(0.2, 0.1, min_small_talk=0.9)
+    factory = IndexFactory(Encoders(encoder, encoder), VectorCache(None), min_coverage=0.3, min_evidence=None)
+    tiers = [factory.tier_for(NO_SETTINGS, ENGLISH, encoder.name) for _ in range(2)]
+    gevent.sleep(0.05)
+    assert tiers[0].examples() is None
+
+    encoder.fails = False
+    with gevent.Timeout(30):
+        while tiers[1].examples() is None:
+            gevent.sleep(0.001)
+
+    assert tiers[0].examples() is tiers[1].examples() and encoder.encoded == len(EXAMPLES)
 
 
 def test_without_an_encoder_the_index_is_lexical(tmp_path: Path) -> None:

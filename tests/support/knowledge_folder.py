@@ -10,7 +10,7 @@ import numpy as np
 import psycopg
 
 from parley.knowledge import documents
-from parley.knowledge.database.publishing import RESIDENT, Content, Published, publish
+from parley.knowledge.database.publishing import Content, Published, publish
 from parley.knowledge.index import language_of
 from parley.knowledge.postings import Floats
 from parley.knowledge.semantic import Calibration, EncoderFailed
@@ -63,7 +63,7 @@ def published(
     name: str = "shop",
     encoder: LetterEncoder | None = None,
     *,
-    resident: int = RESIDENT,
+    resident: int = 1000,
     dry_run: bool = False,
 ) -> Published:
     """Publish a folder as the base of this name."""

@@ -30,19 +30,18 @@ def running_proxy(command: Sequence[str], port: int, env: Mapping[str, str] = os
             process.terminate()
 
 
-@contextlib.contextmanager
-def running_balancer(first: int, second: int, folder: Path) -> Iterator[int]:
-    """Yield the port of nginx, as deploy/nginx.scale.conf has it, in front of the servers on these two ports."""
-    port, file, text = free_port(), folder / "nginx.conf", BALANCER.read_text()
+def balancer_file(folder: Path, listen: str, servers: Sequence[str], more: Mapping[str, str] | None = None) -> Path:
+    """Write deploy/nginx.scale.conf into a folder, for these two servers, with `more` exchanged than a test must."""
+    file, text = folder / "nginx.conf", BALANCER.read_text()
     changed = {
-        "listen 8080;": f"listen 127.0.0.1:{port};",
-        "parley-1:8000": f"127.0.0.1:{first}",
-        "parley-2:8000": f"127.0.0.1:{second}",
+        "listen 8080;": f"listen {listen};",
+        **{f"parley-{number}:8000": server for number, server in enumerate(servers, start=1)},
         "/tmp/nginx.pid": f"{folder}/pid",
         "http {": f"http {{ {temporary_paths(folder)}",
         # The limit of open files is that of whoever runs the tests.
         "worker_rlimit_nofile 65536;": "",
         "16384": "512",
+        **(more or {}),
     }
     for old, new in changed.items():
         assert text.count(old) == 1, old
@@ -50,6 +49,14 @@ def running_balancer(first: int, second: int, folder: Path) -> Iterator[int]:
     # Its workers write large bodies into our folder.
     user = "user root;\n" if os.geteuid() == 0 else ""
     file.write_text(user + text)
+    return file
+
+
+@contextlib.contextmanager
+def running_balancer(first: int, second: int, folder: Path) -> Iterator[int]:
+    """Yield the port of nginx, as deploy/nginx.scale.conf has it, in front of the servers on these two ports."""
+    port = free_port()
+    file = balancer_file(folder, f"127.0.0.1:{port}", [f"127.0.0.1:{first}", f"127.0.0.1:{second}"])
     arguments = ["-p", str(folder), "-c", str(file)]
     subprocess.run(["nginx", "-t", "-q", *arguments], check=True, capture_output=True)
     with running_proxy(["nginx", *arguments, "-g", "daemon off;"], port):

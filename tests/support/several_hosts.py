@@ -2,7 +2,7 @@
 
     bridge ─┬─ alpha      gunicorn, two workers
             ├─ beta       gunicorn, two workers; its clock is SKEW_SECONDS ahead
-            ├─ balancer   nginx, by deploy/nginx.conf
+            ├─ balancer   nginx, by deploy/nginx.scale.conf
             ├─ redis      Valkey
             ├─ database   PostgreSQL
             └─ the bridge's own address: the upstream, and the callers
@@ -29,7 +29,7 @@ from fake_upstream import FakeUpstream
 from knowledge_folder import published, write_base
 from namespaces import NETWORK, SWITCH, Namespaces, missing, namespaces
 from postgres import Postgres, postgres, wheel
-from proxies import temporary_paths
+from proxies import balancer_file
 from redis_servers import RedisServer
 from running_server import ROOT, RunningServer, hooked, running_server
 from waiting import wait_until
@@ -165,27 +165,13 @@ class Balancer:
         wait_until(lambda: self._workers() and not self._workers() & before)
 
     def _configure(self, leaving_out: Host | None = None) -> None:
-        text = (ROOT / "deploy" / "nginx.conf").read_text()
-        named = {
-            "listen 80;": f"listen {self.url.removeprefix('http://')};",
-            f"http://127.0.0.1:{PORT}": "http://parley",
+        servers = [f"{host.address}:{PORT}{' down' if host is leaving_out else ''}" for host in self._hosts]
+        more = {
+            "worker_processes auto;": "worker_processes 1;",
+            # Which host answered is for the tests.
+            "proxy_buffering off;": f"proxy_buffering off; add_header {SERVED_BY} $upstream_addr always;",
         }
-        # Which host answered is for the tests.
-        named["proxy_buffering off;"] = f"proxy_buffering off; add_header {SERVED_BY} $upstream_addr always;"
-        # A call is sent on only where no connection came about; nginx repeats no POST that it has sent.
-        named["gzip off;"] = "gzip off; proxy_next_upstream error timeout; proxy_connect_timeout 1s;"
-        for old, new in named.items():
-            assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        lines = [
-            f"server {host.address}:{PORT} max_fails=1 fail_timeout=1s{' down' if host is leaving_out else ''};"
-            for host in self._hosts
-        ]
-        main = f"user root; worker_processes 1; pid {self._folder}/pid; error_log stderr; events {{}}"
-        balanced = "\n".join(["upstream parley {", "least_conn;", *lines, "}"])
-        (self._folder / "nginx.conf").write_text(
-            f"{main}\nhttp {{ access_log off; {temporary_paths(self._folder)}\n{balanced}\n{text}\n}}\n"
-        )
+        balancer_file(self._folder, self.url.removeprefix("http://"), servers, more)
 
     def _workers(self) -> set[int]:
         """Return the processes that take new calls."""

@@ -12,7 +12,7 @@ import psycopg
 from parley.knowledge.database import schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import DatabaseFailed, connect, translated
-from parley.knowledge.terms import VERSION as TERMS_VERSION
+from parley.knowledge.database.search_indexes import SEARCHABLE
 
 Topic = Literal["server", "encryption", "tables", "rights", "bases"]
 """Topics of an examination, in the order in which they are looked at."""
@@ -118,9 +118,7 @@ def _searched(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding
         return
     # Those alone that were published to be searched: whether a base must be, each server decides.
     rows = connection.execute(
-        "SELECT name, searchable AND searched_revision = revision AND terms_version = %s FROM parley.base"
-        " WHERE NOT removed AND average_length IS NOT NULL ORDER BY name",
-        [TERMS_VERSION],
+        f"SELECT name, {SEARCHABLE} FROM parley.base WHERE NOT removed AND average_length IS NOT NULL ORDER BY name"
     ).fetchall()
     for name, is_searchable in rows:
         told = name or "default base"

@@ -3,7 +3,7 @@
 While all bases together fit into `KB_RESIDENT`, all of them are held, and this is `Bases`. If they do not fit:
 
     listed    --asked for-->        wanted    its name, size and settings are known; whoever asks waits for the load
-    wanted    --loaded-->           held      searched in memory
+    wanted    --loaded-->           held      searched in memory, or in the database if it is too large for that
     wanted    --the load fails-->   failed    told once; tried again after a pause, until which nobody waits for it
     held      --room is needed-->   listed    those that were not asked for longest go first; turns that run keep theirs
     held      --published anew-->   held      loaded anew; the old index serves until then
@@ -201,7 +201,8 @@ class BasesOnDemand(Bases):
 
     def _prepare_for(self, names: Iterable[str]) -> None:
         """Tell of the languages and encoders of these bases, before any of them is loaded."""
-        for settings in [self._outlines[name][1].settings for name in names if self._size(name)]:
+        outlines = (self._outlines[name][1] for name in names if name in self._outlines)
+        for settings in [outline.settings for outline in outlines if outline.passages]:
             kind = (settings.encoder or "", settings.spoken_language.code)
             if kind not in self._prepared:
                 self._prepared.add(kind)

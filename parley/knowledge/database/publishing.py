@@ -30,8 +30,6 @@ from parley.knowledge.terms import VERSION as TERMS_VERSION
 from parley.knowledge.vector_cache import Vectors, content_key
 from parley.languages import Language
 
-RESIDENT = 100_000
-"""Passages of a base up to which servers hold it, unless they are told otherwise."""
 MOST_SEARCHED = 5_000_000
 """Most passages of a base."""
 LOCK = 1_885_434_991
@@ -127,10 +125,10 @@ def publish(
     content: Content,
     cache: Vectors,
     *,
-    resident: int = RESIDENT,
+    resident: int,
     dry_run: bool = False,
 ) -> Published:
-    """Bring the rows of a base up to date, and return what was done; servers hold a base of `resident` passages.
+    """Bring the rows of a base up to date, and return what was done; servers hold bases of up to `resident` passages.
 
     Raises psycopg.Error, EncoderFailed and TooManyPassages.
     """

@@ -2,6 +2,7 @@
 
     missing, or other ones   ->  made CONCURRENTLY, behind the publish: nobody waits for them
     invalid                  ->  a build that was interrupted: dropped, and made anew
+    others make theirs       ->  behind them; of two that wait for each other one begins anew
     both valid               ->  the base is `searchable`, at a new revision, so that servers learn it
 
 No base's search crosses another's rows, vectors of another size need no other tables, and small bases cost no index.
@@ -12,13 +13,19 @@ from typing import Any
 
 import psycopg
 
+from parley.knowledge.terms import VERSION as TERMS_VERSION
+
 MAX_SIZE = 4000
 """Most dimensions of a vector that an index takes."""
+SEARCHABLE = f"searchable AND searched_revision = revision AND terms_version = {TERMS_VERSION}"
+"""Condition that the row of a base has if this release can search the base."""
+TRIES = 8
+"""Times that indexes are begun: each time somebody else, who was in the way, has come further."""
 _EXISTING = """
 SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'parley' AND starts_with(c.relname::text, %s)
 """
-_SEARCHABLE = """
+_MAKE_SEARCHABLE = """
 WITH fresh AS (SELECT nextval('parley.revision') AS revision)
 UPDATE parley.base SET searchable = true, revision = fresh.revision, searched_revision = fresh.revision
 FROM fresh WHERE id = %s AND NOT searchable AND searched_revision = base.revision
@@ -61,22 +68,35 @@ def bring_up_to_date(connection: "psycopg.Connection[Any]", base_id: int) -> lis
 
     The connection must not be in a transaction.
     """
-    size = size_of(connection, base_id)
-    wanted, made = definitions(base_id, size), []
-    if _existing(connection, base_id) != dict.fromkeys(wanted, True):
-        with connection.transaction():
-            # Whoever makes an index holds this lock: what is invalid may only be unfinished.
-            connection.execute("LOCK TABLE parley.passage IN SHARE UPDATE EXCLUSIVE MODE")
-        existing = _existing(connection, base_id)
-        made = [name for name in wanted if not existing.get(name)]
-        _drop(connection, [name for name, is_valid in existing.items() if not is_valid or name not in wanted])
-        for name in made:
-            connection.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON parley.passage {wanted[name]}")
+    wanted = definitions(base_id, size_of(connection, base_id))
+    before = _existing(connection, base_id)
+    if before != dict.fromkeys(wanted, True):
+        for left in reversed(range(TRIES)):
+            try:
+                _make(connection, base_id, wanted)
+                break
+            except psycopg.errors.DeadlockDetected:
+                # All bases have one table. A statement that makes an index waits for the table and for all that began
+                # before it; so does another publisher's.
+                if not left:
+                    raise
         # Now: a plan without knowledge of the new rows may be one that reads them all.
         connection.execute("ANALYZE parley.passage")
     if not missing(connection, base_id):
-        connection.execute(_SEARCHABLE, [base_id])
-    return made
+        connection.execute(_MAKE_SEARCHABLE, [base_id])
+    return [name for name in wanted if not before.get(name)]
+
+
+def _make(connection: "psycopg.Connection[Any]", base_id: int, wanted: Mapping[str, str]) -> None:
+    """Make the indexes that are missing, and drop the others. Raises psycopg.Error."""
+    with connection.transaction():
+        # Whoever makes an index holds this lock: what is invalid may only be unfinished.
+        connection.execute("LOCK TABLE parley.passage IN SHARE UPDATE EXCLUSIVE MODE")
+    existing = _existing(connection, base_id)
+    _drop(connection, [name for name, is_valid in existing.items() if not is_valid or name not in wanted])
+    for name, definition in wanted.items():
+        if not existing.get(name):
+            connection.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON parley.passage {definition}")
 
 
 def remove(connection: "psycopg.Connection[Any]", base_id: int) -> None:

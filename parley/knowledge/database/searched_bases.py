@@ -7,26 +7,22 @@ Until then what was served stays served.
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
-
 from parley.knowledge.base_settings import BaseSettings
 from parley.knowledge.database.connections import Connections, DatabaseFailed
 from parley.knowledge.database.index import DatabaseIndex, SearchedBase
 from parley.knowledge.database.rows import settings_of
-from parley.knowledge.database.search_indexes import MAX_SIZE
+from parley.knowledge.database.search_indexes import MAX_SIZE, SEARCHABLE
 from parley.knowledge.database.sparse import Statistics
 from parley.knowledge.documents import LoadResult, Problem
 from parley.knowledge.sources import SearchedThere
-from parley.knowledge.terms import VERSION as TERMS_VERSION
 from parley.knowledge.tiers import Tier
 from parley.languages import ENGLISH, Language
 
 READ_SECONDS = 20.0
 """Longest time in seconds for the statistics of a base: some megabytes for a million passages."""
-_BASE = """
+_BASE = f"""
 SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, coalesce(size, 0), statistics
-FROM parley.base
-WHERE name = %s AND NOT removed AND searchable AND searched_revision = revision AND terms_version = %s
+FROM parley.base WHERE name = %s AND NOT removed AND {SEARCHABLE}
 """
 TierFor = Callable[[BaseSettings, Language, str], Tier]
 
@@ -40,12 +36,14 @@ class SearchedBases:
         self._timeout = timeout
         self._tier_for = tier_for
 
-    def load(self, name: str, breathe: Callable[[], None]) -> LoadResult:
+    def load(self, name: str, breathe: Callable[[], None], *, probes: bool = False) -> LoadResult:
         """Return a base with the index that searches it, or the fault that keeps it from that.
 
-        Raises DatabaseFailed.
+        Only one who `probes` asks a database that is down. Raises DatabaseFailed.
         """
-        row = self._connections.run("load", lambda connection: _row(connection, name), READ_SECONDS, probes=True)
+        row: tuple[Any, ...] | None = self._connections.run(
+            "load", lambda connection: connection.execute(_BASE, [name]).fetchone(), READ_SECONDS, probes=probes
+        )
         if row is None:
             # Dropped since the last look, or published anew; the next one tells.
             raise DatabaseFailed("it has changed")
@@ -62,7 +60,3 @@ class SearchedBases:
         index = DatabaseIndex(base, self._tier_for(settings, language_of, encoder), self._connections, self._timeout)
         provenance = {"source": "database", "revision": revision, "searched": "in the database"}
         return SearchedThere([], [], settings=settings, provenance=provenance, index=index, count=passages)
-
-
-def _row(connection: "psycopg.Connection[Any]", name: str) -> tuple[Any, ...] | None:
-    return connection.execute(_BASE, [name, TERMS_VERSION]).fetchone()

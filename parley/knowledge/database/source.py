@@ -25,12 +25,12 @@ from parley.knowledge.database import measurements, schema
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections, DatabaseFailed
 from parley.knowledge.database.rows import COLUMNS, TYPES, Row, passages_of, settings_of
+from parley.knowledge.database.search_indexes import SEARCHABLE
 from parley.knowledge.database.searched_bases import SearchedBases
 from parley.knowledge.database.snapshots import FORMAT, Header, Snapshot, Snapshots
 from parley.knowledge.documents import LoadResult
 from parley.knowledge.sources import Outline, SourceFailed, Version
 from parley.knowledge.stored_vectors import StoredVectors, in_steps
-from parley.knowledge.terms import VERSION as TERMS_VERSION
 from parley.telemetry.logs import log
 
 POLL_SECONDS = 2.0
@@ -43,8 +43,6 @@ UNWATCHED_SECONDS = 10.0
 """Seconds since the last look after which a load finds out by itself whether the database is back."""
 SPREAD_SECONDS = 1.0
 """Random pauses before a changed base is fetched are shorter, in seconds: many machines see a change together."""
-BASES_A_STEP = 200
-"""Bases that are read from the list of all in one step, some 1 ms of work."""
 DELTA_SECONDS = 6 * 86_400
 """Age in seconds up to which a snapshot is completed: tombstones are deleted after seven days."""
 
@@ -56,8 +54,6 @@ SELECT (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8,
 _BASES = """
 SELECT name, id, revision, passages, settings, coalesce(language, ''), {} FROM parley.base WHERE NOT removed
 """
-SEARCHABLE = "searchable AND searched_revision = revision AND terms_version = %s"
-"""True for a base that can be searched in the database by this release."""
 _BASE = """
 SELECT id, revision, passages, coalesce(encoder, ''), coalesce(language, ''), settings, terms_version,
        (SELECT id::text FROM parley.origin), extract(epoch FROM now())::float8
@@ -136,7 +132,7 @@ class DatabaseSource:
             return LoadResult([], [])
         try:
             if self.outline(name).is_searchable and self._searched:
-                return self._searched.load(name, breathe)
+                return self._searched.load(name, breathe, probes=self._is_unwatched)
             with self._snapshots.fetching(name, self._seconds(name)):
                 return self._fetched(name, version, breathe)
         except DatabaseFailed as failed:
@@ -158,15 +154,9 @@ class DatabaseSource:
         version = schema.version(connection)
         schema.require(version)
         # Before the second schema no base can be searched.
-        statement, parameters = _BASES.format("false"), []
-        if version >= schema.SEARCH:
-            statement, parameters = _BASES.format(SEARCHABLE), [TERMS_VERSION]
-        bases = []
-        for row_of_base in connection.execute(statement, parameters):
-            bases.append(row_of_base)
-            # There may be thousands.
-            if not len(bases) % BASES_A_STEP:
-                checkpoint(background=True)
+        published = connection.execute(_BASES.format(SEARCHABLE if version >= schema.SEARCH else "false"))
+        # There may be thousands.
+        bases = list(in_steps(published, functools.partial(checkpoint, background=True)))
         versions: dict[str, Version] = {name: (row[0], base_id, revision) for name, base_id, revision, *_ in bases}
         # The base without a name is always among those that are served.
         self._versions = {"": EMPTY, **versions}
@@ -182,14 +172,17 @@ class DatabaseSource:
         fetch = functools.partial(
             fetched, name=name, address=self._snapshots.address, kept=kept, seconds=seconds, breathe=breathe
         )
-        # The looks tell whether it is back: while it is down, no base waits for another one's load to fail.
-        is_unwatched = time.monotonic() - self._looked_at > UNWATCHED_SECONDS
-        fresh = self._connections.run("load", fetch, seconds, probes=is_unwatched)
+        fresh = self._connections.run("load", fetch, seconds, probes=self._is_unwatched)
         if fresh is None:
             # Dropped since the last look; the next one tells.
             return LoadResult([], [])
         self._snapshots.write(fresh, breathe)
         return result_of(fresh, "database", breathe)
+
+    @property
+    def _is_unwatched(self) -> bool:
+        # The looks tell whether it is back: while it is down, no base waits for another one's load to fail.
+        return time.monotonic() - self._looked_at > UNWATCHED_SECONDS
 
     def _seconds(self, name: str) -> float:
         """Return the longest time for a base's load."""

@@ -253,7 +253,7 @@ def test_a_base_that_is_dropped_keeps_nobody_waiting() -> None:
 @pytest.mark.parametrize(
     "error", [SourceFailed("the database is down"), ValueError("odd row")], ids=["source", "defect"]
 )
-def test_a_base_that_fails_is_told_once_and_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_that_fails_is_told_once_and_tried_again(error: Exception) -> None:
     source = FakeSource(a=3, b=3)
     source.failing["a"] = error
     bases = made(source, 5)
@@ -411,6 +411,8 @@ def test_encoders_are_prepared_before_any_load() -> None:
     prepared: list[BaseSettings] = []
     source = FakeSource(a=3, b=3, c=3, d=3)
     source.settings |= {"b": SPANISH, "c": SPANISH, "d": BaseSettings(encoder="multilingual")}
+    # One that is searched elsewhere needs its encoder as well.
+    source.searchable.add("d")
 
     made(source, 5, prepare=prepared.append)
 

@@ -1,5 +1,6 @@
 """The indexes of bases that are searched in the database: made behind a publish, mended, dropped."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 from knowledge_folder import LetterEncoder, published, write_base
 
-from parley.knowledge.database import publishing
+from parley.knowledge.database import publishing, search_indexes
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import connect
 from parley.knowledge.database.publishing import TooManyPassages, drop
@@ -126,6 +127,35 @@ def test_of_two_publishers_the_second_waits_for_the_indexes(address: DatabaseAdd
     with connect(address) as connection:
         assert indexes(connection) == {"terms": True, "vector_16": True}
         assert one(connection, STATE)[:2] == (True, True) and len(done) == 2
+
+
+class Unlucky:
+    """A connection that another publisher's indexes are in the way of, so many times."""
+
+    def __init__(self, real: Database, times: int) -> None:
+        self._real = real
+        self.times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: Any, *args: Any) -> Any:
+        if "vector_16 ON" in statement and self.times:
+            self.times -= 1
+            raise psycopg.errors.DeadlockDetected("deadlock detected")
+        return self._real.execute(statement, *args)
+
+
+def test_of_two_that_wait_for_each_other_one_begins_anew(database: Database, tmp_path: Path) -> None:
+    published(database, write_base(tmp_path, TEXTS), encoder=LetterEncoder(), resident=2)
+    base_id = one(database, "SELECT id FROM parley.base")
+    made: list[list[str]] = []
+    for times in (3, search_indexes.TRIES):
+        search_indexes.remove(database, base_id)
+        with contextlib.suppress(psycopg.errors.DeadlockDetected):
+            made.append(search_indexes.bring_up_to_date(Unlucky(database, times), base_id))  # type: ignore[arg-type]
+
+    assert [len(names) for names in made] == [2] and indexes(database) == {"terms": True}
 
 
 def test_a_base_beyond_all_bounds_is_refused(

@@ -238,6 +238,22 @@ def test_while_it_is_down_a_load_fails_at_once(
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.row("DB-15")
+def test_while_it_is_down_a_searched_base_fails_at_once(
+    database: Database, tmp_path: Path, copies: Path, connections: Connections
+) -> None:
+    published(database, write_base(tmp_path / "kb", TEXTS), resident=1)
+    factory = IndexFactory(Encoders(), VectorCache(None), min_coverage=0.3, min_evidence=None)
+    source = DatabaseSource(connections, Snapshots(copies, "x"), SearchedBases(connections, 1, 1.0, factory.tier_for))
+    source.look([])
+    assert source.load("shop", lambda: None).provenance["searched"]
+    connections.state = "down"
+
+    # The server is there: only one who probes would learn that.
+    with pytest.raises(SourceFailed, match="down"):
+        source.load("shop", lambda: None)
+
+
 @pytest.mark.row("DB-01")
 def test_without_the_database_and_copies_nothing_is_served(copies: Path) -> None:
     bases = Bases(DatabaseSource(_Away(), Snapshots(copies, "x")))  # type: ignore[arg-type]
