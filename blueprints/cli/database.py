@@ -69,9 +69,10 @@ def init(sql: bool) -> None:
 def check(as_json: bool) -> None:
     """Tell whether the database can be used: reached, TLS, versions, rights, encoders of the bases."""
     address = database_address()
+    from parley.factories.knowledge import encoders_of
     from parley.knowledge.database import examination
 
-    findings = examination.examine(address, services().index_factory.encoder_labels())
+    findings = examination.examine(address, encoders_of(services().settings).labels())
     if as_json:
         click.echo(json.dumps([{"severity": one.severity, "message": one.message} for one in findings]))
     else:

@@ -25,11 +25,11 @@ def about(topic: "Topic") -> Callable[[Probe], Iterator[Outcome]]:
             yield block(fault, "pip install -r requirements-shared.txt")
             return
         # Here, because they need the packages.
-        from parley.factories.knowledge import index_factory_of
+        from parley.factories.knowledge import encoders_of
         from parley.knowledge.database import examination
 
         assert probe.settings.database_url
-        encoders = index_factory_of(probe.settings).encoder_labels()
+        encoders = encoders_of(probe.settings).labels()
         for one in examination.examine(probe.settings.database_url, encoders, [topic]):
             yield {"ok": ok, "warning": warn, "error": block}[one.severity](one.message)
 

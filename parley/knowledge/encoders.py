@@ -174,6 +174,10 @@ class Encoders:
         """Return the encoder of this name, one of `base_settings.ENCODERS`."""
         return {"english": self.english, "multilingual": self.others}.get(name)
 
+    def labels(self) -> list[str]:
+        """Return the names of the encoders, as they may be shown."""
+        return [label_of(encoder) for encoder in (self.english, self.others) if encoder]
+
 
 def label_of(encoder: Encoder) -> str:
     """Return the name of an encoder as it may be shown to whoever reads a database: without what a URL hides."""
@@ -291,10 +295,6 @@ class IndexFactory:
     def encoder_for(self, settings: BaseSettings, language: Language) -> Encoder | None:
         """Return the encoder of a base: the one that its settings name, else that of its language."""
         return self._encoders.named(settings.encoder) if settings.encoder else self._encoders.of(language)
-
-    def encoder_labels(self) -> list[str]:
-        """Return the names of the encoders, as they may be shown."""
-        return [label_of(encoder) for encoder in (self._encoders.english, self._encoders.others) if encoder]
 
     def _are_ours(self, vectors: StoredVectors, encoder: Encoder, passages: Sequence[Passage]) -> bool:
         """Return True if all passages came with vectors of this encoder; tell once of one that others made."""
