@@ -112,7 +112,7 @@ def test_a_database_that_takes_nobody_ends_the_checks(url: str, tmp_path: Path, 
     findings = found(wrong, tmp_path)
 
     assert statuses(findings) == "fail skip skip skip skip"
-    assert fault in findings["DB-1"].detail and findings["DB-1"].fix == "correct DATABASE_URL"
+    assert fault in findings["DB-1"].detail and "DATABASE_URL" in findings["DB-1"].fix
 
 
 def test_the_commands_own_words_are_the_same(url: str, tmp_path: Path) -> None:
