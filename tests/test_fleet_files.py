@@ -85,7 +85,7 @@ def test_the_balancer_passes_calls_on_as_one_nginx_does() -> None:
 def test_compose_starts_in_the_order_of_need() -> None:
     waits = {name: one.get("depends_on", {}) for name, one in services().items()}
     healthy = {"condition": "service_healthy"}
-    assert waits["publish"] == {"postgres": healthy}
+    assert waits["publish"] == {"postgres": healthy, "valkey": healthy}
     assert waits["parley-1"] == {"valkey": healthy, "publish": {"condition": "service_completed_successfully"}}
     assert waits["nginx"] == {"parley-1": healthy, "parley-2": healthy}
     assert all("healthcheck" in services()[name] for name in ("parley-1", "nginx", "valkey", "postgres"))
@@ -163,6 +163,21 @@ def test_its_database_is_read_and_not_written_by_servers(database: Postgres, tmp
     found = examination.examine(parse(url.replace(OWNER, "parley_reader")), ())
     assert {one.severity for one in found} == {"ok"}, found
     assert "may read, not write" in str(found) and "default base: " in str(found)
+
+
+def test_what_publishes_takes_the_servers_settings() -> None:
+    # With these it is refused where no Redis is named; Kubernetes' job reads them from the servers' configmap.
+    stored = {"MEMORY": "full", "MEMORY_STORE": "redis:", "EMBEDDINGS_CACHE": "redis"}
+    publish, server = (services()[name]["environment"] for name in ("publish", "parley-1"))
+    assert publish["REDIS_URL"] == server["REDIS_URL"]
+    assert Settings.from_environ({**stored, "REDIS_URL": filled(publish["REDIS_URL"])}).redis_url
+    redis, embeddings = (
+        {"name": "parley", "key": key, "optional": True} for key in ("REDIS_URL", "EMBEDDINGS_API_KEY")
+    )
+    references = [one["valueFrom"]["secretKeyRef"] for one in container("CronJob")["env"]]
+    assert redis in references and embeddings in references
+    # Whatever holds a key is the secret's: nothing of it need stand in the configmap.
+    assert {"secretRef": {"name": "parley"}} in container()["envFrom"]
 
 
 def test_its_roles_are_those_of_the_urls() -> None:

@@ -119,7 +119,13 @@ GROUPS: tuple[Group, ...] = (
         database.servers,
         lambda _: "Database",
         (
-            Check("DB-1", "the database answers", database.about("server"), "correct DATABASE_URL", asks=True),
+            Check(
+                "DB-1",
+                "the database answers",
+                database.about("server"),
+                "correct DATABASE_URL, or start PostgreSQL",
+                asks=True,
+            ),
             Check(
                 "DB-2",
                 "the way to it is closed to others",

@@ -92,6 +92,6 @@ def vector_cache_of(settings: Settings, link: "Link | None" = None) -> Vectors:
     from parley.knowledge.redis_vectors import RedisVectors
 
     if link is None:
-        link = link_of(settings)
+        link = link_of(settings, counted=False)
         link.beat()
     return RedisVectors(link)

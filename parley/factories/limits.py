@@ -37,8 +37,9 @@ def hints_of(link: "Link | None", upstream: Upstream) -> "Hints | None":
     return Hints(link, upstream.candidates)
 
 
-def link_of(settings: Settings) -> "Link":
-    """Return a link to the Redis of REDIS_URL, which has asked nothing yet."""
+def link_of(settings: Settings, *, counted: bool = True) -> "Link":
+    """Return a link to the Redis of REDIS_URL, which has asked nothing yet; `counted` is for workers."""
     from parley.shared.link import Link
 
-    return Link(settings.redis_url, timeout=settings.redis_timeout / 1000, prefix=settings.redis_prefix)
+    seconds = settings.redis_timeout / 1000
+    return Link(settings.redis_url, timeout=seconds, prefix=settings.redis_prefix, counted=counted)

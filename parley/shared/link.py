@@ -124,14 +124,18 @@ Duty = Callable[["Redis", bool], None]
 
 
 class Link:
-    """The connections of one worker to Redis. `timeout` is in seconds, `prefix` the start of the name of each key."""
+    """The connections of one worker to Redis. `timeout` is in seconds, `prefix` the start of the name of each key.
 
-    def __init__(self, address: urls.RedisAddress, *, timeout: float, prefix: str) -> None:
+    A command is not counted among the workers: no call comes to it.
+    """
+
+    def __init__(self, address: urls.RedisAddress, *, timeout: float, prefix: str, counted: bool = True) -> None:
         self.address = address
         self.prefix = prefix
         # A name that no other worker has, on any machine.
         self.worker = secrets.token_hex(6)
         self.timeout = timeout
+        self._is_counted = counted
         self.state = "down"
         self.workers = 1
         self.duties: list[Duty] = []
@@ -230,7 +234,11 @@ class Link:
         if not self.is_up:
             _open_connections(client)
         started = time.monotonic()
-        workers, is_new = REGISTER.run(client, f"{self.prefix}:workers", self.worker, FORGOTTEN_MS)
+        workers, is_new = 1, 0
+        if self._is_counted:
+            workers, is_new = REGISTER.run(client, f"{self.prefix}:workers", self.worker, FORGOTTEN_MS)
+        else:
+            client.ping()
         took = time.monotonic() - started
         series(measurements.SECONDS, "beat").observe(took)
         self.workers = min(max(1, int(workers)), MOST_WORKERS)

@@ -113,7 +113,7 @@ def test_a_database_that_takes_nobody_ends_the_checks(url: str, tmp_path: Path, 
     findings = found(wrong, tmp_path)
 
     assert statuses(findings) == "fail skip skip skip skip"
-    assert fault in findings["DB-1"].detail and findings["DB-1"].fix == "correct DATABASE_URL"
+    assert fault in findings["DB-1"].detail and "DATABASE_URL" in findings["DB-1"].fix
 
 
 def test_no_check_asks_redis_for_vectors(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

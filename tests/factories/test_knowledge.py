@@ -78,3 +78,5 @@ def test_a_command_asks_redis_by_itself() -> None:
             cache = vector_cache_of(settings)
             cache.put({b"one": np.ones((1, 2), np.float32)})
         assert cache.get([b"one"])[b"one"].tolist() == [[1.0, 1.0]]
+        # It is no worker, among which a limit is divided.
+        assert server.client.keys("*:workers") == []

@@ -55,6 +55,9 @@ AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bund
 """Files of the system's certificate authorities: libpq's wheel does not know where they are."""
 TOO_MANY = ("53300", "57P03", "53400")
 """SQL states of a server that has no place for a connection now."""
+RIGHTS_ADVICE = "the rights of each role: docs/security.md"
+EXTENSION_ADVICE = "an administrator runs CREATE EXTENSION vector in this database, once"
+"""Advice to a command whose role lacks a right."""
 UNSETTABLE = frozenset({"service", "require_auth"})
 """libpq's parameters that have a meaning whatever they are set to. Their variables can only make it refuse more."""
 NEUTRAL = {"sslcertmode": "allow", "min_protocol_version": "3.0", "max_protocol_version": "3.0"}
@@ -177,10 +180,19 @@ class Connections:
         deadline = until - time.monotonic()
         # Handed over as a value: an error would bear the caller's frames with it.
         result: AsyncResult[Result | Failure] = AsyncResult()
-        self._workers.spawn(self._work, work, deadline, result)
+        is_connected = False
+
+        def connected_work(connection: "psycopg.Connection[Any]") -> Result:
+            nonlocal is_connected
+            is_connected = True
+            return work(connection)
+
+        self._workers.spawn(self._work, connected_work, deadline, result)
         outcome: Result | Failure | None = result.wait(deadline)
         if outcome is None and not result.ready():
-            raise self._failed(op, DatabaseFailed("the database took too long", "timeout"))
+            # Whoever still waits for a connection is told why there is none.
+            fault = None if is_connected else self._connect_error
+            raise self._failed(op, self._translated(fault or DatabaseFailed("the database took too long", "timeout")))
         if isinstance(outcome, Failure):
             raise self._failed(op, self._translated(outcome.error))
         self._succeeded(op, time.monotonic() - started)
@@ -281,4 +293,6 @@ def translated(address: DatabaseAddress) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         reason, message = reason_of(error, Redactor(address.private))
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            message += f" ({EXTENSION_ADVICE if 'extension' in message else RIGHTS_ADVICE})"
         raise DatabaseFailed(message or type(error).__name__, reason) from None

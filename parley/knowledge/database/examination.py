@@ -75,7 +75,9 @@ def _findings(
 def _tables(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:
     found = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
     if not found:
-        yield DatabaseFinding("error", "the extension vector (pgvector) is missing: CREATE EXTENSION vector")
+        yield DatabaseFinding(
+            "error", "the extension vector (pgvector) is missing: CREATE EXTENSION vector, as an administrator"
+        )
         return
     is_new = tuple(map(int, found[0].split(".")[:2])) >= LEAST_VECTOR
     yield DatabaseFinding("ok" if is_new else "error", f"pgvector {found[0]}" + ("" if is_new else ", 0.8 is needed"))
@@ -93,7 +95,9 @@ def _encryption(connection: "psycopg.Connection[Any]", address: DatabaseAddress)
     if connection.pgconn.ssl_in_use:
         verified = address.parameters["sslmode"] == "verify-full"
         return DatabaseFinding("ok", "TLS, " + ("certificate and name verified" if verified else "not verified"))
-    return DatabaseFinding("warning" if address.is_remote else "ok", "no TLS")
+    return (
+        DatabaseFinding("warning", "no TLS") if address.is_remote else DatabaseFinding("ok", "no TLS, to this machine")
+    )
 
 
 def _rights(connection: "psycopg.Connection[Any]") -> Iterator[DatabaseFinding]:

@@ -131,7 +131,18 @@ def test_a_role_that_may_only_read_is_enough(server: Postgres, url: str, tmp_pat
     write_base(tmp_path / "kb", {"hours": "We open at ten sharp."})
     refused = flask(reader, tmp_path, "kb", "publish")
     assert refused.exit_code == 1 and "permission denied" in refused.output
+    assert "docs/security.md" in refused.output
     server.execute("DROP OWNED BY parley_reader", url)
+
+
+def test_who_may_not_create_the_extension_is_told_who_may(server: Postgres, empty_url: str, tmp_path: Path) -> None:
+    database = empty_url.rpartition("/")[2]
+    server.execute(f"DROP ROLE IF EXISTS parley_maker; CREATE ROLE parley_maker LOGIN PASSWORD '{PASSWORD}'")
+    server.execute(f"GRANT CREATE ON DATABASE {database} TO parley_maker")
+    refused = flask(empty_url.replace(OWNER, "parley_maker"), tmp_path, "db", "init")
+    server.execute("DROP OWNED BY parley_maker", empty_url)
+
+    assert refused.exit_code == 1 and "administrator" in refused.output and "EXTENSION vector" in refused.output
 
 
 def test_a_missing_package_stops_the_start_with_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
