@@ -161,8 +161,14 @@ class SharedPlaces:
             # perf: saves 130 us of CPU and a round trip a turn (with both limits): one question for both.
             op, keys, arguments = "admit", (place.key, rate.key(holder)), (*arguments, *rate.arguments)
         result = NO_PLACE
-        for pause in (*PAUSES, None):
-            result = int(self._link.ask(op, lambda client: TAKE.run(client, keys, *arguments)))
+        for attempt, pause in enumerate((*PAUSES, None)):
+            try:
+                result = int(self._link.ask(op, lambda client: TAKE.run(client, keys, *arguments)))
+            except Unanswered:
+                if not attempt:
+                    raise
+                # What Redis has said stands, though the turn's budget is spent on it.
+                break
             # Without a place nothing was counted, so that it may be asked for again.
             if result != NO_PLACE or pause is None:
                 break
@@ -184,13 +190,19 @@ class SharedPlaces:
         # A worker that was stopped for longer than a lease has lost its places to others' clean-up.
         is_forgotten = is_forgotten or now - self._renewed > LEASE_MS / 1000
         is_due = is_forgotten or now - self._renewed >= RENEW_SECONDS
-        for key in list(self._held):
-            slots = list(self._held.get(key, ())) if is_due else []
-            # Once at least, for the places of workers that have died.
-            for first in range(0, max(1, len(slots)), RENEWED_AT_ONCE):
+        # Each key once at least, for the places of workers that have died.
+        places = [(key, slot) for key, slots in self._held.items() for slot in (slots if is_due else ("",))]
+        for first in range(0, len(places), RENEWED_AT_ONCE):
+            some: defaultdict[str, list[str]] = defaultdict(list)
+            for key, slot in places[first : first + RENEWED_AT_ONCE]:
                 # What was given back meanwhile is not made anew.
-                some = [slot for slot in slots[first : first + RENEWED_AT_ONCE] if slot in self._held.get(key, ())]
-                RENEW.run(client, key, LEASE_MS, "" if is_forgotten else "XX", *some)
+                some[key] += [slot] if slot in self._held.get(key, ()) else []
+            mode = "" if is_forgotten else "XX"
+            # Together: a worker whose callers have a thousand keys has not the time for as many round trips.
+            for reply in RENEW.run_each(client, [(key, (LEASE_MS, mode, *slots)) for key, slots in some.items()]):
+                # A key of another type is that key's fault alone.
+                if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                    raise reply
         if is_due:
             self._renewed = now
 

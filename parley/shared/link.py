@@ -81,6 +81,15 @@ def reply_to(client: "Redis", *command: str | float | bytes) -> Any:
         pool.release(connection)
 
 
+def _replies_to(client: "Redis", commands: Sequence[tuple[str | float | bytes, ...]]) -> list[Any]:
+    """Return the replies to several commands that are sent together; a refusal stands among them."""
+    batch = client.pipeline(transaction=False)
+    for command in commands:
+        batch.execute_command(*command)  # type: ignore[no-untyped-call]
+    replies: list[Any] = batch.execute(raise_on_error=False)
+    return replies
+
+
 class Script:
     """A Lua script: asked for by its digest, and sent in full to a server that does not know it."""
 
@@ -102,6 +111,18 @@ class Script:
             return reply_to(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return reply_to(client, "EVAL", self._text, len(keys), *keys, *arguments)
+
+    def run_each(self, client: "Redis", calls: Sequence[tuple[str, Sequence[str | float | bytes]]]) -> list[Any]:
+        """Return the result for each key with its arguments, or the refusal: all of them in one round trip."""
+        from redis.exceptions import NoScriptError
+
+        results = _replies_to(client, [("EVALSHA", self._digest, 1, key, *arguments) for key, arguments in calls])
+        unknown = [at for at, result in enumerate(results) if isinstance(result, NoScriptError)]
+        if unknown:
+            texts = [("EVAL", self._text, 1, calls[at][0], *calls[at][1]) for at in unknown]
+            for at, result in zip(unknown, _replies_to(client, texts), strict=True):
+                results[at] = result
+        return results
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
@@ -178,9 +199,17 @@ class Link:
         except gevent.Timeout as reached:
             if reached is not timeout:
                 raise
-            self._failed(op, "busy" if is_waiting else "timeout", f"no answer within {round(left * 1000)} ms")
+            self._failed(
+                op,
+                "busy" if is_waiting else "timeout",
+                f"no answer within {round(left * 1000)} ms",
+                # The rest of a turn's budget is too short for a Redis that is just fast enough to count as there.
+                is_outage=not is_waiting and left >= self.timeout / 2,
+            )
         except Exception as error:  # noqa: BLE001 - the boundary to a library whose errors have no common root
-            self._failed(op, _reason(error), f"{type(error).__name__}: {error}")
+            words = f"{type(error).__name__}: {error}"
+            # One key of another type says nothing of the server.
+            self._failed(op, _reason(error), words, is_outage="WRONGTYPE" not in words)
         finally:
             elapsed = time.monotonic() - started
             series(measurements.SECONDS, op).observe(elapsed)
@@ -260,10 +289,9 @@ class Link:
             self._is_told = True
             log.warning("redis_error", op=op, reason=words)
 
-    def _failed(self, op: str, reason: str, words: str) -> NoReturn:
+    def _failed(self, op: str, reason: str, words: str, *, is_outage: bool) -> NoReturn:
         series(measurements.FAILURES, op, reason).inc()
-        # All connections in use is no outage; one key of another type says nothing of the server.
-        if reason != "busy" and "WRONGTYPE" not in words:
+        if is_outage:
             self._failures += 1
             if reason == "refused" or self._failures >= FAILURES:
                 self._go_down(words)
@@ -288,6 +316,8 @@ class Link:
         if self.is_up:
             self.state, self._down_since = "down", time.monotonic()
             self._is_told = False
+        if self._client is not None:
+            urls.disconnect(self.address, self._client, is_replaced="ReadOnlyError" in words)
         self._tell_down(words)
 
     def _tell_down(self, words: str) -> None:
