@@ -11,6 +11,7 @@ just been given back. Only where Redis may have forgotten all of them does a ren
 """
 
 import contextlib
+import itertools
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import gevent
 from gevent.event import Event
 
 from parley.errors import LimitsUnavailable
-from parley.shared.link import NOW_MS, Link, Script, Unanswered, reply_to
+from parley.shared.link import NOW_MS, Link, Script, Unanswered, replies_to, reply_to
 from parley.shared.local import NoRate, Place, Rate, While, no_more_places
 from parley.shared.rates import BEGIN, SharedRate
 
@@ -98,6 +99,8 @@ class SharedPlaces:
         self._renewed = 0.0
         self._given: deque[Place] = deque()
         self._is_given = Event()
+        # Places that Redis could not be told of, with the moment, the oldest first.
+        self._untold: deque[tuple[float, Place]] = deque()
         link.duties.append(self._renew)
         self._giver: gevent.Greenlet | None = None
 
@@ -186,6 +189,7 @@ class SharedPlaces:
 
     def _renew(self, client: "Redis", is_forgotten: bool) -> None:
         """Renew all places if it is time; those that Redis has forgotten are made anew."""
+        self._give_untold(client)
         now = time.monotonic()
         # A worker that was stopped for longer than a lease has lost its places to others' clean-up.
         is_forgotten = is_forgotten or now - self._renewed > LEASE_MS / 1000
@@ -218,8 +222,25 @@ class SharedPlaces:
                 self._remove(key, slots)
 
     def _remove(self, key: str, slots: list[str]) -> None:
-        """Remove places from Redis; those of a Redis that is away expire there by themselves."""
+        """Remove places from Redis; the beat removes those that could not be."""
         try:
             self._link.ask("give", lambda client: reply_to(client, "ZREM", key, *slots), GIVE_SECONDS)
         except Unanswered:
-            return
+            now = time.monotonic()
+            self._untold += [(now, Place(key, slot)) for slot in slots]
+            # Later they expire by themselves, or Redis has not been there for so long.
+            while self._untold[0][0] < now - LEASE_MS / 1000:
+                self._untold.popleft()
+
+    def _give_untold(self, client: "Redis") -> None:
+        """Remove the places of turns that have ended while Redis was away: their callers would be refused for a lease.
+
+        Raises what the library raises.
+        """
+        while self._untold:
+            some = list(itertools.islice(self._untold, RENEWED_AT_ONCE))
+            replies_to(client, [("ZREM", place.key, place.slot) for _, place in some])
+            # Only now, since a beat may be cut short. Meanwhile old ones may have left at the start.
+            told = set(some)
+            while self._untold and self._untold[0] in told:
+                self._untold.popleft()

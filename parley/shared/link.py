@@ -81,7 +81,7 @@ def reply_to(client: "Redis", *command: str | float | bytes) -> Any:
         pool.release(connection)
 
 
-def _replies_to(client: "Redis", commands: Sequence[tuple[str | float | bytes, ...]]) -> list[Any]:
+def replies_to(client: "Redis", commands: Sequence[tuple[str | float | bytes, ...]]) -> list[Any]:
     """Return the replies to several commands that are sent together; a refusal stands among them."""
     batch = client.pipeline(transaction=False)
     for command in commands:
@@ -116,11 +116,11 @@ class Script:
         """Return the result for each key with its arguments, or the refusal: all of them in one round trip."""
         from redis.exceptions import NoScriptError
 
-        results = _replies_to(client, [("EVALSHA", self._digest, 1, key, *arguments) for key, arguments in calls])
+        results = replies_to(client, [("EVALSHA", self._digest, 1, key, *arguments) for key, arguments in calls])
         unknown = [at for at, result in enumerate(results) if isinstance(result, NoScriptError)]
         if unknown:
             texts = [("EVAL", self._text, 1, calls[at][0], *calls[at][1]) for at in unknown]
-            for at, result in zip(unknown, _replies_to(client, texts), strict=True):
+            for at, result in zip(unknown, replies_to(client, texts), strict=True):
                 results[at] = result
         return results
 

@@ -244,6 +244,30 @@ def test_turns_admitted_without_redis_are_made_known(link: Link, redis_server: R
     assert link.is_up and redis_server.client.zcard(KEY) == 1
 
 
+@pytest.mark.row("SH-03", "SH-09")
+def test_turns_that_ended_without_redis_are_made_known(
+    link: Link, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = places_of(link)
+    held = [places.take(f"key-{number}", 1) for number in (1, 1, 2)]
+    link.state = "down"
+    for place in held:
+        places.give(place)
+    settle()
+    assert redis_server.client.zcard(KEY) == 2
+
+    link.beat()
+    assert redis_server.client.keys("*:streams") == []
+    assert not places._untold
+
+    monkeypatch.setattr(module, "LEASE_MS", 0)
+    link.state = "down"
+    for _ in range(3):
+        places.give(places.take("key-1", 1))
+        settle()
+    assert len(places._untold) == 1, "what has expired is not told"
+
+
 @pytest.mark.row("SH-01")
 @pytest.mark.parametrize(("without", "most"), [("share", 2), ("open", None)])
 def test_without_redis_a_worker_has_its_share(link: Link, without: str, most: int | None) -> None:
