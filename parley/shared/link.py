@@ -54,6 +54,7 @@ MOST_WORKERS = 100_000
 
 Result = TypeVar("Result")
 
+_NO_GATE = contextlib.nullcontext()
 _turn: contextvars.ContextVar[TurnRecord | None] = contextvars.ContextVar("parley_turn_of_redis", default=None)
 
 
@@ -161,6 +162,8 @@ class Link:
         self._deadline = CLUSTER_DEADLINE if address.form == "cluster" else BEAT_DEADLINE
         self._client: Redis | None = None
         self._gate = BoundedSemaphore(CONNECTIONS)
+        # One is for callers, whatever else hangs: what they ask finds out soonest that Redis has stopped.
+        self._background = BoundedSemaphore(CONNECTIONS - 1)
         self._failures = 0
         self._was_up = False
         self._is_told = False
@@ -193,7 +196,7 @@ class Link:
         # The library's own limits are not enough: it may connect, ask for nodes and answer within each of them.
         timeout = gevent.Timeout(left)
         try:
-            with timeout, self._gate:
+            with timeout, _NO_GATE if seconds is None else self._background, self._gate:
                 is_waiting = False
                 result = work(client)
         except gevent.Timeout as reached:

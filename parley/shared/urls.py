@@ -228,6 +228,7 @@ def _sentinel_connection_classes() -> tuple[type, type]:
 
     library: Any = sentinel
 
+    # Not for what the library calls by itself alone: its pipelines read in this way, too.
     class Closing(library.SentinelManagedConnection):  # type: ignore[misc]
         def read_response(self, *arguments: Any, disconnect_on_error: bool = True, **options: Any) -> Any:
             return super().read_response(*arguments, disconnect_on_error=disconnect_on_error, **options)

@@ -127,14 +127,25 @@ def test_the_rest_of_a_budget_proves_no_outage(link: Link) -> None:
 
 @pytest.mark.row("SH-02")
 def test_a_full_gate_is_no_outage(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=0.05)
-    asking = [gevent.spawn(link.ask, "rate", lambda _: gevent.sleep(0.5), GENEROUS) for _ in range(module.CONNECTIONS)]
+    link = links(timeout=GENEROUS)
+    asking = [gevent.spawn(link.ask, "rate", lambda _: gevent.sleep(0.5)) for _ in range(module.CONNECTIONS)]
     gevent.sleep(0)
+    link.timeout = 0.05
 
     assert [reason_of(link) for _ in range(5)] == ["busy"] * 5
     assert link.is_up
     gevent.joinall(asking)
     assert link.ask("rate", ping)
+
+
+@pytest.mark.row("SH-02", "SH-13")
+def test_what_nobody_waits_for_leaves_a_connection(links: Links, redis_server: RedisServer) -> None:
+    link = links()
+    others = [gevent.spawn(link.ask, "memory", lambda _: gevent.sleep(GENEROUS), 2 * GENEROUS) for _ in range(6)]
+    gevent.sleep(0)
+
+    assert link.ask("rate", ping)
+    gevent.killall(others)
 
 
 @pytest.mark.row("SH-03")
