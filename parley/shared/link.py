@@ -19,6 +19,7 @@ import contextvars
 import hashlib
 import math
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ CLUSTER_DEADLINE = 2.0
 """Longest time of a beat of a cluster, in seconds: its client may ask several nodes which of them has taken over."""
 FORGOTTEN_MS = 5_000
 """Milliseconds without a beat after which a worker is no longer counted."""
+OPTIONAL = ("memory", "vectors")
+"""Questions that no limit depends on."""
 MOST_WORKERS = 100_000
 """Most workers that are believed in, whatever Redis says."""
 
@@ -211,8 +214,7 @@ class Link:
             )
         except Exception as error:  # noqa: BLE001 - the boundary to a library whose errors have no common root
             words = f"{type(error).__name__}: {error}"
-            # One key of another type says nothing of the server.
-            self._failed(op, _reason(error), words, is_outage="WRONGTYPE" not in words)
+            self._failed(op, _reason(error), words, is_outage=not _concerns_op_alone(op, words))
         finally:
             elapsed = time.monotonic() - started
             series(measurements.SECONDS, op).observe(elapsed)
@@ -350,6 +352,12 @@ def _reason(error: BaseException) -> str:
     # The library wraps what the operating system says.
     inner = error.__cause__ or error.__context__
     return _reason(inner) if isinstance(inner, OSError) else "error"
+
+
+def _concerns_op_alone(op: str, words: str) -> bool:
+    """Return true for a refusal that says nothing of the server: the limits go on."""
+    # One key of another type; or rights that a server without such keys does not need.
+    return "WRONGTYPE" in words or (op in OPTIONAL and bool(re.search(r"NoPermissionError|ACL failure", words)))
 
 
 def _open_connections(client: "Redis") -> None:

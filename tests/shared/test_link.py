@@ -305,6 +305,33 @@ def test_a_key_of_another_type_is_told_and_no_outage(link: Link, redis_server: R
     assert [line["event"] for line in logged] == ["redis_error"]
 
 
+@pytest.mark.row("SH-11")
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda client: client.get("elsewhere"),
+        lambda client: Script("return redis.call('UNLINK', KEYS[1])").run(client, "t:x"),
+    ],
+    ids=["of keys", "of a script's commands"],
+)
+def test_rights_of_sessions_alone_cost_no_limit(
+    links: Links, redis_server: RedisServer, work: Callable[[Any], Any]
+) -> None:
+    rights = "on >parley-secret ~t:* +@read +@write +@scripting +@connection +time -unlink"
+    redis_server.client.execute_command("acl", "setuser", "sessionless", *rights.split())
+    link = links(f"redis://sessionless:parley-secret@127.0.0.1:{redis_server.port}")
+    with capture_logs() as logged:
+        for _ in range(5):
+            with pytest.raises(Unanswered, match="error"):
+                link.ask("memory", work)
+    assert link.is_up and link.ask("rate", ping)
+    assert [(line["event"], line["op"]) for line in logged] == [("redis_error", "memory")]
+
+    for _ in range(module.FAILURES):
+        reason_of(link, work)
+    assert not link.is_up, "a limit that can't be asked for"
+
+
 @pytest.mark.row("SH-03")
 def test_duties_learn_that_a_server_has_forgotten(links: Links, redis_server: RedisServer) -> None:
     link, told = links(), []
