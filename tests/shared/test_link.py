@@ -319,7 +319,7 @@ def test_rights_of_sessions_alone_cost_no_limit(
 ) -> None:
     rights = "on >parley-secret ~t:* +@read +@write +@scripting +@connection +time -unlink"
     redis_server.client.execute_command("acl", "setuser", "sessionless", *rights.split())
-    link = links(f"redis://sessionless:parley-secret@127.0.0.1:{redis_server.port}")
+    link = links(f"redis://session%6Cess:parley-secret@127.0.0.1:{redis_server.port}")
     with capture_logs() as logged:
         for _ in range(5):
             with pytest.raises(Unanswered, match="error"):
