@@ -11,6 +11,7 @@ just been given back. Only where Redis may have forgotten all of them does a ren
 """
 
 import contextlib
+import itertools
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import gevent
 from gevent.event import Event
 
 from parley.errors import LimitsUnavailable
-from parley.shared.link import NOW_MS, Link, Script, Unanswered, reply_to
+from parley.shared.link import NOW_MS, Link, Script, Unanswered, replies_to, reply_to
 from parley.shared.local import NoRate, Place, Rate, While, no_more_places
 from parley.shared.rates import BEGIN, SharedRate
 
@@ -98,6 +99,8 @@ class SharedPlaces:
         self._renewed = 0.0
         self._given: deque[Place] = deque()
         self._is_given = Event()
+        # Places that Redis could not be told of, with the moment, the oldest first.
+        self._untold: deque[tuple[float, Place]] = deque()
         link.duties.append(self._renew)
         self._giver: gevent.Greenlet | None = None
 
@@ -161,8 +164,14 @@ class SharedPlaces:
             # perf: saves 130 us of CPU and a round trip a turn (with both limits): one question for both.
             op, keys, arguments = "admit", (place.key, rate.key(holder)), (*arguments, *rate.arguments)
         result = NO_PLACE
-        for pause in (*PAUSES, None):
-            result = int(self._link.ask(op, lambda client: TAKE.run(client, keys, *arguments)))
+        for attempt, pause in enumerate((*PAUSES, None)):
+            try:
+                result = int(self._link.ask(op, lambda client: TAKE.run(client, keys, *arguments)))
+            except Unanswered:
+                if not attempt:
+                    raise
+                # What Redis has said stands, though the turn's budget is spent on it.
+                break
             # Without a place nothing was counted, so that it may be asked for again.
             if result != NO_PLACE or pause is None:
                 break
@@ -180,17 +189,24 @@ class SharedPlaces:
 
     def _renew(self, client: "Redis", is_forgotten: bool) -> None:
         """Renew all places if it is time; those that Redis has forgotten are made anew."""
+        self._give_untold(client)
         now = time.monotonic()
         # A worker that was stopped for longer than a lease has lost its places to others' clean-up.
         is_forgotten = is_forgotten or now - self._renewed > LEASE_MS / 1000
         is_due = is_forgotten or now - self._renewed >= RENEW_SECONDS
-        for key in list(self._held):
-            slots = list(self._held.get(key, ())) if is_due else []
-            # Once at least, for the places of workers that have died.
-            for first in range(0, max(1, len(slots)), RENEWED_AT_ONCE):
+        # Each key once at least, for the places of workers that have died.
+        places = [(key, slot) for key, slots in self._held.items() for slot in (slots if is_due else ("",))]
+        for first in range(0, len(places), RENEWED_AT_ONCE):
+            some: defaultdict[str, list[str]] = defaultdict(list)
+            for key, slot in places[first : first + RENEWED_AT_ONCE]:
                 # What was given back meanwhile is not made anew.
-                some = [slot for slot in slots[first : first + RENEWED_AT_ONCE] if slot in self._held.get(key, ())]
-                RENEW.run(client, key, LEASE_MS, "" if is_forgotten else "XX", *some)
+                some[key] += [slot] if slot in self._held.get(key, ()) else []
+            mode = "" if is_forgotten else "XX"
+            # Together: a worker whose callers have a thousand keys has not the time for as many round trips.
+            for reply in RENEW.run_each(client, [(key, (LEASE_MS, mode, *slots)) for key, slots in some.items()]):
+                # A key of another type is that key's fault alone.
+                if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                    raise reply
         if is_due:
             self._renewed = now
 
@@ -206,8 +222,25 @@ class SharedPlaces:
                 self._remove(key, slots)
 
     def _remove(self, key: str, slots: list[str]) -> None:
-        """Remove places from Redis; those of a Redis that is away expire there by themselves."""
+        """Remove places from Redis; the beat removes those that could not be."""
         try:
             self._link.ask("give", lambda client: reply_to(client, "ZREM", key, *slots), GIVE_SECONDS)
         except Unanswered:
-            return
+            now = time.monotonic()
+            self._untold += [(now, Place(key, slot)) for slot in slots]
+            # Later they expire by themselves, or Redis has not been there for so long.
+            while self._untold[0][0] < now - LEASE_MS / 1000:
+                self._untold.popleft()
+
+    def _give_untold(self, client: "Redis") -> None:
+        """Remove the places of turns that have ended while Redis was away: their callers would be refused for a lease.
+
+        Raises what the library raises.
+        """
+        while self._untold:
+            some = list(itertools.islice(self._untold, RENEWED_AT_ONCE))
+            replies_to(client, [("ZREM", place.key, place.slot) for _, place in some])
+            # Only now, since a beat may be cut short. Meanwhile old ones may have left at the start.
+            told = set(some)
+            while self._untold and self._untold[0] in told:
+                self._untold.popleft()

@@ -19,6 +19,7 @@ import contextvars
 import hashlib
 import math
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -49,11 +50,14 @@ CLUSTER_DEADLINE = 2.0
 """Longest time of a beat of a cluster, in seconds: its client may ask several nodes which of them has taken over."""
 FORGOTTEN_MS = 5_000
 """Milliseconds without a beat after which a worker is no longer counted."""
+OPTIONAL = ("memory", "vectors")
+"""Questions that no limit depends on."""
 MOST_WORKERS = 100_000
 """Most workers that are believed in, whatever Redis says."""
 
 Result = TypeVar("Result")
 
+_NO_GATE = contextlib.nullcontext()
 _turn: contextvars.ContextVar[TurnRecord | None] = contextvars.ContextVar("parley_turn_of_redis", default=None)
 
 
@@ -81,6 +85,15 @@ def reply_to(client: "Redis", *command: str | float | bytes) -> Any:
         pool.release(connection)
 
 
+def replies_to(client: "Redis", commands: Sequence[tuple[str | float | bytes, ...]]) -> list[Any]:
+    """Return the replies to several commands that are sent together; a refusal stands among them."""
+    batch = client.pipeline(transaction=False)
+    for command in commands:
+        batch.execute_command(*command)  # type: ignore[no-untyped-call]
+    replies: list[Any] = batch.execute(raise_on_error=False)
+    return replies
+
+
 class Script:
     """A Lua script: asked for by its digest, and sent in full to a server that does not know it."""
 
@@ -102,6 +115,18 @@ class Script:
             return reply_to(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return reply_to(client, "EVAL", self._text, len(keys), *keys, *arguments)
+
+    def run_each(self, client: "Redis", calls: Sequence[tuple[str, Sequence[str | float | bytes]]]) -> list[Any]:
+        """Return the result for each key with its arguments, or the refusal: all of them in one round trip."""
+        from redis.exceptions import NoScriptError
+
+        results = replies_to(client, [("EVALSHA", self._digest, 1, key, *arguments) for key, arguments in calls])
+        unknown = [at for at, result in enumerate(results) if isinstance(result, NoScriptError)]
+        if unknown:
+            texts = [("EVAL", self._text, 1, calls[at][0], *calls[at][1]) for at in unknown]
+            for at, result in zip(unknown, replies_to(client, texts), strict=True):
+                results[at] = result
+        return results
 
 
 NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
@@ -144,6 +169,8 @@ class Link:
         self._deadline = CLUSTER_DEADLINE if address.form == "cluster" else BEAT_DEADLINE
         self._client: Redis | None = None
         self._gate = BoundedSemaphore(CONNECTIONS)
+        # One is for callers, whatever else hangs: what they ask finds out soonest that Redis has stopped.
+        self._background = BoundedSemaphore(CONNECTIONS - 1)
         self._failures = 0
         self._was_up = False
         self._is_told = self._is_error_told = False
@@ -176,15 +203,22 @@ class Link:
         # The library's own limits are not enough: it may connect, ask for nodes and answer within each of them.
         timeout = gevent.Timeout(left)
         try:
-            with timeout, self._gate:
+            with timeout, _NO_GATE if seconds is None else self._background, self._gate:
                 is_waiting = False
                 result = work(client)
         except gevent.Timeout as reached:
             if reached is not timeout:
                 raise
-            self._failed(op, "busy" if is_waiting else "timeout", f"no answer within {round(left * 1000)} ms")
+            self._failed(
+                op,
+                "busy" if is_waiting else "timeout",
+                f"no answer within {round(left * 1000)} ms",
+                # The rest of a turn's budget is too short for a Redis that is just fast enough to count as there.
+                is_outage=not is_waiting and left >= self.timeout / 2,
+            )
         except Exception as error:  # noqa: BLE001 - the boundary to a library whose errors have no common root
-            self._failed(op, _reason(error), f"{type(error).__name__}: {error}")
+            words = f"{type(error).__name__}: {error}"
+            self._failed(op, _reason(error), words, is_outage=not _concerns_op_alone(op, words))
         finally:
             elapsed = time.monotonic() - started
             series(measurements.SECONDS, op).observe(elapsed)
@@ -268,10 +302,9 @@ class Link:
             self._is_error_told = True
             log.warning("redis_error", op=op, reason=words)
 
-    def _failed(self, op: str, reason: str, words: str) -> NoReturn:
+    def _failed(self, op: str, reason: str, words: str, *, is_outage: bool) -> NoReturn:
         series(measurements.FAILURES, op, reason).inc()
-        # All connections in use is no outage; one key of another type says nothing of the server.
-        if reason != "busy" and "WRONGTYPE" not in words:
+        if is_outage:
             self._failures += 1
             if reason == "refused" or self._failures >= FAILURES:
                 self._go_down(words)
@@ -296,6 +329,8 @@ class Link:
         if self.is_up:
             self.state, self._down_since = "down", time.monotonic()
             self._is_told = self._is_error_told = False
+        if self._client is not None:
+            urls.disconnect(self.address, self._client, is_replaced="ReadOnlyError" in words)
         self._tell_down(words)
 
     def _tell_down(self, words: str) -> None:
@@ -325,6 +360,12 @@ def _reason(error: BaseException) -> str:
     # The library wraps what the operating system says.
     inner = error.__cause__ or error.__context__
     return _reason(inner) if isinstance(inner, OSError) else "error"
+
+
+def _concerns_op_alone(op: str, words: str) -> bool:
+    """Return true for a refusal that says nothing of the server: the limits go on."""
+    # One key of another type; or rights that a server without such keys does not need.
+    return "WRONGTYPE" in words or (op in OPTIONAL and bool(re.search(r"NoPermissionError|ACL failure", words)))
 
 
 def _open_connections(client: "Redis") -> None:

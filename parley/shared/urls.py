@@ -177,6 +177,22 @@ def connect(address: RedisAddress, seconds: float) -> "Redis":
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, host=host, port=port, **options))
 
 
+def disconnect(address: RedisAddress, client: "Redis", *, is_replaced: bool) -> None:
+    """Close the connections that are not in use: a server that is no longer the master would keep them for ever.
+
+    Where another one has replaced it, its name is looked up again.
+    """
+    pool = getattr(client, "connection_pool", None)
+    # A cluster's client finds out by itself.
+    if pool is not None:
+        pool.disconnect(inuse_connections=False)
+    if is_replaced and address.form == "single":
+        from parley.http_client import dns
+
+        for host, port in address.hosts:
+            dns.forget(host, port)
+
+
 def _cluster(address: RedisAddress, options: dict[str, Any]) -> "Redis":
     from redis import cluster
     from redis.backoff import NoBackoff
@@ -197,8 +213,30 @@ def _sentinel(address: RedisAddress, options: dict[str, Any]) -> "Redis":
     library: Any = sentinel
     own = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry", "protocol")}
     sentinels = library.Sentinel(address.hosts, sentinel_kwargs=own, ssl=address.tls, **options)
-    master: Redis = sentinels.master_for(address.service)
+    plain, encrypted = _sentinel_connection_classes()
+    master: Redis = sentinels.master_for(address.service, connection_class=encrypted if address.tls else plain)
     return master
+
+
+@functools.cache
+def _sentinel_connection_classes() -> tuple[type, type]:
+    """Return the library's connections to a server behind Sentinel, plain and encrypted, closed by an interrupted read.
+
+    The library's own keep such a connection open, and the reply that comes late would go to the next question.
+    """
+    from redis import sentinel
+
+    library: Any = sentinel
+
+    # Not for what the library calls by itself alone: its pipelines read in this way, too.
+    class Closing(library.SentinelManagedConnection):  # type: ignore[misc]
+        def read_response(self, *arguments: Any, disconnect_on_error: bool = True, **options: Any) -> Any:
+            return super().read_response(*arguments, disconnect_on_error=disconnect_on_error, **options)
+
+    class ClosingEncrypted(Closing, library.SentinelManagedSSLConnection):  # type: ignore[misc]
+        """The order of the bases puts this `read_response` around that of the library."""
+
+    return Closing, ClosingEncrypted
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from redis_servers import RedisServer
+from tcp_proxy import TcpProxy
 
 from parley.errors import ClientGone, LimitsUnavailable, RateLimited
 from parley.shared import leases as module
@@ -18,6 +19,7 @@ from parley.shared.leases import LEASE_MS, SharedPlaces
 from parley.shared.link import Link
 from parley.shared.local import Place
 from parley.shared.rates import SharedRate
+from parley.turn_record import TurnRecord
 
 KEY = "t:{digest-of-key-1}:streams"
 LIMIT = 3
@@ -93,6 +95,27 @@ def test_a_late_renewal_revives_no_place(link: Link, redis_server: RedisServer) 
     assert redis_server.client.zrange(KEY, 0, -1) == [kept.slot]
 
 
+@pytest.mark.row("SH-05", "SH-10")
+@pytest.mark.parametrize("end", ["the budget", "Redis"])
+def test_what_redis_has_said_of_places_stands(link: Link, links: Callable[..., Link], end: str) -> None:
+    """A turn that finds no place waits for one; by its own count there would be one."""
+    others = places_of(links(), 1)
+    others.take("key-1", 1)
+    record = TurnRecord("chat", "r")
+    Link.begin_turn(record)
+
+    @contextlib.contextmanager
+    def ending() -> Iterator[None]:
+        yield
+        if end == "Redis":
+            link.state = "down"
+        record.redis_ms = 1000.0
+
+    with pytest.raises(RateLimited):
+        places_of(link, 1).take("key-1", 1, ending)
+    assert link._failures == 0
+
+
 @pytest.mark.row("SH-09", "SH-10")
 def test_place_and_rate_are_asked_for_together(link: Link, redis_server: RedisServer) -> None:
     asked, run = [], link.ask
@@ -162,6 +185,23 @@ def test_places_are_renewed_every_few_beats(
     assert 0 < redis_server.client.pttl(KEY) <= LEASE_MS
 
 
+@pytest.mark.row("SH-05", "SH-11")
+def test_many_keys_are_renewed_in_one_round_trip(links: Callable[..., Link], redis_server: RedisServer) -> None:
+    with TcpProxy(redis_server.port) as proxy:
+        link = links(f"redis://127.0.0.1:{proxy.port}")
+        places = places_of(link)
+        held = [places.take(f"key-{number}", 1) for number in range(80)]
+        # One key of another type says nothing of the server.
+        redis_server.client.set(held[0].key, "text")
+        redis_server.client.script_flush()
+        for place in held[1:]:
+            redis_server.client.zadd(place.key, {"dead": 1})
+        proxy.delay = 0.01
+        link.beat()
+    assert link.is_up
+    assert [redis_server.client.zrange(place.key, 0, -1) for place in held[1:]] == [[place.slot] for place in held[1:]]
+
+
 @pytest.mark.row("SH-08")
 def test_what_a_dead_worker_held_is_free_after_a_lease(links: object, redis_server: RedisServer) -> None:
     dead, living = (places_of(links()) for _ in range(2))  # type: ignore[operator]
@@ -205,6 +245,30 @@ def test_turns_admitted_without_redis_are_made_known(link: Link, redis_server: R
 
     link.beat()
     assert link.is_up and redis_server.client.zcard(KEY) == 1
+
+
+@pytest.mark.row("SH-03", "SH-09")
+def test_turns_that_ended_without_redis_are_made_known(
+    link: Link, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = places_of(link)
+    held = [places.take(f"key-{number}", 1) for number in (1, 1, 2)]
+    link.state = "down"
+    for place in held:
+        places.give(place)
+    settle()
+    assert redis_server.client.zcard(KEY) == 2
+
+    link.beat()
+    assert redis_server.client.keys("*:streams") == []
+    assert not places._untold
+
+    monkeypatch.setattr(module, "LEASE_MS", 0)
+    link.state = "down"
+    for _ in range(3):
+        places.give(places.take("key-1", 1))
+        settle()
+    assert len(places._untold) == 1, "what has expired is not told"
 
 
 @pytest.mark.row("SH-01")

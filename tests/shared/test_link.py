@@ -12,6 +12,7 @@ from redis_servers import RedisServer
 from running_server import ROOT
 from structlog.testing import capture_logs
 from tcp_proxy import TcpProxy
+from waiting import wait_until
 
 from parley.checking import shared
 from parley.checking.probe import Probe
@@ -114,16 +115,37 @@ def test_a_deadline_of_the_callers_own_is_left_alone(links: Links, redis_server:
     assert link.is_up
 
 
+@pytest.mark.row("SH-05")
+def test_the_rest_of_a_budget_proves_no_outage(link: Link) -> None:
+    record = TurnRecord("chat", "r")
+    for spent_ms, failures in ((960.0, 0), (200.0, 1)):
+        Link.begin_turn(record)
+        record.redis_ms = spent_ms
+        assert reason_of(link, lambda _: gevent.sleep(GENEROUS)) == "timeout"
+        assert link._failures == failures
+
+
 @pytest.mark.row("SH-02")
 def test_a_full_gate_is_no_outage(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=0.05)
-    asking = [gevent.spawn(link.ask, "rate", lambda _: gevent.sleep(0.5), GENEROUS) for _ in range(module.CONNECTIONS)]
+    link = links(timeout=GENEROUS)
+    asking = [gevent.spawn(link.ask, "rate", lambda _: gevent.sleep(0.5)) for _ in range(module.CONNECTIONS)]
     gevent.sleep(0)
+    link.timeout = 0.05
 
     assert [reason_of(link) for _ in range(5)] == ["busy"] * 5
     assert link.is_up
     gevent.joinall(asking)
     assert link.ask("rate", ping)
+
+
+@pytest.mark.row("SH-02", "SH-13")
+def test_what_nobody_waits_for_leaves_a_connection(links: Links, redis_server: RedisServer) -> None:
+    link = links()
+    others = [gevent.spawn(link.ask, "memory", lambda _: gevent.sleep(GENEROUS), 2 * GENEROUS) for _ in range(6)]
+    gevent.sleep(0)
+
+    assert link.ask("rate", ping)
+    gevent.killall(others)
 
 
 @pytest.mark.row("SH-03")
@@ -270,6 +292,8 @@ def test_a_server_that_takes_no_writes_is_down(links: Links, command: tuple[str,
             link.beat()
         assert not link.is_up
         assert re.search(words, logged[0]["reason"], re.IGNORECASE)
+        # The next beat asks whoever stands behind the name by then.
+        wait_until(lambda: not [each for each in server.client.client_list() if each["name"] == "parley"], GENEROUS)
 
 
 @pytest.mark.row("SH-11")
@@ -279,6 +303,33 @@ def test_a_key_of_another_type_is_told_and_no_outage(link: Link, redis_server: R
         assert {reason_of(link, lambda client: client.hgetall("t:x")) for _ in range(5)} == {"error"}
     assert link.is_up
     assert [line["event"] for line in logged] == ["redis_error"]
+
+
+@pytest.mark.row("SH-11")
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda client: client.get("elsewhere"),
+        lambda client: Script("return redis.call('UNLINK', KEYS[1])").run(client, "t:x"),
+    ],
+    ids=["of keys", "of a script's commands"],
+)
+def test_rights_of_sessions_alone_cost_no_limit(
+    links: Links, redis_server: RedisServer, work: Callable[[Any], Any]
+) -> None:
+    rights = "on >parley-secret ~t:* +@read +@write +@scripting +@connection +time -unlink"
+    redis_server.client.execute_command("acl", "setuser", "sessionless", *rights.split())
+    link = links(f"redis://session%6Cess:parley-secret@127.0.0.1:{redis_server.port}")
+    with capture_logs() as logged:
+        for _ in range(5):
+            with pytest.raises(Unanswered, match="error"):
+                link.ask("memory", work)
+    assert link.is_up and link.ask("rate", ping)
+    assert [(line["event"], line["op"]) for line in logged] == [("redis_error", "memory")]
+
+    for _ in range(module.FAILURES):
+        reason_of(link, work)
+    assert not link.is_up, "a limit that can't be asked for"
 
 
 @pytest.mark.row("SH-03")
@@ -318,3 +369,38 @@ def test_random_interruptions_mix_up_no_answers(links: Links, redis_server: Redi
     assert wrong == []
     assert link.ask("rate", ping)
     assert REGISTER.run(link._client, "t:workers", "w", 1000)  # type: ignore[arg-type]
+
+
+@pytest.mark.row("SH-06")
+def test_an_interrupted_read_behind_sentinel_mixes_up_no_answers(
+    links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = ("127.0.0.1", redis_server.port)
+    monkeypatch.setattr("redis.sentinel.Sentinel.discover_master", lambda *_: master)
+    link = links("redis+sentinel://127.0.0.1:1/main")
+    asked: list[Callable[[Any], Any]] = [
+        lambda client: module.reply_to(client, "BLPOP", "t:nothing", 0.2),
+        lambda client: client.blpop("t:nothing", 0.2),
+        lambda client: client.pipeline(transaction=False).blpop("t:nothing", 0.2).execute(),
+    ]
+    for work in asked:
+        with gevent.Timeout(0.05, False):
+            link.ask("rate", work)
+        assert link.ask("rate", lambda client: module.reply_to(client, "ECHO", "mine"), GENEROUS) == b"mine"
+
+
+@pytest.mark.row("SH-11")
+def test_a_server_that_is_replaced_is_looked_up_again(links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parley.http_client import dns
+
+    with RedisServer() as old, RedisServer(host="127.0.0.2", port=old.port) as new:
+        host = old.host
+        monkeypatch.setattr(dns, "_getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (host, old.port))])
+        link = links(f"redis://redis.example:{old.port}")
+        assert link.is_up
+        host = new.host
+        old.client.replicaof(new.host, str(new.port))
+        link.beat()
+        assert not link.is_up
+        link.beat()
+        assert link.is_up

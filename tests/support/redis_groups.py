@@ -55,15 +55,14 @@ def cluster(node_timeout_ms: int = 1000) -> Iterator[list[RedisServer]]:
     with contextlib.ExitStack() as stack:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms))
         options += ("--cluster-replica-validity-factor", "0")
-        while len(nodes := [RedisServer(*options) for _ in range(4)]) and max(node.port for node in nodes) > 55_000:
-            # The bus of a node listens 10 000 ports above it.
-            for node in nodes:
-                node.__exit__()
+        # Not the usual ports of the bus, 10 000 above: somebody else may have them.
+        buses = [free_port() for _ in range(4)]
+        nodes = [RedisServer(*options, "--cluster-port", str(bus)) for bus in buses]
         for node in nodes:
             stack.enter_context(node)
         first, *others = nodes
         for node in others:
-            run(node.port, "CLUSTER", "MEET", "127.0.0.1", str(first.port))
+            run(node.port, "CLUSTER", "MEET", "127.0.0.1", str(first.port), str(buses[0]))
         for number, node in enumerate(nodes[:3]):
             run(node.port, "CLUSTER", "ADDSLOTSRANGE", str(number * 5462), str(min(number * 5462 + 5461, 16_383)))
         wait_until(lambda: all(run(node.port, "CLUSTER", "NODES").count("connected") == 4 for node in nodes))
