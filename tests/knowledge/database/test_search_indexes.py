@@ -128,6 +128,25 @@ def test_of_two_publishers_the_second_waits_for_the_indexes(address: DatabaseAdd
         assert one(connection, STATE)[:2] == (True, True) and len(done) == 2
 
 
+def test_bases_that_are_published_at_once_wait_for_each_other(address: DatabaseAddress, tmp_path: Path) -> None:
+    write_base(tmp_path, TEXTS)
+    made = []
+
+    def run(name: str) -> None:
+        with connect(address) as connection:
+            made.append(published(connection, tmp_path, name, LetterEncoder(), resident=2).indexes)
+
+    threads = [threading.Thread(target=run, args=[f"shop-{number}"]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert made == [2] * 6
+    with connect(address) as connection:
+        assert one(connection, "SELECT count(*) FROM parley.base WHERE searchable") == 6
+
+
 def test_a_base_beyond_all_bounds_is_refused(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
