@@ -183,7 +183,8 @@ def test_a_database_that_is_away_is_told(both: Both) -> None:
         searched.search(Query("when do you open"), 1)
 
 
-def test_a_base_that_lost_its_terms_does_not_pass_for_an_empty_one(both: Both) -> None:
+@pytest.mark.row("DB-08", "DB-14")
+def test_a_base_without_its_terms_is_degraded_not_empty(both: Both) -> None:
     both.publish()
     searched = both.searched
     # As after it has shrunk: servers are to hold it from now on.

@@ -128,6 +128,7 @@ def test_of_two_publishers_the_second_waits_for_the_indexes(address: DatabaseAdd
         assert one(connection, STATE)[:2] == (True, True) and len(done) == 2
 
 
+@pytest.mark.row("DB-09")
 def test_bases_that_are_published_at_once_wait_for_each_other(address: DatabaseAddress, tmp_path: Path) -> None:
     write_base(tmp_path, TEXTS)
     made = []
