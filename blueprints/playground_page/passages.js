@@ -11,6 +11,7 @@ import { element } from "./element.js";
  * @typedef {object} Told
  * @property {Array<{name: string, passages: number}>} files
  * @property {number} total
+ * @property {number} elsewhere
  * @property {number} from
  * @property {number | null} next
  * @property {Passage[]} passages
@@ -79,7 +80,11 @@ export class Passages {
     this.list.start = told.from + 1;
     this.list.replaceChildren(...told.passages.map(passageOf));
     const last = told.from + told.passages.length;
-    this.where.textContent = told.total ? `${told.from + 1} to ${last} of ${told.total}` : "No passage.";
+    this.where.textContent = told.total
+      ? `${told.from + 1} to ${last} of ${told.total}`
+      : told.elsewhere
+        ? `${told.elsewhere} passages, which are searched in the database and not shown here.`
+        : "No passage.";
     this.back.disabled = told.from === 0;
     this.next.disabled = told.next === null;
   }

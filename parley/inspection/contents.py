@@ -31,6 +31,8 @@ def passages_of(services: Services, kb: str, file: str, first: int) -> dict[str,
         "state": base.state,
         "files": [{"name": name, "passages": number} for name, number in counts.items()],
         "total": len(of_file),
+        # Of a base that is searched where it is, none is here.
+        "elsewhere": base.passages if base.is_searchable else 0,
         "from": first,
         "next": first + PAGE if first + PAGE < len(of_file) else None,
         "passages": [

@@ -1,6 +1,7 @@
 """Passages page by page with the faults of their files, and recordings with what mends them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_a_fault_is_told_with_file_and_line_and_no_folder(tmp_path: Path) -> Non
     assert {(fault["file"], fault["line"], fault["lost"]) for fault in told["faults"]} >= {("broken.json", 3, "file")}
     assert told["state"] == "degraded" and str(tmp_path) not in json.dumps(told)
     assert all(fault["line"] for fault in told["faults"])
+
+
+def test_a_base_that_the_database_searches_tells_how_many_it_has(tmp_path: Path) -> None:
+    services = services_of(tmp_path)
+    (tmp_path / "one.json").write_text('[{"title": "T", "text": "Text."}]')
+    assert passages_of(services, "", "", 0)["elsewhere"] == 0
+    bases = services.knowledge.bases
+    bases._serving = {"": replace(bases.get(""), passages=4000, is_searchable=True)}
+
+    assert passages_of(services, "", "", 0)["elsewhere"] == 4000
 
 
 def test_an_unknown_base_is_not_found(tmp_path: Path) -> None:

@@ -128,6 +128,10 @@ class Abandoned(DatabaseFailed):
     """Nobody waits for a search any more."""
 
 
+class WithoutTerms(DatabaseFailed):
+    """The base is published without the terms that it was searched by: the next look tells."""
+
+
 class _Search:
     """One search, run in a greenlet that its caller does not share."""
 
@@ -149,7 +153,7 @@ class _Search:
         self._wanted = QueryVectors.of(self._terms, base.statistics)
 
     def run(self, connection: "psycopg.Connection[Any]") -> Ranking:
-        """Return the ranking, in one transaction. Raises psycopg.Error and Abandoned."""
+        """Return the ranking, in one transaction. Raises psycopg.Error, Abandoned and WithoutTerms."""
         with connection.transaction(), connection.cursor(binary=True) as cursor:
             left = int(1000 * (self._until - time.monotonic()))
             if self.is_abandoned or left < 1:
@@ -177,6 +181,9 @@ class _Search:
             rows = self._rows(cursor, [ids[at] for at in positions])
             candidates = self._closer(rows, words.at(positions), self._queries)
             ranking = self._tier.floors.ranking(candidates, self._query, self._queries, self._limit)
+        # Nothing is found in a base that has shrunk or is dropped: that must not pass for there being no answer.
+        if not ranking.hits and self._ask(cursor, statements.is_whole(self._base.id), [terms.VERSION]) != [(True,)]:
+            raise WithoutTerms("the base has no terms any more")
         return replace(ranking, hits=self._with_parts(cursor, ranking.hits))
 
     def _candidates(self, cursor: "psycopg.Cursor[Any]") -> tuple[list[str], Scores, Floats]:

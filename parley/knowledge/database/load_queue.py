@@ -81,8 +81,11 @@ class LoadQueue:
         self._was_renewed = renewed is not None and (awaited is None or not self._was_renewed)
         if self._was_renewed:
             return renewed
-        failed = (name for name, failure in self._failures.items() if failure.retry_at <= now)
-        return awaited or next(iter(self._demands), None) or next(failed, None)
+        if awaited is not None:
+            return awaited
+        # Not by `or`: the name of the base without one is false.
+        failed = [name for name, failure in self._failures.items() if failure.retry_at <= now]
+        return next(iter([*self._demands, *failed]), None)
 
     def wait(self, until: float) -> None:
         """Return when a base is wanted or falls due, at a call of `wake`, or at a time of the monotonic clock."""

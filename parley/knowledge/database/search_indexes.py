@@ -2,13 +2,16 @@
 
     missing, or other ones   ->  made CONCURRENTLY, behind the publish: nobody waits for them
     invalid                  ->  a build that was interrupted: dropped, and made anew
-    others make theirs       ->  behind them; of two that wait for each other one begins anew
     both valid               ->  the base is `searchable`, at a new revision, so that servers learn it
 
-No base's search crosses another's rows, vectors of another size need no other tables, and small bases cost no index.
+Those of several bases are made one after the other, in any order. No base's search crosses another's rows, vectors of
+another size need no other tables, and small bases cost no index.
 """
 
-from collections.abc import Mapping
+import contextlib
+import random
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -19,8 +22,12 @@ MAX_SIZE = 4000
 """Most dimensions of a vector that an index takes."""
 SEARCHABLE = f"searchable AND searched_revision = revision AND terms_version = {TERMS_VERSION}"
 """Condition that the row of a base has if this release can search the base."""
-TRIES = 8
-"""Times that indexes are begun: each time somebody else, who was in the way, has come further."""
+MAX_ATTEMPTS = 20
+"""Most attempts at the indexes of a base; a deadlock with work on another base's ends one of them."""
+WAIT = "5s"
+"""Longest wait for the lock of whoever makes an index, before it is asked for anew."""
+SPREAD_SECONDS = 0.5
+"""Limit in seconds of the random pause before those who have waited try again."""
 _EXISTING = """
 SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'parley' AND starts_with(c.relname::text, %s)
@@ -68,40 +75,64 @@ def bring_up_to_date(connection: "psycopg.Connection[Any]", base_id: int) -> lis
 
     The connection must not be in a transaction.
     """
-    wanted = definitions(base_id, size_of(connection, base_id))
-    before = _existing(connection, base_id)
-    if before != dict.fromkeys(wanted, True):
-        for left in reversed(range(TRIES)):
-            try:
-                _make(connection, base_id, wanted)
-                break
-            except psycopg.errors.DeadlockDetected:
-                # All bases have one table. A statement that makes an index waits for the table and for all that began
-                # before it; so does another publisher's.
-                if not left:
-                    raise
-        # Now: a plan without knowledge of the new rows may be one that reads them all.
-        connection.execute("ANALYZE parley.passage")
+    made: dict[str, None] = {}
+    _repeated(lambda: _make(connection, base_id, made))
     if not missing(connection, base_id):
         connection.execute(_MAKE_SEARCHABLE, [base_id])
-    return [name for name in wanted if not before.get(name)]
+    return list(made)
 
 
-def _make(connection: "psycopg.Connection[Any]", base_id: int, wanted: Mapping[str, str]) -> None:
-    """Make the indexes that are missing, and drop the others. Raises psycopg.Error."""
-    with connection.transaction():
-        # Whoever makes an index holds this lock: what is invalid may only be unfinished.
-        connection.execute("LOCK TABLE parley.passage IN SHARE UPDATE EXCLUSIVE MODE")
+def _make(connection: "psycopg.Connection[Any]", base_id: int, made: dict[str, None]) -> None:
+    """Make the missing indexes of a base, whose names are added to `made`, and drop those of no use."""
+    wanted = definitions(base_id, size_of(connection, base_id))
+    if not made and _existing(connection, base_id) == dict.fromkeys(wanted, True):
+        return
+    # What is invalid may only be unfinished.
+    _wait_for_others(connection)
     existing = _existing(connection, base_id)
     _drop(connection, [name for name, is_valid in existing.items() if not is_valid or name not in wanted])
-    for name, definition in wanted.items():
-        if not existing.get(name):
-            connection.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON parley.passage {definition}")
+    for name in [name for name in wanted if not existing.get(name)]:
+        made[name] = None
+        _wait_for_others(connection)
+        connection.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON parley.passage {wanted[name]}")
+    _wait_for_others(connection)
+    # Now: a plan without knowledge of the new rows may be one that reads them all.
+    connection.execute("ANALYZE parley.passage")
 
 
 def remove(connection: "psycopg.Connection[Any]", base_id: int) -> None:
     """Drop all indexes of a base. The connection must not be in a transaction. Raises psycopg.Error."""
-    _drop(connection, [*_existing(connection, base_id)])
+    _repeated(lambda: _drop(connection, [*_existing(connection, base_id)]))
+
+
+def _repeated(work: Callable[[], None]) -> None:
+    """Do work on indexes, and do it again where a deadlock with work on another base's ended it."""
+    for _ in range(MAX_ATTEMPTS - 1):
+        with contextlib.suppress(psycopg.errors.DeadlockDetected):
+            return work()
+    return work()
+
+
+def _wait_for_others(connection: "psycopg.Connection[Any]") -> None:
+    """Wait until nobody makes an index of the passages.
+
+    Whoever made one and waited for the lock of another would be waited for by that one: a deadlock, which costs the
+    one that is nearly made. So waiting and making are two steps.
+    """
+    while not _could_lock(connection, "1ms"):
+        # This wait is in nobody's way, and ends a vacuum that PostgreSQL has begun by itself.
+        _could_lock(connection, WAIT)
+        # The lock is free now, for all who have waited: whoever comes first has it.
+        time.sleep(random.uniform(0, SPREAD_SECONDS))
+
+
+def _could_lock(connection: "psycopg.Connection[Any]", wait: str) -> bool:
+    """Return True if the lock that making an index needs was free within this time."""
+    with contextlib.suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{wait}'")
+        connection.execute("LOCK TABLE parley.passage IN SHARE UPDATE EXCLUSIVE MODE")
+        return True
+    return False
 
 
 def size_of(connection: "psycopg.Connection[Any]", base_id: int) -> int | None:
@@ -117,4 +148,5 @@ def _existing(connection: "psycopg.Connection[Any]", base_id: int) -> dict[str, 
 
 def _drop(connection: "psycopg.Connection[Any]", names: list[str]) -> None:
     for name in names:
+        _wait_for_others(connection)
         connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS parley.{name}")

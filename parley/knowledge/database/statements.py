@@ -92,6 +92,11 @@ def settings(milliseconds: int, passages: int, filtered: bool) -> str:
     )
 
 
+def is_whole(base_id: int) -> str:
+    """Return the statement for whether a base has terms, those of one release."""
+    return f"SELECT average_length IS NOT NULL AND terms_version = %s FROM parley.base WHERE id = {base_id}"
+
+
 def terms_of(base_id: int) -> str:
     """Return the statement for the terms that one passage holds."""
     return f"SELECT terms FROM parley.passage WHERE base_id = {base_id} AND id = %s"

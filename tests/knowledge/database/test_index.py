@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from parley.knowledge.database import statements
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import Connections
+from parley.knowledge.database.publishing import drop
 from parley.knowledge.index import Index, Query, SearchFailed
 from parley.knowledge.prompt import select_excerpts
 from parley.languages.english import SMALL_TALK_EXAMPLES
@@ -180,6 +181,24 @@ def test_a_database_that_is_away_is_told(both: Both) -> None:
     both.connections.state = "down"
 
     with pytest.raises(SearchFailed, match="the database is down"):
+        searched.search(Query("when do you open"), 1)
+
+
+@pytest.mark.row("DB-08", "DB-14")
+def test_a_base_without_its_terms_is_degraded_not_empty(both: Both) -> None:
+    both.publish()
+    searched = both.searched
+    # As after it has shrunk: servers are to hold it from now on.
+    both.resident = len(TEXTS)
+    both.publish()
+
+    if both.encoder:
+        assert searched.search(Query("when do you open"), 1)[0].passage.id == "hours"
+    else:
+        with pytest.raises(SearchFailed, match="has no terms"):
+            searched.search(Query("when do you open"), 1)
+    drop(both.database, both.name)
+    with pytest.raises(SearchFailed, match="has no terms"):
         searched.search(Query("when do you open"), 1)
 
 

@@ -39,6 +39,19 @@ def test_the_awaited_go_before_those_whose_callers_left() -> None:
     assert order(line) == ["a", "b", "left"] and line.is_empty
 
 
+def test_the_base_without_a_name_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = queue()
+    line.want("")
+    assert line.next(0.0) == ""
+    await_(line, "a")
+    await_(line, "")
+    assert order(line) == ["", "a"]
+
+    monkeypatch.setattr(load_queue, "RETRY_SECONDS", (0.0,))
+    line.fail("", "out of order")
+    assert line.next(1e12) == ""
+
+
 def test_renewals_and_awaited_bases_take_turns() -> None:
     line = queue()
     line.renew(["old 1", "old 2", "old 3"], 0.0)

@@ -121,6 +121,15 @@ def test_many_callers_of_a_base_cause_one_load() -> None:
 
 
 @pytest.mark.row("DB-15")
+def test_the_base_without_a_name_is_loaded_as_others_are() -> None:
+    bases = made(FakeSource(**{"": 3, "a": 3, "b": 3}), 5)
+    with attended(bases):
+        asking = waiting(bases, "", "a", "")
+
+        assert [one.get().passages for one in asking] == [3, 3, 3]
+
+
+@pytest.mark.row("DB-15")
 def test_the_least_recently_asked_for_leaves() -> None:
     source = FakeSource(a=2, b=2, c=2, d=2)
     bases = made(source, 6)

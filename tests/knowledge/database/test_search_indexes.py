@@ -1,6 +1,5 @@
 """The indexes of bases that are searched in the database: made behind a publish, mended, dropped."""
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import psycopg
 import pytest
 from knowledge_folder import LetterEncoder, published, write_base
 
-from parley.knowledge.database import publishing, search_indexes
+from parley.knowledge.database import publishing
 from parley.knowledge.database.address import DatabaseAddress
 from parley.knowledge.database.connections import connect
 from parley.knowledge.database.publishing import TooManyPassages, drop
@@ -129,33 +128,24 @@ def test_of_two_publishers_the_second_waits_for_the_indexes(address: DatabaseAdd
         assert one(connection, STATE)[:2] == (True, True) and len(done) == 2
 
 
-class Unlucky:
-    """A connection that another publisher's indexes are in the way of, so many times."""
+@pytest.mark.row("DB-09")
+def test_bases_that_are_published_at_once_wait_for_each_other(address: DatabaseAddress, tmp_path: Path) -> None:
+    write_base(tmp_path, TEXTS)
+    made = []
 
-    def __init__(self, real: Database, times: int) -> None:
-        self._real = real
-        self.times = times
+    def run(name: str) -> None:
+        with connect(address) as connection:
+            made.append(published(connection, tmp_path, name, LetterEncoder(), resident=2).indexes)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    threads = [threading.Thread(target=run, args=[f"shop-{number}"]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
 
-    def execute(self, statement: Any, *args: Any) -> Any:
-        if "vector_16 ON" in statement and self.times:
-            self.times -= 1
-            raise psycopg.errors.DeadlockDetected("deadlock detected")
-        return self._real.execute(statement, *args)
-
-
-def test_of_two_that_wait_for_each_other_one_begins_anew(database: Database, tmp_path: Path) -> None:
-    published(database, write_base(tmp_path, TEXTS), encoder=LetterEncoder(), resident=2)
-    base_id = one(database, "SELECT id FROM parley.base")
-    made: list[list[str]] = []
-    for times in (3, search_indexes.TRIES):
-        search_indexes.remove(database, base_id)
-        with contextlib.suppress(psycopg.errors.DeadlockDetected):
-            made.append(search_indexes.bring_up_to_date(Unlucky(database, times), base_id))  # type: ignore[arg-type]
-
-    assert [len(names) for names in made] == [2] and indexes(database) == {"terms": True}
+    assert made == [2] * 6
+    with connect(address) as connection:
+        assert one(connection, "SELECT count(*) FROM parley.base WHERE searchable") == 6
 
 
 def test_a_base_beyond_all_bounds_is_refused(
