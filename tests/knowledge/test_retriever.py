@@ -56,7 +56,7 @@ def failing(limit: int) -> list[Hit]:
 
 
 def slow(limit: int) -> list[Hit]:
-    gevent.sleep(0.05)
+    gevent.sleep(0.3)
     return HITS[:limit]
 
 
