@@ -20,9 +20,9 @@ endif
 run: $(VENV)/.served
 	$(BIN)/gunicorn -k gevent app:app
 
-# In four processes, though two cores will do, file by file and the longest files first: most of the time is spent waiting.
+# In three processes, though two cores will do, file by file and the longest files first: most of the time is spent waiting.
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # While you write: what starts no server or process and loads no model; three cases of each parametrized test, few drawn examples.
 quick: $(VENV)/.tested

@@ -104,6 +104,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Spare them what a file has left, too: with all of a process's files a collection would take a second."""
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 def quick_items(items: list[pytest.Item]) -> list[pytest.Item]:
     """Return the items that start no server, process or model: of one parametrized test the first few."""
     cases: Counter[str] = Counter()

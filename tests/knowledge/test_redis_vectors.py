@@ -114,9 +114,11 @@ def test_what_could_not_be_read_again_is_not_written(link: Link, redis_server: R
 def test_a_frozen_redis_costs_encoding_anew(
     links: Links, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = RedisVectors(links())
+    link = links()
+    cache = RedisVectors(link)
     cache.put(VECTORS)
     monkeypatch.setattr(redis_vectors, "SECONDS", 0.05)
+    link.timeout = 0.05
     with redis_server.frozen(), capture_logs() as logged:
         started = time.monotonic()
         for _ in range(50):

@@ -79,7 +79,8 @@ def test_a_write_after_another_one_is_refused(store: RedisStore) -> None:
 @pytest.mark.row("SH-13")
 def test_machines_that_end_turns_at_once_lose_none(links: Links) -> None:
     workers = [Sessions(RedisStore(links(timeout=PATIENT), PATIENT), ttl=60) for _ in range(6)]
-    texts = [f"q{number}" for number in range(36)]
+    # None is the beginning of another one: that would be a turn that grew.
+    texts = [f"q{number:02}" for number in range(36)]
 
     ended = [gevent.spawn(end, workers[number % 6], text, number + 1.0) for number, text in enumerate(texts)]
     gevent.joinall(ended, raise_error=True)
