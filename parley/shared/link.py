@@ -250,6 +250,8 @@ class Link:
 
     def beat(self) -> None:
         """Ask once whether Redis is there, and do the duties."""
+        if self._client is None:
+            urls.load_client()
         timeout = gevent.Timeout(self._deadline)
         try:
             with timeout:

@@ -11,6 +11,7 @@ a client is made, because gunicorn's master reads the settings.
 
 import dataclasses
 import functools
+import importlib
 import importlib.util
 import ipaddress
 import re
@@ -133,6 +134,12 @@ def missing_package() -> str:
     if importlib.util.find_spec("redis"):
         return ""
     return f"REDIS_URL needs the package redis: pip install -r {REQUIREMENTS_FILE}"
+
+
+def load_client() -> None:
+    """Import the client library, before a deadline runs: a busy or slow machine takes a second for it."""
+    for name in ("redis.cluster", "redis.sentinel"):
+        importlib.import_module(name)
 
 
 def connect(address: RedisAddress, seconds: float) -> "Redis":
