@@ -108,7 +108,6 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Spare them what a file has left, too: with all of a process's files a collection would take a second."""
     if nextitem is not None and nextitem.path != item.path:
-        gc.collect()
         gc.freeze()
 
 

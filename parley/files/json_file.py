@@ -187,6 +187,8 @@ class _SteppedDecoder:
         members: dict[str, Any] = {}
         repeated: dict[str, None] = {}
         at = self._after_blanks(at)
+        if self._text[at : at + 1] == "}":
+            return members, at + 1
         while True:
             if self._text[at : at + 1] != '"':
                 raise json.JSONDecodeError("Expecting property name enclosed in double quotes", self._text, at)
@@ -207,6 +209,9 @@ class _SteppedDecoder:
         """Return the list whose first member begins behind the blanks at `at`, and the position behind it."""
         members: list[Any] = []
         at = self._after_blanks(at)
+        # Blanks alone may be longer than a window.
+        if self._text[at : at + 1] == "]":
+            return members, at + 1
         while True:
             member, at = self._decode_value(at)
             members.append(member)

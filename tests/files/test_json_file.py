@@ -52,6 +52,13 @@ def test_steps_decode_what_one_call_does(value: Any, indent: int | None, ascii: 
     assert in_steps(text) == at_once(text)
 
 
+@pytest.mark.parametrize("text", ["[%s]", "{%s}", '[1, [%s], {"a": {%s}}]', "[[%s]null]", "{%s,}"])
+def test_nothing_but_blanks_may_be_longer_than_a_window(text: str) -> None:
+    blank = text.replace("%s", "\n" + " " * 30)
+
+    assert in_steps(blank) == at_once(blank)
+
+
 @given(VALUES, st.data())
 def test_steps_find_the_fault_that_one_call_does(value: Any, data: st.DataObject) -> None:
     text = json.dumps(value, indent=data.draw(st.sampled_from([None, 1])))

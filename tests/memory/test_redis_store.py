@@ -107,7 +107,7 @@ class SharedRedis(SharedStore):
 @pytest.mark.row("SH-13", "MM-01", "MM-02", "MM-03")
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda one: one.name)
 def test_calls_over_machines_lose_and_double_nothing(platform: Platform, links: Links) -> None:
-    reader, writer = (RedisStore(links(), PATIENT) for _ in range(2))
+    reader, writer = (RedisStore(links(timeout=PATIENT), PATIENT) for _ in range(2))
     for seed in range(3):
         chance, shared = random.Random(f"{seed} {platform.name}"), SharedRedis(reader, writer)
         calls = [SimulatedCall(chance, f"room-{seed}-{number}", platform, shared) for number in range(2)]

@@ -299,7 +299,7 @@ def test_no_answer_of_a_server_is_believed_in_blindly(
 def test_a_user_without_the_rights_loses_the_hints_alone(links: Callable[..., Link]) -> None:
     rights = "on >parley-secret ~t:workers ~t:{two}:* +@read +@write +@scripting +@connection +time"
     with RedisServer(*f"--user parley {rights} --user default off".split()) as server:
-        worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"))
+        worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}", timeout=20.0))
         # As at a start, when no beat has been yet.
         worker.link.state, worker.link._was_up = "down", False
         with capture_logs() as logged:

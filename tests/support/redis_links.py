@@ -49,6 +49,8 @@ def links(redis_server: RedisServer, patched_client: None) -> Iterator[Links]:
 
     def make(url: str = redis_server.url, *, timeout: float = 1.0, **options: Any) -> Link:
         link = Link(urls.parse(url), timeout=timeout, prefix="t", **options)
+        # Who is patient is so with the beat, too.
+        link._deadline = max(link._deadline, timeout)
         link.beat()
         made.append(link)
         return link

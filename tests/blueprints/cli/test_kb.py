@@ -235,7 +235,7 @@ def test_searches_share_vectors_in_redis(shop: Path) -> None:
 
     with FakeUpstream() as api, RedisServer() as redis:
         api.script = encoded
-        counts = []
+        asked = []
         for _ in range(2):
             settings = Settings(
                 kb_dir=shop,
@@ -247,10 +247,11 @@ def test_searches_share_vectors_in_redis(shop: Path) -> None:
             )
             result = create_app(settings).test_cli_runner().invoke(args=["kb", "search", "How much is a tune-up?"])
             assert result.exit_code == 0, result.output
-            counts.append(len(api.calls))
+            asked.append({text for call in api.calls for text in call.json["input"]})
+            api.calls.clear()
 
-    # The second time the question alone is encoded.
-    assert counts[0] > 1 and counts[1] == counts[0] + 1
+    # The second time the question alone is encoded, if at all: on a busy machine its time may be over.
+    assert len(asked[0]) > 1 and asked[1] <= {"How much is a tune-up?"}
 
 
 # --- import ---
