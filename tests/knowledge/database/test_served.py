@@ -1,13 +1,12 @@
 """A real server whose knowledge is in a database: at the start, while something is published, while it is away."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
-from fake_upstream import FakeUpstream, answer
+from fake_upstream import FakeUpstream
 from heard import ask
 from knowledge_folder import published, write_base
 from living import LivingKnowledge
@@ -20,26 +19,6 @@ from parley.knowledge.database.publishing import drop
 
 pytestmark = pytest.mark.server
 QUESTION = "When do you open?"
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        fake.script = answer("Hello there")
-        yield fake
-
-
-@pytest.fixture
-def settings(upstream: FakeUpstream, url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "LLM_BASE_URL": upstream.base_url,
-        "DATABASE_URL": url,
-        "KB_POLL": "0.1",
-        "RAG_TIER": "lexical",
-        "EMBEDDINGS_CACHE": str(tmp_path / "copies"),
-        "KB_DIR": str(tmp_path / "nowhere"),
-        "WAITING": "off",
-    }
 
 
 def publish(url: str, folder: Path, text: str, name: str = "") -> None:
