@@ -140,7 +140,7 @@ def test_a_server_without_memory_is_told(link: Link, redis_server: RedisServer) 
 
 
 def test_bases_that_are_filled_leave_callers_their_connections(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=20)
+    link = links()
     cache = RedisVectors(link)
     with redis_server.frozen():
         filling = [gevent.spawn(cache.put, VECTORS) for _ in range(20)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 import pytest
+from redis_links import PATIENT
 from redis_servers import RedisServer
 from simulated_calls import PLATFORMS, Platform, SharedStore, SimulatedCall
 from structlog.testing import capture_logs
@@ -21,8 +22,6 @@ from parley.shared.link import CONNECTIONS, Link
 from parley.turn_record import TurnRecord
 
 Links = Callable[..., Link]
-PATIENT = 20.0
-"""Seconds of a question: a busy machine fails no test that is not about waiting."""
 KEY = session_key("anybody", "room")
 TURN = stored_turn("hello", "hi", "hi", closed=False, turn="", started=1.0)
 
@@ -78,7 +77,7 @@ def test_a_write_after_another_one_is_refused(store: RedisStore) -> None:
 
 @pytest.mark.row("SH-13")
 def test_machines_that_end_turns_at_once_lose_none(links: Links) -> None:
-    workers = [Sessions(RedisStore(links(timeout=PATIENT), PATIENT), ttl=60) for _ in range(6)]
+    workers = [Sessions(RedisStore(links(), PATIENT), ttl=60) for _ in range(6)]
     # None is the beginning of another one: that would be a turn that grew.
     texts = [f"q{number:02}" for number in range(36)]
 
@@ -107,7 +106,7 @@ class SharedRedis(SharedStore):
 @pytest.mark.row("SH-13", "MM-01", "MM-02", "MM-03")
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda one: one.name)
 def test_calls_over_machines_lose_and_double_nothing(platform: Platform, links: Links) -> None:
-    reader, writer = (RedisStore(links(timeout=PATIENT), PATIENT) for _ in range(2))
+    reader, writer = (RedisStore(links(), PATIENT) for _ in range(2))
     for seed in range(3):
         chance, shared = random.Random(f"{seed} {platform.name}"), SharedRedis(reader, writer)
         calls = [SimulatedCall(chance, f"room-{seed}-{number}", platform, shared) for number in range(2)]
@@ -216,7 +215,7 @@ def test_a_caller_waits_for_the_rest_of_the_budget_alone(links: Links, redis_ser
 
 @pytest.mark.row("SH-13")
 def test_a_frozen_redis_costs_the_memory_and_no_turn(links: Links, redis_server: RedisServer) -> None:
-    link = links(timeout=PATIENT)
+    link = links()
     link.timeout = 0.05
     sessions = Sessions(RedisStore(link, 0.05), ttl=60, reader=RedisStore(link))
     with redis_server.frozen(), capture_logs() as logged:

@@ -1,6 +1,7 @@
 """Models that think before they speak: what is sent is not yet heard, and an answer without a word is none."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -182,7 +183,9 @@ def test_an_answer_without_a_word_is_asked_for_again(
     rested(single, first)
     first.script = in_turn(empty, says("Now then"))
     heard = ask(single, way)
-    assert heard.text.replace("<think>Hmm so", "").strip(" \n\u200b") == "Now then" and heard.finish_reasons == ["stop"]
+    # Where the first answer ends at once, its last word of thought may still be held.
+    assert re.sub("<think>Hmm( so)?", "", heard.text).strip(" \n\u200b") == "Now then"
+    assert heard.finish_reasons == ["stop"]
     assert len(first.calls) == heard.end["attempts"] == 2 and heard.end["outcome"] == "ok"
     assert len({chunk["id"] for chunk in heard.chunks}) == 1 and heard.body.count(b'"role"') <= 1
     assert heard.payloads.count(DONE) == 1

@@ -222,6 +222,7 @@ def test_a_frozen_server_changes_nothing(workers: Workers, redis_server: RedisSe
     one.limit()
     one.beat()
     other.beat()
+    other.link._deadline = 0.1
     with redis_server.frozen():
         other.link.beat()
         assert not other.link.is_up and other.first.hinted == "limited"
@@ -299,7 +300,7 @@ def test_no_answer_of_a_server_is_believed_in_blindly(
 def test_a_user_without_the_rights_loses_the_hints_alone(links: Callable[..., Link]) -> None:
     rights = "on >parley-secret ~t:workers ~t:{two}:* +@read +@write +@scripting +@connection +time"
     with RedisServer(*f"--user parley {rights} --user default off".split()) as server:
-        worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}", timeout=20.0))
+        worker = Worker(links(f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"))
         # As at a start, when no beat has been yet.
         worker.link.state, worker.link._was_up = "down", False
         with capture_logs() as logged:

@@ -38,6 +38,8 @@ def redis_server(valkey: RedisServer) -> RedisServer:
 
 
 Links = Callable[..., Link]
+PATIENT = 20.0
+"""Seconds that a link waits for an answer where its test is not about waiting: a busy machine is late."""
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def links(redis_server: RedisServer, patched_client: None) -> Iterator[Links]:
     # No test has the budget of another one's turn.
     link_module._turn.set(None)
 
-    def make(url: str = redis_server.url, *, timeout: float = 1.0, **options: Any) -> Link:
+    def make(url: str = redis_server.url, *, timeout: float = PATIENT, **options: Any) -> Link:
         link = Link(urls.parse(url), timeout=timeout, prefix="t", **options)
         # Who is patient is so with the beat, too.
         link._deadline = max(link._deadline, timeout)
