@@ -9,6 +9,7 @@ from redis_servers import RedisServer
 from running_server import free_port
 from waiting import wait_until
 
+from parley.checking import shared
 from parley.checking.examination import examine
 from parley.checking.probe import Probe
 from parley.checking.report import Finding
@@ -22,6 +23,12 @@ def server() -> Iterator[RedisServer]:
     """Yield a server with a user that may only read."""
     with RedisServer(*USER) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait as long as a busy machine needs."""
+    monkeypatch.setattr(shared, "SECONDS", 20.0)
 
 
 def found(url: str, **settings: str) -> list[Finding]:
