@@ -74,8 +74,9 @@ def test_a_far_upstream_costs_two_round_trips() -> None:
             heard = ask(port, "/v1/chat/completions", "--answers", "2", "--tokens", "3")
 
     assert (heard["right"], heard["altered"]) == (2, 0)
-    assert heard["first"]["p50"] >= 49  # type: ignore[index] - over the kept connection
-    assert heard["first"]["max"] >= 99  # type: ignore[index]
+    # A little less: on a busy machine a caller's clock may start late.
+    assert heard["first"]["p50"] >= 40  # type: ignore[index] - over the kept connection
+    assert heard["first"]["max"] >= 90  # type: ignore[index]
 
 
 @compiler

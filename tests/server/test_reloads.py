@@ -141,7 +141,8 @@ def test_a_reload_reads_everything_anew_under_open_streams(upstream: FakeUpstrea
         audio = requests.post(server.url + AUDIO, json={**MESSAGES, "stream": False, "asset": "welcome"}, timeout=20)
         assert "Entirely new words." in audio.text
         assert re.search(r"knowledge_fault.*broken\.json:1:", server.output()) or "broken.json:1:" in server.output()
-        assert ask(server, RAG) == 200 and upstream.open_calls == 5
+        assert ask(server, RAG) == 200
+        upstream.wait_until(lambda: upstream.open_calls == 5)
         stop.set()
         assert all(end.count(DONE_EVENT) == 1 for end in hear_all(streams))
     assert "Traceback" not in server.output()
@@ -235,7 +236,7 @@ def test_a_reload_that_can_not_work_costs_no_call(
         server.signal(signal.SIGHUP)
         wait_until(lambda: told("reload_failed", "reload_refused"))
         wait_until(lambda: server.worker_pids() == before)
-        assert upstream.open_calls == 10
+        upstream.wait_until(lambda: upstream.open_calls == 10)
         upstream.script = answer("Hello there")
         assert [ask(server) for _ in range(3)] == [200] * 3
         file.write_text(good)
@@ -243,7 +244,7 @@ def test_a_reload_that_can_not_work_costs_no_call(
         wait_until(lambda: told("reloaded"))
         assert ask(server) == 200
         # That of the last question ends a moment later than its answer.
-        wait_until(lambda: upstream.open_calls == 10)
+        upstream.wait_until(lambda: upstream.open_calls == 10)
         stop.set()
         assert all(end.count(DONE_EVENT) == 1 for end in hear_all(streams))
         # Or the next reload would find an old worker.

@@ -9,8 +9,8 @@ from fake_upstream import FakeUpstream
 from running_server import RunningServer
 
 FIN, RST, HALF = "fin", "rst", "half-close"
-SOON = 1.0
-"""Seconds for what takes a few milliseconds on an idle machine, and a tenth of a second on a busy one."""
+SOON = 2.0
+"""Seconds for what takes a few milliseconds on an idle machine, and a tenth of a second on a busy one, most times."""
 
 
 def leave(connection: socket.socket, way: str = FIN) -> float:
