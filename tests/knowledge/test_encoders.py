@@ -84,7 +84,7 @@ def test_an_api_that_is_late_fails_a_query_in_time(api: FakeUpstream, tmp_path: 
     with pytest.raises(EncoderFailed):
         encoder.query(["a pet"])
 
-    assert 0.1 < time.monotonic() - started < 2
+    assert 0.1 < time.monotonic() - started < 10
 
 
 def test_an_api_that_is_late_leaves_the_words(api: FakeUpstream, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_limit_of_one_server_is_kept_by_the_other(
     started = limit(one, _valkey, keys[0], first, second)
     wait_until(lambda: avoided(other) == {"primary": "limited"})
     # At the next beat of each; the rest is for a busy machine.
-    assert time.monotonic() - started < 2 + 3
+    assert time.monotonic() - started < 2 + 10
     for way in ("chat", "json"):
         heard = ask(other, way)
         heard.answered("Second.")
