@@ -93,7 +93,7 @@ def test_a_waiting_message_is_due_while_a_model_thinks(
     said = "".join(word for word in words if isinstance(word, str)).replace("<thought>Hmm", "").replace("\n", "")
     assert said == "Wait. At last" and heard.payloads[-1] == DONE
     assert len({chunk["id"] for chunk in heard.chunks}) == 1 and heard.body.count(b'"role"') == 1
-    assert 200 <= heard.end["first_ms"] < heard.end["ttft_ms"] >= 500
+    assert heard.end["first_ms"] < heard.end["ttft_ms"] >= 500
 
 
 @pytest.mark.row("RA-04")

@@ -181,11 +181,19 @@ def test_a_function_that_holds_on_holds_no_caller(ends: list[str]) -> None:
 
 def test_the_calls_of_a_turn_share_their_time(ends: list[str]) -> None:
     seen: list[str] = []
+    go_on = Event()
+
+    def book(arguments: Arguments, call: Call) -> Result:
+        go_on.wait()
+        seen.append("done")
+        return Result("booked")
+
     runner = ToolRunner(timeout=60, budget=0.15)
-    calls = turn(runner, tool("nap", sleeping(60, seen), cancels=True), tool("book", sleeping(0.4, seen)))
+    calls = turn(runner, tool("nap", sleeping(60, seen), cancels=True), tool("book", book))
 
     assert all("no answer" in text for text in results(calls, called("nap"), called("book")))
     assert calls.is_spent
+    go_on.set()
     runner.finish(5)
     # The one that may not be cancelled went on.
     assert sorted(seen) == ["done", "killed"] and ends == ["timeout", "timeout"]
