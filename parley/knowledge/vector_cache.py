@@ -20,6 +20,7 @@ import numpy as np
 from gevent.threadpool import ThreadPool
 
 from parley import concurrency
+from parley.files.write_ahead import keep_log
 from parley.knowledge.postings import Floats
 from parley.telemetry.logs import log
 
@@ -162,7 +163,7 @@ class _VectorFile:
             f"{self.path.absolute().as_uri()}{immutable}", uri=True, timeout=WAIT_SECONDS, check_same_thread=False
         )
         # With a log in front of the file a commit costs no fsync, and readers go on while another worker writes.
-        self._database.execute("PRAGMA journal_mode=WAL")
+        keep_log(self._database, WAIT_SECONDS)
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, size INTEGER, data BLOB) WITHOUT ROWID"

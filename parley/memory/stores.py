@@ -24,6 +24,7 @@ from typing import Protocol, TypeVar
 import gevent
 
 from parley.concurrency import run_in_thread, thread_pool
+from parley.files.write_ahead import keep_log
 
 Result = TypeVar("Result")
 
@@ -234,7 +235,7 @@ class _SessionFile:
         # Without the check: the pool has one thread, but after a pause it may be another one.
         database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._database = database
-        database.execute("PRAGMA journal_mode=WAL")
+        keep_log(database, BUSY_SECONDS)
         # A memory that is lost with the machine's power costs nothing.
         database.execute("PRAGMA synchronous=OFF")
         # Words that were deleted are overwritten, not left in free pages.

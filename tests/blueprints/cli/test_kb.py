@@ -7,17 +7,20 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 from click.testing import Result
 from fake_upstream import Call, FakeUpstream, Step, refusal, whole
+from gevent.threadpool import ThreadPool
 from redis_servers import RedisServer
 
 from app import create_app
 from blueprints.cli import kb as cli
-from parley.knowledge import documents
+from parley import concurrency
+from parley.knowledge import documents, encoders
 from parley.settings import Settings
 from parley.shared import link, urls
 from parley.telemetry import logs
@@ -30,6 +33,24 @@ def _log_as_before() -> Iterator[None]:
     """The search silences the log of its process, which here is that of all tests."""
     yield
     logs.configure("info", None)
+
+
+@pytest.fixture(autouse=True)
+def _threads_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wait for the threads of a command: a model may be read behind an answer that needs none.
+
+    Python 3.11 fails (SystemError) where two threads parse code, as NumPy does in a file and Werkzeug in a route.
+    """
+    made: list[ThreadPool] = []
+
+    def thread_pool(size: int) -> ThreadPool:
+        made.append(concurrency.thread_pool(size))
+        return made[-1]
+
+    monkeypatch.setattr(encoders, "concurrency", SimpleNamespace(**{**vars(concurrency), "thread_pool": thread_pool}))
+    yield
+    for pool in made:
+        pool.join()
 
 
 def kb(folder: Path, *args: str) -> Result:
