@@ -18,7 +18,6 @@ from fake_tls_upstream import Certificates, FakeTlsUpstream
 from fake_upstream import DONE, HANG, Call, FakeUpstream, Step, answer, chunks, completion
 from few_threads import sync_gunicorn, threaded
 from running_server import RunningServer, running_server
-from waiting import wait_until
 
 pytestmark = pytest.mark.server
 SAID = [{"role": "user", "content": "When are you open?"}]
@@ -61,10 +60,12 @@ def test_no_turn_is_lost_or_late_at_a_small_server(tmp_path: Path, kind: str) ->
 
 @pytest.mark.row("RE-01")
 def test_two_workers_leave_a_small_server_its_threads() -> None:
-    with threaded(3) as small, running_server({"LLM_BASE_URL": small, "WEB_CONCURRENCY": "2"}) as server:
-        wait_until(lambda: server.output().count("recordings_loaded") == 2)
-        with ThreadPoolExecutor(8) as pool:
-            took = list(pool.map(lambda _: turn(server), range(32)))
+    with (
+        threaded(3) as small,
+        running_server({"LLM_BASE_URL": small, "WEB_CONCURRENCY": "2"}) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        took = list(pool.map(lambda _: turn(server), range(32)))
     assert max(took) < LATE, took
 
 

@@ -302,8 +302,6 @@ def four() -> Iterator[tuple[RunningServer, FakeUpstream]]:
     with FakeUpstream() as fake:
         settings = {"LLM_BASE_URL": fake.base_url, "WEB_CONCURRENCY": "4", "MAX_STREAMS": "50", **PATIENT}
         with running_server(settings) as server:
-            wait_until(lambda: len(server.worker_pids()) == 4)
-            wait_until(lambda: server.output().count("recordings_loaded") == 4)
             yield server, fake
 
 

@@ -41,7 +41,6 @@ def test_recycled_workers_cost_nobody_an_answer(upstream: FakeUpstream) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
     argv = ("--max-requests", "20", "--max-requests-jitter", "10")
     with running_server(settings, argv=argv) as server, concurrent.futures.ThreadPoolExecutor(4) as pool:
-        wait_until(lambda: server.output().count("recordings_loaded") == 2)
         first = set(server.worker_pids())
         upstream.script = answer("Hello there", interval=0.02)
         answers = pool.map(lambda _: requests.post(server.url + CHAT, json=MESSAGES, timeout=20).content, range(80))
@@ -73,7 +72,6 @@ def test_a_killed_worker_takes_only_its_own_streams_along(upstream: FakeUpstream
     upstream.script = until(stop)
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
     with running_server(settings) as server, contextlib.ExitStack() as stack:
-        wait_until(lambda: server.output().count("recordings_loaded") == 2)
         streams = begin(server, stack, 40)
         victim, other = server.worker_pids()
         os.kill(victim, signal.SIGKILL)
@@ -265,7 +263,6 @@ def test_a_faulty_setting_waits_for_the_next_start(upstream: FakeUpstream, own: 
 def test_old_workers_accept_until_the_new_ones_have_booted(upstream: FakeUpstream, own: Path) -> None:
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
     with running_server(settings, cwd=own) as server:
-        wait_until(lambda: server.output().count("recordings_loaded") == 2)
         meta = own / "blueprints" / "meta.py"
         go_on = own / "go-on"
         waits = f"while not Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
@@ -286,7 +283,6 @@ def test_a_worker_that_can_not_start_again_ends_no_other(upstream: FakeUpstream,
     """The code on the disk has changed for the worse without a reload, and a worker dies."""
     settings = {"LLM_BASE_URL": upstream.base_url, "WEB_CONCURRENCY": "2"}
     with running_server(settings, cwd=own) as server:
-        wait_until(lambda: server.output().count("recordings_loaded") == 2)
         file, faulty = worked_on(own)["missing package"]
         good = file.read_text()
         file.write_text(str(faulty))

@@ -38,15 +38,6 @@ def upstream() -> Iterator[FakeUpstream]:
         yield fake
 
 
-def is_refused(server: RunningServer) -> bool:
-    """Whether a new connection is."""
-    try:
-        server.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 # --- SIGTERM ---
 
 
@@ -60,7 +51,7 @@ def test_at_a_stop_every_open_stream_is_heard_to_its_end(upstream: FakeUpstream)
         idle.sendall(HEALTH)
         receive_until(idle, b"ok")
         server.signal(signal.SIGTERM)
-        wait_until(lambda: is_refused(server))
+        wait_until(server.refuses)
         assert upstream.open_calls == 100
         stop.set()
         ends = hear_all(connections)
@@ -162,6 +153,8 @@ def ask_until_refused(server: RunningServer, pause: float) -> list[bytes]:
             connection = server.connect()
         except ConnectionRefusedError:
             return heard
+        except ConnectionResetError:  # it stopped listening just now
+            continue
         with connection:
             received = b""
             with contextlib.suppress(ConnectionError):
@@ -182,7 +175,7 @@ def test_readiness_ends_with_the_stop_during_a_stream(upstream: FakeUpstream) ->
         server.signal(signal.SIGTERM)
         told = [received for received in iter(lambda: raw(server, READY), b"") if b" 200 " not in received[:13]]
         assert told and all(received.startswith(b"HTTP/1.1 503") for received in told)
-        assert b"shutting down" in told[0] and is_refused(server)
+        assert b"shutting down" in told[0] and server.refuses()
         stop.set()
         assert DONE_EVENT in hear_all(streams)[0]
 

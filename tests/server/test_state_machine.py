@@ -256,12 +256,12 @@ class Deployments(Conversations):
     def stop(self) -> None:
         self.stopped = True
         self.server.signal(signal.SIGTERM)
-        wait_until(self._is_refused)
+        wait_until(self.server.refuses)
 
     @is_stopped
     @rule()
     def ask_too_late(self) -> None:
-        assert self._is_refused() or not self.open  # the port may be somebody else's then
+        assert self.server.refuses() or not self.open  # the port may be somebody else's then
 
     @is_stopped
     @precondition(lambda self: LONG and self.open)
@@ -297,13 +297,6 @@ class Deployments(Conversations):
             return self.server.is_listening(pid)
         except OSError:  # gone
             return False
-
-    def _is_refused(self) -> bool:
-        try:
-            self.server.connect().close()
-        except ConnectionRefusedError:
-            return True
-        return False
 
 
 PATIENCE = {"TTFT_TIMEOUT": "60", "PRECOMMIT_TIMEOUT": "60", "IDLE_TIMEOUT": "60", "MAX_STREAMS": str(PLACES)}

@@ -26,6 +26,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from waiting import wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 START_TIMEOUT = 60.0
@@ -107,6 +109,16 @@ class RunningServer:
     def connect(self) -> socket.socket:
         """A connection to the server, for a client that does what no library would."""
         return socket.create_connection((self.host, self.port), timeout=30.0)
+
+    def refuses(self) -> bool:
+        """Whether a new connection is refused; one that is reset came while the server was about to stop listening."""
+        try:
+            self.connect().close()
+        except ConnectionRefusedError:
+            return True
+        except ConnectionResetError:
+            return False
+        return False
 
     def worker_pids(self) -> list[int]:
         """The workers that live now, oldest first; read from /proc, so on Linux only."""
@@ -235,6 +247,9 @@ def running_server(
     server = RunningServer([*wrapped, *gunicorn, *argv, "app:app"], port, environment, cwd, host)
     try:
         server.wait_until_healthy(start_timeout)
+        # One of several workers may answer before the others have started.
+        workers = int(env.get("WEB_CONCURRENCY") or 1)
+        wait_until(lambda: workers == 1 or server.output().count("recordings_loaded") >= workers)
         yield server
     finally:
         server.close()
