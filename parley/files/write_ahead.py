@@ -19,6 +19,7 @@ def keep_log(database: sqlite3.Connection, seconds: float) -> None:
             database.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+            # Of several kinds: another worker may also be repairing the log.
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() >= until:
                 raise
         time.sleep(RETRY_SECONDS)

@@ -250,10 +250,10 @@ class Link:
 
     def beat(self) -> None:
         """Ask once whether Redis is there, and do the duties."""
-        if self._client is None:
-            urls.load_client()
         timeout = gevent.Timeout(self._deadline)
         try:
+            if self._client is None:
+                urls.load_client()
             with timeout:
                 self._beat()
         except gevent.Timeout as reached:

@@ -29,10 +29,11 @@ def late(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def test_another_worker_is_waited_for(holder: sqlite3.Connection, late: sqlite3.Connection) -> None:
     waiting = threading.Thread(target=keep_log, args=(late, 60.0))
-    refused = threading.Event()
-    late.set_trace_callback(lambda _: refused.set())
+    asked = threading.Semaphore(0)
+    late.set_trace_callback(lambda _: asked.release())
     waiting.start()
-    assert refused.wait(20)
+    # The second time because it was refused the first.
+    assert asked.acquire(timeout=20) and asked.acquire(timeout=20)
     holder.execute("ROLLBACK")
     waiting.join(20)
 
@@ -42,6 +43,22 @@ def test_another_worker_is_waited_for(holder: sqlite3.Connection, late: sqlite3.
 def test_the_wait_has_an_end(holder: sqlite3.Connection, late: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         keep_log(late, 0.01)
+
+
+def test_a_log_that_another_worker_repairs_is_waited_for() -> None:
+    class Repaired:
+        refusals = 2
+
+        def execute(self, _: str) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode, error.sqlite_errorname = 261, "SQLITE_BUSY_RECOVERY"
+                raise error
+
+    database = Repaired()
+    keep_log(database, 60.0)  # type: ignore[arg-type]
+    assert not database.refusals
 
 
 def test_another_fault_is_told_at_once(tmp_path: Path) -> None:

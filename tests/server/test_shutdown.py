@@ -175,7 +175,8 @@ def test_readiness_ends_with_the_stop_during_a_stream(upstream: FakeUpstream) ->
         server.signal(signal.SIGTERM)
         told = [received for received in iter(lambda: raw(server, READY), b"") if b" 200 " not in received[:13]]
         assert told and all(received.startswith(b"HTTP/1.1 503") for received in told)
-        assert b"shutting down" in told[0] and server.refuses()
+        assert b"shutting down" in told[0]
+        wait_until(server.refuses)
         stop.set()
         assert DONE_EVENT in hear_all(streams)[0]
 

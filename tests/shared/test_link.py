@@ -155,6 +155,18 @@ def test_what_nobody_waits_for_leaves_a_connection(links: Links, redis_server: R
 
 
 @pytest.mark.row("SH-03")
+def test_a_library_that_can_not_be_loaded_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise ImportError("a broken installation")
+
+    monkeypatch.setattr(urls, "load_client", fails)
+    link = Link(urls.parse("redis://127.0.0.1"), timeout=1, prefix="t")
+    with capture_logs() as logged:
+        link.beat()
+    assert not link.is_up and [line["event"] for line in logged] == ["redis_down"]
+
+
+@pytest.mark.row("SH-03")
 def test_a_refused_connection_is_believed_at_once(links: Links) -> None:
     with RedisServer() as server:
         link = links(server.url, timeout=0.5)

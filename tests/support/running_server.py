@@ -113,11 +113,10 @@ class RunningServer:
     def refuses(self) -> bool:
         """Whether a new connection is refused; one that is reset came while the server was about to stop listening."""
         try:
-            self.connect().close()
+            with contextlib.suppress(ConnectionResetError):
+                self.connect().close()
         except ConnectionRefusedError:
             return True
-        except ConnectionResetError:
-            return False
         return False
 
     def worker_pids(self) -> list[int]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from redis_servers import RedisServer
 from app import create_app
 from blueprints.cli import kb as cli
 from parley import concurrency
-from parley.knowledge import documents, encoders
+from parley.knowledge import documents
 from parley.settings import Settings
 from parley.shared import link, urls
 from parley.telemetry import logs
@@ -41,13 +40,13 @@ def _threads_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     Python 3.11 fails (SystemError) where two threads parse code, as NumPy does in a file and Werkzeug in a route.
     """
-    made: list[ThreadPool] = []
+    made, make = [], concurrency.thread_pool
 
-    def thread_pool(size: int) -> ThreadPool:
-        made.append(concurrency.thread_pool(size))
+    def kept(count: int) -> ThreadPool:
+        made.append(make(count))
         return made[-1]
 
-    monkeypatch.setattr(encoders, "concurrency", SimpleNamespace(**{**vars(concurrency), "thread_pool": thread_pool}))
+    monkeypatch.setattr(concurrency, "thread_pool", kept)
     yield
     for pool in made:
         pool.join()
