@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 import pytest
+from redis_links import PATIENT
 from redis_servers import RedisServer
 from running_server import ROOT
 from structlog.testing import capture_logs
@@ -269,7 +270,8 @@ def test_a_refusal_is_told_with_its_reason(url: str, words: str) -> None:
         "+@connection",
     ]
     with RedisServer(*users) as server:
-        link = Link(urls.parse(url.format(port=server.port)), timeout=1, prefix="t")
+        link = Link(urls.parse(url.format(port=server.port)), timeout=PATIENT, prefix="t")
+        link._deadline = PATIENT
         with capture_logs() as logged:
             link.beat()
             link.beat()
@@ -284,7 +286,8 @@ def test_the_rights_of_the_page_are_enough() -> None:
     user = rights.replace("PASSWORD", "parley-secret")
     with RedisServer(*f"--user {user} --user default off".split()) as server:
         url = f"redis://parle%79:parley-secret@127.0.0.1:{server.port}"
-        link = Link(urls.parse(url), timeout=1, prefix="parley")
+        link = Link(urls.parse(url), timeout=PATIENT, prefix="parley")
+        link._deadline = PATIENT
         link.beat()
         assert link.is_up
         # All that the limits, the memory and the embeddings ask, too.
